@@ -1,0 +1,521 @@
+"""The engine contract: what deploys and controls nodes, whatever they run in.
+
+An engine is four small parts, the four interfaces of the local-engine RFC: a *network config* (`NetworkConfig`, pure
+data made by `Engine.expand`), a *network* with nodes (`EngineNetwork`, `EngineNode`), a *network manager*
+(`NetworkManager`: create, deploy, destroy, cleanup) and a *log engine* (`LogEngine`: says where each node's lines come
+from). Around them: what a network is (`NetworkSpec`), what an engine can do (`Capability`), when it may be asked
+(`LifeCycle`), and how it is found (entry points in the group `lucy.engines`).
+
+An engine does the primitive thing it is asked and tells the truth about it. That the moment is right, that it goes
+into the journal, that a death was expected: the `Network` and `Node` of `lucy_core.network` see to these, once, for all
+engines.
+"""
+
+import enum
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol, final, runtime_checkable
+
+import msgspec
+
+from lucy_core.errors import LifeCycleError, TopologyError, UnknownEngineError, UnsupportedError
+from lucy_core.journal import JOURNAL
+
+
+class Capability(enum.StrEnum):
+    """What an engine may be able to do beyond start and stop."""
+
+    PAUSE = "pause"
+    FRESH_STATE = "fresh_state"
+    EXEC = "exec"
+    ENVIRONMENT = "environment"
+    RESOURCES = "resources"
+    FILES = "files"
+    FAULTS = "faults"
+
+
+def require(engine: "Engine", capability: Capability) -> None:
+    """Refuse by name what an engine can't do.
+
+    Raises:
+        UnsupportedError: the engine lacks the capability.
+    """
+    if capability not in engine.capabilities:
+        raise UnsupportedError(engine.name, capability)
+
+
+class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One node, as its vocabulary describes it and before any engine has given it a place.
+
+    Text in `command`, `environment` and `files` may hold placeholders that each engine fills in with its own truth:
+
+    - `{directory}` the node's directory, `{state}` the part of it that a fresh start empties;
+    - `{file:keys/libp2p}` the path of a file from `files`;
+    - `{port:rest}` a port of this node, `{port:seed.external}` one of another node;
+    - `{host:seed}` the name or address at which nodes reach a node, `{multiaddr:seed}` the same as `/ip4/…` or `/dns4/…`;
+    - `{bind}` the address to listen on so that the others, and Lucy, get through.
+    """
+
+    name: str
+    role: str
+    command: tuple[str, ...]
+    environment: dict[str, str] = {}
+    files: dict[str, bytes] = {}
+    """Path below the node's directory to content; readable by its owner alone."""
+    ports: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    """Nodes that must have been started before this one."""
+    image: str | None = None
+    """For engines of containers: the image to run, or None for the run's default."""
+    wait_for_exit: bool = False
+    """A one-shot node: its exit with status 0 is expected."""
+
+
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole network: what an engine deploys."""
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+    genesis_time: float | None = None
+    """Seconds since the epoch at which slot 0 begins, where the network counts slots."""
+    slot_seconds: float | None = None
+    slots_per_epoch: int | None = None
+
+    def validate(self) -> None:
+        """Check what can be checked before anything is started.
+
+        Raises:
+            TopologyError: naming the node and what is wrong with it.
+        """
+        names = [node.name for node in self.nodes]
+        if not names:
+            message = f"network {self.name!r} has no nodes"
+            raise TopologyError(message)
+        for node in self.nodes:
+            if not re.fullmatch(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?", node.name):
+                message = f"node name {node.name!r} must be lower-case letters, digits, '-', '_', '.' (at most 63)"
+                raise TopologyError(message)
+            if names.count(node.name) > 1:
+                message = f"node name {node.name!r} is used {names.count(node.name)} times; give each node its own"
+                raise TopologyError(message)
+            if node.name == JOURNAL:
+                message = f"node name {JOURNAL!r} is Lucy's own; choose another"
+                raise TopologyError(message)
+            if not node.command:
+                message = f"node {node.name!r} has an empty command"
+                raise TopologyError(message)
+            for other in node.after:
+                if other not in names:
+                    message = f"node {node.name!r} is to start after {other!r}, which is not in the network"
+                    raise TopologyError(message)
+        start_order(self.nodes)
+
+
+def start_order(nodes: Sequence[NodeSpec]) -> list[list[NodeSpec]]:
+    """Group nodes into waves: all of a wave may start at once, each wave after the one before.
+
+    Raises:
+        TopologyError: nodes wait for each other in a circle.
+    """
+    waves: list[list[NodeSpec]] = []
+    started: set[str] = set()
+    left = list(nodes)
+    while left:
+        wave = [node for node in left if started.issuperset(node.after)]
+        if not wave:
+            circle = ", ".join(node.name for node in left)
+            message = f"these nodes wait for each other to start: {circle}"
+            raise TopologyError(message)
+        waves.append(wave)
+        started.update(node.name for node in wave)
+        left = [node for node in left if node.name not in started]
+    return waves
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an engine has put one node: what the placeholders of its `NodeSpec` stand for."""
+
+    directory: str
+    state: str
+    bind: str
+    hosts: dict[str, str]
+    multiaddrs: dict[str, str]
+    ports: dict[str, dict[str, int]]
+
+
+_PLACEHOLDER = re.compile(r"\{(directory|state|bind|(?:file|port|host|multiaddr):[^{}]+)\}")
+
+
+def fill_in(text: str, node: str, layout: Layout) -> str:
+    """Replace a text's placeholders; braces of any other kind (JSON, say) stay as they are.
+
+    Raises:
+        TopologyError: a placeholder names a node or port that isn't there.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        kind, _, name = match[1].partition(":")
+        try:
+            match kind:
+                case "directory":
+                    return layout.directory
+                case "state":
+                    return layout.state
+                case "bind":
+                    return layout.bind
+                case "file":
+                    return f"{layout.directory}/{name}"
+                case "host":
+                    return layout.hosts[name]
+                case "multiaddr":
+                    return layout.multiaddrs[name]
+                case _:
+                    owner, dot, port = name.rpartition(".")
+                    return str(layout.ports[owner if dot else node][port])
+        except KeyError as missing:
+            message = f"node {node!r} refers to {match[0]}, but there is no {missing.args[0]!r}"
+            raise TopologyError(message) from None
+
+    return _PLACEHOLDER.sub(value, text)
+
+
+class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
+    """How a node's process or container ended."""
+
+    node: str
+    code: int | None = None
+    signal: str | None = None
+    """`SIGKILL` and the like; then `code` is None."""
+    out_of_memory: bool = False
+    after: float = 0.0
+    """Seconds since it was started."""
+
+    @property
+    def how(self) -> str:
+        """The end in words: `exited with code 1`, `was killed by SIGKILL`."""
+        memory = " (out of memory)" if self.out_of_memory else ""
+        if self.signal is not None:
+            return f"was killed by {self.signal}{memory}"
+        return f"exited with code {self.code}{memory}"
+
+
+class ExecResult(msgspec.Struct, frozen=True):
+    """What a command in a node gave."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """What a node uses now."""
+
+    cpu_seconds: float
+    memory_bytes: int
+    threads: int = 0
+
+
+class EngineNode(Protocol):
+    """One node under an engine's control. Calls come one at a time, and only at moments that make sense."""
+
+    @property
+    def name(self) -> str:
+        """The node's name in the network."""
+        ...
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the node's files are on this machine, or None where they are elsewhere."""
+        ...
+
+    async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
+        """Start the daemon; return once it runs, which is before it is ready.
+
+        With `fresh_state` all that earlier starts left in the state directory is gone first. `environment` is added to
+        the spec's own for this start alone.
+
+        Raises:
+            DeployError: it could not be started.
+        """
+        ...
+
+    async def stop(self, *, grace: float) -> None:
+        """Ask it to end (SIGTERM), then make it (SIGKILL) after `grace` seconds; return once it is gone.
+
+        With everything that it started. A node that is gone already is no error.
+        """
+        ...
+
+    async def kill(self) -> None:
+        """End it with SIGKILL, with everything that it started; return once it is gone."""
+        ...
+
+    async def pause(self) -> None:
+        """Freeze it: it keeps its connections and memory, and does nothing."""
+        ...
+
+    async def resume(self) -> None:
+        """Undo `pause`."""
+        ...
+
+    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float) -> ExecResult:  # noqa: A002, ASYNC109
+        """Run a command in the node's directory and environment, whether the node runs or not.
+
+        Raises:
+            CommandError: it could not be started, or did not end in `timeout` seconds and was killed.
+        """
+        ...
+
+    def address(self, port: str) -> tuple[str, int]:
+        """Return host and port at which Lucy reaches a port of the node."""
+        ...
+
+    async def resources(self) -> Resources | None:
+        """Measure what it uses now, or return None while it doesn't run."""
+        ...
+
+
+class EngineNetwork(Protocol):
+    """A deployed network: its nodes exist, none has been started."""
+
+    @property
+    def nodes(self) -> Mapping[str, EngineNode]:
+        """The nodes by name, in the spec's order."""
+        ...
+
+
+class NetworkConfig(Protocol):
+    """What `Engine.expand` makes of a network: pure data that says all an engine is about to do."""
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The network that it stands for."""
+        ...
+
+
+class LineCapture(Protocol):
+    """Where lines go in: what a log engine is given. `lucy_core.pipeline` implements it."""
+
+    async def open_fifo(self, node: str) -> Path:
+        """Make the FIFO of a node, drain it from now on, and return its path. Writers may open it at any time."""
+        ...
+
+    async def follow_file(self, node: str, path: Path) -> None:
+        """Read a file from its start and follow it, through rotation and truncation."""
+        ...
+
+    async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
+        """Take a node's lines over a socket, unix (a path) or TCP (port 0: any); return the real address."""
+        ...
+
+    async def drain(self, node: str) -> int:
+        """Take all that the node has written so far; return the position after its last line.
+
+        Call it once a writer is gone: an unfinished line becomes a torn block instead of waiting for its end.
+        """
+        ...
+
+
+class LogEngine(Protocol):
+    """Says where each node's lines come from."""
+
+    async def attach(self, capture: LineCapture) -> None:
+        """Open a source for every node. Called after `create`, before any node runs."""
+        ...
+
+
+class NetworkManager(Protocol):
+    """Makes a network's infrastructure and takes it away again."""
+
+    async def create(self) -> None:
+        """Prepare what nodes need: directories, files, ports.
+
+        Raises:
+            DeployError: with what is missing and what to do.
+        """
+        ...
+
+    async def deploy(self, on_exit: Callable[[NodeExit], None]) -> EngineNetwork:
+        """Make the nodes, without starting any.
+
+        `on_exit` is called on the loop, at once, whenever a started node ends, for whatever reason.
+        """
+        ...
+
+    async def destroy(self) -> None:
+        """Stop and remove every node. Again is no error."""
+        ...
+
+    async def cleanup(self) -> None:
+        """Remove all that `create` made outside the run directory. Again is no error."""
+        ...
+
+
+class RunPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and as what a run takes place: an engine's view of it."""
+
+    run_id: str
+    directory: Path
+    """The run directory, absolute and private; an engine keeps its own files in `nodes/` below it."""
+    options: dict[str, str] = {}
+    """Engine options from the command line, e.g. `mina_image`."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Deploys and controls nodes. Found by entry point; its constructor takes no arguments and does nothing."""
+
+    @property
+    def name(self) -> str:
+        """The word that selects it, on the command line too."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do beyond start and stop."""
+        ...
+
+    def expand(self, spec: NetworkSpec, place: RunPlace) -> NetworkConfig:
+        """Work out all that is about to be done, touching nothing.
+
+        Raises:
+            TopologyError: this engine can't make such a network.
+        """
+        ...
+
+    def open(self, config: NetworkConfig) -> AbstractAsyncContextManager[tuple[NetworkManager, LogEngine]]:
+        """Give the manager and the log engine of one run; leaving destroys what is left, however it is left."""
+        ...
+
+
+def engine_names() -> list[str]:
+    """List the installed engines."""
+    return sorted(point.name for point in entry_points(group="lucy.engines"))
+
+
+def load_engine(name: str) -> Engine:
+    """Import an installed engine and make it.
+
+    Raises:
+        UnknownEngineError: none is called so.
+    """
+    for point in entry_points(group="lucy.engines"):
+        if point.name == name:
+            engine = point.load()()
+            if not isinstance(engine, Engine):
+                message = f"{point.value} is registered as an engine, but lacks part of the contract"
+                raise TypeError(message)
+            return engine
+    raise UnknownEngineError(name, engine_names())
+
+
+class State(enum.StrEnum):
+    """Where a run, or a node in it, stands."""
+
+    CREATED = "created"
+    DEPLOYED = "deployed"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    DESTROYED = "destroyed"
+
+
+_RUN_MOVES: dict[State, dict[str, State]] = {
+    State.CREATED: {"deploy": State.DEPLOYED, "destroy": State.DESTROYED},
+    State.DEPLOYED: {"start": State.RUNNING, "destroy": State.DESTROYED},
+    State.RUNNING: {"stop": State.STOPPED, "destroy": State.DESTROYED},
+    State.STOPPED: {"start": State.RUNNING, "destroy": State.DESTROYED},
+    State.DESTROYED: {},
+}
+
+_NODE_MOVES: dict[State, dict[str, State]] = {
+    State.DEPLOYED: {"start": State.RUNNING, "destroy": State.DESTROYED},
+    State.RUNNING: {
+        "stop": State.STOPPED,
+        "kill": State.STOPPED,
+        "pause": State.PAUSED,
+        "exit": State.STOPPED,
+        "restart": State.RUNNING,
+        "destroy": State.DESTROYED,
+    },
+    State.PAUSED: {
+        "resume": State.RUNNING,
+        "stop": State.STOPPED,
+        "kill": State.STOPPED,
+        "exit": State.STOPPED,
+        "restart": State.RUNNING,
+        "destroy": State.DESTROYED,
+    },
+    State.STOPPED: {"start": State.RUNNING, "restart": State.RUNNING, "destroy": State.DESTROYED},
+    State.DESTROYED: {},
+}
+
+
+@final
+class LifeCycle:
+    """A state machine that refuses wrong moves by name. Two kinds: `of_run` and `of_node`."""
+
+    __slots__ = ("_moves", "_subject", "state")
+
+    def __init__(self, subject: str, moves: dict[State, dict[str, State]], state: State) -> None:
+        self._subject = subject
+        self._moves = moves
+        self.state = state
+
+    @classmethod
+    def of_run(cls, run_id: str) -> "LifeCycle":
+        """Created, deployed, running, stopped, destroyed."""
+        return cls(f"run {run_id}", _RUN_MOVES, State.CREATED)
+
+    @classmethod
+    def of_node(cls, name: str) -> "LifeCycle":
+        """Deployed, running, paused, stopped, destroyed."""
+        return cls(f"node {name}", _NODE_MOVES, State.DEPLOYED)
+
+    def check(self, action: str) -> State:
+        """Return where `action` would lead, without going there.
+
+        Raises:
+            LifeCycleError: naming the action, the state, and what is possible instead.
+        """
+        moves = self._moves[self.state]
+        if action not in moves:
+            raise LifeCycleError(self._subject, action, self.state, moves)
+        return moves[action]
+
+    def move(self, action: str) -> State:
+        """Go where `action` leads. Raises as `check` does."""
+        self.state = self.check(action)
+        return self.state
+
+
+ExitReport = Callable[[NodeExit], None]
+
+__all__ = [
+    "Capability",
+    "Engine",
+    "EngineNetwork",
+    "EngineNode",
+    "ExecResult",
+    "ExitReport",
+    "Layout",
+    "LifeCycle",
+    "LineCapture",
+    "LogEngine",
+    "NetworkConfig",
+    "NetworkManager",
+    "NetworkSpec",
+    "NodeExit",
+    "NodeSpec",
+    "Resources",
+    "RunPlace",
+    "State",
+    "engine_names",
+    "fill_in",
+    "load_engine",
+    "require",
+    "start_order",
+]

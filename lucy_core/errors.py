@@ -1,0 +1,246 @@
+"""Every error that Lucy raises, one root, one tree.
+
+::
+
+    LucyError
+    ├── EventDefinitionError        a declaration of an event type makes no sense
+    ├── TopologyError               a network was described wrongly
+    ├── PipelineError
+    │   ├── SourceBusyError         two readers on one source
+    │   ├── SourceClosedError       a source was closed, before or while it was read
+    │   ├── CaptureDiedError        the capture process ended by itself
+    │   └── RecordingError          a run directory can't be written or read back
+    ├── StreamError
+    │   └── StreamEmptyError        a stream ended before the item that was awaited
+    ├── JudgementError              what a test decides
+    │   ├── CheckFailedError        a hard check of the test's own failed
+    │   ├── WaitTimeoutError        a wait ran into its hard timeout
+    │   ├── ImpossibleError         a wait can't come true any more
+    │   └── InconclusiveError       the log has a gap where the answer would be
+    ├── EngineError
+    │   ├── UnknownEngineError      no engine of that name is installed
+    │   ├── UnsupportedError        the engine lacks a capability
+    │   ├── LifeCycleError          the right call at the wrong moment
+    │   ├── DeployError             the infrastructure could not be made
+    │   ├── UnknownNodeError        no node of that name
+    │   ├── NodeExitedError         a node died that should be running
+    │   └── CommandError            a command in a node failed
+    ├── NodeApiError                a node's own API (GraphQL, HTTP) failed
+    │   ├── NodeUnreachableError    it could not be reached in time
+    │   └── NodeRefusedError        it answered, with an error
+    └── UsageError                  the command line or a marker was wrong
+
+Each message is built from typed attributes and says the input, what was found and what to do.
+"""
+
+from collections.abc import Iterable, Mapping
+
+
+class LucyError(Exception):
+    """The root of all errors that Lucy raises on purpose."""
+
+
+class EventDefinitionError(LucyError):
+    """A declaration of an event type makes no sense."""
+
+
+class TopologyError(LucyError):
+    """A network was described wrongly; nothing has been started."""
+
+
+class UsageError(LucyError):
+    """The command line or a pytest marker was wrong; nothing has been started."""
+
+
+class PipelineError(LucyError):
+    """Capturing, decoding or reading back lines failed."""
+
+
+class SourceBusyError(PipelineError):
+    """Another task is reading this source."""
+
+
+class SourceClosedError(PipelineError):
+    """The source was closed, before or while it was read."""
+
+
+class CaptureDiedError(PipelineError):
+    """The capture process ended by itself; lines after its last position are lost.
+
+    Attributes:
+        reason: how it ended, with the last of what it said.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the capture process ended by itself ({reason}); the log is incomplete from here on")
+
+
+class RecordingError(PipelineError):
+    """A run directory can't be written or read back."""
+
+
+class StreamError(LucyError):
+    """A stream could not give what was asked of it."""
+
+
+class StreamEmptyError(StreamError):
+    """The stream ended before the item that was awaited."""
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        super().__init__(f"{stream} ended before an item came that was awaited")
+
+
+class JudgementError(LucyError):
+    """A test's verdict, as an exception that ends the section."""
+
+
+class CheckFailedError(JudgementError):
+    """A hard check of the test's own failed."""
+
+
+class WaitTimeoutError(JudgementError, TimeoutError):
+    """A wait ran into its hard timeout.
+
+    Attributes:
+        description: what was awaited.
+        waited: seconds from the call to the end.
+        explanation: how close it came, what is missing, the last related events, the ledger.
+    """
+
+    def __init__(self, description: str, waited: float, explanation: str) -> None:
+        self.description = description
+        self.waited = waited
+        self.explanation = explanation
+        super().__init__(f"timed out after {waited:.1f} s waiting for {description}\n{explanation}")
+
+
+class ImpossibleError(JudgementError):
+    """A wait was given up early, since it can't come true any more.
+
+    Attributes:
+        description: what was awaited.
+        waited: seconds from the call to the decision.
+        reason: what decided it.
+        explanation: how close it came, the last related events, the ledger.
+    """
+
+    def __init__(self, description: str, waited: float, reason: str, explanation: str) -> None:
+        self.description = description
+        self.waited = waited
+        self.reason = reason
+        self.explanation = explanation
+        super().__init__(f"gave up after {waited:.1f} s waiting for {description}: {reason}\n{explanation}")
+
+
+class InconclusiveError(JudgementError):
+    """The log has a gap where the answer would be: neither passed nor failed."""
+
+
+class EngineError(LucyError):
+    """The infrastructure, not the product under test, failed."""
+
+
+class UnknownEngineError(EngineError):
+    """No engine of that name is installed."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = tuple(sorted(known))
+        super().__init__(f"no engine is called {name!r}; installed: {', '.join(self.known) or 'none'}")
+
+
+class UnsupportedError(EngineError):
+    """The engine lacks a capability; nothing was done."""
+
+    def __init__(self, engine: str, capability: str) -> None:
+        self.engine = engine
+        self.capability = capability
+        super().__init__(f"the {engine} engine has no capability {capability!r}")
+
+
+class LifeCycleError(EngineError):
+    """The right call at the wrong moment; nothing was done."""
+
+    def __init__(self, subject: str, action: str, state: str, allowed: Iterable[str]) -> None:
+        self.subject = subject
+        self.action = action
+        self.state = state
+        self.allowed = tuple(allowed)
+        super().__init__(
+            f"can't {action} {subject}: it is {state}; now possible: {', '.join(self.allowed) or 'nothing'}"
+        )
+
+
+class DeployError(EngineError):
+    """The network's infrastructure could not be made."""
+
+
+class UnknownNodeError(EngineError, KeyError):
+    """No node of that name."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = tuple(known)
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        return f"no node is called {self.name!r}; this network has {', '.join(self.known) or 'none'}"
+
+
+class NodeExitedError(EngineError):
+    """A node died that should be running.
+
+    Attributes:
+        node: its name.
+        how: `exited with code 1`, `was killed by SIGKILL`.
+        after: seconds since it was started.
+        last_lines: the last lines that it wrote, oldest first.
+    """
+
+    def __init__(self, node: str, how: str, after: float, last_lines: Iterable[str]) -> None:
+        self.node = node
+        self.how = how
+        self.after = after
+        self.last_lines = tuple(last_lines)
+        said = "".join(f"\n    {line}" for line in self.last_lines) or " nothing"
+        super().__init__(f"{node} {how} {after:.1f} s after its start; its last lines:{said}")
+
+
+class CommandError(EngineError):
+    """A command in a node failed."""
+
+
+class NodeApiError(LucyError):
+    """A node's own API failed.
+
+    Attributes:
+        node: whose API.
+        operation: which operation, e.g. `sendPayment`.
+        code: a stable word for the cause, e.g. `connection_refused`, `http_503`, `insufficient_funds`.
+    """
+
+    def __init__(self, node: str, operation: str, code: str, message: str) -> None:
+        self.node = node
+        self.operation = operation
+        self.code = code
+        super().__init__(f"{operation} on {node} failed ({code}): {message}")
+
+
+class NodeUnreachableError(NodeApiError):
+    """The API could not be reached before the deadline."""
+
+
+class NodeRefusedError(NodeApiError):
+    """The API answered, with an error: asking again won't help.
+
+    Attributes:
+        extensions: what the node said besides the message, as it came.
+    """
+
+    def __init__(
+        self, node: str, operation: str, code: str, message: str, extensions: Mapping[str, object] | None = None
+    ) -> None:
+        self.extensions = dict(extensions or {})
+        super().__init__(node, operation, code, message)

@@ -1,0 +1,127 @@
+"""Declaring event types: which lines are an event, and how their payload becomes a value.
+
+A type is a msgspec Struct and a decorator::
+
+    @lucy.event(ids=("64e2d3e8…",), message="Successfully produced a new block")
+    class BlockProduced(msgspec.Struct, frozen=True):
+        block_height: int
+
+A line is of the type when its `event_id` is one of `ids`, or its `message` is the template, or its puppeteer type is
+`puppeteer`. Several ids are the rule, not the exception: Mina derives an id from the path of a source file, so moving
+the file changes it. Without `decode` the line's `metadata` is decoded into the Struct as it stands.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar, overload
+
+import msgspec
+
+from lucy_core.errors import EventDefinitionError
+from lucy_core.records import LogRecord
+
+T = TypeVar("T")
+
+
+class EventType(Generic[T]):
+    """What makes a line an event of type `T`. Built by `event`; equality is identity."""
+
+    __slots__ = ("data_type", "decode", "ids", "messages", "name", "puppeteer")
+
+    def __init__(
+        self,
+        data_type: type[T],
+        *,
+        ids: frozenset[str],
+        messages: frozenset[str],
+        puppeteer: frozenset[str],
+        decode: Callable[[LogRecord], T],
+    ) -> None:
+        self.name = data_type.__name__
+        self.data_type = data_type
+        self.ids = ids
+        self.messages = messages
+        self.puppeteer = puppeteer
+        self.decode = decode
+
+    def __repr__(self) -> str:
+        return f"EventType({self.name})"
+
+    def matches(self, record: LogRecord) -> bool:
+        """Tell whether the line is of this type, without decoding its payload."""
+        return (
+            record.event_id in self.ids
+            or record.message in self.messages
+            or (record.puppeteer_event_type is not None and record.puppeteer_event_type in self.puppeteer)
+        )
+
+
+_REGISTERED: dict[type, EventType[object]] = {}
+
+
+def _strings(value: str | Iterable[str]) -> frozenset[str]:
+    return frozenset((value,) if isinstance(value, str) else value)
+
+
+def event(
+    *,
+    ids: str | Iterable[str] = (),
+    message: str | Iterable[str] = (),
+    puppeteer: str | Iterable[str] = (),
+    decode: Callable[[LogRecord], object] | None = None,
+) -> Callable[[type[T]], type[T]]:
+    """Declare the decorated class an event type.
+
+    Args:
+        ids: the values of `event_id` that mean this type.
+        message: message templates that mean this type, for lines without a known id.
+        puppeteer: values of `puppeteer_event_type` that mean this type.
+        decode: makes the payload of a record; what it raises makes the line an `Undecodable`. By default the record's
+            `metadata` is decoded into the class.
+
+    Raises:
+        EventDefinitionError: nothing says which lines are meant.
+    """
+    wanted, templates, supervised = _strings(ids), _strings(message), _strings(puppeteer)
+    if not (wanted or templates or supervised):
+        text = "an event type needs ids=, message= or puppeteer= to say which lines it means"
+        raise EventDefinitionError(text)
+
+    def declare(data_type: type[T]) -> type[T]:
+        _REGISTERED[data_type] = EventType(
+            data_type, ids=wanted, messages=templates, puppeteer=supervised, decode=decode or _metadata_as(data_type)
+        )
+        return data_type
+
+    return declare
+
+
+def _metadata_as(data_type: type[T]) -> Callable[[LogRecord], T]:
+    decoder: msgspec.json.Decoder[T] | None = None
+
+    def decode(record: LogRecord) -> T:
+        nonlocal decoder
+        if decoder is None:
+            decoder = msgspec.json.Decoder(data_type)
+        return decoder.decode(record.metadata)
+
+    return decode
+
+
+@overload
+def event_type(data_type: EventType[T]) -> EventType[T]: ...
+@overload
+def event_type(data_type: type[T]) -> EventType[T]: ...
+def event_type(data_type: type[T] | EventType[T]) -> EventType[T]:
+    """Return what was declared of a class.
+
+    Raises:
+        EventDefinitionError: the class was never declared.
+    """
+    if isinstance(data_type, EventType):
+        return data_type
+    try:
+        return _REGISTERED[data_type]  # type: ignore[return-value]  # the dict is keyed by the very type
+    except (KeyError, TypeError):
+        name = getattr(data_type, "__name__", repr(data_type))
+        text = f"{name} is no event type; declare it with @lucy.event(ids=…, message=…)"
+        raise EventDefinitionError(text) from None

@@ -1,0 +1,147 @@
+"""What Lucy did and decided, as log lines of its own.
+
+The journal is captured like one more node, called `lucy`: its lines get positions in the same order as everybody's, are
+read back like everybody's, and its events are declared like everybody's. So "the node was stopped, then this came" is a
+comparison of two positions, live and in a recording.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from lucy_core.errors import EventDefinitionError
+from lucy_core.events import event, event_type
+
+JOURNAL = "lucy"
+"""The name under which Lucy's own journal appears among the nodes."""
+
+
+@event(ids="lucy.node_started")
+class NodeStarted(msgspec.Struct, frozen=True):
+    """A node's daemon was started."""
+
+    node: str
+    fresh_state: bool = False
+
+
+@event(ids="lucy.node_stopped")
+class NodeStopped(msgspec.Struct, frozen=True):
+    """A node was stopped or killed because the test asked for it; all of its lines have come before."""
+
+    node: str
+    killed: bool = False
+
+
+@event(ids="lucy.node_exited")
+class NodeExited(msgspec.Struct, frozen=True):
+    """A node's daemon ended by itself; all of its lines have come before."""
+
+    node: str
+    how: str
+    code: int | None = None
+    signal: str | None = None
+    after: float = 0.0
+    expected: bool = False
+
+
+@event(ids="lucy.node_paused")
+class NodePaused(msgspec.Struct, frozen=True):
+    """A node was frozen."""
+
+    node: str
+
+
+@event(ids="lucy.node_resumed")
+class NodeResumed(msgspec.Struct, frozen=True):
+    """A frozen node goes on."""
+
+    node: str
+
+
+@event(ids="lucy.section_started")
+class SectionStarted(msgspec.Struct, frozen=True):
+    """The test began a section."""
+
+    name: str
+
+
+@event(ids="lucy.section_ended")
+class SectionEnded(msgspec.Struct, frozen=True):
+    """The test left a section."""
+
+    name: str
+    seconds: float
+    outcome: str
+
+
+@event(ids="lucy.wait_started")
+class WaitStarted(msgspec.Struct, frozen=True):
+    """The test began to wait."""
+
+    description: str
+    soft: float
+    hard: float
+
+
+@event(ids="lucy.wait_ended")
+class WaitEnded(msgspec.Struct, frozen=True):
+    """A wait was decided, or timed out."""
+
+    description: str
+    seconds: float
+    outcome: str
+
+
+@event(ids="lucy.error")
+class RunError(msgspec.Struct, frozen=True):
+    """Something was held against the run: a soft error, a hard one, or a subscriber that was cut off."""
+
+    severity: str
+    message: str
+
+
+LIFE_EVENTS: tuple[type, ...] = (NodeStarted, NodeStopped, NodeExited, NodePaused, NodeResumed)
+"""What happened to nodes: every vocabulary's state sees these beside its own events."""
+
+TEST_EVENTS: tuple[type, ...] = (SectionStarted, SectionEnded, WaitStarted, WaitEnded, RunError)
+"""What happened in the test."""
+
+_MESSAGES = {
+    NodeStarted: "$node started",
+    NodeStopped: "$node stopped",
+    NodeExited: "$node $how",
+    NodePaused: "$node paused",
+    NodeResumed: "$node resumed",
+    SectionStarted: "Section $name",
+    SectionEnded: "Section $name: $outcome after $seconds s",
+    WaitStarted: "Waiting for $description",
+    WaitEnded: "Waited for $description: $outcome after $seconds s",
+    RunError: "$severity error: $message",
+}
+_encode = msgspec.json.Encoder().encode
+
+
+class _Line(msgspec.Struct):
+    timestamp: str
+    level: str
+    message: str
+    metadata: Any
+    event_id: str
+
+
+def journal_line(data: msgspec.Struct) -> bytes:
+    """Write one of Lucy's own events as a log line, ending in a newline.
+
+    Raises:
+        EventDefinitionError: the event isn't Lucy's own.
+    """
+    kind = type(data)
+    if kind not in _MESSAGES:
+        message = f"{kind.__name__} is not an event of Lucy's journal"
+        raise EventDefinitionError(message)
+    stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M:%S.%fZ")
+    bad = (isinstance(data, NodeExited) and not data.expected) or isinstance(data, RunError)
+    (event_id,) = event_type(kind).ids
+    return _encode(_Line(stamp, "Error" if bad else "Info", _MESSAGES[kind], data, event_id)) + b"\n"

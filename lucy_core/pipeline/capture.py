@@ -1,0 +1,445 @@
+"""The capture process: drains every source into the recording, and does nothing else.
+
+Why a process. A test may block its loop for seconds, spin in pure Python, or pause in a debugger, and no node may feel
+it. A thread shares the interpreter's lock: each of its system calls then waits up to 5 ms for a spinning test, which
+leaves five nodes about 100 MB/s in the best case and doubles every latency. A process shares nothing, costs 12 MB, and
+goes on when the test is stopped with SIGSTOP. It starts in some 30 ms because it loads the standard library and its
+neighbours in this folder alone; `test_architecture` holds it to that.
+
+One channel. What it reads it appends to `logs/<node>.ndjson` as it came, whole lines at a time, then one row a block to
+`arrivals.ndjson`, then it rings an eventfd. Whoever wants lines follows the rows: live is a recording that still grows.
+The socket beside it carries commands and replies only, until the disk fails: from then on blocks travel on that socket,
+and since memory must stay bounded, a test that doesn't take them makes the nodes wait, and the ledger says so.
+
+When Lucy is gone (the socket's end), it takes what is still coming, for two seconds at the most, and ends.
+"""
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any, final
+
+from lucy_core.pipeline.fifo import FifoSource, make_fifo
+from lucy_core.pipeline.files import FileSource
+from lucy_core.pipeline.framing import Framer
+from lucy_core.pipeline.sockets import Connection, Listener
+from lucy_core.pipeline.sources import Source
+
+BACKLOG_BYTES = 4 << 20
+"""What may wait on the socket once the disk has failed; more, and sources are left unread."""
+LINGER_SECONDS = 2.0
+READ_AT_ONCE = 1 << 18
+QUIET_SECONDS = 0.2
+
+
+def log_path(directory: str, node: str, journal: str) -> str:
+    """Where a node's bytes are kept."""
+    return f"{directory}/journal.ndjson" if node == journal else f"{directory}/logs/{node}.ndjson"
+
+
+@final
+class _Log:
+    """One node's file, and what the rows say of it."""
+
+    __slots__ = ("blocked_ns", "fd", "node", "offset", "quoted", "sources")
+
+    def __init__(self, directory: str, node: str, journal: str) -> None:
+        self.node = node
+        self.quoted = json.dumps(node).encode()
+        self.fd = os.open(
+            log_path(directory, node, journal), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        self.offset = os.fstat(self.fd).st_size
+        self.blocked_ns = 0
+        self.sources: list[_Reading] = []
+
+
+@final
+class _Reading:
+    """A source with its own unfinished line."""
+
+    __slots__ = ("framer", "last_ns", "log", "source")
+
+    def __init__(self, source: Source, log: _Log) -> None:
+        self.source = source
+        self.log = log
+        self.framer = Framer()
+        self.last_ns = 0
+
+
+@final
+class _Row:
+    """A block that is in its log but not yet in the arrivals."""
+
+    __slots__ = ("arrived_ns", "lines", "log", "offset", "position", "size", "torn")
+
+    def __init__(self, log: _Log, position: int, size: int, lines: int, arrived_ns: int, *, torn: bool) -> None:
+        self.log = log
+        self.position = position
+        self.offset = log.offset
+        self.size = size
+        self.lines = lines
+        self.arrived_ns = arrived_ns
+        self.torn = torn
+
+    def encode(self) -> bytes:
+        return b'{"position":%d,"node":%b,"offset":%d,"bytes":%d,"lines":%d,"arrived_ns":%d,"blocked_ns":%d%b}\n' % (
+            self.position,
+            self.log.quoted,
+            self.offset,
+            self.size,
+            self.lines,
+            self.arrived_ns,
+            self.log.blocked_ns,
+            b',"torn":true' if self.torn else b"",
+        )
+
+
+@final
+class Capture:
+    """The loop. One object, one thread, no locks."""
+
+    def __init__(self, control: socket.socket, bell: int, directory: str, journal: str, token: str) -> None:
+        control.setblocking(False)
+        self._control = control
+        self._bell = bell
+        self._directory = directory
+        self._journal = journal
+        self._token = token
+        self._epoll = select.epoll()
+        self._epoll.register(control.fileno(), select.EPOLLIN)
+        self._readings: dict[int, _Reading] = {}
+        self._logs: dict[str, _Log] = {}
+        self._rows: list[_Row] = []
+        self._arrivals = os.open(
+            f"{directory}/arrivals.ndjson", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        self._arrivals_size = os.fstat(self._arrivals).st_size
+        self._position = 0
+        self._recording = True
+        self._deleted = False
+        self._next_check = 0.0
+        self._commands = bytearray()
+        self._outgoing = bytearray()
+        self._parked = False
+        self._orphaned = False
+        self._closing: int | None = None
+        self._unread_files: set[int] = set()
+        # One step of the machine's clock must not reorder arrivals, so wall time is read once and then counted.
+        self._epoch_ns = time.time_ns() - time.monotonic_ns()
+
+    def run(self) -> None:
+        """Serve until told to close, or until Lucy is gone and the sources are quiet."""
+        control = self._control.fileno()
+        gone_since = 0.0
+        quiet_since = 0.0
+        while True:
+            timeout = 0.0 if self._unread_files else (0.05 if self._orphaned else 1.0)
+            ready = self._epoll.poll(timeout)
+            got = False
+            for fd, events in ready:
+                if fd == control:
+                    self._serve_control(events)
+                else:
+                    got |= self._serve_source(fd)
+            for fd in tuple(self._unread_files):
+                got |= self._serve_source(fd)
+            self._publish()
+            if self._closing is not None and not self._outgoing:
+                return
+            now = time.monotonic()
+            if now >= self._next_check:
+                self._next_check = now + 1.0
+                self._check_directory()
+            if self._orphaned:
+                gone_since = gone_since or now
+                quiet_since = now if got or not quiet_since else quiet_since
+                if now - gone_since > LINGER_SECONDS or now - quiet_since > QUIET_SECONDS:
+                    self._flush_all()
+                    self._publish()
+                    return
+
+    # Sources
+
+    def _serve_source(self, fd: int) -> bool:
+        """Take one chunk; return whether there was any."""
+        reading = self._readings.get(fd)
+        if reading is None:
+            return False
+        source = reading.source
+        try:
+            found = source.accept()
+            if found is not None:
+                self._add(found, reading.log)
+                return True
+            chunk = source.read()
+        except OSError as error:
+            self._say({"source_failed": {"node": reading.log.node, "reason": str(error)}})
+            self._drop(fd, reading)
+            return True
+        if chunk is None:
+            self._drop(fd, reading)
+            return True
+        if isinstance(source, FileSource):
+            (self._unread_files.add if source.unread else self._unread_files.discard)(fd)
+            if source.writer_changed:
+                self._tear(reading)
+        if chunk:
+            self._take(reading, chunk)
+        return bool(chunk)
+
+    def _take(self, reading: _Reading, chunk: bytes) -> None:
+        now = time.monotonic_ns()
+        if reading.source.blocked() and reading.last_ns:
+            # An upper bound: the pipe was found full, so its writer may have waited since our last visit.
+            reading.log.blocked_ns += now - reading.last_ns
+        reading.last_ns = now
+        pieces = reading.framer.feed(chunk)
+        if pieces:
+            self._append(reading.log, pieces, chunk.count(b"\n"), self._epoch_ns + now)
+
+    def _tear(self, reading: _Reading) -> None:
+        tail = reading.framer.flush()
+        if tail:
+            self._append(reading.log, [tail], 1, self._epoch_ns + time.monotonic_ns(), torn=True)
+
+    def _add(self, source: Source, log: _Log) -> None:
+        reading = _Reading(source, log)
+        fd = source.fileno()
+        self._readings[fd] = reading
+        log.sources.append(reading)
+        if not self._parked:
+            self._epoll.register(fd, select.EPOLLIN)
+        if isinstance(source, FileSource):
+            self._unread_files.add(fd)
+
+    def _drop(self, fd: int, reading: _Reading) -> None:
+        self._tear(reading)
+        if not self._parked:
+            self._epoll.unregister(fd)
+        del self._readings[fd]
+        reading.log.sources.remove(reading)
+        self._unread_files.discard(fd)
+        reading.source.close()
+
+    # The recording
+
+    def _append(
+        self, log: _Log, pieces: list[bytes | memoryview], lines: int, arrived_ns: int, *, torn: bool = False
+    ) -> None:
+        size = sum(map(len, pieces))
+        row = _Row(log, self._position, size, lines, arrived_ns, torn=torn)
+        self._position += lines
+        if self._recording:
+            try:
+                _write_all(log.fd, pieces)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(log.fd, log.offset)
+                self._publish()
+                self._stop_recording(row.position, f"logs/{log.node}.ndjson: {error.strerror}")
+            else:
+                log.offset += size
+                self._rows.append(row)
+                return
+        self._send_block(row, b"".join(pieces))
+        log.offset += size
+
+    def _publish(self) -> None:
+        """Make the blocks of this turn visible: rows after bytes, the bell after rows."""
+        if self._rows:
+            rows, self._rows = self._rows, []
+            text = b"".join([row.encode() for row in rows])
+            try:
+                _write_all(self._arrivals, [text])
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._arrivals, self._arrivals_size)
+                self._stop_recording(rows[0].position, f"arrivals.ndjson: {error.strerror}")
+                for row in rows:
+                    self._send_block(row, os.pread(row.log.fd, row.size, row.offset))
+            else:
+                self._arrivals_size += len(text)
+            os.eventfd_write(self._bell, 1)
+        if self._outgoing:
+            self._flush_outgoing()
+
+    def _stop_recording(self, position: int, reason: str) -> None:
+        if self._recording:
+            self._recording = False
+            self._say({"recording_stopped": {"position": position, "reason": reason}})
+
+    def _check_directory(self) -> None:
+        if not self._deleted and os.fstat(self._arrivals).st_nlink == 0:
+            self._deleted = True
+            self._say({"recording_deleted": {"position": self._position}})
+
+    # Talking to Lucy
+
+    def _send_block(self, row: _Row, data: bytes) -> None:
+        if self._orphaned:
+            return
+        self._outgoing += b'{"block":%b}\n' % row.encode().rstrip()
+        self._outgoing += data
+        self._flush_outgoing()
+
+    def _say(self, message: dict[str, Any]) -> None:
+        if not self._orphaned:
+            self._outgoing += json.dumps(message).encode() + b"\n"
+            self._flush_outgoing()
+
+    def _flush_outgoing(self) -> None:
+        try:
+            while self._outgoing:
+                sent = self._control.send(memoryview(self._outgoing)[:READ_AT_ONCE])
+                del self._outgoing[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._abandon()
+            return
+        wanted = select.EPOLLIN | (select.EPOLLOUT if self._outgoing else 0)
+        self._epoll.modify(self._control.fileno(), wanted)
+        self._park(len(self._outgoing) > BACKLOG_BYTES)
+
+    def _park(self, park: bool) -> None:  # noqa: FBT001  # a state, not a switch of behaviour
+        if park == self._parked:
+            return
+        self._parked = park
+        for fd in self._readings:
+            if park:
+                self._epoll.unregister(fd)
+            else:
+                self._epoll.register(fd, select.EPOLLIN)
+
+    def _abandon(self) -> None:
+        """Lucy is gone: nobody to talk to, only the recording to finish."""
+        if not self._orphaned:
+            self._orphaned = True
+            self._outgoing.clear()
+            self._epoll.unregister(self._control.fileno())
+            self._park(park=False)
+
+    def _serve_control(self, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self._flush_outgoing()
+        if not events & ~select.EPOLLOUT or self._orphaned:
+            return
+        try:
+            chunk = self._control.recv(READ_AT_ONCE)
+        except BlockingIOError:
+            return
+        except OSError:
+            chunk = b""
+        if not chunk:
+            self._abandon()
+            return
+        self._commands += chunk
+        *lines, rest = self._commands.split(b"\n")
+        self._commands = bytearray(rest)
+        for line in lines:
+            command = json.loads(line)
+            try:
+                reply = self._obey(command)
+            except OSError as error:
+                reply = {"error": f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")}
+            self._publish()
+            if "id" in command:
+                self._say({"id": command["id"], **reply})
+
+    def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
+        match command["op"]:
+            case "inject":
+                text = command["text"].encode()
+                position = self._position
+                self._append(self._log(command["node"]), [text], text.count(b"\n"), self._now_ns())
+                return {"position": position}
+            case "fifo":
+                log = self._log(command["node"])
+                make_fifo(command["path"])
+                source = FifoSource(command["path"])
+                self._add(source, log)
+                return {"capacity": source.capacity}
+            case "file":
+                self._add(FileSource(command["path"]), self._log(command["node"]))
+                return {}
+            case "listen":
+                address = command["address"]
+                log = self._log(command["node"])
+                listener = Listener(address if isinstance(address, str) else (address[0], address[1]), self._token)
+                self._add(listener, log)
+                return {"address": listener.address}
+            case "drain":
+                self._drain(command["node"])
+                return {"position": self._position}
+            case "close":
+                for node in tuple(self._logs):
+                    self._drain(node)
+                self._flush_all()
+                self._closing = command["id"]
+                return {"position": self._position}
+            case other:
+                return {"error": f"no command is called {other!r}"}
+
+    def _log(self, node: str) -> _Log:
+        if node not in self._logs:
+            self._logs[node] = _Log(self._directory, node, self._journal)
+        return self._logs[node]
+
+    def _now_ns(self) -> int:
+        return self._epoch_ns + time.monotonic_ns()
+
+    def _drain(self, node: str) -> None:
+        """Take what a node's sources hold now; what is then unfinished has lost its writer."""
+        log = self._logs.get(node)
+        for reading in tuple(log.sources) if log else ():
+            # A FIFO can hold its capacity and no more at the moment of the call: more than that comes from a writer
+            # that still lives, whose unfinished line may yet be finished.
+            budget = reading.source.capacity * 2 if isinstance(reading.source, FifoSource) else 1 << 40
+            taken = 0
+            while taken < budget and reading in reading.log.sources:
+                before = reading.log.offset + reading.framer.pending
+                if not self._serve_source(reading.source.fileno()):
+                    break
+                taken += reading.log.offset + reading.framer.pending - before
+            else:
+                continue
+            if not isinstance(reading.source, Connection):
+                self._tear(reading)
+
+    def _flush_all(self) -> None:
+        for reading in tuple(self._readings.values()):
+            self._tear(reading)
+
+
+def _write_all(fd: int, pieces: list[bytes | memoryview] | list[bytes]) -> None:
+    """Write all pieces; a short write means a full disk, which the next attempt reports."""
+    left: list[bytes | memoryview] = list(pieces)
+    while left:
+        # One call takes at most IOV_MAX buffers: a line that came in a thousand chunks goes in several.
+        written = os.writev(fd, left[:1024])
+        while left and written >= len(left[0]):
+            written -= len(left.pop(0))
+        if written:
+            left[0] = memoryview(left[0])[written:]
+
+
+def main(arguments: list[str]) -> None:
+    """Run the capture loop: `control-fd bell-fd directory journal`, with the run's token in the environment."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # It ends when its socket does, never before the nodes' last lines are taken.
+        signal.signal(number, signal.SIG_IGN)
+    gc.disable()  # It makes no cycles, and a collection is a pause.
+    control, bell, directory, journal = arguments
+    token = os.environ.pop("LUCY_TOKEN", "")
+    Capture(socket.socket(fileno=int(control)), int(bell), directory, journal, token).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

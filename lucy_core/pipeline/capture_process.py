@@ -1,0 +1,263 @@
+"""The test's end of the capture process: starting it, asking it, hearing from it.
+
+Nothing here is on the way of a line, except after the disk has failed.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any, final
+
+import anyio
+import msgspec
+
+from lucy_core.errors import CaptureDiedError, RecordingError
+from lucy_core.journal import JOURNAL
+from lucy_core.pipeline.recording import Row
+from lucy_core.records import Block
+
+_BOOT = (
+    # The façade of the package would cost 300 ms of imports that capture has no use for: an empty module with the
+    # package's path stands in for it, so that its own modules have their real names.
+    "import sys, types; shell = types.ModuleType('lucy_core'); shell.__path__ = [sys.argv.pop(1)]; "
+    "sys.modules['lucy_core'] = shell; from lucy_core.pipeline.capture import main; main(sys.argv[1:])"
+)
+QUEUE_BYTES = 8 << 20
+"""What may wait here once the disk has failed; more stays in the socket, then in the capture, then with the nodes."""
+
+
+class _Message(msgspec.Struct):
+    """Anything that the capture process says."""
+
+    id: int | None = None
+    error: str | None = None
+    position: int | None = None
+    capacity: int | None = None
+    address: str | tuple[str, int] | None = None
+    block: Row | None = None
+    source_failed: dict[str, str] | None = None
+    recording_stopped: dict[str, Any] | None = None
+    recording_deleted: dict[str, int] | None = None
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+@final
+class _Request:
+    __slots__ = ("done", "reply")
+
+    def __init__(self) -> None:
+        self.done = anyio.Event()
+        self.reply: _Message | None = None
+
+
+@final
+class CaptureProcess:
+    """A running capture process. Built by `start`; `listen` has to run for as long as it is used."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket, bell: int, errors: int) -> None:
+        self._process = process
+        self._pidfd = os.pidfd_open(process.pid)
+        self._control = control
+        self._errors = errors
+        self.bell = bell
+        """An eventfd that rings when there is something new to read, in the recording or in `direct`."""
+        self.direct: deque[Block] = deque()
+        """Blocks that came past the recording, since the disk has failed."""
+        self.notices: deque[_Message] = deque()
+        """What it said without being asked: failed sources, a stopped or deleted recording."""
+        self.died: str | None = None
+        self._direct_bytes = 0
+        self._room = anyio.Event()
+        self._stuck = anyio.Event()
+        self._requests: dict[int, _Request] = {}
+        self._last_id = 0
+        self._outgoing = bytearray()
+        self._closing = False
+
+    @classmethod
+    def start(cls, directory: Path, token: str) -> "CaptureProcess":
+        """Start it on a run directory. It runs at once; its first answer comes some 30 ms later."""
+        ours, theirs = socket.socketpair()
+        bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        errors = os.memfd_create("capture-errors")
+        package = str(Path(__file__).parent.parent)
+        try:
+            process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
+                [sys.executable, "-I", "-S", "-c", _BOOT, package]
+                + [str(theirs.fileno()), str(bell), str(directory), JOURNAL],
+                pass_fds=(theirs.fileno(), bell),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+                env={**os.environ, "LUCY_TOKEN": token},
+            )
+        except OSError as error:
+            for fd in (bell, errors):
+                os.close(fd)
+            ours.close()
+            message = f"the capture process can't be started: {error.strerror}"
+            raise RecordingError(message) from error
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        return cls(process, ours, bell, errors)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def tell(self, op: str, **arguments: object) -> None:
+        """Send a command without waiting; commands are obeyed in order."""
+        self._outgoing += msgspec.json.encode({"op": op, **arguments}) + b"\n"
+        self._flush()
+
+    async def ask(self, op: str, **arguments: object) -> _Message:
+        """Send a command and wait for its answer.
+
+        Raises:
+            RecordingError: it refused, saying why.
+            CaptureDiedError: it is gone.
+        """
+        if self.died is not None:
+            raise CaptureDiedError(self.died)
+        self._last_id += 1
+        number = self._last_id
+        request = self._requests[number] = _Request()
+        try:
+            self.tell(op, id=number, **arguments)
+            await request.done.wait()
+        finally:
+            del self._requests[number]
+        if request.reply is None:
+            raise CaptureDiedError(self._why())
+        if request.reply.error is not None:
+            message = f"capture refused {op}: {request.reply.error}"
+            raise RecordingError(message)
+        return request.reply
+
+    def _why(self) -> str:
+        return self.died or "it was closed"
+
+    def _flush(self) -> None:
+        try:
+            while self._outgoing:
+                sent = self._control.send(self._outgoing)
+                del self._outgoing[:sent]
+        except BlockingIOError:
+            self._stuck.set()  # `listen` goes on with it
+        except OSError:
+            self._outgoing.clear()  # `listen` sees the end too, and says so
+
+    def take_direct(self) -> Block | None:
+        """Return the next block that came past the recording."""
+        if not self.direct:
+            return None
+        block = self.direct.popleft()
+        self._direct_bytes -= len(block.data)
+        if self._direct_bytes < QUEUE_BYTES:
+            self._room.set()
+        return block
+
+    async def listen(self) -> None:
+        """Hear what it says, until it ends."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._send_rest)
+                await self._hear()
+                tasks.cancel_scope.cancel()
+        finally:
+            for request in self._requests.values():
+                request.done.set()
+
+    async def _send_rest(self) -> None:
+        while True:
+            await self._stuck.wait()
+            self._stuck = anyio.Event()
+            await anyio.wait_writable(self._control)
+            self._flush()
+
+    async def _hear(self) -> None:
+        text = bytearray()
+        while True:
+            await anyio.wait_readable(self._control)
+            try:
+                chunk = self._control.recv(1 << 18)
+            except BlockingIOError:
+                continue
+            except OSError:
+                chunk = b""
+            if not chunk:
+                break
+            text += chunk
+            await self._understand(text)
+        if not self._closing:
+            await anyio.wait_readable(self._pidfd)
+            code = self._process.wait()
+            os.lseek(self._errors, 0, os.SEEK_SET)
+            said = os.read(self._errors, 1 << 16).decode(errors="replace").strip().split("\n")[-1]
+            self.died = f"status {code}" + (f", {said}" if said else "")
+            self._ring()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(OSError):
+            os.eventfd_write(self.bell, 1)
+
+    async def _understand(self, text: bytearray) -> None:
+        """Take the whole messages off the front of `text`; a block's bytes follow its message."""
+        at = 0
+        while (end := text.find(b"\n", at)) >= 0:
+            message = _decode(text[at:end])
+            if message.block is not None:
+                row = message.block
+                if len(text) < end + 1 + row.bytes:
+                    break
+                data = bytes(text[end + 1 : end + 1 + row.bytes])
+                end += row.bytes
+                self.direct.append(
+                    Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
+                )
+                self._direct_bytes += len(data)
+                self._ring()
+            elif message.id is not None:
+                request = self._requests.get(message.id)
+                if request is not None:
+                    request.reply = message
+                    request.done.set()
+            else:
+                self.notices.append(message)
+                self._ring()
+            at = end + 1
+        del text[:at]
+        while self._direct_bytes >= QUEUE_BYTES:
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    async def close(self) -> int:
+        """Have it take the last lines of every source, and wait until it has ended; return the run's last position.
+
+        Shielded by the caller. A process that doesn't answer in five seconds is killed.
+        """
+        position = -1
+        with anyio.move_on_after(5), contextlib.suppress(CaptureDiedError):
+            self._closing = True
+            reply = await self.ask("close")
+            position = reply.position if reply.position is not None else -1
+            await anyio.wait_readable(self._pidfd)
+        return position
+
+    def dispose(self) -> None:
+        """Close all descriptors, and kill it if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._control.close()
+        for fd in (self._pidfd, self.bell, self._errors):
+            os.close(fd)

@@ -1,0 +1,77 @@
+"""Blocks to batches of records. Sans-IO.
+
+The fast path is one `decode_lines` call a block. That call is not line-strict: two documents on a line pass, so does
+one document over two lines, and blank lines vanish; each would shift the positions of all that follow. So a block takes
+the fast path only if every line starts and ends like an object (one `count` of the seam between two lines, which a
+document can't contain: between `}` and `{` JSON wants a comma) and there are as many records as lines. Any other block
+is decoded line by line: each bad line costs its block that, and itself a `Malformed`.
+"""
+
+import msgspec
+
+from lucy_core.records import Block, LogRecord, Malformed
+
+_decoder = msgspec.json.Decoder(LogRecord)
+_decode_lines = _decoder.decode_lines
+_decode_line = _decoder.decode
+_SEAM_BYTES = 14
+"""How much of the first line's start is taken into the seam: a longer needle is found faster (3.2 GB/s for 16 bytes,
+1.9 for 3), and Mina's lines all start with `{"timestamp":`."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """A decoded block. `records[i]` stands at `positions[i]`, or at `block.position + i` where positions is None."""
+
+    block: Block
+    records: list[LogRecord]
+    positions: list[int] | None
+    malformed: list[Malformed]
+
+
+def decode(block: Block) -> Batch:
+    """Decode a block's envelopes. Never raises: what isn't a record is in `malformed`, each line exactly once."""
+    data = block.data
+    if _is_regular(data, block.lines):
+        try:
+            records = _decode_lines(data)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            if len(records) == block.lines:
+                return Batch(block, records, None, [])
+    return _decode_slowly(block)
+
+
+def _is_regular(data: bytes, lines: int) -> bool:
+    if not (data.startswith(b"{") and data.endswith(b"}\n")):
+        return False
+    if lines == 1:
+        return True
+    seam = b"}\n" + data[:_SEAM_BYTES]
+    return data.count(seam) == lines - 1 or data.count(b"}\n{") == lines - 1
+
+
+def _decode_slowly(block: Block) -> Batch:
+    records: list[LogRecord] = []
+    positions: list[int] = []
+    malformed: list[Malformed] = []
+    lines = block.data.split(b"\n")
+    if not block.torn:
+        lines.pop()  # what follows the last newline: nothing
+    for position, line in enumerate(lines, block.position):
+        if block.torn and position == block.position + len(lines) - 1:
+            reason = "the writer ended in mid-line"
+        elif not line.strip():
+            reason = "blank line"
+        else:
+            try:
+                records.append(_decode_line(line))
+            except RecursionError:
+                reason = "nested too deeply"
+            except ValueError as error:  # DecodeError, ValidationError and UnicodeDecodeError are all of this kind
+                reason = str(error)
+            else:
+                positions.append(position)
+                continue
+        malformed.append(Malformed(block.node, position, block.arrived_ns, line, reason))
+    return Batch(block, records, positions, malformed)

@@ -1,0 +1,160 @@
+"""Sources read on the test's own loop, for a pipeline that keeps no recording.
+
+The same source objects as in the capture process; here each has a task that waits for its descriptor. A subscriber
+that can't take more holds its node up, since there is nothing to read back from.
+"""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import final
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from lucy_core.errors import RecordingError
+from lucy_core.pipeline.delivery import TURN_BYTES, Delivery
+from lucy_core.pipeline.fifo import FifoSource, make_fifo
+from lucy_core.pipeline.files import FileSource
+from lucy_core.pipeline.framing import Framer
+from lucy_core.pipeline.sockets import Listener
+from lucy_core.pipeline.sources import Source
+from lucy_core.records import Block
+
+
+@final
+class _Reading:
+    __slots__ = ("framer", "node", "source")
+
+    def __init__(self, node: str, source: Source) -> None:
+        self.node = node
+        self.source = source
+        self.framer = Framer()
+
+
+@final
+class DirectSources:
+    """All sources of one pipeline, and their tasks."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.tasks: anyio.abc.TaskGroup | None = None
+        self._delivery = delivery
+        self._readings: list[_Reading] = []
+        self._offsets: dict[str, int] = {}
+        self._epoch_ns = time.time_ns() - time.monotonic_ns()
+
+    def __enter__(self) -> "DirectSources":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for reading in self._readings:
+            reading.source.close()
+
+    def open_fifo(self, node: str, path: Path) -> None:
+        """Make and read a FIFO."""
+        try:
+            make_fifo(str(path))
+            self._add(node, FifoSource(str(path)))
+        except OSError as error:
+            message = f"the FIFO {path} can't be opened: {error.strerror}"
+            raise RecordingError(message) from error
+
+    def follow_file(self, node: str, path: Path) -> None:
+        """Follow a file."""
+        try:
+            self._add(node, FileSource(str(path)))
+        except OSError as error:
+            message = f"{path} can't be followed: {error.strerror}"
+            raise RecordingError(message) from error
+
+    def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
+        """Listen; on loopback, so no token is asked for."""
+        try:
+            listener = Listener(address, None)
+        except OSError as error:
+            message = f"can't listen on {address}: {error.strerror}"
+            raise RecordingError(message) from error
+        self._add(node, listener)
+        return listener.address
+
+    def inject(self, node: str, lines: bytes) -> None:
+        """Deliver lines as if the node had written them."""
+        self._deliver(node, lines)
+
+    def drain(self, node: str) -> None:
+        """Take what the node's sources hold, and give up on an unfinished line."""
+        for reading in [each for each in self._readings if each.node == node]:
+            while reading in self._readings and self._step(reading):
+                pass
+            self._tear(reading)
+
+    def _add(self, node: str, source: Source) -> None:
+        reading = _Reading(node, source)
+        self._readings.append(reading)
+        self._delivery.ledger.of(node)
+        assert self.tasks is not None  # noqa: S101  # set before anything can be opened
+        self.tasks.start_soon(self._read, reading)
+
+    async def _read(self, reading: _Reading) -> None:
+        weight = 0
+        while reading in self._readings:
+            for subscription in self._delivery.hub.closed(reading.node):
+                if subscription.gate is not None:
+                    opened = anyio.Event()
+                    subscription.gate.when_open(opened.set)
+                    await opened.wait()
+            taken = self._step(reading)
+            weight += taken
+            if not taken:
+                weight = 0
+                await anyio.wait_readable(reading.source.fileno())
+            elif weight > TURN_BYTES:
+                weight = 0
+                await anyio.lowlevel.checkpoint()
+
+    def _step(self, reading: _Reading) -> int:
+        """Take one chunk; return how much there was."""
+        source = reading.source
+        try:
+            found = source.accept()
+            if found is not None:
+                self._add(reading.node, found)
+                return 1
+            chunk = source.read()
+        except OSError as error:
+            self._delivery.ledger.of(reading.node).failures.append(str(error))
+            chunk = None
+        if chunk is None:
+            self._tear(reading)
+            self._readings.remove(reading)
+            source.close()
+            return 1
+        if isinstance(source, FileSource) and source.writer_changed:
+            self._tear(reading)
+        if not chunk:
+            return 0
+        pieces = reading.framer.feed(chunk)
+        if pieces:
+            data = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+            self._deliver(reading.node, data)
+        return len(chunk)
+
+    def _tear(self, reading: _Reading) -> None:
+        tail = reading.framer.flush()
+        if tail:
+            self._deliver(reading.node, tail, torn=True)
+
+    def _deliver(self, node: str, data: bytes, *, torn: bool = False) -> None:
+        delivery = self._delivery
+        position = delivery.delivered
+        lines = 1 if torn else data.count(b"\n")
+        arrived_ns = self._epoch_ns + time.monotonic_ns()
+        offset = self._offsets.get(node, 0)
+        self._offsets[node] = offset + len(data)
+        if delivery.hub.wants(node):
+            delivery.take(Block(node, position, offset, lines, arrived_ns, data, torn))
+        else:
+            delivery.skip(node, position, lines, len(data), arrived_ns)

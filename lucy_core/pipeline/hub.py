@@ -1,0 +1,285 @@
+"""Who wants which lines: the subscription index and the delivery of batches. Sans-IO.
+
+What a subscription names (nodes, event types, a level, a position) is compiled into one plan a node, made anew only
+when subscriptions change. A line that no plan wants becomes no object beyond its envelope, a node that no plan wants
+isn't even decoded, and a payload is decoded once, however many subscribers share it.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, final
+
+from lucy_core.events import EventType
+from lucy_core.pipeline.decoding import Batch
+from lucy_core.records import Event, Level, LogRecord, Malformed, Undecodable
+
+Sink = Callable[[list[Any]], None]
+"""Takes a batch's items, in order, synchronously."""
+
+
+@final
+class Interest:
+    """What a subscription names. None means any.
+
+    `event_types` gives typed events; without it every record is wanted, from `level` up. `kind` asks for the lines that
+    are no records (`Malformed`) or no events (`Undecodable`) instead.
+    """
+
+    __slots__ = ("event_types", "kind", "level", "nodes")
+
+    def __init__(
+        self,
+        *,
+        nodes: Iterable[str] | None = None,
+        event_types: Iterable[EventType[Any]] | None = None,
+        level: Level | None = None,
+        kind: type = Event,
+    ) -> None:
+        self.nodes = None if nodes is None else frozenset(nodes)
+        self.event_types = None if event_types is None else tuple(event_types)
+        self.level = level
+        self.kind = kind
+
+
+@final
+class Gate:
+    """Says whether a subscriber can take more. Closed, its subscription is set aside until it opens again."""
+
+    __slots__ = ("_reopened", "closed")
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._reopened: list[Callable[[], None]] = []
+
+    def when_open(self, call: Callable[[], None]) -> None:
+        """Call once at the next `open`, or now where it is open."""
+        if self.closed:
+            self._reopened.append(call)
+        else:
+            call()
+
+    def close(self) -> None:
+        """Let nothing more through after the batch under way."""
+        self.closed = True
+
+    def open(self) -> None:
+        """Let through again."""
+        self.closed = False
+        calls, self._reopened = self._reopened, []
+        for call in calls:
+            call()
+
+
+@final
+class Subscription:
+    """One subscriber's place in the run. `next` is the first position that it hasn't seen."""
+
+    __slots__ = ("active", "gate", "interest", "next", "on_end", "sink")
+
+    def __init__(
+        self,
+        interest: Interest,
+        sink: Sink,
+        on_end: Callable[[Exception | None], None],
+        start: int,
+        gate: Gate | None,
+    ) -> None:
+        self.interest = interest
+        self.sink = sink
+        self.on_end = on_end
+        self.next = start
+        self.gate = gate
+        self.active = True
+
+    def wants(self, node: str) -> bool:
+        """Whether lines of this node are wanted."""
+        return self.interest.nodes is None or node in self.interest.nodes
+
+
+@final
+class _Plan:
+    """All subscriptions to one node, compiled."""
+
+    __slots__ = (
+        "by_id",
+        "by_message",
+        "by_puppeteer",
+        "live",
+        "records",
+        "subscriptions",
+        "typed",
+        "undecodable",
+        "unreadable",
+    )
+
+    def __init__(self, subscriptions: list[Subscription], *, live: bool) -> None:
+        self.live = live
+        self.subscriptions = tuple(subscriptions)
+        self.records: list[Subscription] = []
+        self.unreadable: list[Subscription] = []
+        self.undecodable: list[Subscription] = []
+        wanted: dict[EventType[Any], list[Subscription]] = defaultdict(list)
+        for subscription in subscriptions:
+            interest = subscription.interest
+            if interest.kind is Malformed:
+                self.unreadable.append(subscription)
+            elif interest.kind is Undecodable:
+                self.undecodable.append(subscription)
+                for kind in interest.event_types or ():
+                    wanted[kind]  # noqa: B018  # asked for, so that failures of it are found
+            elif interest.event_types is None:
+                self.records.append(subscription)
+            else:
+                for kind in interest.event_types:
+                    wanted[kind].append(subscription)
+        self.by_id: dict[str | None, list[tuple[EventType[Any], list[Subscription]]]] = defaultdict(list)
+        self.by_message: dict[str, list[tuple[EventType[Any], list[Subscription]]]] = defaultdict(list)
+        self.by_puppeteer: dict[str | None, list[tuple[EventType[Any], list[Subscription]]]] = defaultdict(list)
+        for kind, takers in wanted.items():
+            for event_id in kind.ids:
+                self.by_id[event_id].append((kind, takers))
+            for message in kind.messages:
+                self.by_message[message].append((kind, takers))
+            for name in kind.puppeteer:
+                self.by_puppeteer[name].append((kind, takers))
+        self.typed = bool(wanted)
+
+    def hits(self, records: list[LogRecord]) -> list[tuple[int, LogRecord]]:
+        """Find the records that some wanted type may mean: the one loop over all lines."""
+        ids = self.by_id
+        if self.by_message or self.by_puppeteer:
+            messages = self.by_message
+            puppeteer = self.by_puppeteer
+            return [
+                (index, record)
+                for index, record in enumerate(records)
+                if record.event_id in ids or record.message in messages or record.puppeteer_event_type in puppeteer
+            ]
+        return [(index, record) for index, record in enumerate(records) if record.event_id in ids]
+
+    def kinds(self, record: LogRecord) -> list[tuple[EventType[Any], list[Subscription]]]:
+        """Return the types that a record is of, each once."""
+        found = list(self.by_id.get(record.event_id, ()))
+        for kind, takers in self.by_message.get(record.message, ()):
+            if record.event_id not in kind.ids:
+                found.append((kind, takers))
+        if record.puppeteer_event_type is not None:
+            found += self.by_puppeteer.get(record.puppeteer_event_type, ())
+        return found
+
+
+@final
+class Hub:
+    """The index of live subscriptions. Everything happens on the caller's thread, in the caller's turn."""
+
+    def __init__(
+        self,
+        cut_off: Callable[[Subscription, Exception], None],
+        undecodable: Callable[[list[Undecodable]], None],
+    ) -> None:
+        """Make an empty hub.
+
+        Args:
+            cut_off: told of a subscriber that raised; it gets nothing more.
+            undecodable: told of payloads that were not of their type, once each.
+        """
+        self._cut_off = cut_off
+        self._count_undecodable = undecodable
+        self._subscriptions: list[Subscription] = []
+        self._plans: dict[str, _Plan] = {}
+
+    def add(self, subscription: Subscription) -> None:
+        """Deliver to it from the next batch on."""
+        self._subscriptions.append(subscription)
+        self._plans = {}
+
+    def remove(self, subscription: Subscription) -> None:
+        """Deliver nothing more to it, not even of a batch under way. Again is no error."""
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+            self._plans = {}
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """All live ones."""
+        return tuple(self._subscriptions)
+
+    def _plan(self, node: str) -> _Plan:
+        plan = self._plans.get(node)
+        if plan is None:
+            plan = self._plans[node] = _Plan(
+                [each for each in self._subscriptions if each.wants(node)], live=True
+            )
+        return plan
+
+    def wants(self, node: str) -> bool:
+        """Whether a block of this node is worth reading and decoding."""
+        return bool(self._plan(node).subscriptions)
+
+    def closed(self, node: str) -> list[Subscription]:
+        """Return the node's subscribers that can't take more now."""
+        return [each for each in self._plan(node).subscriptions if each.gate is not None and each.gate.closed]
+
+    def deliver(self, batch: Batch) -> None:
+        """Give everybody what they want of a batch, each subscriber in the order of lines."""
+        self._deliver(self._plan(batch.block.node), batch)
+
+    def deliver_to(self, subscription: Subscription, batch: Batch) -> None:
+        """Give one subscriber, live or not, what it wants of a batch."""
+        if subscription.wants(batch.block.node):
+            self._deliver(_Plan([subscription], live=False), batch)
+
+    def _deliver(self, plan: _Plan, batch: Batch) -> None:
+        block = batch.block
+        records = batch.records
+        positions = batch.positions
+        first = block.position
+        out: dict[Subscription, list[Any]] = {}
+        if plan.typed:
+            failed: list[Undecodable] = []
+            for index, record in plan.hits(records):
+                position = first + index if positions is None else positions[index]
+                for kind, takers in plan.kinds(record):
+                    try:
+                        data = kind.decode(record)
+                    except Exception as error:  # noqa: BLE001  # a decoder may be anybody's; its fault is the line's
+                        reason = f"{type(error).__name__}: {error}"
+                        failed.append(
+                            Undecodable(block.node, position, block.arrived_ns, record, kind.name, reason)
+                        )
+                        continue
+                    event = Event(block.node, position, block.arrived_ns, record, data)
+                    for taker in takers:
+                        out.setdefault(taker, []).append(event)
+            if failed:
+                if plan.live:
+                    self._count_undecodable(failed)
+                for subscription in plan.undecodable:
+                    out[subscription] = list(failed)
+        for subscription in plan.records:
+            out[subscription] = _record_events(batch, subscription.interest.level)
+        if batch.malformed:
+            for subscription in plan.unreadable:
+                out[subscription] = list(batch.malformed)
+        after = first + block.lines
+        for subscription in plan.subscriptions:
+            items = out.get(subscription)
+            if subscription.next > first and items:
+                items = [item for item in items if item.position >= subscription.next]
+            subscription.next = max(subscription.next, after)
+            if items and subscription.active:
+                try:
+                    subscription.sink(items)
+                except Exception as error:  # noqa: BLE001  # a subscriber's fault must not reach the others
+                    subscription.active = False
+                    self.remove(subscription)
+                    self._cut_off(subscription, error)
+
+
+def _record_events(batch: Batch, level: Level | None) -> list[Event[LogRecord]]:
+    node, arrived = batch.block.node, batch.block.arrived_ns
+    positions = batch.positions or range(batch.block.position, batch.block.position + len(batch.records))
+    pairs = zip(positions, batch.records, strict=True)
+    if level is None:
+        return [Event(node, position, arrived, record, record) for position, record in pairs]
+    return [Event(node, position, arrived, record, record) for position, record in pairs if record.severity >= level]

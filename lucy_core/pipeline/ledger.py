@@ -1,0 +1,101 @@
+"""The account of what was captured: per node and for the run. Sans-IO.
+
+"Nothing is dropped" is a claim; these are its figures. `complete` is the claim itself: every byte that a node wrote to
+its source is accounted for and could be read by whoever asked. It says nothing about malformed lines: these are
+captured, counted, and shown.
+"""
+
+from typing import final
+
+import msgspec
+
+
+class NodeLedger(msgspec.Struct):
+    """One node's account."""
+
+    bytes: int = 0
+    lines: int = 0
+    decoded: int = 0
+    """Lines that became records, for somebody had asked for this node."""
+    malformed: int = 0
+    torn: int = 0
+    """Lines whose writer ended in their middle."""
+    undecodable: int = 0
+    """Events whose payload was not of their type."""
+    blocked_ns: int = 0
+    """How long the node may have waited for capture: the time for which its full pipe was left alone, at most."""
+    lag_ns: int = 0
+    """From arrival to delivery, for the last block."""
+    lag_max_ns: int = 0
+    failures: list[str] = []
+    """Sources that broke."""
+
+    def __str__(self) -> str:
+        bad = "".join(
+            f", {count} {name}"
+            for name, count in (
+                ("malformed", self.malformed),
+                ("torn", self.torn),
+                ("undecodable", self.undecodable),
+            )
+            if count
+        )
+        failed = "".join(f", SOURCE FAILED: {reason}" for reason in self.failures)
+        return (
+            f"{self.lines:,} lines, {self.bytes / 1e6:,.1f} MB{bad}, lag {self.lag_max_ns / 1e6:,.0f} ms at most, "
+            f"blocked {self.blocked_ns / 1e6:,.0f} ms at most{failed}"
+        )
+
+
+@final
+class Ledger:
+    """The run's account."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, NodeLedger] = {}
+        self.recording_stopped: tuple[int, str] | None = None
+        """From which position on the recording lacks lines, and why; live subscribers still got them."""
+        self.recording_deleted: int | None = None
+        """At which position the run directory was found deleted; it was readable until the run's end."""
+        self.capture_died: str | None = None
+        self.cut_off: list[str] = []
+        """Subscribers that raised."""
+
+    def of(self, node: str) -> NodeLedger:
+        """Return a node's account, opening it at its first mention."""
+        account = self.nodes.get(node)
+        if account is None:
+            account = self.nodes[node] = NodeLedger()
+        return account
+
+    @property
+    def lines(self) -> int:
+        """Lines captured in all."""
+        return sum(account.lines for account in self.nodes.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes captured in all."""
+        return sum(account.bytes for account in self.nodes.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the nodes wrote was captured and delivered."""
+        return self.capture_died is None and not any(account.failures for account in self.nodes.values())
+
+    @property
+    def recorded(self) -> bool:
+        """Whether all that was captured is in the recording too."""
+        return self.recording_stopped is None and self.recording_deleted is None
+
+    def summary(self) -> dict[str, str]:
+        """Give a line for each node, and for each thing that went wrong."""
+        rows = {node: str(account) for node, account in self.nodes.items()}
+        if self.recording_stopped is not None:
+            position, reason = self.recording_stopped
+            rows["recording"] = f"STOPPED at position {position:,}: {reason}; later lines were delivered live only"
+        if self.recording_deleted is not None:
+            rows["recording"] = f"DELETED by somebody at position {self.recording_deleted:,}"
+        if self.capture_died is not None:
+            rows["capture"] = f"DIED: {self.capture_died}; the log is incomplete"
+        return rows

@@ -1,0 +1,340 @@
+"""The pump that wires the rest: sources to recording to subscribers.
+
+Two kinds, one face. With a run directory, a capture process drains the sources and this end follows the recording. Without
+one, the sources are read here, on the test's loop: nothing can be read back, a test that blocks makes its nodes wait
+once their pipes are full, and no process is started; good for a tool that only wants the lines.
+"""
+
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import final
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from lucy_core.errors import CaptureDiedError, RecordingError
+from lucy_core.pipeline.capture_process import CaptureProcess
+from lucy_core.pipeline.delivery import ROW_COST, TURN_BYTES, Delivery
+from lucy_core.pipeline.direct import DirectSources
+from lucy_core.pipeline.hub import Gate, Interest, Sink
+from lucy_core.pipeline.ledger import Ledger
+from lucy_core.pipeline.recording import Cursor, Recording, make_run_directory
+from lucy_core.records import Mark
+
+
+@final
+class Pipeline:
+    """Lines from sources to subscribers. Open one with `record`, `pass_through` or `replay`."""
+
+    def __init__(
+        self,
+        *,
+        directory: Path | None,
+        recording: Recording | None,
+        capture: CaptureProcess | None,
+        direct: DirectSources | None,
+        ledger: Ledger,
+        delivery: Delivery,
+    ) -> None:
+        self.directory = directory
+        self.recording = recording
+        self.ledger = ledger
+        self.token = ""
+        """What a peer that sends lines over TCP has to say first."""
+        self._capture = capture
+        self._direct = direct
+        self._delivery = delivery
+
+    @classmethod
+    @asynccontextmanager
+    async def record(cls, directory: str | Path) -> AsyncIterator["Pipeline"]:
+        """Capture into a new run directory, by a process of its own. Leaving takes the last lines of every source.
+
+        Raises:
+            RecordingError: the directory can't be made, or holds a recording.
+        """
+        place = Path(directory).absolute()
+        make_run_directory(place)
+        token = secrets.token_urlsafe(24)
+        capture = CaptureProcess.start(place, token)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(capture.listen)
+                await capture.ask("inject", node="lucy", text="")
+                with Recording(place) as recording:
+                    ledger = Ledger()
+                    delivery = Delivery(ledger, recording)
+                    pipeline = cls(
+                        directory=place,
+                        recording=recording,
+                        capture=capture,
+                        direct=None,
+                        ledger=ledger,
+                        delivery=delivery,
+                    )
+                    pipeline.token = token
+                    tasks.start_soon(delivery.serve_late_comers, tasks)
+                    tasks.start_soon(pipeline._follow)  # noqa: SLF001
+                    try:
+                        yield pipeline
+                    finally:
+                        with anyio.CancelScope(shield=True):
+                            await pipeline._finish(capture)  # noqa: SLF001
+                        tasks.cancel_scope.cancel()
+        finally:
+            capture.dispose()
+
+    @classmethod
+    @asynccontextmanager
+    async def pass_through(cls) -> AsyncIterator["Pipeline"]:
+        """Read sources on this loop and keep nothing."""
+        ledger = Ledger()
+        delivery = Delivery(ledger, None)
+        with DirectSources(delivery) as direct:
+            async with anyio.create_task_group() as tasks:
+                direct.tasks = tasks
+                try:
+                    yield cls(
+                        directory=None, recording=None, capture=None, direct=direct, ledger=ledger, delivery=delivery
+                    )
+                finally:
+                    tasks.cancel_scope.cancel()
+            for node in tuple(ledger.nodes):
+                direct.drain(node)
+            delivery.end()
+
+    @classmethod
+    @asynccontextmanager
+    async def replay(cls, directory: str | Path) -> AsyncIterator["Pipeline"]:
+        """Open a finished run: every subscription gets what it names, from the start unless it says otherwise.
+
+        Raises:
+            RecordingError: there is no recording.
+        """
+        with Recording(directory) as recording:
+            ledger = Ledger()
+            delivery = Delivery(ledger, recording)
+            cursor = Cursor()
+            while rows := recording.rows(cursor):
+                for row in rows:
+                    delivery.skip(row.node, row.position, row.lines, row.bytes, row.arrived_ns)
+                    ledger.of(row.node).torn += row.torn
+                await anyio.lowlevel.checkpoint()
+            delivery.ended = True
+            for account in ledger.nodes.values():
+                account.lag_ns = account.lag_max_ns = 0
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(delivery.serve_late_comers, tasks)
+                try:
+                    yield cls(
+                        directory=Path(directory),
+                        recording=recording,
+                        capture=None,
+                        direct=None,
+                        ledger=ledger,
+                        delivery=delivery,
+                    )
+                finally:
+                    tasks.cancel_scope.cancel()
+
+    # Sources
+
+    async def open_fifo(self, node: str, path: Path | None = None) -> Path:
+        """Make the node's FIFO and drain it from now on.
+
+        Raises:
+            RecordingError: it can't be made or opened.
+        """
+        if path is None:
+            if self.directory is None:
+                message = "without a run directory a FIFO needs a path"
+                raise RecordingError(message)
+            path = self.directory / "fifos" / node
+        if self._direct is not None:
+            self._direct.open_fifo(node, path)
+        else:
+            await self._process.ask("fifo", node=node, path=str(path))
+            self._open_log(node)
+        return path
+
+    async def follow_file(self, node: str, path: Path) -> None:
+        """Read a file from its start and follow it by name, through rotation and truncation.
+
+        Raises:
+            RecordingError: its directory doesn't exist, or can't be watched.
+        """
+        if self._direct is not None:
+            self._direct.follow_file(node, path)
+        else:
+            await self._process.ask("file", node=node, path=str(Path(path).absolute()))
+            self._open_log(node)
+
+    async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
+        """Take the node's lines over a socket, unix or TCP; return the real address.
+
+        Raises:
+            RecordingError: the address can't be listened on.
+        """
+        if self._direct is not None:
+            return self._direct.listen(node, address)
+        reply = await self._process.ask("listen", node=node, address=address)
+        self._open_log(node)
+        assert reply.address is not None  # noqa: S101  # part of the reply
+        return reply.address
+
+    async def drain(self, node: str) -> int:
+        """Take all that the node has written so far; return the position after it. See `LineCapture.drain`."""
+        if self._direct is not None:
+            self._direct.drain(node)
+            return self._delivery.delivered
+        reply = await self._process.ask("drain", node=node)
+        return reply.position or 0
+
+    def inject(self, node: str, lines: bytes) -> None:
+        """Put whole lines into the run's order, as if `node` had written them now.
+
+        Lines given before a call of `drain` or `mark` through the same pipeline stand before its position.
+        """
+        if self._direct is not None:
+            self._direct.inject(node, lines)
+        elif self._capture is not None and self._capture.died is None:
+            self._capture.tell("inject", node=node, text=lines.decode())
+
+    @property
+    def _process(self) -> CaptureProcess:
+        if self._capture is None:
+            message = "a finished recording takes no new sources"
+            raise RecordingError(message)
+        return self._capture
+
+    def _open_log(self, node: str) -> None:
+        """Hold the node's log open, so that it stays readable if somebody deletes the directory."""
+        if self.recording is not None:
+            self.recording.log_fd(node)
+
+    @property
+    def capture_pid(self) -> int | None:
+        """The process that captures, if there is one."""
+        return None if self._capture is None else self._capture.pid
+
+    # Subscribing
+
+    @property
+    def delivered(self) -> int:
+        """The position up to which every live subscriber has seen what it wants."""
+        return self._delivery.delivered
+
+    def mark(self) -> Mark:
+        """Return the place after the last line that has arrived, delivered or not."""
+        if self.recording is None or self._delivery.ended:
+            return Mark(self._delivery.delivered)
+        return Mark(max(self.recording.end(), self._delivery.delivered))
+
+    def subscribe(
+        self,
+        interest: Interest,
+        sink: Sink,
+        on_end: Callable[[Exception | None], None],
+        *,
+        since: int | None = None,
+        gate: Gate | None = None,
+    ) -> Callable[[], None]:
+        """Subscribe; see `Delivery.subscribe`. On a finished recording the start is its first line."""
+        if since is None and self._capture is None and self._direct is None:
+            since = 0
+        return self._delivery.subscribe(interest, sink, on_end, since=since, gate=gate)
+
+    def end_node(self, node: str, position: int) -> None:
+        """Say that nothing of this node comes from `position` on: streams of it alone complete there."""
+        self._delivery.end_node(node, position)
+
+    async def reach(self, position: int) -> None:
+        """Wait until every line before `position` is delivered."""
+        await self._delivery.reach(position)
+
+    def report_cut_off(self, report: Callable[[str], None]) -> None:
+        """Have subscribers that raised reported, beside the ledger."""
+        self._delivery.on_cut_off = report
+
+    # The pump
+
+    async def _follow(self) -> None:
+        capture, recording, delivery = self._capture, self.recording, self._delivery
+        assert capture is not None and recording is not None  # noqa: S101, PT018  # `record` made both
+        cursor = Cursor()
+        bell = capture.bell
+        try:
+            while True:
+                moved = await self._deliver_rows(recording, cursor)
+                self._hear_notices(capture)
+                if not moved:
+                    moved = await self._deliver_direct(capture)
+                if not moved:
+                    if capture.died is not None:
+                        self.ledger.capture_died = capture.died
+                        delivery.end(CaptureDiedError(capture.died))
+                        return
+                    await anyio.wait_readable(bell)
+                    with contextlib.suppress(BlockingIOError):
+                        os.eventfd_read(bell)
+        except RecordingError as error:
+            self.ledger.capture_died = str(error)
+            delivery.end(error)
+
+    async def _deliver_rows(self, recording: Recording, cursor: Cursor) -> bool:
+        delivery, hub, ledger = self._delivery, self._delivery.hub, self.ledger
+        rows = recording.rows(cursor)
+        weight = 0
+        for row in rows:
+            ledger.of(row.node).blocked_ns = row.blocked_ns
+            delivery.set_aside(row.node, row.position)
+            if hub.wants(row.node):
+                delivery.take(recording.block(row))
+                weight += row.bytes
+            else:
+                delivery.skip(row.node, row.position, row.lines, row.bytes, row.arrived_ns)
+            weight += ROW_COST
+            if weight > TURN_BYTES:
+                weight = 0
+                await anyio.lowlevel.checkpoint()
+        return bool(rows)
+
+    async def _deliver_direct(self, capture: CaptureProcess) -> bool:
+        block = capture.take_direct()
+        if block is None:
+            return False
+        gates = [each.gate for each in self._delivery.hub.closed(block.node) if each.gate is not None]
+        for gate in gates:
+            # There is nothing to read back from: whoever can't take more holds everybody up, nodes at last.
+            opened = anyio.Event()
+            gate.when_open(opened.set)
+            await opened.wait()
+        self._delivery.take(block)
+        await anyio.lowlevel.checkpoint()
+        return True
+
+    def _hear_notices(self, capture: CaptureProcess) -> None:
+        while capture.notices:
+            notice = capture.notices.popleft()
+            if notice.source_failed is not None:
+                self.ledger.of(notice.source_failed["node"]).failures.append(notice.source_failed["reason"])
+            if notice.recording_stopped is not None:
+                stopped = notice.recording_stopped
+                self.ledger.recording_stopped = (int(stopped["position"]), str(stopped["reason"]))
+            if notice.recording_deleted is not None:
+                self.ledger.recording_deleted = notice.recording_deleted["position"]
+
+    async def _finish(self, capture: CaptureProcess) -> None:
+        """Take the last lines, deliver them, complete all streams."""
+        position = await capture.close()
+        if position >= 0 and not self._delivery.ended:
+            with anyio.move_on_after(30):
+                await self._delivery.reach(position)
+        self._hear_notices(capture)
+        if not self._delivery.ended:
+            self._delivery.end()

@@ -1,0 +1,201 @@
+"""The run directory as a recording: read back from any position, and followed while it grows.
+
+Rows of `arrivals.ndjson` are in the order of arrival, so a position is found by bisection on the file itself, without
+an index in memory: twenty million lines cost what one costs. Every descriptor is opened once and read with `pread`:
+readers don't disturb each other, and a directory that somebody deletes stays readable for as long as the run lasts.
+"""
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from typing import final
+
+import msgspec
+
+from lucy_core.journal import JOURNAL
+from lucy_core.errors import RecordingError
+from lucy_core.pipeline.capture import log_path
+from lucy_core.records import Block
+
+ROWS_BYTES = 1 << 16
+"""How much of the arrivals is read at a time; some 500 rows."""
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One block's entry in the arrivals."""
+
+    position: int
+    node: str
+    offset: int
+    bytes: int
+    lines: int
+    arrived_ns: int
+    blocked_ns: int = 0
+    torn: bool = False
+
+
+_decode_rows = msgspec.json.Decoder(Row).decode_lines
+_decode_row = msgspec.json.Decoder(Row).decode
+
+
+class Cursor(msgspec.Struct):
+    """A reader's place: which row comes next, as a byte offset into the arrivals."""
+
+    offset: int = 0
+
+
+@final
+class Recording:
+    """A run directory, opened for reading. Close it, or use it as a context manager."""
+
+    def __init__(self, directory: str | Path) -> None:
+        """Open a run directory.
+
+        Raises:
+            RecordingError: it isn't one.
+        """
+        self.directory = Path(directory).absolute()
+        try:
+            self._arrivals = os.open(self.directory / "arrivals.ndjson", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            message = f"{directory} is no run directory: arrivals.ndjson: {error.strerror}"
+            raise RecordingError(message) from error
+        self._logs: dict[str, int] = {}
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all descriptors. Again is no error."""
+        arrivals, self._arrivals = self._arrivals, -1
+        for fd in (arrivals, *self._logs.values()):
+            if fd >= 0:
+                os.close(fd)
+        self._logs.clear()
+
+    def rows(self, cursor: Cursor) -> list[Row]:
+        """Return the rows that follow, and move the cursor past them; `[]` at the end, for now."""
+        size = ROWS_BYTES
+        while True:
+            text = os.pread(self._arrivals, size, cursor.offset)
+            cut = text.rfind(b"\n") + 1
+            if cut:
+                break
+            if len(text) < size:
+                return []
+            size *= 2
+        cursor.offset += cut
+        return self._parse(text[:cut])
+
+    def _parse(self, text: bytes) -> list[Row]:
+        try:
+            return _decode_rows(text)
+        except ValueError as error:
+            message = f"{self.directory}/arrivals.ndjson is damaged: {error}"
+            raise RecordingError(message) from error
+
+    def cursor_at(self, position: int) -> Cursor:
+        """Return a cursor whose first row holds `position`, or the end's where it hasn't come yet."""
+        low, high = 0, os.fstat(self._arrivals).st_size
+        # Invariant: the row wanted starts in [low, high]; both are starts of rows, or the end.
+        while low < high:
+            middle = self._row_start((low + high) // 2, low)
+            text = os.pread(self._arrivals, 4096, middle)
+            cut = text.find(b"\n") + 1
+            if not cut:
+                high = min(high, middle)  # a row still being written is not there yet
+                if high == middle and middle <= low:
+                    break
+                continue
+            row = self._parse(text[:cut])[0]
+            if row.position + row.lines <= position:
+                low = middle + cut
+            elif row.position > position:
+                high = middle
+            else:
+                return Cursor(middle)
+        return Cursor(low)
+
+    def _row_start(self, offset: int, low: int) -> int:
+        """Return the start of the row around `offset`, not before `low`."""
+        start = offset
+        while start > low:
+            begin = max(low, start - 4096)
+            text = os.pread(self._arrivals, start - begin, begin)
+            newline = text.rfind(b"\n")
+            if newline >= 0:
+                return begin + newline + 1
+            start = begin
+        return low
+
+    def end(self) -> int:
+        """Return the position after the last line that is recorded now."""
+        size = os.fstat(self._arrivals).st_size
+        while size:
+            start = self._row_start(size - 1, 0)
+            text = os.pread(self._arrivals, size - start, start)
+            if text.endswith(b"\n"):
+                row = self._parse(text)[0]
+                return row.position + row.lines
+            size = start
+        return 0
+
+    def log_fd(self, node: str) -> int:
+        """Return the descriptor of a node's log, opening it at its first mention."""
+        fd = self._logs.get(node)
+        if fd is None:
+            path = log_path(str(self.directory), node, JOURNAL)
+            try:
+                fd = self._logs[node] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                message = f"the recording lacks the log of {node}: {path}: {error.strerror}"
+                raise RecordingError(message) from error
+        return fd
+
+    def block(self, row: Row) -> Block:
+        """Read a row's block.
+
+        Raises:
+            RecordingError: the log is shorter than its row says.
+        """
+        fd = self.log_fd(row.node)
+        data = os.pread(fd, row.bytes, row.offset)
+        while len(data) < row.bytes:  # the kernel gives at most 2 GiB at a time
+            more = os.pread(fd, row.bytes - len(data), row.offset + len(data))
+            if not more:
+                message = f"the log of {row.node} ends at {row.offset + len(data)}, its arrivals go on: it was cut"
+                raise RecordingError(message)
+            data += more
+        return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
+
+    def last_lines(self, node: str, count: int) -> list[str]:
+        """Return the last lines of a node's log, for people to read: at most `count`, long ones cut."""
+        with contextlib.suppress(RecordingError):
+            fd = self.log_fd(node)
+            size = os.fstat(fd).st_size
+            text = os.pread(fd, 1 << 16, max(0, size - (1 << 16))).decode(errors="replace")
+            lines = [line for line in text.split("\n") if line.strip()][-count:]
+            return [line if len(line) <= 300 else line[:297] + "…" for line in lines]  # noqa: PLR2004
+        return []
+
+
+def make_run_directory(directory: Path) -> None:
+    """Make a run directory, private to its user.
+
+    Raises:
+        RecordingError: it can't be made, or there is a recording in it already.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+        if (directory / "arrivals.ndjson").exists():
+            raise FileExistsError(errno.EEXIST, "there is a recording in it already; choose another")
+        for part in ("logs", "fifos"):
+            (directory / part).mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        message = f"can't make the run directory {directory}: {error.strerror}"
+        raise RecordingError(message) from error

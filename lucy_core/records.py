@@ -1,0 +1,138 @@
+"""The values that walk down the pipeline: blocks, records, events, and places among them.
+
+Bytes first, objects late: a `Block` is whole lines as a node wrote them, a `LogRecord` is the envelope of one line
+with its `metadata` still raw, and an `Event` is made only for somebody who asked for that type.
+"""
+
+import enum
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+import msgspec
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Level(enum.IntEnum):
+    """How much a log line matters, least first, as Mina spells and orders it (its `logger.ml`)."""
+
+    INTERNAL = 0
+    SPAM = 1
+    TRACE = 2
+    DEBUG = 3
+    INFO = 4
+    WARN = 5
+    ERROR = 6
+    FAULTY_PEER = 7
+    FATAL = 8
+
+    @classmethod
+    def parse(cls, text: str) -> "Level":
+        """Read a level in any case.
+
+        Raises:
+            ValueError: no level is spelt so.
+        """
+        try:
+            return cls[text.upper()]
+        except KeyError:
+            known = ", ".join(level.name.capitalize() for level in cls)
+            message = f"{text!r} is no level; levels are {known}"
+            raise ValueError(message) from None
+
+
+LEVELS = {spelling: level for level in Level for spelling in (level.name.capitalize(), level.name.lower(), level.name)}
+"""Every spelling a line may use, so that the hot path needs one look-up."""
+
+
+class LogRecord(msgspec.Struct, frozen=True, gc=False):
+    """The envelope of one log line.
+
+    Only `message` must be there: extra keys are ignored and the others have defaults, since a log is never quite what
+    its format promises. `metadata` and `source` stay raw JSON that points into the block; decode them on demand.
+    """
+
+    message: str
+    timestamp: str = ""
+    level: str = "Info"
+    source: msgspec.Raw = msgspec.Raw(b"null")
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+    event_id: str | None = None
+    puppeteer_event_type: str | None = None
+
+    @property
+    def severity(self) -> Level:
+        """The level as a number; a spelling that nobody knows counts as `INFO`."""
+        return LEVELS.get(self.level, Level.INFO)
+
+    @property
+    def time(self) -> datetime | None:
+        """The node's own clock, or None where the line has no readable time."""
+        try:
+            time = datetime.fromisoformat(self.timestamp)
+        except ValueError:
+            return None
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+class Block(msgspec.Struct, frozen=True, gc=False):
+    """Whole lines of one node, in the order and with the bytes that it wrote.
+
+    `data` ends in a newline, except where the writer ended in mid-line: then `torn` is true and the last line has none.
+    """
+
+    node: str
+    position: int
+    """The place of the first line in the run's single order of arrival; the others follow without gaps."""
+    offset: int
+    """Where `data` starts in the node's own log."""
+    lines: int
+    arrived_ns: int
+    """When Lucy read it, in nanoseconds since the epoch."""
+    data: bytes
+    torn: bool = False
+
+
+class Malformed(msgspec.Struct, frozen=True, gc=False):
+    """A line that is no record: `raw` is kept whole, and so are its neighbours."""
+
+    node: str
+    position: int
+    arrived_ns: int
+    raw: bytes
+    reason: str
+
+
+class Event(msgspec.Struct, Generic[T_co], frozen=True):
+    """A record given its type: who wrote it, where it stands in the run, and its typed `data`.
+
+    A stream of records is a stream of `Event[LogRecord]`: `data` is then the envelope itself.
+    """
+
+    node: str
+    position: int
+    arrived_ns: int
+    record: LogRecord
+    data: T_co
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """The node's own clock, as written in the line."""
+        return self.record.time
+
+
+class Undecodable(msgspec.Struct, frozen=True):
+    """A record that says it is of a type, with a payload that isn't: counted and delivered, never raised."""
+
+    node: str
+    position: int
+    arrived_ns: int
+    record: LogRecord
+    event_type: str
+    reason: str
+
+
+class Mark(msgspec.Struct, frozen=True, order=True):
+    """A place in the run's single order of arrival: everything before `position` had arrived."""
+
+    position: int
