@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
 
+from lucy_core.errors import ImpossibleError, JudgementError, WaitTimeoutError
 from lucy_core.journal import LIFE_EVENTS
 from lucy_core.records import Event
 
@@ -222,6 +223,13 @@ class WaitTracker(Generic[S]):
             self.decided_by = event.position
         return progress.verdict
 
+    def failure(self, waited: float, ledger_lines: Mapping[str, str]) -> JudgementError:
+        """Return the error to raise for a wait that did not come true."""
+        description, explanation = self._condition.description, self.explain(ledger_lines)
+        if self.progress.impossible is not None:
+            return ImpossibleError(description, waited, self.progress.impossible, explanation)
+        return WaitTimeoutError(description, waited, explanation)
+
     def explain(self, ledger_lines: Mapping[str, str]) -> str:
         """Say how close it came, what is missing, since when it is stuck, and what was seen last."""
         now = self._clock()
@@ -240,8 +248,6 @@ class WaitTracker(Generic[S]):
             lines.append(f"  no related event came at all (related: {names})")
         lines += [f"  log     : {node}: {text}" for node, text in ledger_lines.items()]
         return "\n".join(lines)
-
-
 
 
 def describe(event: Event[Any]) -> str:

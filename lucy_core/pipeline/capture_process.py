@@ -221,9 +221,7 @@ class CaptureProcess:
                     break
                 data = bytes(text[end + 1 : end + 1 + row.bytes])
                 end += row.bytes
-                self.direct.append(
-                    Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
-                )
+                self.direct.append(Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn))
                 self._direct_bytes += len(data)
                 self._ring()
             elif message.id is not None:

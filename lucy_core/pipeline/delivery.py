@@ -40,6 +40,8 @@ class Delivery:
         self._reached: list[tuple[int, anyio.Event]] = []
         self._ended_nodes: dict[str, int] = {}
         self._waiting: list[Subscription] = []
+        self._behind: set[Subscription] = set()
+        self._all_caught_up = anyio.Event()
         self._catch_up_wanted = anyio.Event()
         self._log = structlog.get_logger()
 
@@ -84,11 +86,15 @@ class Delivery:
 
     def _when_open(self, subscription: Subscription) -> None:
         def wanted() -> None:
-            self._waiting.append(subscription)
-            self._catch_up_wanted.set()
+            self._read_back(subscription)
 
         assert subscription.gate is not None  # noqa: S101  # only gates close
         subscription.gate.when_open(wanted)
+
+    def _read_back(self, subscription: Subscription) -> None:
+        self._behind.add(subscription)
+        self._waiting.append(subscription)
+        self._catch_up_wanted.set()
 
     # Subscribing
 
@@ -114,8 +120,7 @@ class Delivery:
             if self._recording is None:
                 message = f"position {start} is past (now {self.delivered}) and this pipeline keeps no recording"
                 raise RecordingError(message)
-            self._waiting.append(subscription)
-            self._catch_up_wanted.set()
+            self._read_back(subscription)
         else:
             self.hub.add(subscription)
 
@@ -136,6 +141,22 @@ class Delivery:
 
     async def catch_up(self, subscription: Subscription) -> None:
         """Read the recording for one subscription until it is live, ended, or can't take more."""
+        try:
+            await self._catch_up(subscription)
+        except RecordingError as error:
+            self._finish(subscription, error)
+        finally:
+            self._behind.discard(subscription)
+            if not self._behind:
+                self._all_caught_up.set()
+
+    async def caught_up(self) -> None:
+        """Wait until nobody is reading back who could."""
+        while self._behind:
+            self._all_caught_up = anyio.Event()
+            await self._all_caught_up.wait()
+
+    async def _catch_up(self, subscription: Subscription) -> None:
         recording = self._recording
         assert recording is not None  # noqa: S101  # nobody is behind without one
         cursor = recording.cursor_at(subscription.next)
@@ -167,6 +188,36 @@ class Delivery:
                     await anyio.lowlevel.checkpoint()
                 if self._is_over(subscription):
                     return
+
+    async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
+        """Give `sink` what `interest` names from `start` to just before `stop`, waiting for `stop` to be delivered.
+
+        Raises:
+            RecordingError: it is past, and nothing was recorded.
+        """
+        await self.reach(stop)
+        if start >= stop:
+            return
+        if self._recording is None:
+            message = f"positions {start} to {stop} are past and this pipeline keeps no recording"
+            raise RecordingError(message)
+
+        def before_stop(items: list[Any]) -> None:
+            sink([item for item in items if item.position < stop])
+
+        reader = Subscription(interest, before_stop, lambda _: None, start, None)
+        cursor = self._recording.cursor_at(start)
+        while reader.next < stop and reader.active:
+            rows = self._recording.rows(cursor)
+            if not rows:
+                raise RecordingError(self._missing(reader))
+            for row in rows:
+                if reader.next >= stop:
+                    break
+                if reader.wants(row.node):
+                    self.hub.deliver_to(reader, self._read(self._recording, row))
+                reader.next = max(reader.next, row.position + row.lines)
+            await anyio.lowlevel.checkpoint()
 
     @staticmethod
     def _is_over(subscription: Subscription) -> bool:

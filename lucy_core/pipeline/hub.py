@@ -207,9 +207,7 @@ class Hub:
     def _plan(self, node: str) -> _Plan:
         plan = self._plans.get(node)
         if plan is None:
-            plan = self._plans[node] = _Plan(
-                [each for each in self._subscriptions if each.wants(node)], live=True
-            )
+            plan = self._plans[node] = _Plan([each for each in self._subscriptions if each.wants(node)], live=True)
         return plan
 
     def wants(self, node: str) -> bool:
@@ -244,9 +242,7 @@ class Hub:
                         data = kind.decode(record)
                     except Exception as error:  # noqa: BLE001  # a decoder may be anybody's; its fault is the line's
                         reason = f"{type(error).__name__}: {error}"
-                        failed.append(
-                            Undecodable(block.node, position, block.arrived_ns, record, kind.name, reason)
-                        )
+                        failed.append(Undecodable(block.node, position, block.arrived_ns, record, kind.name, reason))
                         continue
                     event = Event(block.node, position, block.arrived_ns, record, data)
                     for taker in takers:

@@ -249,6 +249,10 @@ class Pipeline:
             since = 0
         return self._delivery.subscribe(interest, sink, on_end, since=since, gate=gate)
 
+    async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
+        """Give `sink` what came from `start` to just before `stop`; see `Delivery.read_back`."""
+        await self._delivery.read_back(interest, sink, start, stop)
+
     def end_node(self, node: str, position: int) -> None:
         """Say that nothing of this node comes from `position` on: streams of it alone complete there."""
         self._delivery.end_node(node, position)
@@ -338,3 +342,5 @@ class Pipeline:
         self._hear_notices(capture)
         if not self._delivery.ended:
             self._delivery.end()
+        with anyio.move_on_after(30):
+            await self._delivery.caught_up()
