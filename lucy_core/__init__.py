@@ -44,7 +44,7 @@ from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.ledger import Ledger, NodeLedger
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, Level, LogRecord, Malformed, Mark, Undecodable
-from lucy_core.streams import Stream, events, from_items, malformed, merge, records, undecodable
+from lucy_core.streams import Stream, from_items, merge
 from lucy_core.waiting import Clock, Condition, Duration, Progress, Verdict, WaitOutcome, epochs, seconds, slots
 
 __all__ = [
@@ -107,12 +107,8 @@ __all__ = [
     "epochs",
     "event",
     "event_type",
-    "events",
     "from_items",
-    "malformed",
     "merge",
-    "records",
     "seconds",
     "slots",
-    "undecodable",
 ]
