@@ -1,0 +1,1 @@
+"""Benchmarks: what Lucy costs beside what people use today, on your machine."""

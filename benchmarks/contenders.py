@@ -1,0 +1,363 @@
+"""The readers that `flood` compares, each run in a process of its own: `python -m benchmarks.contenders NAME JOB`.
+
+A job (JSON) names the FIFOs, the prepared corpora and what they hold. A contender opens the FIFOs, starts the writers,
+reads until it has every byte, checks what it can, and prints one JSON object: seconds, CPU, peak memory, lines, bytes.
+"""
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import resource
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from benchmarks.corpus import EVENT_EVERY, EVENT_ID, Numbered
+from benchmarks.writers import writers
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What to read, and what it holds."""
+
+    directory: str
+    corpora: list[str]
+    bytes: int
+    """Of all nodes together, in one pass."""
+    lines: list[int]
+    """Of each node, in one pass."""
+    repeat: int = 1
+    verify: bool = False
+
+    @property
+    def fifos(self) -> list[Path]:
+        """Where the writers write, for contenders without FIFOs of their own."""
+        return [Path(self.directory) / f"node-{index}.fifo" for index in range(len(self.corpora))]
+
+
+class Result(msgspec.Struct):
+    """What one run gave."""
+
+    contender: str
+    seconds: float
+    lines: int
+    bytes: int
+    cpu_seconds: float = 0.0
+    peak_mib: float = 0.0
+    checked: str = ""
+
+
+def _open_fifos(job: Job) -> list[int]:
+    import fcntl
+
+    descriptors = []
+    for path in job.fifos:
+        os.mkfifo(path)
+        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 1 << 20)
+        descriptors.append(fd)
+    return descriptors
+
+
+def _read_all(job: Job, take: Callable[[int, bytes], None], size: int = 1 << 18) -> float:
+    """Read every FIFO with epoll until all bytes are there."""
+    descriptors = _open_fifos(job)
+    wanted = job.bytes * job.repeat
+    poll = select.epoll()
+    for fd in descriptors:
+        poll.register(fd, select.EPOLLIN)
+    index = {fd: number for number, fd in enumerate(descriptors)}
+    with writers([Path(each) for each in job.corpora], job.fifos, repeat=job.repeat) as ready:
+        ready.go()
+        started = time.perf_counter()
+        got = 0
+        while got < wanted:
+            for fd, _ in poll.poll():
+                try:
+                    chunk = os.read(fd, size)
+                except BlockingIOError:
+                    continue
+                got += len(chunk)
+                take(index[fd], chunk)
+        return time.perf_counter() - started
+
+
+def bare_pipe(job: Job) -> Result:
+    """Read and forget: the limit of the machine."""
+    seconds = _read_all(job, lambda _node, _chunk: None)
+    return Result("bare_pipe", seconds, sum(job.lines) * job.repeat, job.bytes * job.repeat)
+
+
+def newline_count(job: Job) -> Result:
+    """Read and count newlines."""
+    found = 0
+
+    def take(_node: int, chunk: bytes) -> None:
+        nonlocal found
+        found += chunk.count(b"\n")
+
+    seconds = _read_all(job, take)
+    return Result("newline_count", seconds, found, job.bytes * job.repeat)
+
+
+def _asyncio_lines(job: Job, name: str, handle: Callable[[int, bytes], None]) -> Result:
+    async def read() -> float:
+        loop = asyncio.get_running_loop()
+        readers = []
+        for fd in _open_fifos(job):
+            reader = asyncio.StreamReader(limit=1 << 20)
+            await loop.connect_read_pipe(
+                lambda reader=reader: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", buffering=0)
+            )
+            readers.append(reader)
+
+        async def follow(number: int, reader: asyncio.StreamReader) -> None:
+            for _ in range(job.lines[number] * job.repeat):
+                handle(number, await reader.readline())
+
+        with writers([Path(each) for each in job.corpora], job.fifos, repeat=job.repeat) as ready:
+            ready.go()
+            started = time.perf_counter()
+            await asyncio.gather(*(follow(number, reader) for number, reader in enumerate(readers)))
+            return time.perf_counter() - started
+
+    seconds = asyncio.run(read())
+    return Result(name, seconds, sum(job.lines) * job.repeat, job.bytes * job.repeat)
+
+
+def _counting(loads: Callable[[bytes], object], job: Job) -> Callable[[int, bytes], None]:
+    """Do with each line what the typed subscription and the counter do."""
+    counts = [0] * len(job.corpora)
+    events: list[object] = []
+
+    def handle(number: int, line: bytes) -> None:
+        counts[number] += 1
+        record = loads(line)
+        if isinstance(record, dict) and record.get("event_id") == EVENT_ID:
+            events.append(record["metadata"]["n"])
+
+    return handle
+
+
+def asyncio_json(job: Job) -> Result:
+    """asyncio `readline` and `json.loads`."""
+    return _asyncio_lines(job, "asyncio_json", _counting(json.loads, job))
+
+
+def asyncio_orjson(job: Job) -> Result:
+    """asyncio `readline` and orjson."""
+    import orjson
+
+    return _asyncio_lines(job, "asyncio_orjson", _counting(orjson.loads, job))
+
+
+def reactivex_per_line(job: Job) -> Result:
+    """A reactivex `Subject` that gets every line, parsed by msgspec."""
+    from reactivex import operators
+    from reactivex.subject import Subject
+
+    lines: Subject[bytes] = Subject()
+    found: list[int] = []
+    lines.pipe(
+        operators.map(msgspec.json.decode),
+        operators.filter(lambda record: record.get("event_id") == EVENT_ID),
+        operators.map(lambda record: record["metadata"]["n"]),
+    ).subscribe(found.append)
+    tails = [b""] * len(job.corpora)
+
+    def take(node: int, chunk: bytes) -> None:
+        *whole, tails[node] = (tails[node] + chunk).split(b"\n")
+        for line in whole:
+            lines.on_next(line)
+
+    seconds = _read_all(job, take)
+    return Result("reactivex_per_line", seconds, sum(job.lines) * job.repeat, job.bytes * job.repeat)
+
+
+def anyio_stream_per_item(job: Job) -> Result:
+    """An anyio memory stream with an item a line, parsed by msgspec."""
+
+    async def read() -> float:
+        send, receive = anyio.create_memory_object_stream[bytes](1024)
+        total = sum(job.lines) * job.repeat
+        descriptors = _open_fifos(job)
+        handle = _counting(msgspec.json.decode, job)
+
+        async def follow(fd: int) -> None:
+            tail = b""
+            while True:
+                await anyio.wait_readable(fd)
+                try:
+                    chunk = os.read(fd, 1 << 18)
+                except BlockingIOError:
+                    continue
+                *whole, tail = (tail + chunk).split(b"\n")
+                for line in whole:
+                    await send.send(line)
+
+        with writers([Path(each) for each in job.corpora], job.fifos, repeat=job.repeat) as ready:
+            async with anyio.create_task_group() as tasks, send, receive:
+                for fd in descriptors:
+                    tasks.start_soon(follow, fd)
+                ready.go()
+                started = time.perf_counter()
+                for _ in range(total):
+                    handle(0, await receive.receive())
+                seconds = time.perf_counter() - started
+                tasks.cancel_scope.cancel()
+        return seconds
+
+    seconds = anyio.run(read)
+    return Result("anyio_stream_per_item", seconds, sum(job.lines) * job.repeat, job.bytes * job.repeat)
+
+
+def jq(job: Job) -> Result:
+    """`jq` reading the FIFOs and keeping the structured events."""
+    for path in job.fifos:
+        os.mkfifo(path)
+    script = f'select(.event_id == "{EVENT_ID}") | .metadata.n'
+    readers = [
+        subprocess.Popen(["jq", "-c", script, str(path)], stdout=subprocess.DEVNULL)  # noqa: S603, S607
+        for path in job.fifos
+    ]
+    with writers([Path(each) for each in job.corpora], job.fifos, repeat=job.repeat) as ready:
+        ready.go()
+        started = time.perf_counter()
+        for reader in readers:
+            reader.wait()
+        seconds = time.perf_counter() - started
+    return Result("jq", seconds, sum(job.lines) * job.repeat, job.bytes * job.repeat)
+
+
+def _lucy(job: Job, name: str, *, record: bool) -> Result:
+    from lucy_core.events import event_type
+    from lucy_core.pipeline.hub import Interest
+    from lucy_core.pipeline.pipeline import Pipeline
+
+    async def read() -> tuple[float, Pipeline]:
+        place = Path(job.directory) / "run"
+        async with Pipeline.record(place) if record else Pipeline.pass_through() as pipeline:
+            names = [f"node-{index}" for index in range(len(job.corpora))]
+            fifos = [await pipeline.open_fifo(node, None if record else job.fifos[i]) for i, node in enumerate(names)]
+            expected = dict.fromkeys(names, 0)
+            done = anyio.Event()
+            wanted = sum(job.lines) * job.repeat
+            size = dict(zip(names, job.lines, strict=True))
+
+            def take(items: list[lucy_event]) -> None:
+                for item in items:
+                    if item.data.n != expected[item.node]:
+                        message = f"{item.node}: event {item.data.n} came where {expected[item.node]} should"
+                        raise AssertionError(message)
+                    following = item.data.n + EVENT_EVERY
+                    expected[item.node] = following if following < size[item.node] else 0
+
+            pipeline.subscribe(Interest(event_types=[event_type(Numbered)]), take, lambda _error: None)
+            if job.verify:
+                _check_every_line(pipeline, size)
+            corpora = [Path(each) for each in job.corpora]
+            with writers(corpora, fifos, repeat=job.repeat) as ready:
+                ready.go()
+                started = time.perf_counter()
+                await pipeline.reach(wanted + 0)
+                seconds = time.perf_counter() - started
+            done.set()
+            if pipeline.ledger.cut_off:
+                raise AssertionError(pipeline.ledger.cut_off[0])
+            counted = {node: pipeline.ledger.of(node).lines for node in names}
+            if counted != {node: lines * job.repeat for node, lines in size.items()}:
+                message = f"lines counted: {counted}"
+                raise AssertionError(message)
+            if any(expected.values()):
+                message = f"the last events are missing: {expected}"
+                raise AssertionError(message)
+        if record and job.verify:
+            for node, corpus in zip(names, job.corpora, strict=True):
+                if (place / "logs" / f"{node}.ndjson").read_bytes() != Path(corpus).read_bytes() * job.repeat:
+                    message = f"the recording of {node} is not what was written"
+                    raise AssertionError(message)
+        if record:
+            shutil.rmtree(place)
+        return seconds, pipeline
+
+    seconds, pipeline = anyio.run(read, backend_options={"use_uvloop": "uvloop" in sys.argv})
+    checked = "every line" if job.verify else "every event's number, every count"
+    return Result(name, seconds, pipeline.ledger.lines, pipeline.ledger.bytes, checked=checked)
+
+
+lucy_event = object
+
+
+def _check_every_line(pipeline: object, size: dict[str, int]) -> None:
+    """Subscribe to all records too, and demand number after number."""
+    from lucy_core.pipeline.hub import Interest
+
+    following = dict.fromkeys(size, 0)
+
+    class Number(msgspec.Struct):
+        n: int
+
+    decode = msgspec.json.Decoder(Number).decode
+
+    def take(items: list[lucy_event]) -> None:
+        for item in items:
+            if item.node in following:
+                number = decode(item.record.metadata).n
+                if number != following[item.node]:
+                    message = f"{item.node}: line {number} came where {following[item.node]} should"
+                    raise AssertionError(message)
+                following[item.node] = (number + 1) % size[item.node]
+
+    pipeline.subscribe(Interest(nodes=size), take, lambda _error: None)
+
+
+def lucy_with_recording(job: Job) -> Result:
+    """Lucy as it is used: a capture process, a recording, a typed subscription, a counter a node."""
+    return _lucy(job, "lucy_with_recording", record=True)
+
+
+def lucy_without_recording(job: Job) -> Result:
+    """Lucy without a recording: sources read on the test's loop."""
+    return _lucy(job, "lucy_without_recording", record=False)
+
+
+CONTENDERS = {
+    each.__name__: each
+    for each in (
+        bare_pipe,
+        lucy_without_recording,
+        lucy_with_recording,
+        newline_count,
+        asyncio_orjson,
+        asyncio_json,
+        reactivex_per_line,
+        anyio_stream_per_item,
+        jq,
+    )
+}
+
+
+def main() -> None:
+    """Run one contender once."""
+    name, job_text = sys.argv[1:3]
+    job = msgspec.json.decode(job_text, type=Job)
+    gc.collect()
+    result = CONTENDERS[name](job)
+    mine = resource.getrusage(resource.RUSAGE_SELF)
+    # The writers are children too, killed and reaped; the capture process is one that counts.
+    result.cpu_seconds = mine.ru_utime + mine.ru_stime
+    result.peak_mib = mine.ru_maxrss / 1024
+    print(msgspec.json.encode(result).decode())
+
+
+if __name__ == "__main__":
+    main()
