@@ -1,0 +1,220 @@
+"""What every test stands on: both event loops, BlockBuster, a leak check, and a Docker Engine where there is one.
+
+Tests need not name any of it. A test that must block the loop or leave something behind says so with a marker
+(`blocking`, `leaks`); one that needs a Docker Engine asks for `docker_engine`, or for `simnode_image`.
+"""
+
+import http.client
+import importlib.util
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import hypothesis
+import pytest
+import uvloop
+from blockbuster import BlockBuster
+
+DOCKER_SOCKET = Path("/var/run/docker.sock")
+SIMNODE_IMAGE = "lucy-simnode:latest"
+LEAK_GRACE = 2.0
+
+hypothesis.settings.register_profile("dev", deadline=None)
+# The gate must judge the change, not the draw: the same examples every time, and few enough for every push.
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=100)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(
+    scope="session",
+    params=(
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="asyncio+uvloop"),
+    ),
+)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return request.param
+
+
+# --- blocking calls -------------------------------------------------------------------------------------------------
+#
+# Looked for where Lucy's own code stands on the stack; a test may well read a file. Local files are allowed: the test's
+# process follows the recording with pread, and a hop to a thread costs forty times what such a read does. What may
+# never happen on the loop is waiting for somebody: sleeping, locks, sockets, pipes and FIFOs in blocking mode.
+
+
+def names_regular_file(handle: Any, *_: object) -> bool:
+    """Tell whether a descriptor, or an object that has one, can't make its reader wait."""
+    try:
+        descriptor = handle if isinstance(handle, int) else handle.fileno()
+        return stat.S_ISREG(os.fstat(descriptor).st_mode) or not os.get_blocking(descriptor)
+    except (AttributeError, OSError, ValueError):
+        return True  # in memory or closed: nothing there to wait for
+
+
+@pytest.fixture(scope="session")
+def block_buster() -> Iterator[BlockBuster]:
+    plugin = "lucy_core.executive.pytest_plugin"
+    # Its hooks stand on the stack of every test, and none of them is Lucy at work.
+    excluded = [plugin] if importlib.util.find_spec("lucy_core.executive") and importlib.util.find_spec(plugin) else []
+    buster = BlockBuster(["lucy_core", "lucy_engines"], excluded_modules=excluded)
+    for name in [name for name in buster.functions if name.startswith(("os.", "io."))]:
+        if name in {"os.read", "os.write"} or name.startswith("io."):
+            buster.functions[name].can_block_predicate = names_regular_file
+        elif name != "os.sendfile":
+            del buster.functions[name]
+    buster.activate()
+    yield buster
+    buster.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def _loop_never_blocks(request: pytest.FixtureRequest, block_buster: BlockBuster) -> Iterator[None]:
+    if request.node.get_closest_marker("blocking") is None:
+        yield
+        return
+    block_buster.deactivate()
+    yield
+    block_buster.activate()
+
+
+# --- leaks ----------------------------------------------------------------------------------------------------------
+
+OUTCOME = pytest.StashKey[bool]()
+
+
+class Held(NamedTuple):
+    """What this process holds of the system."""
+
+    children: frozenset[int]
+    descriptors: frozenset[int]
+    threads: frozenset[threading.Thread]
+
+    @classmethod
+    def now(cls) -> "Held":
+        # Each thread has the children that it forked itself; a zombie is one too.
+        children = [Path(f"/proc/self/task/{task}/children") for task in os.listdir("/proc/self/task")]
+        return cls(
+            frozenset(int(pid) for file in children if file.exists() for pid in file.read_text().split()),
+            # The listing shows its own descriptor too, which is closed by the time of the second look.
+            frozenset(fd for fd in map(int, os.listdir("/proc/self/fd")) if is_open(fd)),
+            frozenset(thread for thread in threading.enumerate() if not is_pooled(thread)),
+        )
+
+    def beyond(self, before: "Held") -> list[str]:
+        """Say in words what is held now and was not before."""
+        return [
+            *(f"child process {pid}: {command_of(pid)}" for pid in sorted(self.children - before.children)),
+            *(
+                f"descriptor {fd}: {target_of(fd)}"
+                for fd in sorted(self.descriptors - before.descriptors)
+                if is_open(fd)
+            ),
+            *(f"thread {thread.name}" for thread in self.threads - before.threads if thread.is_alive()),
+        ]
+
+
+def is_pooled(thread: threading.Thread) -> bool:
+    """Tell the workers that anyio keeps for the next call while its loop lives from threads that are somebody's."""
+    return thread.name.startswith("AnyIO worker thread")
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip() or "(ended, never waited for)"
+    except OSError:
+        return "(gone)"
+
+
+def is_open(descriptor: int) -> bool:
+    return os.path.lexists(f"/proc/self/fd/{descriptor}")
+
+
+def target_of(descriptor: int) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return "(closed)"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call":
+        item.stash[OUTCOME] = report.passed
+    if report.skipped and "docker" in item.keywords and not hasattr(report, "wasxfail") and docker_is_required():
+        report.outcome = "failed"
+        report.longrepr = f"LUCY_REQUIRE_DOCKER=1, but the test was skipped: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def _once_a_process() -> None:
+    """Have libuv open its pipe for signals now, which it does once a process and never closes."""
+    uvloop.new_event_loop().close()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaks(request: pytest.FixtureRequest, _once_a_process: None) -> Iterator[None]:
+    before = Held.now()
+    yield
+    # A failed test has told its story; what it left behind follows from that.
+    if request.node.get_closest_marker("leaks") is not None or not request.node.stash.get(OUTCOME, False):
+        return
+    deadline = time.monotonic() + LEAK_GRACE
+    # Looked at once as a rule. Threads and processes that are on their way out get the time to finish.
+    while leaked := Held.now().beyond(before):
+        if time.monotonic() > deadline:
+            pytest.fail("the test left behind:\n" + "\n".join(f"  {line}" for line in leaked), pytrace=False)
+        time.sleep(0.01)
+
+
+# --- docker ---------------------------------------------------------------------------------------------------------
+
+
+def docker_is_required() -> bool:
+    return os.environ.get("LUCY_REQUIRE_DOCKER") == "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "docker_engine" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.docker)
+
+
+def ask_docker(path: str) -> int:
+    """Send one GET to the engine and return the status of its answer."""
+    connection = http.client.HTTPConnection("docker", timeout=5)
+    try:
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(5)
+        connection.sock.connect(str(DOCKER_SOCKET))
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> str:
+    """The URL of a Docker Engine that answers."""
+    try:
+        status = ask_docker("/_ping")
+    except OSError as error:
+        pytest.skip(f"no Docker Engine behind {DOCKER_SOCKET} ({error}); .ci/docker-engine start")
+    if status != http.HTTPStatus.OK:
+        pytest.skip(f"the Docker Engine behind {DOCKER_SOCKET} is unwell: it answers {status}")
+    return f"unix://{DOCKER_SOCKET}"
+
+
+@pytest.fixture(scope="session")
+def simnode_image(docker_engine: str) -> str:
+    """The tag of the simulated node's image."""
+    if ask_docker(f"/images/{SIMNODE_IMAGE}/json") != http.HTTPStatus.OK:
+        pytest.skip(f"no image {SIMNODE_IMAGE}; .ci/simnode-image")
+    return SIMNODE_IMAGE
