@@ -1,0 +1,385 @@
+"""The house of CONTRIBUTING.md, held by reading every import in it.
+
+Each rule is a function from a source tree to what is wrong in it. It is asked twice: about this repository, where it
+must find nothing, and about a small wrong tree, where it must find something; a rule that can't fail holds nothing.
+"""
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+PACKAGES = ("lucy_core", "lucy_engines")
+
+# From the ground up. A module stands on the rooms before its own, and knows nothing of those after it.
+ROOMS = (
+    "errors",
+    "records",
+    "events",
+    "journal",
+    "judgement",
+    "filters",
+    "pipeline",
+    "streams",
+    "monitors",
+    "waiting",
+    "history",
+    "engine",
+    "vocabulary",
+    "node",
+    "network",
+    "deployment",
+    "mina",
+    "executive",
+    "testing",
+)
+
+# Started once a run or carried into a container: they must start at once, and need nothing but an interpreter.
+BARE = (
+    "lucy_core/pipeline/capture.py",
+    "lucy_core/pipeline/fifo.py",
+    "lucy_core/pipeline/files.py",
+    "lucy_core/pipeline/framing.py",
+    "lucy_core/pipeline/sockets.py",
+    "lucy_core/pipeline/sources.py",
+    "lucy_engines/puppeteer.py",
+)
+
+FACADES = (
+    "lucy_core/__init__.py",
+    "lucy_core/mina/__init__.py",
+    "lucy_core/testing.py",
+    "lucy_core/engine.py",
+)
+
+LINES = 400
+# Path: why this module is one noun all the same.
+LONG_MODULES: dict[str, str] = {}
+
+
+class Import(NamedTuple):
+    """One imported name, wherever in a file it is imported: `from a import b` is the name a.b."""
+
+    file: str
+    line: int
+    name: str
+
+    def is_of(self, module: str) -> bool:
+        return self.name == module or self.name.startswith(f"{module}.")
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.name}"
+
+
+def sources(tree: Path) -> Iterator[tuple[str, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((tree / package).rglob("*.py")):
+            yield path.relative_to(tree).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: Path) -> Iterator[Import]:
+    for file, module in sources(tree):
+        for node in ast.walk(module):
+            match node:
+                case ast.Import(names=names):
+                    yield from (Import(file, node.lineno, alias.name) for alias in names)
+                case ast.ImportFrom(names=names):
+                    origin = absolute_origin(file, node)
+                    yield from (Import(file, node.lineno, f"{origin}.{alias.name}") for alias in names)
+                case ast.Call(
+                    func=ast.Attribute(attr="import_module") | ast.Name(id="import_module"),
+                    args=[ast.Constant(value=str(name)), *_],
+                ):
+                    yield Import(file, node.lineno, name)
+
+
+def absolute_origin(file: str, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = file.split("/")[: -node.level]
+    return ".".join((*package, *filter(None, [node.module])))
+
+
+def room_of(name: str) -> str | None:
+    """The room that a file (lucy_core/pipeline/hub.py) or a name (lucy_core.pipeline.hub) belongs to."""
+    parts = name.removesuffix(".py").replace("/", ".").split(".")
+    return parts[1] if parts[0] == "lucy_core" and len(parts) > 1 else None
+
+
+# --- the rules ------------------------------------------------------------------------------------------------------
+
+
+def imports_against_the_order(tree: Path) -> list[str]:
+    wrong = []
+    for found in imports(tree):
+        own = room_of(found.file)
+        if own is None or own == "__init__" or not found.is_of("lucy_core"):
+            continue
+        other = room_of(found.name)
+        if own not in ROOMS:
+            wrong.append(f"{found.file} is in no room; give it a place in ROOMS")
+        elif other not in ROOMS:
+            wrong.append(f"{found}, of the public face; import it from its room")
+        elif ROOMS.index(other) > ROOMS.index(own):
+            wrong.append(f"{found}, but {own} comes before {other}")
+    return wrong
+
+
+def imports_over_a_fence(tree: Path) -> list[str]:
+    def is_fenced(found: Import) -> bool:
+        in_core = found.file.startswith("lucy_core/")
+        return (
+            (in_core and (found.is_of("lucy_engines") or found.is_of("aiodocker")))
+            or (found.is_of("gql") and not found.file.startswith("lucy_core/mina/graphql"))
+            or (found.is_of("lucy_core.mina") and found.file.startswith("lucy_core/executive/"))
+        )
+
+    return [str(found) for found in imports(tree) if is_fenced(found)]
+
+
+def imports_of_bare_modules(tree: Path) -> list[str]:
+    bare = [file.removesuffix(".py").replace("/", ".") for file in BARE]
+    return [
+        f"{found}, but must do with the standard library"
+        for found in imports(tree)
+        if found.file in BARE
+        and found.name.split(".")[0] not in sys.stdlib_module_names
+        and not any(found.is_of(module) for module in bare)
+    ]
+
+
+def unlisted_public_names(tree: Path) -> list[str]:
+    wrong = []
+    for file, module in sources(tree):
+        if file not in FACADES:
+            continue
+        defined, imported = top_level_names(module)
+        listed = listed_names(module)
+        # A package's __init__ shows what it imports from its own; a module's imports are its own affair.
+        public = defined | {name for name in imported if imported[name]} if file.endswith("__init__.py") else defined
+        wrong += [f"{file}: {name} is public there but not in __all__" for name in sorted(public - listed)]
+        wrong += [f"{file}: {name} is in __all__ but not there" for name in sorted(listed - defined - set(imported))]
+    return wrong
+
+
+def top_level_names(module: ast.Module) -> tuple[set[str], dict[str, bool]]:
+    """Public names that a module defines, and those that it imports with whether Lucy is their origin."""
+    defined: set[str] = set()
+    imported: dict[str, bool] = {}
+    for node in module.body:
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                defined.add(name)
+            case ast.Assign(targets=targets):
+                defined.update(target.id for target in targets if isinstance(target, ast.Name))
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                defined.add(name)
+            case ast.Import(names=names):
+                imported.update({alias.asname or alias.name.split(".")[0]: False for alias in names})
+            case ast.ImportFrom(names=names):
+                own = bool(node.level) or (node.module or "").split(".")[0] in PACKAGES
+                imported.update({alias.asname or alias.name: own for alias in names})
+    return (
+        {name for name in defined if not name.startswith("_")},
+        {name: own for name, own in imported.items() if not name.startswith("_")},
+    )
+
+
+def listed_names(module: ast.Module) -> set[str]:
+    for node in module.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                return set(ast.literal_eval(value))
+    return set()
+
+
+def long_modules(tree: Path) -> list[str]:
+    counts = {
+        path.relative_to(tree).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for package in PACKAGES
+        for path in (tree / package).rglob("*.py")
+    }
+    return [
+        f"{file} has {lines} lines: split it by noun, or say in LONG_MODULES why not"
+        for file, lines in sorted(counts.items())
+        if lines > LINES and file not in LONG_MODULES
+    ]
+
+
+# --- asked about this repository ------------------------------------------------------------------------------------
+
+
+def test_a_room_imports_only_from_the_rooms_before_it():
+    assert imports_against_the_order(REPOSITORY) == []
+
+
+def test_the_core_knows_no_engine_and_the_executive_no_vocabulary():
+    assert imports_over_a_fence(REPOSITORY) == []
+
+
+def test_what_starts_bare_needs_nothing_but_the_standard_library():
+    assert imports_of_bare_modules(REPOSITORY) == []
+
+
+def test_each_facade_lists_exactly_what_is_public_there():
+    assert unlisted_public_names(REPOSITORY) == []
+
+
+def test_no_module_grows_beyond_one_noun():
+    assert long_modules(REPOSITORY) == []
+
+
+def test_every_listed_exception_is_still_one():
+    assert [file for file in LONG_MODULES if not (REPOSITORY / file).is_file()] == []
+
+
+# --- asked about wrong trees ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "file", "text", "complaint"),
+    (
+        pytest.param(
+            imports_against_the_order,
+            "lucy_core/records.py",
+            "from lucy_core.network import Network",
+            "records comes before network",
+            id="a room imports a later one",
+        ),
+        pytest.param(
+            imports_against_the_order,
+            "lucy_core/pipeline/hub.py",
+            "def run():\n    from ..streams import Stream",
+            "pipeline comes before streams",
+            id="relatively and inside a function",
+        ),
+        pytest.param(
+            imports_against_the_order,
+            "lucy_core/streams.py",
+            "import importlib\nimportlib.import_module('lucy_core.testing')",
+            "streams comes before testing",
+            id="by import_module",
+        ),
+        pytest.param(
+            imports_against_the_order,
+            "lucy_core/utils.py",
+            "import lucy_core.errors",
+            "in no room",
+            id="a module has no room",
+        ),
+        pytest.param(
+            imports_against_the_order,
+            "lucy_core/mina/state.py",
+            "from lucy_core import deploy",
+            "public face",
+            id="a room imports the public face",
+        ),
+        pytest.param(
+            imports_over_a_fence,
+            "lucy_core/engine.py",
+            "import lucy_engines.docker",
+            "lucy_engines.docker",
+            id="the core imports an engine",
+        ),
+        pytest.param(
+            imports_over_a_fence,
+            "lucy_core/engine.py",
+            "def connect():\n    from aiodocker import Docker",
+            "aiodocker.Docker",
+            id="the core imports aiodocker",
+        ),
+        pytest.param(
+            imports_over_a_fence,
+            "lucy_core/mina/state.py",
+            "import gql",
+            "imports gql",
+            id="gql outside of mina's graphql",
+        ),
+        pytest.param(
+            imports_over_a_fence,
+            "lucy_core/executive/command_line.py",
+            "from lucy_core.mina import VOCABULARY",
+            "lucy_core.mina.VOCABULARY",
+            id="the executive knows mina",
+        ),
+        pytest.param(
+            imports_of_bare_modules,
+            "lucy_core/pipeline/capture.py",
+            "from lucy_core.errors import LucyError",
+            "standard library",
+            id="capture imports a room",
+        ),
+        pytest.param(
+            imports_of_bare_modules,
+            "lucy_engines/puppeteer.py",
+            "import msgspec",
+            "standard library",
+            id="the puppeteer imports a dependency",
+        ),
+        pytest.param(
+            unlisted_public_names,
+            "lucy_core/__init__.py",
+            "from lucy_core.network import Network\n__all__ = []",
+            "Network is public",
+            id="a facade shows more than it lists",
+        ),
+        pytest.param(
+            unlisted_public_names,
+            "lucy_core/engine.py",
+            "class Engine: ...\nclass Fleet: ...\n__all__ = ['Engine']",
+            "Fleet is public",
+            id="a facade defines more than it lists",
+        ),
+        pytest.param(
+            unlisted_public_names,
+            "lucy_core/testing.py",
+            "__all__ = ['scripted']",
+            "scripted is in __all__",
+            id="a facade lists what is not there",
+        ),
+        pytest.param(
+            long_modules,
+            "lucy_core/network.py",
+            "\n" * (LINES + 1),
+            f"{LINES + 1} lines",
+            id="a module is long",
+        ),
+    ),
+)
+def test_the_rules_can_fail(
+    tmp_path: Path, rule: Callable[[Path], list[str]], file: str, text: str, complaint: str
+) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+
+    assert any(complaint in line for line in rule(tmp_path))
+
+
+def test_a_right_tree_breaks_no_rule(tmp_path: Path) -> None:
+    files = {
+        "lucy_core/__init__.py": "from lucy_core.network import Network\n__all__ = ['Network']",
+        "lucy_core/errors.py": "class LucyError(Exception): ...",
+        "lucy_core/engine.py": "import os\nfrom lucy_core.errors import LucyError\n__all__ = ['LucyError']",
+        "lucy_core/network.py": "from lucy_core.engine import LucyError\nfrom lucy_core import errors",
+        "lucy_core/pipeline/capture.py": "import os\nfrom lucy_core.pipeline.fifo import open_fifo",
+        "lucy_core/pipeline/fifo.py": "import fcntl",
+        "lucy_core/mina/graphql.py": "import gql",
+        "lucy_engines/docker.py": "import aiodocker\nimport lucy_core.engine",
+    }
+    for file, text in files.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+
+    rules = (
+        imports_against_the_order,
+        imports_over_a_fence,
+        imports_of_bare_modules,
+        unlisted_public_names,
+        long_modules,
+    )
+    assert [complaint for rule in rules for complaint in rule(tmp_path)] == []
