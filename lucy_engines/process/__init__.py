@@ -1,0 +1,5 @@
+"""Nodes as local processes: the embedded default engine."""
+
+from lucy_engines.process.engine import ProcessEngine
+
+__all__ = ["ProcessEngine"]

@@ -1,0 +1,150 @@
+"""The process engine: each node is a process on this machine. The embedded default: nothing to install.
+
+On the way in: directories and files, probed ports, a FIFO a node, a guardian. On the way out, however it is taken, the
+guardian takes every process along.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import final
+
+import anyio
+import msgspec
+
+from lucy_core.engine import Capability, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace, fill_in
+from lucy_core.errors import DeployError
+from lucy_engines.process.client import GuardianClient
+from lucy_engines.process.node import ProcessNode
+from lucy_engines.process.ports import Ports
+
+GRACE = 2.0
+"""Seconds that a node gets to end by itself when the whole run ends."""
+
+
+class ProcessConfig(msgspec.Struct, frozen=True):
+    """All that the engine is about to do, but for the numbers of the ports."""
+
+    spec: NetworkSpec
+    run_id: str
+    directories: dict[str, str]
+
+
+@final
+class ProcessNetwork:
+    """The nodes of a deployed network."""
+
+    def __init__(self, nodes: dict[str, ProcessNode]) -> None:
+        self._nodes = nodes
+
+    @property
+    def nodes(self) -> dict[str, ProcessNode]:
+        return self._nodes
+
+
+@final
+class ProcessManager:
+    """Makes the directories, ports and nodes of one run, and says where their lines come from."""
+
+    def __init__(self, config: ProcessConfig, guardian: GuardianClient) -> None:
+        self._config = config
+        self._guardian = guardian
+        self._ports = Ports()
+        self._layouts: dict[str, Layout] = {}
+        self._fifos: dict[str, Path] = {}
+        self._nodes: dict[str, ProcessNode] = {}
+
+    async def create(self) -> None:
+        spec = self._config.spec
+        names = [node.name for node in spec.nodes]
+        ports = {node.name: {port: self._ports.take() for port in node.ports} for node in spec.nodes}
+        for node in spec.nodes:
+            directory = self._config.directories[node.name]
+            self._layouts[node.name] = Layout(
+                directory=directory,
+                state=f"{directory}/state",
+                bind="127.0.0.1",
+                hosts=dict.fromkeys(names, "127.0.0.1"),
+                multiaddrs=dict.fromkeys(names, "/ip4/127.0.0.1"),
+                ports=ports,
+            )
+        for node in spec.nodes:
+            for word in (*node.command, *node.environment.values()):
+                fill_in(word, node.name, self._layouts[node.name])
+
+    async def attach(self, capture: LineCapture) -> None:
+        """Open a FIFO for every node."""
+        for node in self._config.spec.nodes:
+            self._fifos[node.name] = await capture.open_fifo(node.name)
+
+    async def deploy(self, on_exit: Callable[[NodeExit], None]) -> ProcessNetwork:
+        for spec in self._config.spec.nodes:
+            node = ProcessNode(spec, self._layouts[spec.name], self._guardian, self._fifos[spec.name], on_exit)
+            try:
+                node.prepare()
+            except OSError as error:
+                message = f"node {spec.name!r}: {error.filename}: {error.strerror}"
+                raise DeployError(message) from error
+            self._nodes[spec.name] = node
+        self._guardian.on_exit = self._exited
+        return ProcessNetwork(self._nodes)
+
+    def _exited(self, pid: int, end: NodeExit) -> None:
+        self._nodes[end.node].exited(pid, end)
+
+    async def destroy(self) -> None:
+        if self._guardian.died:
+            return
+        async with anyio.create_task_group() as tasks:
+            for node in self._nodes.values():
+                tasks.start_soon(_stop, node)
+
+    async def cleanup(self) -> None:
+        self._ports.close()
+
+    close = cleanup
+
+
+async def _stop(node: ProcessNode) -> None:
+    await node.stop(grace=GRACE)
+
+
+@final
+class ProcessEngine:
+    """Nodes as local processes."""
+
+    name = "process"
+    capabilities = frozenset(
+        {
+            Capability.PAUSE,
+            Capability.FRESH_STATE,
+            Capability.EXEC,
+            Capability.ENVIRONMENT,
+            Capability.RESOURCES,
+            Capability.FILES,
+        }
+    )
+
+    def expand(self, spec: NetworkSpec, place: RunPlace) -> ProcessConfig:
+        """Choose the directories."""
+        return ProcessConfig(
+            spec, place.run_id, {node.name: str(place.directory / "nodes" / node.name) for node in spec.nodes}
+        )
+
+    @asynccontextmanager
+    async def open(self, config: ProcessConfig) -> AsyncIterator[tuple[ProcessManager, ProcessManager]]:
+        """Start the guardian; on the way out it takes down whatever is left."""
+        guardian = GuardianClient()
+        try:
+            manager = ProcessManager(config, guardian)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(guardian.listen)
+                try:
+                    yield manager, manager
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await guardian.close()
+                        await manager.cleanup()
+                    tasks.cancel_scope.cancel()
+        finally:
+            guardian.dispose()

@@ -1,0 +1,190 @@
+"""A node as a local process."""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import final
+
+import anyio
+
+from lucy_core.engine import ExecResult, Layout, NodeExit, NodeSpec, Resources, fill_in
+from lucy_core.errors import CommandError, DeployError
+from lucy_engines.process.client import GuardianClient
+from lucy_engines.process.guardian import descendants, session_of
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@final
+class ProcessNode:
+    """One node: a directory, ports, and, while it runs, a process in a session of its own."""
+
+    def __init__(
+        self, spec: NodeSpec, layout: Layout, guardian: GuardianClient, fifo: Path, on_exit: Callable[[NodeExit], None]
+    ) -> None:
+        self._spec = spec
+        self._layout = layout
+        self._guardian = guardian
+        self._fifo = fifo
+        self._on_exit = on_exit
+        self._pid: int | None = None
+        self._gone = anyio.Event()
+        self._early: tuple[int, NodeExit] | None = None
+
+    @property
+    def name(self) -> str:
+        return self._spec.name
+
+    @property
+    def directory(self) -> Path:
+        return Path(self._layout.directory)
+
+    @property
+    def pid(self) -> int | None:
+        """The leader's process id while it runs."""
+        return self._pid
+
+    def prepare(self) -> None:
+        """Make the directory and the files, readable by their owner alone."""
+        for place in (self.directory, Path(self._layout.state)):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, content in self._spec.files.items():
+            path = self.directory / name
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_bytes(_fill_in_bytes(content, self.name, self._layout))
+
+    def _command(self, command: Sequence[str]) -> list[str]:
+        argv = [fill_in(word, self.name, self._layout) for word in command]
+        beside = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{Path(sys.executable).parent}"
+        program = shutil.which(argv[0], path=beside)
+        if program is None:
+            message = f"node {self.name!r}: there is no program {argv[0]!r}; install it, or give its path"
+            raise DeployError(message)
+        return [program, *argv[1:]]
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        own = {name: fill_in(value, self.name, self._layout) for name, value in self._spec.environment.items()}
+        return {**os.environ, **own, **more}
+
+    async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
+        argv = self._command(self._spec.command)
+        if fresh_state:
+            empty_directory(Path(self._layout.state))
+        self._gone = anyio.Event()
+        reply = await self._guardian.spawn(self.name, argv, self._environment(environment), self.directory, self._fifo)
+        if reply.error is not None:
+            message = f"node {self.name!r}: can't run {argv[0]}: {reply.error}"
+            raise DeployError(message)
+        self._pid = reply.pid
+        self._guardian.note_running(reply.pid, self.name)
+        early, self._early = self._early, None
+        if early is not None and early[0] == reply.pid:
+            self.exited(*early)
+
+    def exited(self, pid: int, end: NodeExit) -> None:
+        """Take note that a leader ended; it may be heard of before `start` has heard its pid."""
+        if pid != self._pid:
+            self._early = (pid, end)
+            return
+        self._pid = None
+        self._gone.set()
+        self._on_exit(end)
+
+    async def stop(self, *, grace: float) -> None:
+        pid = self._pid
+        if pid is None:
+            return
+        await self._guardian.send_signal(pid, signal.SIGTERM)
+        # A frozen process can't act on a TERM.
+        await self._guardian.send_signal(pid, signal.SIGCONT)
+        with anyio.move_on_after(grace):
+            await self._gone.wait()
+            return
+        await self.kill()
+
+    async def kill(self) -> None:
+        pid = self._pid
+        if pid is not None:
+            await self._guardian.send_signal(pid, signal.SIGKILL)
+            await self._gone.wait()
+
+    async def pause(self) -> None:
+        await self._signal(signal.SIGSTOP)
+
+    async def resume(self) -> None:
+        await self._signal(signal.SIGCONT)
+
+    async def _signal(self, number: signal.Signals) -> None:
+        if self._pid is not None:
+            await self._guardian.send_signal(self._pid, number)
+
+    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float) -> ExecResult:  # noqa: A002, ASYNC109
+        if not command:
+            message = f"node {self.name!r}: an empty command can't be run"
+            raise CommandError(message)
+        try:
+            argv = self._command(command)
+        except DeployError as error:
+            raise CommandError(str(error)) from error
+        reply = await self._guardian.ask(
+            "exec",
+            argv=argv,
+            environment=self._environment({}),
+            cwd=str(self.directory),
+            input=input.hex(),
+            timeout=timeout,
+        )
+        if reply.error is not None:
+            message = f"node {self.name!r}: can't run {argv[0]}: {reply.error}"
+            raise CommandError(message)
+        if reply.timed_out:
+            said = bytes.fromhex(reply.stderr).decode(errors="replace").strip()[-200:]
+            message = f"node {self.name!r}: {command[0]} did not end in {timeout:g} s and was killed; it said {said!r}"
+            raise CommandError(message)
+        code = reply.code if reply.code is not None else -signal.Signals[reply.signal or "SIGKILL"]
+        return ExecResult(code, bytes.fromhex(reply.stdout), bytes.fromhex(reply.stderr))
+
+    def address(self, port: str) -> tuple[str, int]:
+        try:
+            return "127.0.0.1", self._layout.ports[self.name][port]
+        except KeyError:
+            known = ", ".join(self._layout.ports[self.name]) or "none"
+            message = f"node {self.name!r} has no port {port!r}; it has {known}"
+            raise CommandError(message) from None
+
+    async def resources(self) -> Resources | None:
+        pid = self._pid
+        if pid is None:
+            return None
+        cpu, memory, threads = 0.0, 0, 0
+        for each in {pid, *(one for one in descendants(pid) if session_of(one) is not None)}:
+            try:
+                fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            cpu += (int(fields[11]) + int(fields[12])) / _TICKS
+            threads += int(fields[17])
+            memory += int(fields[21]) * _PAGE
+        return Resources(cpu, memory, threads)
+
+
+def _fill_in_bytes(content: bytes, node: str, layout: Layout) -> bytes:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return content
+    return fill_in(text, node, layout).encode()
+
+
+def empty_directory(directory: Path) -> None:
+    """Remove all that is in a directory, and keep the directory."""
+    for entry in directory.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
