@@ -46,6 +46,7 @@ BARE = (
     "lucy_core/pipeline/framing.py",
     "lucy_core/pipeline/sockets.py",
     "lucy_core/pipeline/sources.py",
+    "lucy_engines/process/guardian.py",
     "lucy_engines/puppeteer.py",
 )
 
