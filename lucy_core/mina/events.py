@@ -1,0 +1,424 @@
+"""Mina's structured events, as its daemons log them.
+
+An id is the MD5 of the source file's path and the constructor's name, so a file that moves changes its events' ids:
+each type lists every id that it has had, and takes its message template for lines whose id nobody knows yet. Payloads
+accept every form that daemons since 2020 have written. Source of ids, templates and shapes: Mina's
+`structured_log_events.ml`, `event_type.ml` and the files named in the ids' comments.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from lucy_core.events import event
+from lucy_core.records import LogRecord
+
+T = TypeVar("T")
+
+
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    """Not strict: Mina writes a number as JSON integer or as decimal digits in a string, as it pleases."""
+    return msgspec.json.Decoder(kind, strict=False)
+
+
+class _Slot(msgspec.Struct):
+    slot_number: int
+
+
+class _ConsensusState(msgspec.Struct):
+    blockchain_length: int
+    epoch_count: int
+    curr_global_slot_since_hard_fork: _Slot | None = None
+    curr_global_slot: _Slot | None = None
+    global_slot_since_genesis: int | None = None
+    block_creator: str | None = None
+    coinbase_receiver: str | None = None
+
+
+class _Body(msgspec.Struct):
+    consensus_state: _ConsensusState
+
+
+class _ProtocolState(msgspec.Struct):
+    body: _Body
+    previous_state_hash: str | None = None
+
+
+class _Data(msgspec.Struct):
+    protocol_state: _ProtocolState
+
+
+class _Hash(msgspec.Struct):
+    state_hash: str
+
+
+class _Transition(msgspec.Struct):
+    data: _Data
+    hash: _Hash | str
+
+
+class _Breadcrumb(msgspec.Struct):
+    validated_transition: _Transition
+    just_emitted_a_proof: bool = False
+
+
+class _BlockProduced(msgspec.Struct):
+    breadcrumb: _Breadcrumb
+
+
+_decode_block = _decoder(_BlockProduced).decode
+
+
+def _block_produced(record: LogRecord) -> "BlockProduced":
+    breadcrumb = _decode_block(record.metadata).breadcrumb
+    transition = breadcrumb.validated_transition
+    state = transition.data.protocol_state
+    consensus = state.body.consensus_state
+    slot = consensus.curr_global_slot_since_hard_fork or consensus.curr_global_slot
+    if slot is None:
+        message = "neither curr_global_slot_since_hard_fork nor curr_global_slot is there"
+        raise ValueError(message)
+    return BlockProduced(
+        state_hash=transition.hash if isinstance(transition.hash, str) else transition.hash.state_hash,
+        previous_state_hash=state.previous_state_hash,
+        block_height=consensus.blockchain_length,
+        global_slot=slot.slot_number,
+        epoch=consensus.epoch_count,
+        snarked_ledger_generated=breadcrumb.just_emitted_a_proof,
+        creator=consensus.block_creator,
+    )
+
+
+@event(
+    ids="64e2d3e86c37c09b15efdaf7470ce879",  # src/lib/block_producer/block_producer.ml.Block_produced
+    message="Successfully produced a new block",
+    decode=_block_produced,
+)
+class BlockProduced(msgspec.Struct, frozen=True, kw_only=True):
+    """A block producer made a block and added it to its own frontier."""
+
+    state_hash: str
+    previous_state_hash: str | None = None
+    block_height: int
+    global_slot: int
+    """Slots since the last hard fork."""
+    epoch: int
+    snarked_ledger_generated: bool = False
+    creator: str | None = None
+
+
+@event(
+    ids="21ccae8c619bc2666474085272d5fe1d",  # src/lib/transition_router/transition_router.ml.…
+    message="Starting transition frontier controller phase",
+)
+class NodeInitialization(msgspec.Struct, frozen=True):
+    """The daemon left bootstrap: it takes part from now on. Recurs each time that it does."""
+
+
+@event(puppeteer="node_offline")
+class NodeOffline(msgspec.Struct, frozen=True):
+    """The supervisor in a container has stopped the daemon."""
+
+
+class RootTransition(msgspec.Struct, frozen=True):
+    """The frontier's root moved on, and what that left behind."""
+
+    new_root: str
+    garbage: tuple[str, ...] = ()
+
+
+class _Diffs(msgspec.Struct):
+    diffs: list[dict[str, msgspec.Raw]]
+
+
+_decode_diffs = _decoder(_Diffs).decode
+_decode_text = _decoder(str).decode
+_decode_root = _decoder(RootTransition).decode
+
+
+def _diff_application(record: LogRecord) -> "TransitionFrontierDiffApplication":
+    found: dict[str, Any] = {}
+    names = {"New_node": "new_node", "Best_tip_changed": "best_tip_changed", "Root_transitioned": "root_transitioned"}
+    for diff in _decode_diffs(record.metadata).diffs:
+        if len(diff) != 1:
+            message = f"a diff has one name, this has {len(diff)}: {', '.join(diff)}"
+            raise ValueError(message)
+        ((name, value),) = diff.items()
+        if name not in names or names[name] in found:
+            message = f"diff {name!r} is unknown, or there twice"
+            raise ValueError(message)
+        found[names[name]] = _decode_root(value) if name == "Root_transitioned" else _decode_text(value)
+    return TransitionFrontierDiffApplication(**found)
+
+
+@event(
+    ids="ef1182dc30f3e0aa9f6bf11c0ab90ba6",  # src/lib/transition_frontier/transition_frontier.ml.Applying_diffs
+    message="Applying diffs: $diffs",
+    decode=_diff_application,
+)
+class TransitionFrontierDiffApplication(msgspec.Struct, frozen=True, kw_only=True):
+    """A node changed its frontier: a new block, a new best tip, a new root."""
+
+    new_node: str | None = None
+    best_tip_changed: str | None = None
+    root_transitioned: RootTransition | None = None
+
+
+class TransactionStatus(msgspec.Struct, frozen=True):
+    """A transaction of a block, and what became of it."""
+
+    hash: str
+    applied: bool
+    failures: tuple[str, ...] = ()
+
+
+class _Command(msgspec.Struct):
+    data: str
+    status: list[Any]
+
+
+class _Added(msgspec.Struct):
+    state_hash: str
+    user_commands: list[_Command]
+
+
+_decode_added = _decoder(_Added).decode
+
+
+def _failure_names(nested: Any) -> list[str]:  # noqa: ANN401  # lists of lists of ["Name"] or ["Name", index]
+    if isinstance(nested, list) and nested and isinstance(nested[0], str):
+        return [nested[0]]
+    return [name for part in nested for name in _failure_names(part)] if isinstance(nested, list) else []
+
+
+def _breadcrumb_added(record: LogRecord) -> "BreadcrumbAdded":
+    added = _decode_added(record.metadata)
+    statuses = []
+    for command in added.user_commands:
+        match command.status:
+            case ["Applied", *_]:
+                statuses.append(TransactionStatus(command.data, applied=True))
+            case ["Failed", failures]:
+                statuses.append(TransactionStatus(command.data, False, tuple(_failure_names(failures))))  # noqa: FBT003
+            case other:
+                message = f"status {other!r} is neither Applied nor Failed"
+                raise ValueError(message)
+    return BreadcrumbAdded(added.state_hash, tuple(statuses))
+
+
+@event(
+    ids="db06cb5030f39e86e84b30d033f3bc5c",  # …/transition_frontier.ml.Added_breadcrumb_user_commands
+    message="Added_breadcrumb_user_commands",
+    decode=_breadcrumb_added,
+)
+class BreadcrumbAdded(msgspec.Struct, frozen=True):
+    """A node added a block to its frontier; in the block's own order, with the fate of each transaction."""
+
+    state_hash: str
+    transactions: tuple[TransactionStatus, ...] = ()
+
+
+class RemotePeer(msgspec.Struct, frozen=True):
+    """Who sent something over the network."""
+
+    host: str
+    peer_id: str
+    libp2p_port: int
+
+
+class _Remote(msgspec.Struct):
+    remote: RemotePeer = msgspec.field(name="Remote")
+
+
+class _Gossip(msgspec.Struct):
+    sender: _Remote | str = "Local"
+
+
+def _sender(gossip: _Gossip) -> RemotePeer | None:
+    return None if isinstance(gossip.sender, str) else gossip.sender.remote
+
+
+class _BlockGossip(_Gossip, kw_only=True):
+    state_hash: str
+
+
+_decode_block_gossip = _decoder(_BlockGossip).decode
+
+
+def _block_gossip(record: LogRecord) -> "BlockGossip":
+    gossip = _decode_block_gossip(record.metadata)
+    return BlockGossip(gossip.state_hash, _sender(gossip))
+
+
+@event(
+    ids=(
+        "60076de624bf0c5fc0843b875001cf84",  # src/lib/transition_handler/block_sink.ml.Block_received
+        "b7fa8b10ff17b32b1aa2e2ef508ba811",  # src/lib/mina_networking/mina_networking.ml (until 2022-03)
+        "586638300e6d186ec71e4cf1e1808a1b",  # src/lib/coda_networking/coda_networking.ml (2020)
+    ),
+    message="Received a block from $sender",
+    decode=_block_gossip,
+)
+class BlockGossip(msgspec.Struct, frozen=True):
+    """A node received a block."""
+
+    state_hash: str
+    sender: RemotePeer | None = None
+    """None for the node itself."""
+
+
+class SnarkWork(msgspec.Struct, frozen=True):
+    """A piece of proving work: which, for how much, by whom. `fee` is text as Mina writes it."""
+
+    work_ids: tuple[Any, ...]
+    fee: str
+    prover: str
+
+
+class _WorkGossip(_Gossip, kw_only=True):
+    work: SnarkWork
+
+
+_decode_work_gossip = _decoder(_WorkGossip).decode
+
+
+def _work_gossip(record: LogRecord) -> "SnarkWorkGossip":
+    gossip = _decode_work_gossip(record.metadata)
+    return SnarkWorkGossip(gossip.work, _sender(gossip))
+
+
+@event(
+    ids=(
+        "27953f46376ba8abc0c61400e2c38f8b",  # src/lib/network_pool/snark_pool_diff.ml.Make.Snark_work_received
+        "5abd52461e14696da93c8cb12aa20d7e",  # src/lib/mina_networking/mina_networking.ml (until 2022-03)
+        "52bf201134af34b30739d57786df2b65",  # src/lib/coda_networking/coda_networking.ml (2020)
+    ),
+    message="Received Snark-pool diff $work from $sender",
+    decode=_work_gossip,
+)
+class SnarkWorkGossip(msgspec.Struct, frozen=True):
+    """A node received proving work for its pool."""
+
+    work: SnarkWork
+    sender: RemotePeer | None = None
+
+
+class _TransactionsGossip(_Gossip, kw_only=True):
+    fee_payer_summaries: list[tuple[str, str, int]] | None = None
+    txns: msgspec.Raw | None = None
+
+
+_decode_transactions_gossip = _decoder(_TransactionsGossip).decode
+
+
+def _transactions_gossip(record: LogRecord) -> "TransactionsGossip":
+    gossip = _decode_transactions_gossip(record.metadata)
+    if gossip.fee_payer_summaries is None and gossip.txns is None:
+        message = "neither fee_payer_summaries nor txns is there"
+        raise ValueError(message)
+    summaries = tuple(FeePayerSummary(*each) for each in gossip.fee_payer_summaries or ())
+    return TransactionsGossip(summaries, _sender(gossip))
+
+
+class FeePayerSummary(msgspec.Struct, frozen=True):
+    """Who pays for a transaction: signature, public key, nonce."""
+
+    signature: str
+    public_key: str
+    nonce: int
+
+
+@event(
+    ids=(
+        "b4b5f5b1d1a0c457cbd13a35d1c8b57b",  # …/transaction_pool.ml.Make0.Resource_pool.Diff.Transactions_received
+        "83ce0117c702f9427f51e8dcfa89ee58",  # src/lib/mina_networking/mina_networking.ml (until 2022-03)
+        "5858c962c699b8a169d1457e8b59779b",  # src/lib/coda_networking/coda_networking.ml (2020)
+    ),
+    message="Received transaction-pool $fee_payer_summaries from $sender",
+    decode=_transactions_gossip,
+)
+class TransactionsGossip(msgspec.Struct, frozen=True):
+    """A node received transactions for its pool. Before 2023-09 daemons named no fee payers here."""
+
+    fee_payers: tuple[FeePayerSummary, ...] = ()
+    sender: RemotePeer | None = None
+
+
+@event(
+    ids=(
+        "0fc65f5594c5e9ee0b6f0ddde747c758",  # src/lib/snark_worker/snark_worker.ml.Worker.… (2022 to 2024)
+        "b7aa566605a5380907caba07282b7a44",  # src/lib/snark_worker/events.ml.… (since 2025)
+        "4e08acabe9a1fc6a732b8507c01ddf75",  # src/lib/snark_worker/snark_worker.ml.… (2022, without payload)
+    ),
+    message="Failed to generate SNARK work: $error",
+)
+class SnarkWorkFailed(msgspec.Struct, frozen=True):
+    """A coordinator heard from a worker that a proof failed."""
+
+    error: Any = None
+
+
+@event(ids="b5a89d6d616a35fb6f73d1eaad6b2dbd", message="Transition_frontier_loaded_from_persistence")
+class TransitionFrontierLoadedFromPersistence(msgspec.Struct, frozen=True):
+    """The frontier that an earlier run of the daemon left was looked at and taken, or given up."""
+
+
+@event(ids="1c4150aa7058a3058c4d20ae90ff7ec3", message="Persisted_frontier_loaded")
+class PersistedFrontierLoaded(msgspec.Struct, frozen=True):
+    """A frontier is in place, an old one or a fresh one."""
+
+
+@event(ids="f7254e63ad51092a0bd3078580ef9ce3", message="Persistent frontier database does not exist")
+class PersistedFrontierFreshBoot(msgspec.Struct, frozen=True):
+    """The daemon began with an empty directory."""
+
+
+@event(ids="74a81f1e2f8d548e4550faa136c68160", message="Persistent frontier dropped")
+class PersistedFrontierDropped(msgspec.Struct, frozen=True):
+    """What was persisted was thrown away."""
+
+
+@event(ids="30fe76cee159ea215fc05549e861501e", message="Bootstrap required")
+class BootstrapRequired(msgspec.Struct, frozen=True):
+    """What was persisted is too old to catch up from."""
+
+
+@event(ids="71ffcadd30ac8580104bbbccd7fb6b07", message="Starting bootstrap controller phase")
+class BootstrapStarted(msgspec.Struct, frozen=True):
+    """The daemon fetches a root from its peers."""
+
+
+@event(ids="10211dce99574d1627cf3c577abeaef8", message="Bootstrap state: complete.")
+class BootstrapComplete(msgspec.Struct, frozen=True):
+    """The daemon has a root."""
+
+
+@event(ids="cb082b7eafe2a7ca2c6c1acba6664251", message="Mina daemon is synced")
+class Synced(msgspec.Struct, frozen=True):
+    """The daemon thinks that it is at the chain's end."""
+
+
+@event(ids="e5cd93b1ece597eaf4543e554e7e65d1")
+class CommandRejected(msgspec.Struct, frozen=True):
+    """A pool refused a transaction."""
+
+    command: Any = None
+    error: Any = None
+
+
+STATE_EVENTS: tuple[type, ...] = (
+    NodeInitialization,
+    NodeOffline,
+    TransitionFrontierDiffApplication,
+    BlockProduced,
+    BreadcrumbAdded,
+    BlockGossip,
+    SnarkWorkGossip,
+    TransactionsGossip,
+    TransitionFrontierLoadedFromPersistence,
+    PersistedFrontierLoaded,
+    PersistedFrontierFreshBoot,
+    PersistedFrontierDropped,
+    BootstrapRequired,
+)
+"""What the network state is folded from."""

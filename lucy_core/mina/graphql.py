@@ -1,0 +1,283 @@
+"""Talking to a daemon's GraphQL API: typed calls, over gql and aiohttp. The one module that imports gql.
+
+Connection errors are retried until a deadline, since a node that was just started doesn't listen yet; an answer is
+never asked for twice, for a GraphQL error says what is wrong with the question. Endpoint, operations and scalars (numbers
+come as text): Mina's `graphql_requests.ml`, `graphql_lib/client.ml`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar, final
+
+import aiohttp
+import anyio
+import msgspec
+from gql import Client, GraphQLRequest, gql
+from gql.client import AsyncClientSession
+from gql.transport.aiohttp import AIOHTTPTransport
+from gql.transport.exceptions import (
+    TransportClosed,
+    TransportConnectionFailed,
+    TransportError,
+    TransportQueryError,
+    TransportServerError,
+)
+
+from lucy_core.errors import NodeRefusedError, NodeUnreachableError
+from lucy_core.mina.documents import DOCUMENTS
+from lucy_core.mina.keys import PASSWORD
+from lucy_core.node import Node
+
+T = TypeVar("T")
+DEADLINE = 30.0
+"""Seconds until a call that can't get through is given up."""
+RETRY_DELAY = 0.1
+_UNAVAILABLE = (502, 503, 504)
+_CODES = (
+    ("insufficient", "insufficient_funds"),
+    ("nonce", "invalid_nonce"),
+    ("signature", "invalid_signature"),
+    ("fee", "insufficient_fee"),
+    ("find account", "unknown_account"),
+    ("not exist", "unknown_account"),
+    ("expired", "expired"),
+    ("duplicate", "duplicate"),
+)
+
+
+class Peer(msgspec.Struct, frozen=True, rename="camel"):
+    """A peer of a node."""
+
+    peer_id: str
+    host: str
+    libp2p_port: int
+
+
+class DaemonStatus(msgspec.Struct, frozen=True):
+    """What a daemon says of itself."""
+
+    sync_status: str
+    blockchain_length: int | None
+    highest_block_received: int
+    uptime_seconds: int
+    state_hash: str | None
+    commit_id: str
+    peer_id: str | None
+    peers: tuple[Peer, ...]
+    global_slot: int
+
+
+class ChainBlock(msgspec.Struct, frozen=True):
+    """A block of a node's best chain."""
+
+    state_hash: str
+    previous_state_hash: str
+    height: int
+    slot_since_genesis: int
+    slot: int
+    creator: str
+    transactions: int
+
+
+class AccountState(msgspec.Struct, frozen=True):
+    """An account in a node's best ledger. Amounts are nanomina."""
+
+    public_key: str
+    nonce: int
+    total: int
+    liquid: int | None
+    locked: int | None
+    delegate: str | None
+
+
+class SentCommand(msgspec.Struct, frozen=True):
+    """A transaction that a node took into its pool."""
+
+    id: str
+    hash: str
+    nonce: int
+
+
+class _Retry(Exception):  # noqa: N818  # a signal inside this module
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+@final
+class MinaClient:
+    """A session with one daemon. Opened by `client`; calls may run concurrently, and cancelling one leaves no trace."""
+
+    def __init__(self, node: str, url: str, session: AsyncClientSession, deadline: float) -> None:
+        self.node = node
+        self.url = url
+        self._session = session
+        self._deadline = deadline
+        self._documents: dict[str, GraphQLRequest] = {}
+
+    async def execute(self, operation: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send one of `DOCUMENTS` and return its `data`.
+
+        Raises:
+            NodeUnreachableError: no connection before the deadline.
+            NodeRefusedError: the daemon answered with an error.
+        """
+        if operation not in self._documents:
+            self._documents[operation] = gql(DOCUMENTS[operation])
+        request = self._documents[operation]
+        last = _Retry("timeout", "no answer")
+        with anyio.move_on_after(self._deadline):
+            while True:
+                try:
+                    return await self._once(operation, request, variables)
+                except _Retry as failure:
+                    last = failure
+                await anyio.sleep(RETRY_DELAY)
+        message = f"{last} (gave up after {self._deadline:g} s; {self.url})"
+        raise NodeUnreachableError(self.node, operation, last.code, message) from last
+
+    async def _once(self, operation: str, request: GraphQLRequest, variables: dict[str, Any] | None) -> dict[str, Any]:
+        try:
+            sent = GraphQLRequest(request.document, variable_values=variables)
+            data: dict[str, Any] = await self._session.execute(sent)
+        except TransportQueryError as error:
+            raise self._refused(operation, error) from error
+        except TransportServerError as error:
+            if error.code in _UNAVAILABLE:
+                code = f"http_{error.code}"
+                raise _Retry(code, f"HTTP {error.code}") from error
+            raise NodeRefusedError(self.node, operation, f"http_{error.code}", str(error)) from error
+        except (aiohttp.ClientConnectionError, TransportConnectionFailed, TransportClosed, OSError) as error:
+            refused = "refused" in str(error).lower() or isinstance(error.__cause__, ConnectionRefusedError)
+            code = "connection_refused" if refused else "connection_failed"
+            raise _Retry(code, str(error) or type(error).__name__) from error
+        except TransportError as error:
+            raise NodeRefusedError(self.node, operation, "protocol", str(error)) from error
+        return data
+
+    def _refused(self, operation: str, error: TransportQueryError) -> NodeRefusedError:
+        first: dict[str, Any] = error.errors[0] if error.errors else {}
+        text = "; ".join(str(each.get("message", each)) for each in error.errors or ()) or str(error)
+        extensions = first.get("extensions") or {}
+        code = extensions.get("code") or next((code for word, code in _CODES if word in text.lower()), "graphql_error")
+        return NodeRefusedError(self.node, operation, str(code), text, extensions)
+
+    def _read(self, operation: str, value: Any, kind: type[T]) -> T:  # noqa: ANN401  # JSON
+        try:
+            return msgspec.convert(value, kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise NodeRefusedError(self.node, operation, "unexpected_answer", str(error)) from error
+
+    async def daemon_status(self) -> DaemonStatus:
+        """Ask the daemon about itself and its peers."""
+        found = (await self.execute("daemonStatus"))["daemonStatus"]
+        return self._read(
+            "daemonStatus",
+            {
+                "sync_status": found["syncStatus"],
+                "blockchain_length": found["blockchainLength"],
+                "highest_block_received": found["highestBlockLengthReceived"],
+                "uptime_seconds": found["uptimeSecs"],
+                "state_hash": found["stateHash"],
+                "commit_id": found["commitId"],
+                "peer_id": ((found["addrsAndPorts"] or {}).get("peer") or {}).get("peerId"),
+                "peers": found["peers"],
+                "global_slot": found["consensusTimeNow"]["globalSlot"],
+            },
+            DaemonStatus,
+        )
+
+    async def sync_status(self) -> str:
+        """Ask for `BOOTSTRAP`, `CATCHUP`, `SYNCED` and so on."""
+        return self._read("syncStatus", (await self.execute("syncStatus"))["syncStatus"], str)
+
+    async def best_chain(self, max_length: int | None = None) -> list[ChainBlock]:
+        """Ask for the end of the daemon's best chain, oldest block first.
+
+        Raises:
+            NodeRefusedError: with code `no_chain` where the daemon has none yet.
+        """
+        found = (await self.execute("bestChain", {"maxLength": max_length}))["bestChain"]
+        if not found:
+            raise NodeRefusedError(self.node, "bestChain", "no_chain", "the daemon has no best chain yet")
+        blocks = [
+            {
+                "state_hash": block["stateHash"],
+                "previous_state_hash": block["protocolState"]["previousStateHash"],
+                "height": block["protocolState"]["consensusState"]["blockHeight"],
+                "slot_since_genesis": block["protocolState"]["consensusState"]["slotSinceGenesis"],
+                "slot": block["protocolState"]["consensusState"]["slot"],
+                "creator": block["creatorAccount"]["publicKey"],
+                "transactions": block["commandTransactionCount"],
+            }
+            for block in found
+        ]
+        return self._read("bestChain", blocks, list[ChainBlock])
+
+    async def account(self, public_key: str) -> AccountState | None:
+        """Ask for an account; None where the ledger has none."""
+        found = (await self.execute("account", {"publicKey": public_key}))["account"]
+        if found is None:
+            return None
+        balance = found["balance"]
+        return self._read(
+            "account",
+            {
+                "public_key": found["publicKey"],
+                "nonce": found["nonce"],
+                "total": balance["total"],
+                "liquid": balance["liquid"],
+                "locked": balance["locked"],
+                "delegate": found["delegate"],
+            },
+            AccountState,
+        )
+
+    async def unlock_account(self, public_key: str) -> None:
+        """Unlock an account whose key file the daemon has."""
+        await self.execute("unlockAccount", {"password": PASSWORD, "publicKey": public_key})
+
+    async def send_payment(
+        self, *, sender: str, receiver: str, amount: int, fee: int, memo: str | None = None, nonce: int | None = None
+    ) -> SentCommand:
+        """Unlock the sender and send a payment; amounts are nanomina.
+
+        Raises:
+            NodeRefusedError: with a code such as `insufficient_funds` or `invalid_nonce`.
+        """
+        await self.unlock_account(sender)
+        payment: dict[str, Any] = {"from": sender, "to": receiver, "amount": str(amount), "fee": str(fee)}
+        if memo is not None:
+            payment["memo"] = memo
+        if nonce is not None:
+            payment["nonce"] = str(nonce)
+        found = await self.execute("sendPayment", {"input": payment})
+        return self._read("sendPayment", found["sendPayment"]["payment"], SentCommand)
+
+    async def send_delegation(self, *, sender: str, receiver: str, fee: int) -> SentCommand:
+        """Unlock the sender and delegate its stake; the fee is nanomina."""
+        await self.unlock_account(sender)
+        delegation = {"from": sender, "to": receiver, "fee": str(fee)}
+        found = await self.execute("sendDelegation", {"input": delegation})
+        return self._read("sendDelegation", found["sendDelegation"]["delegation"], SentCommand)
+
+
+@asynccontextmanager
+async def client(node: Node, *, deadline: float = DEADLINE) -> AsyncIterator[MinaClient]:
+    """Open a session with a node's GraphQL API. Nothing is sent until a call is made.
+
+    Args:
+        node: a node with a port `rest`.
+        deadline: seconds until a call that can't get through is given up.
+    """
+    host, port = node.address("rest")
+    async with connect(node.name, f"http://{host}:{port}/graphql", deadline=deadline) as session:
+        yield session
+
+
+@asynccontextmanager
+async def connect(node: str, url: str, *, deadline: float = DEADLINE) -> AsyncIterator[MinaClient]:
+    """Open a session with a GraphQL API by its URL; `node` names it in errors."""
+    transport = AIOHTTPTransport(url, timeout=None, ssl=False)
+    async with Client(transport=transport, execute_timeout=None) as session:
+        yield MinaClient(node, url, session, deadline)
