@@ -1,0 +1,1 @@
+"""Running scenarios: life cycle of a run, verdicts, exit codes, reports, command line, pytest plugin."""

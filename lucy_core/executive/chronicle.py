@@ -1,0 +1,84 @@
+"""Collects what the journal tells: waits with their limits, and each node's life. Sans-IO: events in, values out."""
+
+from collections import defaultdict
+from typing import Any, final
+
+from lucy_core.executive.result import NodeResult, WaitResult
+from lucy_core.journal import (
+    NodeExited,
+    NodePaused,
+    NodeResumed,
+    NodeStarted,
+    NodeStopped,
+    SectionEnded,
+    SectionStarted,
+    WaitEnded,
+    WaitStarted,
+)
+from lucy_core.records import Event
+
+
+@final
+class Chronicle:
+    """The journal of one run, as it is needed at the end."""
+
+    def __init__(self, began_ns: int) -> None:
+        self._began_ns = began_ns
+        self._sections: list[str] = []
+        self._open_waits: dict[str, list[tuple[float, str, WaitStarted]]] = defaultdict(list)
+        self._life: dict[str, list[str]] = defaultdict(list)
+        self.waits: list[WaitResult] = []
+
+    def at(self, event: Event[Any]) -> float:
+        """Return when an event arrived, in seconds since the run began."""
+        return max(0.0, (event.arrived_ns - self._began_ns) / 1e9)
+
+    def take(self, events: list[Event[Any]]) -> None:
+        """Take in what came."""
+        for event in events:
+            self._take(event, event.data)
+
+    def _take(self, event: Event[Any], data: Any) -> None:  # noqa: ANN401  # any of the journal's events
+        match data:
+            case SectionStarted():
+                self._sections.append(data.name)
+            case SectionEnded():
+                self._sections = self._sections[:-1]
+            case WaitStarted():
+                self._open_waits[data.description].append((self.at(event), " / ".join(self._sections), data))
+            case WaitEnded() if self._open_waits[data.description]:
+                started, section, limits = self._open_waits[data.description].pop(0)
+                self.waits.append(
+                    WaitResult(
+                        description=data.description,
+                        section=section,
+                        started=started,
+                        seconds=data.seconds,
+                        soft=limits.soft,
+                        hard=limits.hard,
+                        outcome=data.outcome,
+                    )
+                )
+            case NodeStarted() | NodeStopped() | NodeExited() | NodePaused() | NodeResumed():
+                self._life[data.node].append(f"{life_in_words(data)} at {self.at(event):.1f} s")
+
+    def node(self, name: str, role: str, state: str) -> NodeResult:
+        """Say what happened to a node."""
+        return NodeResult(name, role, state, tuple(self._life[name]))
+
+
+def life_in_words(data: Any) -> str:  # noqa: ANN401  # any of LIFE_EVENTS
+    """Say what happened to a node, without its name."""
+    match data:
+        case NodeStarted():
+            return "started with fresh state" if data.fresh_state else "started"
+        case NodeStopped():
+            return "killed by the test" if data.killed else "stopped by the test"
+        case NodePaused():
+            return "paused"
+        case NodeResumed():
+            return "resumed"
+        case NodeExited():
+            return data.how if data.expected else f"{data.how} BY ITSELF"
+        case _:
+            return repr(data)

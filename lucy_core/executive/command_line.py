@@ -1,0 +1,264 @@
+"""The command `lucy`."""
+
+import argparse
+import contextlib
+import os
+import secrets
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import anyio
+
+from lucy_core.engine import engine_names, load_engine
+from lucy_core.errors import EngineError, TopologyError, UsageError
+from lucy_core.executive import events_out
+from lucy_core.executive.events_out import EventLines
+from lucy_core.executive.interruption import Interruption
+from lucy_core.executive.logs import configure_logs
+from lucy_core.executive.outlets import Outlet
+from lucy_core.executive.plain import PlainLines
+from lucy_core.executive.report import report
+from lucy_core.executive.result import EXIT_CODES, ExitCode, RunResult
+from lucy_core.executive.run import Order, Run, When, versions
+from lucy_core.executive.scenario import Scenario, load_scenario, scenario_names, unknown
+
+ALIASES = {"local": "docker"}
+
+DESCRIPTION = """\
+Run a network of real nodes, capture every line they log, and test over those lines.
+
+A run deploys a scenario's network on an engine, runs the scenario's test, takes the network down, and leaves a run
+directory: each node's log as it was written, what Lucy did, and the result as JSON, JUnit XML and a page to read.
+"""
+
+EPILOG = f"""\
+examples:
+  lucy list                                              what there is to run, and on what
+  lucy process chain-reliability                         local processes; a simulated Mina unless --program is given
+  lucy docker chain-reliability --mina-image IMAGE       containers; `local` is another name for `docker`
+  lucy process chain-reliability --pause on-failure      look at the network before it is taken down
+  lucy process chain-reliability | jq 'select(.event == "BlockProduced")'
+  lucy ENGINE --help                                     every option of a run
+
+On a terminal a run is shown live; on a pipe each event is one JSON line on stdout, with people served on stderr.
+Ctrl-C ends the test and takes the network down; a second one leaves at once, and the nodes are still taken down.
+
+exit codes:
+{"".join(f"  {code.value:>3}  {text}{chr(10)}" for code, text in EXIT_CODES.items())}"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line. Raises UsageError."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def _version() -> str:
+    found = versions()
+    return f"lucy {found['lucy']} (python {found['python']}, anyio {found['anyio']}, msgspec {found['msgspec']})"
+
+
+def make_parser(engines: Sequence[str]) -> Parser:
+    """Describe the command line."""
+    parser = Parser(
+        prog="lucy",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands.add_parser("list", help="list engines and scenarios", allow_abbrev=False)
+    for name in engines:
+        aliases = [alias for alias, meant in ALIASES.items() if meant == name]
+        run = commands.add_parser(
+            name, aliases=aliases, help=f"run a scenario on the {name} engine", allow_abbrev=False
+        )
+        _add_run_options(run)
+        run.set_defaults(engine=name)
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    words = [when.value for when in When]
+    add("scenario", metavar="SCENARIO", help="what to run; `lucy list` names them")
+    add("--run-dir", type=Path, metavar="DIR", help="an empty or new directory; by default lucy-runs/<run id>")
+    add("--keep", choices=words, default="always", help="when to keep the run directory (default: always)")
+    add("--pause", choices=words, help="when to wait for Enter before the teardown (default: never)")
+    add("-d", "--debug", action="store_true", help="--pause on-failure, and Lucy's debug log on stderr")
+    add("--seed", type=int, metavar="N", help="makes the run repeatable; drawn and reported if not given")
+    add("--mina-image", default=os.environ.get("MINA_IMAGE"), metavar="IMAGE", help="default: $MINA_IMAGE")
+    add("--archive-image", default=os.environ.get("ARCHIVE_IMAGE"), metavar="IMAGE", help="default: $ARCHIVE_IMAGE")
+    add("--program", metavar="PATH", help="the daemon to run as a node, in place of the scenario's own")
+    add("--option", action="append", default=[], metavar="KEY=VALUE", help="an option for scenario or engine")
+    add("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy[uvloop]')")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="JSON lines on stdout, even on a terminal")
+    form.add_argument("--live", action="store_true", help="the live view, even on a pipe")
+
+
+def gather_options(arguments: argparse.Namespace) -> dict[str, str]:
+    """Collect the run's options.
+
+    Raises:
+        UsageError: one is not KEY=VALUE, or given twice.
+    """
+    seed = arguments.seed
+    named = {
+        "seed": None if seed is None else str(seed),
+        "mina_image": arguments.mina_image,
+        "archive_image": arguments.archive_image,
+        "program": arguments.program,
+    }
+    options = {key: value for key, value in named.items() if value is not None}
+    for text in arguments.option:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            message = f"--option {text!r} is not KEY=VALUE"
+            raise UsageError(message)
+        if key in options:
+            message = f"option {key!r} is given twice: {options[key]!r} and {value!r}"
+            raise UsageError(message)
+        options[key] = value
+    options.setdefault("seed", str(secrets.randbelow(2**31)))
+    return options
+
+
+def command_again(engine: str, scenario: str, options: dict[str, str]) -> tuple[str, ...]:
+    """Write the command that runs the same once more."""
+    own = ("seed", "mina_image", "archive_image", "program")
+    words = ["lucy", engine, scenario]
+    for key, value in options.items():
+        words += [f"--{key.replace('_', '-')}", value] if key in own else ["--option", f"{key}={value}"]
+    return tuple(words)
+
+
+def list_all() -> str:
+    """Say what there is to run, and on what."""
+    lines = ["engines:"]
+    for name in dict.fromkeys(engine_names()):
+        also = "".join(f" (also {alias})" for alias, meant in ALIASES.items() if meant == name)
+        try:
+            abilities = ", ".join(sorted(load_engine(name).capabilities)) or "start and stop only"
+        except Exception as error:  # noqa: BLE001  # one broken plug-in must not hide the others
+            abilities = f"can't be loaded: {type(error).__name__}: {error}"
+        lines.append(f"  {name + also:<24} {abilities}")
+    lines.append("scenarios:")
+    for name in scenario_names():
+        try:
+            summary = load_scenario(name).summary
+        except Exception as error:  # noqa: BLE001  # as above
+            summary = f"can't be loaded: {type(error).__name__}: {error}"
+        lines.append(f"  {name:<24} {summary}")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says; return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(words)
+    except SystemExit as ended:  # argparse has printed help or version
+        return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
+    except (UsageError, TopologyError) as error:
+        sys.stderr.write(f"lucy: {error}\n")
+        return ExitCode.USAGE
+    except BrokenPipeError:
+        # `lucy list | head`: the flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return ExitCode.PASSED
+    except Exception:  # noqa: BLE001  # a bug in Lucy or a plug-in must not look like a failed test
+        traceback.print_exc()
+        sys.stderr.write("lucy: this is a fault of Lucy or of a plug-in, not of the nodes; please report it\n")
+        return ExitCode.INFRASTRUCTURE
+
+
+def _main(words: list[str]) -> int:
+    engines = list(dict.fromkeys(engine_names()))
+    known = {"list", *engines, *(alias for alias, meant in ALIASES.items() if meant in engines)}
+    if words and not words[0].startswith("-") and words[0] not in known:
+        raise UsageError(unknown("engine or command", words[0], known))
+    parser = make_parser(engines)
+    arguments = parser.parse_args(words)
+    if arguments.command is None:
+        parser.print_help()
+        return ExitCode.USAGE
+    if arguments.command == "list":
+        sys.stdout.write(list_all() + "\n")
+        sys.stdout.flush()
+        return ExitCode.PASSED
+    return run_command(arguments)
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    """Run a scenario and report."""
+    options = gather_options(arguments)
+    order = Order(
+        engine=arguments.engine,
+        options=options,
+        directory=arguments.run_dir,
+        keep=When(arguments.keep),
+        pause=When(arguments.pause or ("on-failure" if arguments.debug else "never")),
+        again=command_again(arguments.engine, arguments.scenario, options),
+    )
+    configure_logs(debug=arguments.debug)
+    scenario = load_scenario(arguments.scenario)
+    interruption = Interruption()
+    try:
+        run = Run(scenario, order, interruption)
+    except EngineError as error:
+        sys.stderr.write(f"lucy: {error}\n")
+        return ExitCode.INFRASTRUCTURE
+    lines = json_lines(arguments)
+    with interruption.listening(), _stdout_for_lines(lines):
+        outlets = choose_outlets(arguments, scenario, lines)
+        if lines is not None:
+            lines.put(events_out.line("RunStarted", run.description()))
+        result = anyio.run(run.perform, outlets, backend_options={"use_uvloop": arguments.uvloop})
+        finish(result, lines, kept=order.keep.holds(result.outcome))
+    return result.exit_code
+
+
+def json_lines(arguments: argparse.Namespace) -> EventLines | None:
+    """Decide whether stdout carries JSON lines."""
+    wanted = arguments.json or (not arguments.live and not sys.stdout.isatty())
+    return EventLines(sys.stdout.fileno()) if wanted else None
+
+
+@contextlib.contextmanager
+def _stdout_for_lines(lines: EventLines | None) -> Iterator[None]:
+    """Keep what a scenario prints out of the JSON lines: it is for people, so it goes to stderr."""
+    sys.stdout.flush()
+    with contextlib.redirect_stdout(sys.stderr) if lines is not None else contextlib.nullcontext():
+        yield
+
+
+def choose_outlets(arguments: argparse.Namespace, scenario: Scenario, lines: EventLines | None) -> list[Outlet]:
+    """Choose how the run is shown."""
+    if lines is not None:
+        return [lines, PlainLines(sys.stderr)]
+    if not arguments.live and os.environ.get("TERM", "dumb") in ("dumb", ""):
+        return [PlainLines(sys.stderr)]
+    from rich.console import Console
+
+    from lucy_core.executive.live import LiveView
+
+    console = Console(file=sys.stdout, force_terminal=True if arguments.live else None)
+    return [LiveView(f"{scenario.name} on {arguments.engine}", console)]
+
+
+def finish(result: RunResult, lines: EventLines | None, *, kept: bool) -> None:
+    """Print the report on stderr, and the last JSON line on stdout."""
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    sys.stderr.write(report(result, coloured=coloured, kept=kept))
+    sys.stderr.flush()
+    if lines is not None and not lines.reader_gone:
+        with contextlib.suppress(BrokenPipeError):
+            events_out.write_all(sys.__stdout__.fileno() if sys.__stdout__ else 1, events_out.line("RunEnded", result))

@@ -1,0 +1,135 @@
+"""A run as JSON lines, one an event, as it happens.
+
+The reader may be slow. Then lines wait in a bounded buffer, the subscription is set aside behind its gate, and goes on
+from the recording when there is room: a slow `| jq` slows neither nodes nor test. Writing happens on a thread, since
+the other end of a pipe decides how long it takes. A reader that goes away ends the lines, not the run.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, final
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from lucy_core.executive.outlets import subscribe
+from lucy_core.network import Network
+from lucy_core.pipeline.hub import Gate
+from lucy_core.records import Event
+
+BUFFER_BYTES = 256 * 1024
+DATA_BYTES = 4096
+"""Larger payloads are left out of a line; its position leads to them."""
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line."""
+
+    event: str
+    time: str
+    node: str = ""
+    position: int | None = None
+    data: msgspec.Raw | None = None
+    data_bytes: int | None = None
+    """How large the payload is that was left out."""
+
+
+def _as_text(value: object) -> str:
+    return str(value)
+
+
+_encode = msgspec.json.Encoder(enc_hook=_as_text).encode
+
+
+def line(name: str, data: object, time: datetime | None = None) -> bytes:
+    """Make a line for something that happened to the run itself."""
+    stamp = (time or datetime.now(UTC)).isoformat()
+    return _encode(Line(name, stamp, data=msgspec.Raw(_encode(data)))) + b"\n"
+
+
+def event_line(event: Event[Any]) -> bytes:
+    """Make a line for an event, in short form."""
+    data = _encode(event.data)
+    stamp = datetime.fromtimestamp(event.arrived_ns / 1e9, UTC).isoformat()
+    short = len(data) <= DATA_BYTES
+    return (
+        _encode(
+            Line(
+                event=type(event.data).__name__,
+                time=stamp,
+                node=event.node,
+                position=event.position,
+                data=msgspec.Raw(data) if short else None,
+                data_bytes=None if short else len(data),
+            )
+        )
+        + b"\n"
+    )
+
+
+@final
+class EventLines:
+    """The outlet."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._buffer = bytearray()
+        self._gate = Gate()
+        self._filled = anyio.Event()
+        self._ended = False
+        self.reader_gone = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Write while the run goes on, and what is left at its end."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._write)
+            try:
+                yield
+            finally:
+                self._ended = True
+                self._filled.set()
+
+    def watch(self, network: Network) -> None:
+        """Subscribe from the run's beginning."""
+        subscribe(network, self._take, vocabulary=True, gate=self._gate)
+
+    def test_over(self) -> None:
+        """Nothing changes."""
+
+    def put(self, data: bytes) -> None:
+        """Have a line written."""
+        if not self.reader_gone:
+            self._buffer += data
+            self._filled.set()
+
+    def _take(self, events: list[Event[Any]]) -> None:
+        for event in events:
+            self.put(event_line(event))
+        if len(self._buffer) > BUFFER_BYTES:
+            self._gate.close()
+
+    async def _write(self) -> None:
+        while True:
+            await self._filled.wait()
+            self._filled = anyio.Event()
+            while self._buffer:
+                data, self._buffer = bytes(self._buffer), bytearray()
+                try:
+                    await anyio.to_thread.run_sync(write_all, self._descriptor, data)
+                except BrokenPipeError:
+                    self.reader_gone = True
+                    self._buffer.clear()
+                self._gate.open()
+            if self._ended:
+                return
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it, however long the other end takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,41 @@
+"""Where a run is shown while it goes on. An outlet looks at the network and never changes it.
+
+The live view, JSON lines and plain lines are outlets; a run has any number of them.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from lucy_core.events import event_type
+from lucy_core.journal import LIFE_EVENTS, TEST_EVENTS
+from lucy_core.network import Network
+from lucy_core.pipeline.hub import Gate, Interest
+from lucy_core.records import Event
+
+
+class Outlet(Protocol):
+    """Shows a run."""
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Be open from before the deployment to after the teardown."""
+        ...
+
+    def watch(self, network: Network) -> None:
+        """Take note that there is a network now; none of its nodes has been started."""
+        ...
+
+    def test_over(self) -> None:
+        """Take note that the test is over; somebody may be asked something next, and the teardown follows."""
+        ...
+
+
+def subscribe(
+    network: Network, sink: Callable[[list[Event[Any]]], None], *, vocabulary: bool, gate: Gate | None = None
+) -> None:
+    """Have all of Lucy's own events from the run's beginning, and the vocabulary's if wanted."""
+    kinds: tuple[type, ...] = (*LIFE_EVENTS, *TEST_EVENTS)
+    if vocabulary and network.vocabulary is not None:
+        kinds = (*kinds, *network.vocabulary.event_types)
+    interest = Interest(event_types=[event_type(kind) for kind in dict.fromkeys(kinds)])
+    network.pipeline.subscribe(interest, sink, lambda _: None, since=0, gate=gate)

@@ -1,0 +1,44 @@
+"""Holding a run before its network is taken down, so that somebody can look at it."""
+
+import os
+import sys
+from contextlib import ExitStack
+from typing import TextIO
+
+import anyio
+
+from lucy_core.network import Network
+
+
+def invitation(network: Network) -> str:
+    """Say where the network can be found."""
+    lines = ["", f"Paused before teardown. Run directory: {network.directory}"]
+    for node in network:
+        where = [f"{port} {'%s:%d' % node.address(port)}" for port in node.spec.ports]  # noqa: UP031  # host:port
+        lines.append(f"  {node.name:<12} {node.state:<9} {'  '.join(where)}".rstrip())
+    lines.append("Press Enter to go on. ")
+    return "\n".join(lines)
+
+
+async def pause(network: Network, out: TextIO | None = None) -> None:
+    """Wait for Enter, or the end of standard input. Nodes may end meanwhile, as somebody is looking at them."""
+    (out or sys.stderr).write(invitation(network))
+    (out or sys.stderr).flush()
+    with ExitStack() as stack:
+        for node in network:
+            stack.enter_context(node.expecting_exit())
+        await enter_pressed(sys.__stdin__.fileno() if sys.__stdin__ else 0)
+
+
+async def enter_pressed(descriptor: int) -> None:
+    """Wait until a line, or the end, comes on a descriptor."""
+    while True:
+        try:
+            await anyio.wait_readable(descriptor)
+        except PermissionError:
+            return  # a file or /dev/null: nobody is typing
+        except (OSError, ValueError):
+            return  # closed
+        got = os.read(descriptor, 4096)
+        if not got or b"\n" in got:
+            return

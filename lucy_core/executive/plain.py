@@ -1,0 +1,58 @@
+"""A run as plain lines on stderr, for pipes and dumb terminals."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TextIO, final
+
+from lucy_core.executive.chronicle import life_in_words
+from lucy_core.executive.outlets import subscribe
+from lucy_core.journal import LIFE_EVENTS, RunError, SectionEnded, SectionStarted, WaitEnded, WaitStarted
+from lucy_core.network import Network
+from lucy_core.records import Event
+
+
+def in_words(data: Any) -> str | None:  # noqa: ANN401  # any of the journal's events
+    """Say what happened in the test, or None where a line would say too much."""
+    match data:
+        case SectionStarted():
+            return f"section {data.name}"
+        case SectionEnded():
+            return f"section {data.name}: {data.outcome} after {data.seconds:.1f} s"
+        case WaitStarted():
+            return f"  waiting for {data.description} (soft {data.soft:g} s, hard {data.hard:g} s)"
+        case WaitEnded():
+            return f"  {data.outcome} after {data.seconds:.1f} s: {data.description}"
+        case RunError():
+            return f"  {data.severity} error: {data.message}"
+        case _ if isinstance(data, LIFE_EVENTS):
+            return f"  {data.node} {life_in_words(data)}"  # type: ignore[attr-defined]  # each names its node
+        case _:
+            return None
+
+
+@final
+class PlainLines:
+    """The outlet."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._began_ns = time.time_ns()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Nothing has to run."""
+        yield
+
+    def watch(self, network: Network) -> None:
+        """Subscribe from the run's beginning."""
+        subscribe(network, self._take, vocabulary=False)
+
+    def test_over(self) -> None:
+        """Nothing changes."""
+
+    def _take(self, events: list[Event[Any]]) -> None:
+        for event in events:
+            if text := in_words(event.data):
+                self._out.write(f"{(event.arrived_ns - self._began_ns) / 1e9:7.1f} s  {text}\n")
+        self._out.flush()
