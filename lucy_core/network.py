@@ -5,6 +5,7 @@ refused by name. What Lucy did goes into the journal, at a position, after all t
 that ends by itself is known at once, with its last lines, and ends the test unless that was expected.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from lucy_core import streams
 from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
 from lucy_core.errors import CaptureDiedError, InconclusiveError, LucyError, NodeExitedError, UnknownNodeError
 from lucy_core.history import History
-from lucy_core.journal import JOURNAL, RunError, SectionEnded, SectionStarted, WaitEnded, WaitStarted, journal_line
+from lucy_core.journal import JOURNAL, NodeStopped, RunError, SectionEnded, SectionStarted, WaitEnded, WaitStarted, journal_line
 from lucy_core.judgement import CurrentWait, HeldError, Judgement, SectionResult
 from lucy_core.node import Node
 from lucy_core.pipeline.hub import Interest
@@ -255,7 +256,7 @@ class Network:
 
     def _exited(self, end: NodeExit) -> None:
         node = self.nodes[end.node]
-        if node.exited(end):
+        if node.exited(end) and self._life.state is not State.DESTROYED:
             self._tasks.start_soon(self._explain_exit, node, end)
 
     async def _explain_exit(self, node: Node, end: NodeExit) -> None:
@@ -308,9 +309,13 @@ class Network:
         """Destroy the nodes and take their last lines. For `deploy`."""
         self._life.move("destroy")
         await manager.destroy()
-        for node in self:
-            self.pipeline.end_node(node.name, await self.pipeline.drain(node.name))
-            node.destroyed()
+        with contextlib.suppress(CaptureDiedError):  # said already, by `_watch_capture`
+            for node in self:
+                last = await self.pipeline.drain(node.name)
+                if node.state in (State.RUNNING, State.PAUSED):
+                    self.journal(NodeStopped(node.name))
+                node.destroyed()
+                self.pipeline.end_node(node.name, last)
 
 
 async def _within(event: anyio.Event, seconds: float) -> bool:
