@@ -149,12 +149,12 @@ def _counting(loads: Callable[[bytes], object], job: Job) -> Callable[[int, byte
 
 
 def asyncio_json(job: Job) -> Result:
-    """asyncio `readline` and `json.loads`."""
+    """Asyncio `readline` and `json.loads`."""
     return _asyncio_lines(job, "asyncio_json", _counting(json.loads, job))
 
 
 def asyncio_orjson(job: Job) -> Result:
-    """asyncio `readline` and orjson."""
+    """Asyncio `readline` and orjson."""
     import orjson
 
     return _asyncio_lines(job, "asyncio_orjson", _counting(orjson.loads, job))

@@ -94,9 +94,7 @@ def _summarize(
         rows[name] = {
             "lines_per_second": statistics.median(each.lines / each.seconds for each in found),
             "megabytes_per_second": statistics.median(each.bytes / each.seconds / 1e6 for each in found),
-            "cpu_seconds_per_million_lines": statistics.median(
-                each.cpu_seconds / each.lines * 1e6 for each in found
-            ),
+            "cpu_seconds_per_million_lines": statistics.median(each.cpu_seconds / each.lines * 1e6 for each in found),
             "peak_mib": max(each.peak_mib for each in found),
         }
     ratios = {}

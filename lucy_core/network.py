@@ -20,7 +20,16 @@ from lucy_core import streams
 from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
 from lucy_core.errors import CaptureDiedError, InconclusiveError, LucyError, NodeExitedError, UnknownNodeError
 from lucy_core.history import History
-from lucy_core.journal import JOURNAL, NodeStopped, RunError, SectionEnded, SectionStarted, WaitEnded, WaitStarted, journal_line
+from lucy_core.journal import (
+    JOURNAL,
+    NodeStopped,
+    RunError,
+    SectionEnded,
+    SectionStarted,
+    WaitEnded,
+    WaitStarted,
+    journal_line,
+)
 from lucy_core.judgement import CurrentWait, HeldError, Judgement, SectionResult
 from lucy_core.node import Node
 from lucy_core.pipeline.hub import Interest
@@ -96,7 +105,7 @@ class Network:
         return self.pipeline.ledger
 
     @property
-    def state(self) -> Any:  # noqa: ANN401  # each vocabulary has its own
+    def state(self) -> Any:  # each vocabulary has its own
         """The vocabulary's picture of the network, up to what is delivered. Read it; don't keep or change it."""
         return self._history.state
 

@@ -225,9 +225,7 @@ class Node:
     def exited(self, end: NodeExit) -> bool:
         """Take note that its process ended; return whether that was its own doing."""
         self.last_exit = end
-        if self._leaving or self.state not in (State.RUNNING, State.PAUSED, State.DEPLOYED, State.STOPPED):
-            return False
-        return True
+        return not self._leaving and self.state is not State.DESTROYED
 
     def settle_exit(self, end: NodeExit) -> NodeExited:
         """Move to stopped after its own end, and say what happened."""

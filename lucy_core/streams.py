@@ -39,7 +39,7 @@ AITER_ITEMS = 1024
 """How many items an async iterator holds before its subscription is set aside. A batch under way still comes whole."""
 
 _gate: contextvars.ContextVar[Gate | None] = contextvars.ContextVar("lucy_gate", default=None)
-"""The gate of the `aiter` that is subscribing now, for the roots of its chain to find: RxPY has no way to hand one up."""
+"""The gate of the `aiter` that is subscribing now, for the roots of its chain to find: RxPY can't hand one up."""
 
 
 class Stream(Generic[T_co]):
@@ -135,7 +135,7 @@ class Stream(Generic[T_co]):
 
     def take_until(self, other: "Stream[object]") -> "Stream[T_co]":
         """Complete when `other` gives its first item."""
-        return self._then(self._observable.pipe(operators.take_until(other.observable)), f"take_until({other._name})")
+        return self._then(self._observable.pipe(operators.take_until(other.observable)), f"take_until({other!r})")
 
     def first(self, predicate: Callable[[T_co], bool] | None = None, *, within: float | None = None) -> "First[T_co]":
         """Give the first item (for which `predicate` holds) and complete. Await it to have the item.
@@ -208,7 +208,7 @@ class Stream(Generic[T_co]):
 
     def merge(self, *others: "Stream[U]") -> "Stream[T_co | U]":
         """Interleave with other streams, in the order in which items are delivered."""
-        merged: Any = reactivex.merge(self._observable, *[other._observable for other in others])
+        merged: Any = reactivex.merge(self._observable, *[other.observable for other in others])
         return self._then(merged, "merge(…)")
 
     def share(self) -> "Stream[T_co]":
@@ -338,8 +338,11 @@ async def _iterate(stream: Stream[T], limit: int) -> AsyncIterator[AsyncIterator
 
 @final
 class _Items(Generic[T]):
-    """The pulling end of a pushed stream. `__anext__` waits only where nothing is held: a receive that always yielded
-    would take one item a turn, while a batch of hundreds comes in one."""
+    """The pulling end of a pushed stream.
+
+    `__anext__` waits only where nothing is held: a receive that always yielded would take one item a turn, while a
+    batch of hundreds comes in one.
+    """
 
     def __init__(self, gate: Gate, limit: int) -> None:
         self._gate = gate

@@ -31,7 +31,7 @@ class Vocabulary(Protocol):
         """Return the picture of a network of which nothing is known."""
         ...
 
-    def summary(self, state: Any, node: str) -> str:  # noqa: ANN401  # each vocabulary has its own state
+    def summary(self, state: Any, node: str) -> str:  # each vocabulary has its own state
         """Say in a few words where a node stands: height, slot, tip."""
         ...
 

@@ -1,8 +1,9 @@
 """Waiting: a condition, a place to start from, two timeouts, and an explanation when it doesn't come true.
 
 A *condition* folds the run into an answer. It never looks at the network: it gets the vocabulary's state as it was at
-the wait's start (`baseline`) and as it is after each event that may matter, and says how near it is (`Progress`). So the
-same condition judges a live network and a recording, and a wait that starts from a mark sees what came before the call.
+the wait's start (`baseline`) and as it is after each event that may matter, and says how near it is (`Progress`). So
+the same condition judges a live network and a recording, and a wait that starts from a mark sees what came before the
+call.
 
 The wait ends at once when it is decided: true, or impossible. The soft timeout records an error and goes on; the hard
 one ends the test. What is kept for the explanation is little and bounded: the nearest miss, since when nothing has got

@@ -1,7 +1,7 @@
 """A test that blocks, spins or reads slowly costs no node a thing, and Lucy no memory.
 
 Each case is a program of its own, since it is about a whole process: its memory, and a loop that doesn't turn. Writers
-pace themselves at 10 MB/s each, five of them, and measure how long any write took: their own word that nobody held them.
+pace themselves at 10 MB/s each, five of them, and measure how long any write took: their own word for it.
 """
 
 import json
@@ -111,7 +111,7 @@ anyio.run(main)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["asleep", "spinning", "slow"])
+@pytest.mark.parametrize("mode", ("asleep", "spinning", "slow"))
 def test_a_test_that_does_not_read_slows_no_node_and_loses_no_line(mode: str, tmp_path: Path) -> None:
     program, writer = tmp_path / "program.py", tmp_path / "writer.py"
     program.write_text(PROGRAM)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -26,7 +26,8 @@ import sys, time
 n = 0
 while True:
     n += 1
-    print('{"timestamp":"2026-01-10 12:00:00.000001Z","level":"Info","message":"tick","metadata":{"n":%d}}' % n, flush=True)
+    head = '{"timestamp":"2026-01-10 12:00:00.000001Z","level":"Info","message":"tick"'
+    print(head + ',"metadata":{"n":%d}}' % n, flush=True)
     time.sleep(0.01)
 """
 
@@ -232,7 +233,7 @@ def processes_of(marker: str) -> list[int]:
 
 
 @pytest.fixture
-def eventually() -> Iterator[Callable[[Callable[[], bool], float], None]]:
+def eventually() -> Callable[[Callable[[], bool], float], None]:
     """Poll a condition of the outside world, which no stream tells of."""
 
     def check(condition: Callable[[], bool], seconds: float) -> None:
@@ -241,7 +242,7 @@ def eventually() -> Iterator[Callable[[Callable[[], bool], float], None]]:
             assert time.monotonic() < deadline, f"not true after {seconds} s"
             os.sched_yield()
 
-    yield check
+    return check
 
 
 def test_kill_9_of_lucy_leaves_nothing_behind(tmp_path: Path, eventually: Callable) -> None:
@@ -292,7 +293,10 @@ run = sys.argv[1] if len(sys.argv) > 1 else "?"
 count = int(open("state/count").read()) if os.path.exists("state/count") else 0
 try:
     while True:
-        block = b"".join(b'{"message":"flood","metadata":{"n":%d,"text":"%b"}}\\n' % (count + i, b"x" * 300) for i in range(200))
+        text = b"x" * 300
+        block = b"".join(
+            b'{"message":"flood","metadata":{"n":%d,"text":"%b"}}\\n' % (count + i, text) for i in range(200)
+        )
         view = memoryview(block)
         while view:
             view = view[os.write(1, view):]
@@ -312,9 +316,7 @@ class Flooded(msgspec.Struct, frozen=True):
 async def test_fifty_restarts_under_flood_lose_no_line(tmp_path: Path) -> None:
     """SIGKILL falls anywhere, mid-line too: what was written whole arrives whole, once, in order, up to the count that
     the node had noted, and the line that was cut is torn, not lost."""
-    async with lucy.deploy(
-        spec(node("a", FLOODER)), engine=ProcessEngine(), run_directory=tmp_path / "run"
-    ) as network:
+    async with lucy.deploy(spec(node("a", FLOODER)), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
         a = network["a"]
         for _ in range(50):
             mark = network.mark()

@@ -38,7 +38,7 @@ class Chronicle:
         for event in events:
             self._take(event, event.data)
 
-    def _take(self, event: Event[Any], data: Any) -> None:  # noqa: ANN401  # any of the journal's events
+    def _take(self, event: Event[Any], data: Any) -> None:  # any of the journal's events
         match data:
             case SectionStarted():
                 self._sections.append(data.name)
@@ -67,7 +67,7 @@ class Chronicle:
         return NodeResult(name, role, state, tuple(self._life[name]))
 
 
-def life_in_words(data: Any) -> str:  # noqa: ANN401  # any of LIFE_EVENTS
+def life_in_words(data: Any) -> str:  # any of LIFE_EVENTS
     """Say what happened to a node, without its name."""
     match data:
         case NodeStarted():

@@ -27,7 +27,8 @@ async def pause(network: Network, out: TextIO | None = None) -> None:
     with ExitStack() as stack:
         for node in network:
             stack.enter_context(node.expecting_exit())
-        await enter_pressed(sys.__stdin__.fileno() if sys.__stdin__ else 0)
+        if sys.__stdin__ is not None:
+            await enter_pressed(sys.__stdin__.fileno())
 
 
 async def enter_pressed(descriptor: int) -> None:

@@ -12,7 +12,7 @@ from lucy_core.network import Network
 from lucy_core.records import Event
 
 
-def in_words(data: Any) -> str | None:  # noqa: ANN401  # any of the journal's events
+def in_words(data: Any) -> str | None:  # any of the journal's events
     """Say what happened in the test, or None where a line would say too much."""
     match data:
         case SectionStarted():

@@ -60,7 +60,7 @@ async def lucy_network(request: pytest.FixtureRequest, tmp_path: Path) -> "Async
 
     The run directory is in `tmp_path`, or below `--lucy-run-dir`. Soft errors fail the test at its end.
     """
-    from lucy_core.deployment import deploy  # noqa: PLC0415  # see the module's docstring
+    from lucy_core.deployment import deploy  # see the module's docstring
 
     topology, engine, options = _settings(request)
     below = request.config.getoption("--lucy-run-dir")

@@ -118,7 +118,7 @@ def prepare_directory(directory: Path) -> None:
         raise UsageError(message) from error
 
 
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401  # whatever msgspec writes
+def write_json(path: Path, value: Any) -> None:  # whatever msgspec writes
     """Write a value as JSON for people and programs."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2) + b"\n")
 

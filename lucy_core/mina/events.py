@@ -185,7 +185,7 @@ class _Added(msgspec.Struct):
 _decode_added = _decoder(_Added).decode
 
 
-def _failure_names(nested: Any) -> list[str]:  # noqa: ANN401  # lists of lists of ["Name"] or ["Name", index]
+def _failure_names(nested: Any) -> list[str]:  # lists of lists of ["Name"] or ["Name", index]
     if isinstance(nested, list) and nested and isinstance(nested[0], str):
         return [nested[0]]
     return [name for part in nested for name in _failure_names(part)] if isinstance(nested, list) else []
@@ -199,7 +199,7 @@ def _breadcrumb_added(record: LogRecord) -> "BreadcrumbAdded":
             case ["Applied", *_]:
                 statuses.append(TransactionStatus(command.data, applied=True))
             case ["Failed", failures]:
-                statuses.append(TransactionStatus(command.data, False, tuple(_failure_names(failures))))  # noqa: FBT003
+                statuses.append(TransactionStatus(command.data, False, tuple(_failure_names(failures))))
             case other:
                 message = f"status {other!r} is neither Applied nor Failed"
                 raise ValueError(message)

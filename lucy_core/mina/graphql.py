@@ -1,8 +1,8 @@
 """Talking to a daemon's GraphQL API: typed calls, over gql and aiohttp. The one module that imports gql.
 
 Connection errors are retried until a deadline, since a node that was just started doesn't listen yet; an answer is
-never asked for twice, for a GraphQL error says what is wrong with the question. Endpoint, operations and scalars (numbers
-come as text): Mina's `graphql_requests.ml`, `graphql_lib/client.ml`.
+never asked for twice, for a GraphQL error says what is wrong with the question. Endpoint, operations and scalars
+(numbers come as text): Mina's `graphql_requests.ml`, `graphql_lib/client.ml`.
 """
 
 from collections.abc import AsyncIterator
@@ -162,7 +162,7 @@ class MinaClient:
         code = extensions.get("code") or next((code for word, code in _CODES if word in text.lower()), "graphql_error")
         return NodeRefusedError(self.node, operation, str(code), text, extensions)
 
-    def _read(self, operation: str, value: Any, kind: type[T]) -> T:  # noqa: ANN401  # JSON
+    def _read(self, operation: str, value: Any, kind: type[T]) -> T:  # JSON
         try:
             return msgspec.convert(value, kind, strict=False)
         except msgspec.ValidationError as error:

@@ -1,8 +1,8 @@
 """Throw-away identities for a test network's accounts and peers.
 
 They have the shape of Mina's (Base58Check with its version bytes), are derived from a seed and a name by hashing, and
-are **not points on a curve**: the simulated node takes them, a real daemon does not. For real images give a directory of
-real key files (`keys_directory`), one file an account with its `.pub` beside it, as `mina advanced generate-keypair`
+are **not points on a curve**: the simulated node takes them, a real daemon does not. For real images give a directory
+of real key files (`keys_directory`), one file an account with its `.pub` beside it, as `mina advanced generate-keypair`
 writes them. Formats: Mina's `secret_box.ml` and `sample_keypairs.ml`.
 """
 

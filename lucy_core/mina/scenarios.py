@@ -5,7 +5,6 @@ from typing import final
 
 from lucy_core.mina.conditions import blocks_produced, nodes_initialized, nodes_synchronized, signed_command_included
 from lucy_core.mina.graphql import ChainBlock, client
-from lucy_core.mina.keys import simulated_keypair
 from lucy_core.mina.topology import Topology, public_key
 from lucy_core.mina.topology_parts import Account, BlockProducer, Constants
 from lucy_core.network import Network

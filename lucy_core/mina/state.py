@@ -104,7 +104,7 @@ class MinaState:
         twin.blocks_seen = dict(self.blocks_seen)
         twin.inclusions = {key: dict(blocks) for key, blocks in self.inclusions.items()}
         twin.gossip_received = {kind: dict(by_node) for kind, by_node in self.gossip_received.items()}
-        twin._heights = dict(self._heights)
+        twin._heights = dict(self._heights)  # noqa: SLF001  # its twin
         return twin
 
     def node(self, name: str) -> NodeState:
@@ -119,7 +119,7 @@ class MinaState:
         """List the nodes that run."""
         return [name for name, node in self.nodes.items() if node.running]
 
-    def _change(self, name: str, **fields: Any) -> None:  # noqa: ANN401  # NodeState's own fields
+    def _change(self, name: str, **fields: Any) -> None:  # NodeState's own fields
         self.nodes[name] = msgspec.structs.replace(self.node(name), **fields)
 
     def apply(self, event: Event[Any]) -> None:

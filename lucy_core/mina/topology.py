@@ -81,7 +81,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:
         """Describe the network to an engine.
 
-        Options: `seed` (any text; the same one gives the same keys and the same winners of slots), `program` (what to run in
+        Options: `seed` (any text; the same one gives the same keys and winners of slots), `program` (what to run in
         place of the simulated node), `mina_image` (for engines of containers), `keys_directory` (real key files),
         `genesis_delay` (seconds).
 

@@ -17,7 +17,7 @@ class MinaVocabulary:
         """Return the state of a network of which nothing is known."""
         return MinaState()
 
-    def summary(self, state: Any, node: str) -> str:  # noqa: ANN401  # the core hands back what `new_state` gave
+    def summary(self, state: Any, node: str) -> str:  # the core hands back what `new_state` gave
         """Say where a node stands: initialized or not, height, best tip, blocks produced."""
         if not isinstance(state, MinaState):
             return ""

@@ -87,10 +87,10 @@ class CaptureProcess:
         bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         errors = os.memfd_create("capture-errors")
         package = str(Path(__file__).parent.parent)
+        arguments = [str(theirs.fileno()), str(bell), str(directory), JOURNAL]
         try:
             process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
-                [sys.executable, "-I", "-S", "-c", _BOOT, package]
-                + [str(theirs.fileno()), str(bell), str(directory), JOURNAL],
+                [sys.executable, "-I", "-S", "-c", _BOOT, package, *arguments],
                 pass_fds=(theirs.fileno(), bell),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -68,7 +68,7 @@ class Delivery:
         self.hub.deliver(batch)
         self._arrive(self.delivered, account, block.arrived_ns)
 
-    def _arrive(self, position: int, account: Any, arrived_ns: int) -> None:  # noqa: ANN401
+    def _arrive(self, position: int, account: Any, arrived_ns: int) -> None:
         self.delivered = position
         account.lag_ns = max(0, time.time_ns() - arrived_ns)
         account.lag_max_ns = max(account.lag_max_ns, account.lag_ns)
@@ -224,7 +224,7 @@ class Delivery:
         return not subscription.active
 
     @staticmethod
-    def _read(recording: Recording, row: Any) -> Batch:  # noqa: ANN401
+    def _read(recording: Recording, row: Any) -> Batch:
         return decode(recording.block(row))
 
     def _join(self, subscription: Subscription) -> bool:

@@ -126,7 +126,7 @@ class _Plan:
             elif interest.kind is Undecodable:
                 self.undecodable.append(subscription)
                 for kind in interest.event_types or ():
-                    wanted[kind]  # noqa: B018  # asked for, so that failures of it are found
+                    wanted[kind]  # asked for, so that failures of it are found
             elif interest.event_types is None:
                 self.records.append(subscription)
             else:

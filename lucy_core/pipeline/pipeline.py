@@ -1,8 +1,8 @@
 """The pump that wires the rest: sources to recording to subscribers.
 
-Two kinds, one face. With a run directory, a capture process drains the sources and this end follows the recording. Without
-one, the sources are read here, on the test's loop: nothing can be read back, a test that blocks makes its nodes wait
-once their pipes are full, and no process is started; good for a tool that only wants the lines.
+Two kinds, one face. With a run directory, a capture process drains the sources and this end follows the recording.
+Without one, the sources are read here, on the test's loop: nothing can be read back, a test that blocks makes its nodes
+wait once their pipes are full, and no process is started; good for a tool that only wants the lines.
 """
 
 import contextlib
@@ -79,12 +79,12 @@ class Pipeline:
                     )
                     pipeline.token = token
                     tasks.start_soon(delivery.serve_late_comers, tasks)
-                    tasks.start_soon(pipeline._follow)  # noqa: SLF001
+                    tasks.start_soon(pipeline._follow)
                     try:
                         yield pipeline
                     finally:
                         with anyio.CancelScope(shield=True):
-                            await pipeline._finish(capture)  # noqa: SLF001
+                            await pipeline._finish(capture)
                         tasks.cancel_scope.cancel()
         finally:
             capture.dispose()

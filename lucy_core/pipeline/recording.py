@@ -13,8 +13,8 @@ from typing import final
 
 import msgspec
 
-from lucy_core.journal import JOURNAL
 from lucy_core.errors import RecordingError
+from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.capture import log_path
 from lucy_core.records import Block
 
@@ -179,7 +179,7 @@ class Recording:
             size = os.fstat(fd).st_size
             text = os.pread(fd, 1 << 16, max(0, size - (1 << 16))).decode(errors="replace")
             lines = [line for line in text.split("\n") if line.strip()][-count:]
-            return [line if len(line) <= 300 else line[:297] + "…" for line in lines]  # noqa: PLR2004
+            return [line if len(line) <= 300 else line[:297] + "…" for line in lines]
         return []
 
 

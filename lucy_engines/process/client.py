@@ -116,10 +116,9 @@ class GuardianClient:
         self, name: str, argv: Sequence[str], environment: Mapping[str, str], directory: Path, fifo: Path
     ) -> Reply:
         """Start a node's leader; its exit is reported by `on_exit`."""
-        reply = await self.ask(
+        return await self.ask(
             "spawn", name=name, argv=argv, environment=environment, cwd=str(directory), fifo=str(fifo)
         )
-        return reply
 
     async def send_signal(self, pid: int, number: signal.Signals) -> None:
         """Signal a leader and all that came from it."""

@@ -6,8 +6,8 @@ FIFOs are removed, and the guardian ends. It finds them all because it is their 
 itself becomes the guardian's child, not init's. Should the guardian itself be killed, the kernel kills each node
 (`PR_SET_PDEATHSIG`).
 
-The wire: a JSON line a message. In: `{"op": "spawn" | "signal" | "sweep" | "exec", "id": …}`; out: a reply with the same
-id, and `{"exited": …}` whenever a node's leader ends, after what it left behind has been killed.
+The wire: a JSON line a message. In: `{"op": "spawn" | "signal" | "exec", "id": …}`; out: a reply with the same id, and
+`{"exited": …}` whenever a node's leader ends, after what it left behind has been killed.
 """
 
 import contextlib
@@ -106,7 +106,7 @@ def spawn(
             for target, source in enumerate(descriptors):
                 os.dup2(source, target)
             os.chdir(directory)
-            os.execve(argv[0], argv, environment)
+            os.execve(argv[0], argv, environment)  # noqa: S606  # the program that was asked for
         except OSError as error:
             os.write(told, f"{error.errno} {error.filename or argv[0]}".encode())
         finally:
@@ -247,8 +247,10 @@ class Guardian:
         del child.streams[fd]
 
     def _family(self, child: Child) -> list[int]:
-        """Return all that came from a child and lives: it descends from it, shares its session, or, detached and
-        orphaned, still carries its marker in the environment."""
+        """Return all that came from a child and lives.
+
+        It descends from it, shares its session, or, detached and orphaned, still carries its marker in the environment.
+        """
         below = set(descendants(child.pid))
         marker = child.marker
         return [

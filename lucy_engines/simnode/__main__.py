@@ -48,7 +48,7 @@ def _public_key(path: str) -> str:
 def _peer_id(keypair: str | None, port: int) -> str:
     if keypair is None:
         return identifiers.peer_id(f"{os.getpid()} {port} {time.time_ns()}".encode())
-    if keypair.count(",") == 2 and not Path(keypair).exists():  # noqa: PLR2004  # secret,public,peer id
+    if keypair.count(",") == 2 and not Path(keypair).exists():  # secret,public,peer id
         return keypair.rpartition(",")[2]
     beside = Path(f"{keypair}.peerid")
     if beside.exists():
@@ -105,7 +105,7 @@ async def _run(options: Options, logger: Logger) -> None:
 
 def _own_address() -> str:
     """The address at which other containers reach this one."""
-    import socket  # noqa: PLC0415  # only in containers
+    import socket  # only in containers
 
     try:
         return socket.gethostbyname(socket.gethostname())
@@ -118,7 +118,7 @@ def _daemon(arguments: list[str]) -> int:
     flood = Flood(options.flood, options.seed or "flood") if options.flood > 0 else None
     output = Output(1, flood)
     file = options.config_directory / "mina.log"
-    quiet = options.file_log_level >= 8  # noqa: PLR2004  # Fatal
+    quiet = options.file_log_level >= 8  # Fatal
     if not quiet:
         options.config_directory.mkdir(parents=True, exist_ok=True)
     logger = Logger(
@@ -167,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _generate_keypair(words: list[str]) -> int:
-    if len(words) != 2 or words[0].lstrip("-") != "privkey-path":  # noqa: PLR2004
+    if len(words) != 2 or words[0].lstrip("-") != "privkey-path":
         message = "libp2p generate-keypair takes -privkey-path FILE"
         raise UsageError(message)
     path = Path(words[1])
@@ -178,7 +178,7 @@ def _generate_keypair(words: list[str]) -> int:
 
 
 def _idle() -> int:
-    import signal  # noqa: PLC0415  # only here
+    import signal  # only here
 
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     return 0

@@ -107,7 +107,7 @@ def parse(arguments: list[str]) -> Options:
             message = f"-peer-list-file {found.peer_list_file}: {error.strerror}"
             raise UsageError(message) from error
     for name in ("client_port", "rest_port", "external_port", "metrics_port"):
-        if not 0 <= getattr(found, name) <= 65535:  # noqa: PLR2004
+        if not 0 <= getattr(found, name) <= 65535:
             message = f"-{name.replace('_', '-')} {getattr(found, name)} is no port; ports are 1 to 65535"
             raise UsageError(message)
     if not found.config_file:

@@ -26,7 +26,7 @@ _SIMULATOR = ("Simulated_node", 'File "src/app/simnode.ml", line 1, characters 0
 class Daemon:
     """One node of a simulated network."""
 
-    def __init__(  # noqa: PLR0913  # a node is made of these
+    def __init__(  # a node is made of these
         self,
         config: RuntimeConfig,
         logger: Logger,
@@ -36,7 +36,7 @@ class Daemon:
         peer_id: str,
         host: str,
         port: int,
-        directory: Any,  # noqa: ANN401  # a Path
+        directory: Any,  # a Path
         seed_node: bool,
         peers: list[tuple[str, int]],
         coordinator: str | None,

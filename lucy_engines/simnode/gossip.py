@@ -140,7 +140,7 @@ class Gossip:
                         self.dial(address)
                 else:
                     self._on_message(peer, message)
-        except (EOFError, OSError, ValueError, asyncio.TimeoutError):
+        except (TimeoutError, EOFError, OSError, ValueError):
             return peer is not None
         finally:
             if peer is not None and self._peers.get(peer.peer_id) is peer:

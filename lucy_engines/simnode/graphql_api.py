@@ -1,5 +1,7 @@
-"""Answers to GraphQL operations, out of a daemon's state. graphql-core is imported at the first question: 100 ms that
-a starting network doesn't pay four times at once."""
+"""Answers to GraphQL operations, out of a daemon's state.
+
+graphql-core is imported at the first question: 100 ms that a starting network doesn't pay four times at once.
+"""
 
 import asyncio
 from typing import Any, final
@@ -58,7 +60,7 @@ class Api:
 
     async def answer(self, query: str, variables: dict[str, Any] | None) -> dict[str, Any]:
         """Execute an operation and return the response's body."""
-        import graphql  # noqa: PLC0415  # see the module's docstring
+        import graphql  # see the module's docstring
 
         if self._schema is None:
             self._schema = graphql.build_schema(SDL)
@@ -215,7 +217,7 @@ class Api:
             raise ApiError(reason, _REASONS.get(reason, reason))
         return command_view(command)
 
-    def sendTestPayments(  # noqa: N802, PLR0913
+    def sendTestPayments(  # noqa: N802
         self,
         _info: Any,
         senders: list[str],

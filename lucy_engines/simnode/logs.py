@@ -1,8 +1,9 @@
 """Log lines exactly as a Mina daemon writes them, and the one thread through which they leave.
 
-Order of keys, thresholds, size cap: mina's `logger.ml`. Stdout may be a full pipe; a daemon that waited for it in its own loop would stop
-taking part in the network. So lines go to a queue, and a writer thread, the only one that touches stdout, writes whole
-lines in order. Flood lines are made in that same thread: none is ever torn, and when nobody reads, the flood waits.
+Order of keys, thresholds, size cap: mina's `logger.ml`. Stdout may be a full pipe; a daemon that waited for it in its
+own loop would stop taking part in the network. So lines go to a queue, and a writer thread, the only one that touches
+stdout, writes whole lines in order. Flood lines are made in that same thread: none is ever torn, and when nobody reads,
+the flood waits.
 """
 
 import contextlib

@@ -216,7 +216,7 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
             for name, number in positive.items():
                 if number < 1:
                     message = f"{name} is {number}; it must be 1 or more"
-                    raise ValueError(message)
+                    raise ValueError(message)  # noqa: TRY301  # all faults of the file take one way out
             return cls(
                 chain_id=chain_id,
                 identity=_identity(content),
@@ -271,7 +271,7 @@ def _parse_time(text: str) -> datetime:
 
 
 def _capacity_log_2(proof: _Proof) -> int:
-    """mina's rule: 1 + ceil(log2(tps · window + 2)) for a goal in transactions per second."""
+    """Mina's rule: 1 + ceil(log2(tps · window + 2)) for a goal in transactions per second."""
     capacity = proof.transaction_capacity
     if capacity.log_2 is not None:
         return capacity.log_2

@@ -29,7 +29,10 @@ type Mutation {
   unlockAccount(input: UnlockInput!): UnlockPayload!
   sendPayment(input: SendPaymentInput!, signature: SignatureInput): SendPaymentPayload!
   sendDelegation(input: SendDelegationInput!, signature: SignatureInput): SendDelegationPayload!
-  sendTestPayments(senders: [PrivateKey!]!, receiver: PublicKey!, amount: UInt64!, fee: UInt64!, repeat_count: UInt32!, repeat_delay_ms: UInt32!): Int!
+  sendTestPayments(
+    senders: [PrivateKey!]!, receiver: PublicKey!, amount: UInt64!, fee: UInt64!
+    repeat_count: UInt32!, repeat_delay_ms: UInt32!
+  ): Int!
   setSnarkWorker(input: SetSnarkWorkerInput!): SetSnarkWorkerPayload!
   setSnarkWorkFee(input: SetSnarkWorkFee!): SetSnarkWorkFeePayload!
   startFilteredLog(filter: [String!]!): Boolean!

@@ -1,6 +1,5 @@
 """The frontier on disk: one file in the config directory, replaced whole."""
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -15,7 +14,7 @@ def save(directory: Path, snapshot: Snapshot) -> None:
     path = directory / FILE_NAME
     fresh = path.with_suffix(".new")
     fresh.write_bytes(msgspec.json.encode(snapshot))
-    os.replace(fresh, path)
+    fresh.replace(path)
 
 
 def load(directory: Path, chain_id: str) -> Snapshot | None:

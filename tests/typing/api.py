@@ -1,0 +1,73 @@
+"""Typed uses of the public API. Never run: mypy and pyright read it, strictly, and every `assert_type` must hold."""
+
+from typing import assert_type
+
+import msgspec
+from reactivex import operators
+
+import lucy_core as lucy
+from lucy_core import streams
+from lucy_core.mina import BlockProduced, MinaState, blocks_produced, nodes_initialized
+
+
+@lucy.event(ids=("abc",), message="peer $peer banned")
+class PeerBanned(msgspec.Struct, frozen=True):
+    peer: str
+    score: int = 0
+
+
+def decode(record: lucy.LogRecord) -> PeerBanned:
+    return PeerBanned(peer=record.message)
+
+
+assert_type(lucy.event_type(PeerBanned), lucy.EventType[PeerBanned])
+assert_type(lucy.slots(3), lucy.Duration)
+assert_type(blocks_produced(2), lucy.Condition[MinaState])
+
+
+async def use_streams(network: lucy.Network) -> None:
+    banned = network.events(PeerBanned)
+    assert_type(banned, lucy.Stream[lucy.Event[PeerBanned]])
+    peers = banned.filter(lambda event: event.data.score > 1).map(lambda event: event.data.peer)
+    assert_type(peers, lucy.Stream[str])
+    assert_type(peers.distinct_until_changed(), lucy.Stream[str])
+    assert_type(peers.scan(lambda total, peer: total + len(peer), 0), lucy.Stream[int])
+    assert_type(peers.take(3).take_until(banned), lucy.Stream[str])
+    assert_type(peers.buffer(count=3), lucy.Stream[list[str]])
+    assert_type(peers.window_count(3, 1), lucy.Stream[list[str]])
+    assert_type(peers.merge(banned.map(lambda event: event.position)), lucy.Stream[str | int])
+    assert_type(peers.start_with(1), lucy.Stream[str | int])
+    assert_type(peers.share().within(3), lucy.Stream[str])
+    assert_type(await peers.first(lambda peer: peer != "", within=5), str)
+    assert_type(peers.flat_map(lambda peer: lucy.from_items([len(peer)])), lucy.Stream[int])
+    records = network.records(level=lucy.Level.WARN)
+    assert_type(records, lucy.Stream[lucy.Event[lucy.LogRecord]])
+    assert_type(records.of(PeerBanned), lucy.Stream[lucy.Event[PeerBanned]])
+    peers.pipe(operators.map(len), operators.take(2))
+    async with peers.aiter() as items:
+        async for item in items:
+            assert_type(item, str)
+    undecodable = streams.undecodable(network.pipeline, PeerBanned)
+    assert_type(undecodable, lucy.Stream[lucy.Undecodable])
+    stop = peers.subscribe(print)
+    stop()
+
+
+async def use_waits(network: lucy.Network) -> None:
+    mark = network.mark()
+    assert_type(mark, lucy.Mark)
+    outcome = await network.wait_for(nodes_initialized("a"), since=mark, soft=lucy.seconds(1), hard=3.5)
+    assert_type(outcome, lucy.WaitOutcome)
+    assert_type(network["a"], lucy.Node)
+    assert_type(network["a"].address("rest"), tuple[str, int])
+    assert_type(network.ledger.of("a"), lucy.NodeLedger)
+    with network.section("one", soft=True):
+        network.check(network.ledger.complete, "the log is complete")
+
+
+async def use_deploy(spec: lucy.NetworkSpec) -> None:
+    async with lucy.deploy(spec, engine="process", options={"seed": "1"}) as network:
+        assert_type(network, lucy.Network)
+    async with lucy.Pipeline.replay("run") as pipeline:
+        blocks = streams.events(pipeline, BlockProduced)
+        assert_type(await blocks.map(lambda event: event.data.block_height).first(), int)
