@@ -64,8 +64,10 @@ class Interruption:
 
     @contextmanager
     def scope(self, *, shield: bool = False) -> Iterator[anyio.CancelScope]:
-        """Run a block that the first signal cancels."""
+        """Run a block that the first signal cancels, at its first checkpoint if that has come already."""
         with anyio.CancelScope(shield=shield) as scope:
+            if self.signal is not None:
+                scope.cancel()
             self._scopes.append(scope)
             try:
                 yield scope

@@ -180,9 +180,7 @@ class Run:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._interruption.watch)
                 try:
-                    with self._interruption.scope() as scope:
-                        await self._deploy(outlets)
-                    self._interrupted = self._interrupted or scope.cancelled_caught
+                    await self._deploy(outlets)
                 except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # any end of a run is its result
                     self._ended_by(error)
                 tasks.cancel_scope.cancel()
@@ -215,12 +213,12 @@ class Run:
             for outlet in outlets:
                 outlet.watch(network)
             try:
-                await self._test(network)
+                # Inside of the deployment, so that its teardown is never cancelled with the test.
+                with self._interruption.scope():
+                    await self._test(network)
             except anyio.get_cancelled_exc_class():
-                # By a signal, or by the death of a node; only that may be looked at before the teardown.
-                self._interrupted = network.fatal is None
-                if not self._interrupted:
-                    await self._test_over(network, outlets, network.fatal)
+                # A node's death: the deployment cancels its block. It may be looked at before the teardown.
+                await self._test_over(network, outlets, network.fatal)
                 raise
             except Exception as error:
                 await self._test_over(network, outlets, error)
@@ -233,11 +231,12 @@ class Run:
         await self._scenario.run(network)
 
     async def _test_over(self, network: Network, outlets: Sequence[Outlet], error: BaseException | None) -> None:
+        self._interrupted = self._interruption.signal is not None
         if error is not None:
             _hold(network.judgement, error)
         for outlet in outlets:
             outlet.test_over()
-        if self._order.pause.holds(network.judgement.outcome) and self._interruption.signal is None:
+        if self._order.pause.holds(network.judgement.outcome) and not self._interrupted:
             with self._interruption.scope(shield=True):
                 await pause(network)
         self._nodes = tuple(self._chronicle.node(node.name, node.role, node.state) for node in network)
