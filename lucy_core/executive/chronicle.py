@@ -3,7 +3,9 @@
 from collections import defaultdict
 from typing import Any, final
 
-from lucy_core.executive.result import NodeResult, WaitResult
+import msgspec
+
+from lucy_core.executive.result import NodeResult, RunResult, WaitResult, ledger_notes, ledger_rows
 from lucy_core.journal import (
     NodeExited,
     NodePaused,
@@ -15,6 +17,7 @@ from lucy_core.journal import (
     WaitEnded,
     WaitStarted,
 )
+from lucy_core.network import Network
 from lucy_core.records import Event
 
 
@@ -27,6 +30,7 @@ class Chronicle:
         self._sections: list[str] = []
         self._open_waits: dict[str, list[tuple[float, str, WaitStarted]]] = defaultdict(list)
         self._life: dict[str, list[str]] = defaultdict(list)
+        self._states: dict[str, str] = {}
         self.waits: list[WaitResult] = []
 
     def at(self, event: Event[Any]) -> float:
@@ -62,9 +66,26 @@ class Chronicle:
             case NodeStarted() | NodeStopped() | NodeExited() | NodePaused() | NodeResumed():
                 self._life[data.node].append(f"{life_in_words(data)} at {self.at(event):.1f} s")
 
-    def node(self, name: str, role: str, state: str) -> NodeResult:
-        """Say what happened to a node."""
-        return NodeResult(name, role, state, tuple(self._life[name]))
+    def test_over(self, network: Network) -> None:
+        """Remember where the nodes stand, before they are all taken down."""
+        self._states = {node.name: node.state for node in network}
+
+    def complete(self, result: RunResult, network: Network) -> RunResult:
+        """Add to a result all that is known of its network."""
+        return msgspec.structs.replace(
+            result,
+            sections=tuple(sorted(network.judgement.sections, key=lambda each: each.started)),
+            waits=tuple(self.waits),
+            errors=tuple(network.judgement.errors),
+            nodes=tuple(
+                NodeResult(
+                    node.name, node.role, self._states.get(node.name, node.state), tuple(self._life.get(node.name, ()))
+                )
+                for node in network
+            ),
+            ledger=ledger_rows(network.ledger),
+            ledger_notes=ledger_notes(network.ledger),
+        )
 
 
 def life_in_words(data: Any) -> str:  # any of LIFE_EVENTS

@@ -30,15 +30,13 @@ from lucy_core.executive.junit import junit
 from lucy_core.executive.outlets import Outlet, subscribe
 from lucy_core.executive.pause import pause
 from lucy_core.executive.result import (
-    NodeResult,
     RunResult,
     early_outcome,
     exit_code,
     leaves,
-    ledger_notes,
-    ledger_rows,
 )
 from lucy_core.executive.scenario import Scenario
+from lucy_core.journal import JOURNAL
 from lucy_core.judgement import HeldError, Judgement, Outcome, Severity
 from lucy_core.network import Network
 from lucy_core.vocabulary import Topology, Vocabulary
@@ -168,7 +166,6 @@ class Run:
         self._early: BaseException | None = None
         self._unknown: BaseException | None = None
         self._interrupted = False
-        self._nodes: tuple[NodeResult, ...] = ()
 
     async def perform(self, outlets: Sequence[Outlet]) -> RunResult:
         """Run, write all down, and say what became of it."""
@@ -233,20 +230,23 @@ class Run:
     async def _test_over(self, network: Network, outlets: Sequence[Outlet], error: BaseException | None) -> None:
         self._interrupted = self._interruption.signal is not None
         if error is not None:
-            _hold(network.judgement, error)
+            hold(network.judgement, error)
+        self._chronicle.test_over(network)
         for outlet in outlets:
             outlet.test_over()
         if self._order.pause.holds(network.judgement.outcome) and not self._interrupted:
             with self._interruption.scope(shield=True):
+                if network.ledger.capture_died is None:
+                    # So that nothing of the test is shown below the invitation.
+                    await network.pipeline.reach(await network.pipeline.drain(JOURNAL))
                 await pause(network)
-        self._nodes = tuple(self._chronicle.node(node.name, node.role, node.state) for node in network)
 
     def _ended_by(self, error: BaseException) -> None:
         self._unknown = next((each for each in leaves(error) if not isinstance(each, LucyError)), None)
         if self._network is None:
             self._early = next(leaves(error))
         else:
-            _hold(self._network.judgement, error)
+            hold(self._network.judgement, error)
 
     def _outcome(self) -> tuple[Outcome, BaseException | None]:
         if self._interrupted:
@@ -260,15 +260,9 @@ class Run:
     def result(self) -> RunResult:
         """Say what became of it."""
         outcome, ended_by = self._outcome()
-        network = self._network
-        seconds = time.monotonic() - self._began
+        seconds = round(time.monotonic() - self._began, 3)
         early = self._early
-        errors: tuple[HeldError, ...] = ()
-        if network is not None:
-            errors = tuple(network.judgement.errors)
-        elif early is not None:
-            errors = (HeldError(Severity.HARD, "", type(early).__name__, str(early) or repr(early), seconds),)
-        return RunResult(
+        result = RunResult(
             run_id=self.run_id,
             scenario=self._scenario.name,
             engine=self._order.engine,
@@ -276,29 +270,31 @@ class Run:
             outcome=outcome,
             exit_code=exit_code(outcome, ended_by),
             started=self._started.isoformat(),
-            seconds=round(seconds, 3),
+            seconds=seconds,
             directory=str(self.directory),
             again=shlex.join(self._order.again),
-            sections=tuple(sorted(network.judgement.sections, key=lambda each: each.started)) if network else (),
-            waits=tuple(self._chronicle.waits),
-            errors=errors,
+            errors=(HeldError(Severity.HARD, "", type(early).__name__, str(early) or repr(early), seconds),)
+            if early is not None
+            else (),
             traceback="".join(traceback.format_exception(self._unknown)) if self._unknown else "",
-            nodes=self._nodes
-            or tuple(self._chronicle.node(node.name, node.role, node.state) for node in network or ()),
-            ledger=ledger_rows(network.ledger) if network else (),
-            ledger_notes=ledger_notes(network.ledger) if network else (),
         )
+        return self._chronicle.complete(result, self._network) if self._network is not None else result
 
     def _write(self, result: RunResult) -> None:
         if not self._order.keep.holds(result.outcome):
             shutil.rmtree(self.directory, ignore_errors=True)
         elif self.directory.is_dir():
-            write_json(self.directory / "result.json", result)
-            (self.directory / "junit.xml").write_bytes(junit(result))
-            (self.directory / "report.html").write_text(html_report(result), encoding="utf-8")
+            write_result(self.directory, result)
 
 
-def _hold(judgement: Judgement, error: BaseException) -> None:
+def write_result(directory: Path, result: RunResult) -> None:
+    """Write a finished run's files."""
+    write_json(directory / "result.json", result)
+    (directory / "junit.xml").write_bytes(junit(result))
+    (directory / "report.html").write_text(html_report(result), encoding="utf-8")
+
+
+def hold(judgement: Judgement, error: BaseException) -> None:
     """Hold all that a group holds; what is held already adds nothing."""
     for each in leaves(error):
         text = str(each) or type(each).__name__
