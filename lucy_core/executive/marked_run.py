@@ -18,14 +18,14 @@ import anyio
 
 from lucy_core.deployment import deploy, new_run_id
 from lucy_core.engine import Engine, NetworkSpec, engine_names, load_engine
-from lucy_core.errors import LucyError, UsageError
+from lucy_core.errors import UsageError
 from lucy_core.executive.chronicle import Chronicle
 from lucy_core.executive.outlets import subscribe
 from lucy_core.executive.report import report
-from lucy_core.executive.result import RunResult, exit_code
+from lucy_core.executive.result import RunResult, early_outcome, exit_code
 from lucy_core.executive.run import When, describe_run, fix, hold, prepare_directory, write_json, write_result
 from lucy_core.executive.scenario import unknown
-from lucy_core.judgement import Outcome, outcome_of
+from lucy_core.judgement import Outcome
 from lucy_core.network import Network
 from lucy_core.vocabulary import PlainTopology, Topology
 
@@ -175,8 +175,8 @@ class MarkedRun:
                 finally:
                     done.set()
         self._finish()
-        # The fatal error of a run that the test has failed with already has been told.
-        if self._error is not None and not self._told:
+        # What the test has failed with already has been told.
+        if self._error is not None and self._error not in self._told:
             raise self._error
 
     def _description(self) -> dict[str, object]:
@@ -227,11 +227,12 @@ class MarkedRun:
         return "\n".join((f"{len(errors)} {what} held against the run:", *lines)) if errors else None
 
     def _result(self) -> RunResult:
-        outcome, ended_by = Outcome.PASSED, None
+        outcome: Outcome = Outcome.PASSED
+        ended_by: BaseException | None = None
         if self._network is not None:
             outcome, ended_by = self._network.judgement.outcome, self._network.judgement.ended_by
-        elif self._told:
-            outcome = outcome_of(self._told[0])
+        elif self._error is not None:
+            outcome, ended_by = early_outcome(self._error), self._error
         result = RunResult(
             run_id=self._run_id,
             scenario=self._test,
@@ -252,9 +253,9 @@ class MarkedRun:
         return report(result, coloured=False, kept=self._keep.holds(result.outcome)).strip("\n")
 
     def _finish(self) -> None:
+        if self._error is not None and self._network is not None:
+            hold(self._network.judgement, self._error)
         result = self._result()
-        if isinstance(self._error, LucyError) and result.outcome is Outcome.PASSED:
-            return
         if self._keep.holds(result.outcome):
             write_result(self._directory, result)
         else:

@@ -44,19 +44,28 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-async def lucy_network(request: pytest.FixtureRequest, tmp_path: Path, anyio_backend: Any) -> "AsyncIterator[Network]":  # noqa: ARG001  # asking for the backend has anyio run this
+async def lucy_network(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    anyio_backend: Any,  # noqa: ARG001  # asking for it has anyio run this
+) -> "AsyncIterator[Network]":
     """The test's network, as its marker `lucy` describes it, with all nodes started."""
+    from lucy_core.errors import TopologyError, UsageError
     from lucy_core.executive.marked_run import MarkedRun
 
     config = request.config
-    run = MarkedRun.of(
-        request.node.nodeid,
-        request.node.get_closest_marker("lucy"),
-        engine=config.getoption("--lucy-engine"),
-        directory=config.getoption("--lucy-run-dir"),
-        tmp_path=tmp_path,
-        keep=config.getoption("--lucy-keep"),
-    )
+    try:
+        run = MarkedRun.of(
+            request.node.nodeid,
+            request.node.get_closest_marker("lucy"),
+            engine=config.getoption("--lucy-engine"),
+            directory=config.getoption("--lucy-run-dir"),
+            tmp_path=tmp_path,
+            keep=config.getoption("--lucy-keep"),
+        )
+    except (UsageError, TopologyError) as error:
+        # The sentence says it all; the traceback would lead through anyio and Lucy.
+        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
     request.node.stash[RUN] = run
     async with run.deployed() as network:
         yield network
@@ -72,6 +81,7 @@ def pytest_runtest_makereport(
     report = yield
     run = item.stash.get(RUN, None)
     if run is not None and report.failed and call.excinfo is not None:
-        run.failed(call.excinfo.value)
+        if report.when != "teardown":
+            run.failed(call.excinfo.value)
         report.sections.append(("Lucy", run.explain()))
     return report

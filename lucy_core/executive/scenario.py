@@ -66,7 +66,7 @@ def load_scenario(name: str) -> Scenario:
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Say that there is no such thing, what was perhaps meant, and what there is."""
-    known = sorted(known)
+    known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=3)
     meant = f"; did you mean {' or '.join(close)}?" if close else ""
     return f"no {kind} is called {name!r}{meant} (there is: {', '.join(known) or 'none'})"

@@ -305,7 +305,7 @@ class SnarkWorkGossip(msgspec.Struct, frozen=True):
 
 class _TransactionsGossip(_Gossip, kw_only=True):
     fee_payer_summaries: list[tuple[str, str, int]] | None = None
-    txns: msgspec.Raw | None = None
+    txns: msgspec.Raw = msgspec.Raw()
 
 
 _decode_transactions_gossip = _decoder(_TransactionsGossip).decode
@@ -313,7 +313,7 @@ _decode_transactions_gossip = _decoder(_TransactionsGossip).decode
 
 def _transactions_gossip(record: LogRecord) -> "TransactionsGossip":
     gossip = _decode_transactions_gossip(record.metadata)
-    if gossip.fee_payer_summaries is None and gossip.txns is None:
+    if gossip.fee_payer_summaries is None and not bytes(gossip.txns):
         message = "neither fee_payer_summaries nor txns is there"
         raise ValueError(message)
     summaries = tuple(FeePayerSummary(*each) for each in gossip.fee_payer_summaries or ())

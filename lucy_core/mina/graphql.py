@@ -5,6 +5,7 @@ never asked for twice, for a GraphQL error says what is wrong with the question.
 (numbers come as text): Mina's `graphql_requests.ml`, `graphql_lib/client.ml`.
 """
 
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, final
@@ -98,6 +99,15 @@ class SentCommand(msgspec.Struct, frozen=True):
     nonce: int
 
 
+def _errno(error: BaseException) -> int | None:
+    """Find the system's error number in aiohttp's or gql's wrapping of it."""
+    inner = getattr(error, "os_error", None) or error.__cause__ or error
+    number = getattr(inner, "errno", None)
+    if number is None and inner is not error and isinstance(inner, BaseException):
+        return _errno(inner)
+    return number
+
+
 class _Retry(Exception):  # noqa: N818  # a signal inside this module
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -148,7 +158,7 @@ class MinaClient:
                 raise _Retry(code, f"HTTP {error.code}") from error
             raise NodeRefusedError(self.node, operation, f"http_{error.code}", str(error)) from error
         except (aiohttp.ClientConnectionError, TransportConnectionFailed, TransportClosed, OSError) as error:
-            refused = "refused" in str(error).lower() or isinstance(error.__cause__, ConnectionRefusedError)
+            refused = _errno(error) == errno.ECONNREFUSED
             code = "connection_refused" if refused else "connection_failed"
             raise _Retry(code, str(error) or type(error).__name__) from error
         except TransportError as error:
