@@ -393,4 +393,4 @@ def test_images_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     options = gather_options(make_parser(["process"]).parse_args(["process", "x", "--seed", "7"]))
 
     assert options == {"seed": "7", "mina_image": "mina:1"}
-    assert command_again("process", "x", options) == tuple("lucy process x --seed 7 --mina-image mina:1".split())
+    assert command_again("process", "x", options) == ("lucy", "process", "x", "--seed", "7", "--mina-image", "mina:1")

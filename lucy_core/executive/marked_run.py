@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Protocol, cast, final
 
 import anyio
 
@@ -84,8 +84,7 @@ def check_topology(test: str, topology: Any) -> Topology:  # whatever stands in 
             f"{test}: topology={topology!r} in the marker lucy is neither a topology, a NetworkSpec nor a function"
         )
         raise UsageError(message)
-    made: Topology = topology
-    return made
+    return cast("Topology", topology)
 
 
 def check_engine(test: str, engine: Any) -> Engine:  # whatever stands in the marker

@@ -61,7 +61,7 @@ async def lucy_network(
             engine=config.getoption("--lucy-engine"),
             directory=config.getoption("--lucy-run-dir"),
             tmp_path=tmp_path,
-            keep=config.getoption("--lucy-keep"),
+            keep=str(config.getoption("--lucy-keep")),
         )
     except (UsageError, TopologyError) as error:
         # The sentence says it all; the traceback would lead through anyio and Lucy.
