@@ -355,7 +355,9 @@ def main() -> None:
     mine = resource.getrusage(resource.RUSAGE_SELF)
     # The writers are children too, killed and reaped; the capture process is one that counts.
     result.cpu_seconds = mine.ru_utime + mine.ru_stime
-    result.peak_mib = mine.ru_maxrss / 1024
+    # Not `ru_maxrss`: that begins with what the parent process had.
+    (peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    result.peak_mib = int(peak.split()[1]) / 1024
     print(msgspec.json.encode(result).decode())
 
 

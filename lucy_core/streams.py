@@ -439,10 +439,9 @@ def events(
     """Stream the events of one or more types. `since` starts in the past: past and live are one stream."""
     kinds = [event_type(each) for each in (kind, *others)]
     chosen = None if nodes is None else frozenset(nodes)
-    interest = Interest(nodes=chosen, event_types=kinds)
+    interest = Interest(nodes=chosen, event_types=kinds, level=level)
     name = _name(" and ".join(each.name for each in kinds), chosen)
-    stream: Stream[Event[T]] = Stream(_Lines(pipeline, interest, _position(since)), name)
-    return stream if level is None else stream.filter(lambda event: event.record.severity >= level)
+    return Stream(_Lines(pipeline, interest, _position(since)), name)
 
 
 def records(

@@ -44,7 +44,7 @@ class Ticks:
     def new_state(self) -> "Ticks.State":
         return Ticks.State()
 
-    def summary(self, state: "Ticks.State", node: str) -> str:
+    def summary(self, state: "Ticks.State", _node: str) -> str:
         return f"height {state.height}"
 
 
@@ -160,11 +160,14 @@ async def test_a_slow_reader_gets_every_line_in_order_and_memory_stays_small(tmp
             peak = max(peak, len(lines._buffer))
 
     async with anyio.create_task_group() as tasks:
-        async with lines.running(), lucy.deploy(
-            TickTopology(f"exec python3 {tmp_path / 'flood.py'}"),
-            engine=ProcessEngine(),
-            run_directory=tmp_path / "run",
-        ) as network:
+        async with (
+            lines.running(),
+            lucy.deploy(
+                TickTopology(f"exec python3 {tmp_path / 'flood.py'}"),
+                engine=ProcessEngine(),
+                run_directory=tmp_path / "run",
+            ) as network,
+        ):
             lines.watch(network)
             await network.events(LiveTick, since=0).filter(lambda event: event.data.n == 19999).first(within=60)
             tasks.start_soon(drain)

@@ -467,6 +467,33 @@ async def test_the_death_of_the_capture_process_is_an_error_and_never_silence(tm
         assert fifo.exists()
 
 
+@pytest.mark.anyio
+async def test_what_a_subscription_names_is_decided_before_payloads_are_decoded(opened, tmp_path: Path) -> None:
+    decoded: list[str] = []
+
+    def counting(record: lucy.LogRecord) -> object:
+        decoded.append(record.level)
+        return Levelled()
+
+    @lucy.event(ids="lucy.test.levelled", decode=counting)
+    class Levelled(msgspec.Struct, frozen=True):
+        pass
+
+    async with opened as pipeline:
+        await pipeline.open_fifo("b", tmp_path / "other")
+        fifo = await pipeline.open_fifo("a", tmp_path / "fifo")
+        found: list[str] = []
+        wanted = streams.events(pipeline, Levelled, nodes=["a"], level=lucy.Level.WARN)
+        wanted.subscribe(lambda event: found.append(event.record.level))
+        streams.events(pipeline, Levelled, nodes=["b"]).subscribe(lambda event: found.append("b"))
+        writer = os.open(fifo, os.O_WRONLY)
+        for level in ("Debug", "Warn", "info", "Fatal"):
+            os.write(writer, b'{"message":"m","level":"%b","event_id":"lucy.test.levelled"}\n' % level.encode())
+        os.close(writer)
+        await pipeline.reach(await pipeline.drain("a"))
+    assert found == decoded == ["Warn", "Fatal"]
+
+
 def test_the_capture_process_loads_nothing_but_the_standard_library(tmp_path: Path) -> None:
     from lucy_core.pipeline import capture_process
 

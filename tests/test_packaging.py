@@ -95,4 +95,4 @@ def test_the_gate_finds_the_one_command_in_the_readme() -> None:
     pattern = re.search(r"grep -m 1 '(.+)' README\.md", gate)
 
     assert pattern is not None
-    assert len(re.findall(f"{pattern[1]}.*pytest", readme, re.MULTILINE)) == 1
+    assert len(re.findall(pattern[1], readme, re.MULTILINE)) == 1

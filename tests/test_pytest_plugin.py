@@ -152,7 +152,7 @@ async def test_waits(lucy_network):
     (
         ("", "has no marker"),
         ("@pytest.mark.lucy()", "lacks its topology"),
-        ("@pytest.mark.lucy(topology)", "keyword arguments alone"),
+        ("@pytest.mark.lucy(3)", "keyword arguments alone"),
         ("@pytest.mark.lucy(topolgy=topology)", "did you mean topology"),
         ("@pytest.mark.lucy(topology=3)", "topology=3"),
         ("@pytest.mark.lucy(topology=topology, engine='proces')", "did you mean process"),

@@ -1,8 +1,9 @@
 """A run as JSON lines, one an event, as it happens.
 
 The reader may be slow. Then lines wait in a bounded buffer, the subscription is set aside behind its gate, and goes on
-from the recording when there is room: a slow `| jq` slows neither nodes nor test. Writing happens on a thread, since
-the other end of a pipe decides how long it takes. A reader that goes away ends the lines, not the run.
+from the recording when there is room: a slow `| jq` slows neither nodes nor test. What it still lacks when the network
+is down is read from the finished recording. Writing happens on a thread, since the other end of a pipe decides how long
+it takes. A reader that goes away ends the lines, not the run.
 """
 
 import os
@@ -15,9 +16,11 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from lucy_core.executive.outlets import subscribe
+from lucy_core.errors import RecordingError
+from lucy_core.executive.outlets import own_and_vocabulary
 from lucy_core.network import Network
 from lucy_core.pipeline.hub import Gate
+from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event
 
 BUFFER_BYTES = 256 * 1024
@@ -80,6 +83,10 @@ class EventLines:
         self._gate = Gate()
         self._filled = anyio.Event()
         self._ended = False
+        self._network: Network | None = None
+        self._next = 0
+        """The first position that wasn't taken."""
+        self._complete = False
         self.reader_gone = False
 
     @asynccontextmanager
@@ -90,12 +97,33 @@ class EventLines:
             try:
                 yield
             finally:
+                await self._take_the_rest()
                 self._ended = True
                 self._filled.set()
 
     def watch(self, network: Network) -> None:
         """Subscribe from the run's beginning."""
-        subscribe(network, self._take, vocabulary=True, gate=self._gate)
+        self._network = network
+        self._follow(network, network.pipeline)
+
+    def _follow(self, network: Network, pipeline: Pipeline) -> anyio.Event:
+        over = anyio.Event()
+
+        def ended(error: Exception | None) -> None:
+            self._complete = error is None
+            over.set()
+
+        pipeline.subscribe(own_and_vocabulary(network), self._take, ended, since=self._next, gate=self._gate)
+        return over
+
+    async def _take_the_rest(self) -> None:
+        if self._network is None or self._network.directory is None or self._complete or self.reader_gone:
+            return
+        try:
+            async with Pipeline.replay(self._network.directory) as pipeline:
+                await self._follow(self._network, pipeline).wait()
+        except RecordingError as error:
+            self.put(line("LinesMissing", {"from_position": self._next, "reason": str(error)}))
 
     def test_over(self) -> None:
         """Nothing changes."""
@@ -109,6 +137,7 @@ class EventLines:
     def _take(self, events: list[Event[Any]]) -> None:
         for event in events:
             self.put(event_line(event))
+        self._next = events[-1].position + 1
         if len(self._buffer) > BUFFER_BYTES:
             self._gate.close()
 

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lucy_core.executive.outlets import subscribe
+from lucy_core.executive.outlets import follow, own_and_vocabulary
 from lucy_core.executive.plain import in_words
 from lucy_core.judgement import CurrentWait
 from lucy_core.network import Network
@@ -143,7 +143,7 @@ class LiveView:
     def watch(self, network: Network) -> None:
         """Show this network, and its vocabulary's events."""
         self._network = network
-        subscribe(network, self._take, vocabulary=True)
+        follow(network, own_and_vocabulary(network), self._take)
 
     def test_over(self) -> None:
         """Leave the terminal to others."""

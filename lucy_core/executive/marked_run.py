@@ -20,7 +20,7 @@ from lucy_core.deployment import deploy, new_run_id
 from lucy_core.engine import Engine, NetworkSpec, engine_names, load_engine
 from lucy_core.errors import UsageError
 from lucy_core.executive.chronicle import Chronicle
-from lucy_core.executive.outlets import subscribe
+from lucy_core.executive.outlets import follow, own
 from lucy_core.executive.report import report
 from lucy_core.executive.result import RunResult, early_outcome, exit_code
 from lucy_core.executive.run import When, describe_run, fix, hold, prepare_directory, write_json, write_result
@@ -200,7 +200,7 @@ class MarkedRun:
                 interrupt=False,
             ) as network:
                 self._network = network
-                subscribe(network, self._chronicle.take, vocabulary=False)
+                follow(network, own(), self._chronicle.take)
                 await network.start_all()
                 ready.set()
                 await done.wait()

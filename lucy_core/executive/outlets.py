@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from lucy_core.events import event_type
 from lucy_core.journal import LIFE_EVENTS, TEST_EVENTS
 from lucy_core.network import Network
-from lucy_core.pipeline.hub import Gate, Interest
+from lucy_core.pipeline.hub import Interest
 from lucy_core.records import Event
 
 
@@ -30,12 +30,17 @@ class Outlet(Protocol):
         ...
 
 
-def subscribe(
-    network: Network, sink: Callable[[list[Event[Any]]], None], *, vocabulary: bool, gate: Gate | None = None
-) -> None:
-    """Have all of Lucy's own events from the run's beginning, and the vocabulary's if wanted."""
-    kinds: tuple[type, ...] = (*LIFE_EVENTS, *TEST_EVENTS)
-    if vocabulary and network.vocabulary is not None:
-        kinds = (*kinds, *network.vocabulary.event_types)
-    interest = Interest(event_types=[event_type(kind) for kind in dict.fromkeys(kinds)])
-    network.pipeline.subscribe(interest, sink, lambda _: None, since=0, gate=gate)
+def own_and_vocabulary(network: Network) -> Interest:
+    """Name all of Lucy's own events, and the vocabulary's."""
+    kinds = (*LIFE_EVENTS, *TEST_EVENTS, *(network.vocabulary.event_types if network.vocabulary else ()))
+    return Interest(event_types=[event_type(kind) for kind in dict.fromkeys(kinds)])
+
+
+def own() -> Interest:
+    """Name all of Lucy's own events."""
+    return Interest(event_types=[event_type(kind) for kind in (*LIFE_EVENTS, *TEST_EVENTS)])
+
+
+def follow(network: Network, interest: Interest, sink: Callable[[list[Event[Any]]], None]) -> None:
+    """Have the events that are named, from the run's beginning."""
+    network.pipeline.subscribe(interest, sink, lambda _: None, since=0)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TextIO, final
 
 from lucy_core.executive.chronicle import life_in_words
-from lucy_core.executive.outlets import subscribe
+from lucy_core.executive.outlets import follow, own
 from lucy_core.journal import LIFE_EVENTS, RunError, SectionEnded, SectionStarted, WaitEnded, WaitStarted
 from lucy_core.network import Network
 from lucy_core.records import Event
@@ -46,7 +46,7 @@ class PlainLines:
 
     def watch(self, network: Network) -> None:
         """Subscribe from the run's beginning."""
-        subscribe(network, self._take, vocabulary=False)
+        follow(network, own(), self._take)
 
     def test_over(self) -> None:
         """Nothing changes."""

@@ -27,7 +27,7 @@ from lucy_core.executive.chronicle import Chronicle
 from lucy_core.executive.html_report import html_report
 from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.junit import junit
-from lucy_core.executive.outlets import Outlet, subscribe
+from lucy_core.executive.outlets import Outlet, follow, own
 from lucy_core.executive.pause import pause
 from lucy_core.executive.result import (
     RunResult,
@@ -206,7 +206,7 @@ class Run:
             start=False,
         ) as network:
             self._network = network
-            subscribe(network, self._chronicle.take, vocabulary=False)
+            follow(network, own(), self._chronicle.take)
             for outlet in outlets:
                 outlet.watch(network)
             try:

@@ -104,6 +104,7 @@ class _Plan:
         "by_id",
         "by_message",
         "by_puppeteer",
+        "leveled",
         "live",
         "records",
         "subscriptions",
@@ -143,6 +144,7 @@ class _Plan:
             for name in kind.puppeteer:
                 self.by_puppeteer[name].append((kind, takers))
         self.typed = bool(wanted)
+        self.leveled = any(each.interest.level is not None for takers in wanted.values() for each in takers)
 
     def hits(self, records: list[LogRecord]) -> list[tuple[int, LogRecord]]:
         """Find the records that some wanted type may mean: the one loop over all lines."""
@@ -237,7 +239,10 @@ class Hub:
             failed: list[Undecodable] = []
             for index, record in plan.hits(records):
                 position = first + index if positions is None else positions[index]
-                for kind, takers in plan.kinds(record):
+                for kind, all_takers in plan.kinds(record):
+                    takers = _at_level(all_takers, record) if plan.leveled else all_takers
+                    if takers is None:
+                        continue
                     try:
                         data = kind.decode(record)
                     except Exception as error:  # noqa: BLE001  # a decoder may be anybody's; its fault is the line's
@@ -270,6 +275,14 @@ class Hub:
                     subscription.active = False
                     self.remove(subscription)
                     self._cut_off(subscription, error)
+
+
+def _at_level(takers: list[Subscription], record: LogRecord) -> list[Subscription] | None:
+    """Return those who want a record of this level; None where nobody does, so that nothing is decoded."""
+    if not takers:
+        return takers
+    severity = record.severity
+    return [each for each in takers if each.interest.level is None or severity >= each.interest.level] or None
 
 
 def _record_events(batch: Batch, level: Level | None) -> list[Event[LogRecord]]:
