@@ -203,4 +203,4 @@ def test_the_plugin_itself_imports_neither_engines_nor_the_rest_of_the_executive
 
     executive = {name for name in loaded if name.startswith("lucy_core.executive.")}
     assert executive == {"lucy_core.executive.pytest_plugin"}
-    assert not {"rich", "aiohttp", "lucy_engines"} & set(loaded)
+    assert not {"aiohttp", "gql", "lucy_engines", "lucy_core.mina"} & set(loaded)
