@@ -94,7 +94,7 @@ def life_in_words(data: Any) -> str:  # any of LIFE_EVENTS
         case NodeStarted():
             return "started with fresh state" if data.fresh_state else "started"
         case NodeStopped():
-            return "killed by the test" if data.killed else "stopped by the test"
+            return "killed" if data.killed else "stopped"
         case NodePaused():
             return "paused"
         case NodeResumed():

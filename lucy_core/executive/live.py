@@ -107,7 +107,9 @@ def _totals(network: Network) -> Text:
     bad = sum(account.malformed + account.torn + account.undecodable for account in ledger.nodes.values())
     errors = len(network.judgement.errors)
     text = f"{ledger.lines:,} lines, {ledger.bytes / 1e6:,.1f} MB captured, {bad:,} malformed, {errors} errors"
-    return Text(text if ledger.complete else f"{text}, LOG INCOMPLETE", style="red" if errors or bad else "")
+    if not ledger.complete:
+        return Text(f"{text}, LOG INCOMPLETE", style="red")
+    return Text(text, style="red" if errors else "yellow" if bad else "")
 
 
 @final
