@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from html import escape
 
 from lucy_core.executive.result import RunResult, WaitResult
+from lucy_core.journal import JOURNAL
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
@@ -24,6 +25,10 @@ pre { background: #f5f5f5; margin: 0; overflow-x: auto; padding: .5rem; white-sp
 
 def _class(outcome: str) -> str:
     return {"passed": "passed", "late": "late", "soft errors": "soft", "soft": "soft"}.get(outcome, "failed")
+
+
+def _log(node: str) -> str:
+    return "journal.ndjson" if node == JOURNAL else f"logs/{escape(node)}.ndjson"
 
 
 def _row(cells: Iterable[tuple[str, str]]) -> str:
@@ -130,7 +135,7 @@ def html_report(result: RunResult) -> str:
             (
                 _row(
                     (
-                        ("", f'<a href="logs/{escape(row.node)}.ndjson">{escape(row.node)}</a>'),
+                        ("", f'<a href="{_log(row.node)}">{escape(row.node)}</a>'),
                         ("n", f"{row.lines:,}"),
                         ("n", f"{row.bytes / 1e6:,.1f}"),
                         ("n", f"{row.malformed:,}"),

@@ -120,7 +120,8 @@ def _where(result: RunResult, *, kept: bool) -> Iterator[str]:
         path = result.path
         yield f"  run directory  {path}"
         yield f"  to read        {path / 'report.html'}"
-        yield f"  a node's log   less {shlex.quote(str(path / 'logs'))}/NODE.ndjson (Lucy's own: lucy.ndjson)"
+        yield f"  a node's log   less {shlex.quote(str(path / 'logs'))}/NODE.ndjson"
+        yield f"  Lucy's own     {path / 'journal.ndjson'}"
     else:
         yield "  the run directory was removed, as --keep says"
     if result.again:
