@@ -104,12 +104,14 @@ class WaitTimeoutError(JudgementError, TimeoutError):
     """A wait ran into its hard timeout.
 
     Attributes:
+        condition: the condition's kind, e.g. `nodes_initialized`.
         description: what was awaited.
         waited: seconds from the call to the end.
         explanation: how close it came, what is missing, the last related events, the ledger.
     """
 
-    def __init__(self, description: str, waited: float, explanation: str) -> None:
+    def __init__(self, condition: str, description: str, waited: float, explanation: str) -> None:
+        self.condition = condition
         self.description = description
         self.waited = waited
         self.explanation = explanation

@@ -216,9 +216,15 @@ class Stream(Generic[T_co]):
         return self._then(self._observable.pipe(operators.share()), "share()")
 
     def start_with(self, *items: U) -> "Stream[T_co | U]":
-        """Give `items` first."""
-        started: Any = operators.start_with(*items)
-        return self._then(self._observable.pipe(started), "start_with(…)")
+        """Give `items` first, in the turn of the subscription."""
+
+        # RxPY's own gives them on the scheduler and subscribes after that: what came in between would be missed.
+        def started(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            for item in items:
+                observer.on_next(item)
+            return self._observable.subscribe(observer, scheduler=scheduler)
+
+        return self._then(reactivex.create(started), "start_with(…)")
 
     def pipe(self, *steps: Callable[[Any], Any]) -> "Stream[Any]":
         """Apply any RxPY operators, in order; their items are `Any` to a type checker."""

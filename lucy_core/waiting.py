@@ -229,7 +229,7 @@ class WaitTracker(Generic[S]):
         description, explanation = self._condition.description, self.explain(ledger_lines)
         if self.progress.impossible is not None:
             return ImpossibleError(description, waited, self.progress.impossible, explanation)
-        return WaitTimeoutError(description, waited, explanation)
+        return WaitTimeoutError(self._condition.name, description, waited, explanation)
 
     def explain(self, ledger_lines: Mapping[str, str]) -> str:
         """Say how close it came, what is missing, since when it is stuck, and what was seen last."""

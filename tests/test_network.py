@@ -336,3 +336,115 @@ async def test_fifty_restarts_under_flood_lose_no_line(tmp_path: Path) -> None:
             if line.startswith(b'{"message":"flood","metadata":{"n":') and line.endswith(b'"}}'):
                 numbers.add(int(line[35 : line.index(b",", 35)]))
         assert set(range(noted)) <= numbers
+
+
+async def test_commands_environment_resources_and_addresses(tmp_path: Path) -> None:
+    shows = "import os; print(os.environ['FROM_SPEC'], os.environ.get('FROM_START'), flush=True); " + TICKER
+    told = node("a", shows, ports=("p",), environment={"FROM_SPEC": "{port:p}"}, files={"sub/f": b"port {port:p}"})
+    async with lucy.deploy(spec(told), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
+        a = network["a"]
+        _host, port = a.address("p")
+        done = await a.exec(["sh", "-c", "cat sub/f -; stat -c %a sub/f; exit 3"], input=b" and input\n")
+        assert (done.code, done.stdout) == (3, f"port {port} and input\n600\n".encode())
+        with pytest.raises(lucy.CommandError, match=r"did not end in 0\.2 s and was killed"):
+            await a.exec(["sh", "-c", "sleep 100 & sleep 100"], timeout=0.2)
+        with pytest.raises(lucy.CommandError, match="there is no program 'nowhere'"):
+            await a.exec(["nowhere"])
+        with pytest.raises(lucy.CommandError, match="has no port 'q'; it has p"):
+            a.address("q")
+        used = await a.resources()
+        assert used is not None
+        assert used.memory_bytes > 1_000_000
+        mark = network.mark()
+        await a.restart(environment={"FROM_START": "yes"})
+        await a.events(Tick, since=mark).filter(lambda event: event.data.n == 1).first(within=20)
+        await a.stop()
+        assert await a.resources() is None
+        said = (tmp_path / "run/logs/a.ndjson").read_text().splitlines()
+        assert [text for text in said if not text.startswith("{")] == [f"{port} None", f"{port} yes"]
+
+
+async def test_a_stubborn_node_is_killed_after_its_grace(tmp_path: Path) -> None:
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + TICKER
+    async with lucy.deploy(spec(node("a", deaf)), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
+        await network["a"].events(Tick, since=0).first(within=20)
+        pid = network["a"]._engine_node.pid
+        await network["a"].pause()
+        await network["a"].stop(grace=0.2)
+        assert not Path(f"/proc/{pid}").exists()
+        assert network["a"].last_exit.signal == "SIGKILL"
+
+
+async def test_a_program_that_is_not_there_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    missing = lucy.NodeSpec(name="a", role="x", command=("no-such-program",))
+    with pytest.raises(lucy.DeployError, match="node 'a': there is no program 'no-such-program'; install it"):
+        async with lucy.deploy(spec(missing), engine=ProcessEngine(), run_directory=tmp_path / "run"):
+            raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("nodes", "text"),
+    (
+        ((), "has no nodes"),
+        ((node("a"), node("a")), "'a' is used 2 times"),
+        ((node("A b"),), "must be lower-case"),
+        ((node("a", after=("z",)),), "to start after 'z'"),
+        ((node("a", after=("b",)), node("b", after=("a",))), "wait for each other"),
+        ((node("a", environment={"X": "{port:z.p}"}),), "refers to {port:z.p}"),
+    ),
+)
+async def test_a_wrong_network_is_refused_by_name_before_anything_runs(nodes: tuple, text: str, tmp_path: Path) -> None:
+    with pytest.raises(lucy.TopologyError, match=text):
+        async with lucy.deploy(spec(*nodes), engine=ProcessEngine(), run_directory=tmp_path / "run"):
+            raise AssertionError
+
+
+async def test_seeds_start_before_the_others(tmp_path: Path) -> None:
+    nodes = (node("c", after=("b",)), node("b", after=("a",)), node("a"))
+    async with lucy.deploy(spec(*nodes), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
+        started = [
+            (
+                await network.events(lucy.NodeStarted, since=0)
+                .filter(lambda e, n=name: e.data.node == n)
+                .first(within=20)
+            )
+            for name in "abc"
+        ]
+        assert [event.position for event in started] == sorted(event.position for event in started)
+
+
+async def test_the_guardians_death_is_told_and_takes_the_nodes_along(tmp_path: Path) -> None:
+    with pytest.raises(lucy.EngineError, match=r"was killed by SIGKILL|guardian .* is gone"):
+        async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
+            await network["a"].events(Tick, since=0).first(within=20)
+            os.kill(network["a"]._engine_node._guardian.pid, signal.SIGKILL)
+            await anyio.sleep_forever()
+
+
+async def test_cancelling_around_a_deployment_takes_it_down(tmp_path: Path) -> None:
+    pids: list[int] = []
+    with anyio.fail_after(20), anyio.CancelScope() as scope:
+        async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
+            pids.append(network["a"]._engine_node.pid)
+            pids.append(network.pipeline.capture_pid)
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert len(pids) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+@pytest.mark.parametrize("checkpoints", range(0, 60, 3))
+async def test_a_deployment_may_be_cancelled_at_any_await(checkpoints: int, tmp_path: Path) -> None:
+    """The leak check of every test sees what would be left."""
+
+    async def cancel(scope: anyio.CancelScope) -> None:
+        for _ in range(checkpoints):
+            await anyio.lowlevel.checkpoint()
+        scope.cancel()
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cancel, tasks.cancel_scope)
+            async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run"):
+                await anyio.sleep_forever()

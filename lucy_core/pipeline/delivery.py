@@ -22,6 +22,8 @@ from lucy_core.records import Block, Undecodable
 
 TURN_BYTES = 1 << 19
 """What is delivered in one turn of the loop, so that the test's own tasks get theirs: half a millisecond of work."""
+LAST_READ_SECONDS = 10.0
+"""What those who are behind get at the end of the run to read what they have not read."""
 ROW_COST = 2048
 """What a block weighs in a turn beside its bytes: its row, its read, its calls."""
 
@@ -85,6 +87,8 @@ class Delivery:
             self._when_open(subscription)
 
     def _when_open(self, subscription: Subscription) -> None:
+        self._behind.add(subscription)
+
         def wanted() -> None:
             self._read_back(subscription)
 
@@ -127,17 +131,19 @@ class Delivery:
         def unsubscribe() -> None:
             subscription.active = False
             self.hub.remove(subscription)
+            self._no_longer_behind(subscription)
 
         return unsubscribe
 
-    async def serve_late_comers(self, tasks: anyio.abc.TaskGroup) -> None:
-        """Start reading back for those who are behind, for as long as it runs."""
-        while True:
-            await self._catch_up_wanted.wait()
-            self._catch_up_wanted = anyio.Event()
-            waiting, self._waiting = self._waiting, []
-            for subscription in waiting:
-                tasks.start_soon(self.catch_up, subscription)
+    async def serve_late_comers(self) -> None:
+        """Read back for those who are behind, for as long as it runs."""
+        async with anyio.create_task_group() as tasks:
+            while True:
+                await self._catch_up_wanted.wait()
+                self._catch_up_wanted = anyio.Event()
+                waiting, self._waiting = self._waiting, []
+                for subscription in waiting:
+                    tasks.start_soon(self.catch_up, subscription)
 
     async def catch_up(self, subscription: Subscription) -> None:
         """Read the recording for one subscription until it is live, ended, or can't take more."""
@@ -145,16 +151,22 @@ class Delivery:
             await self._catch_up(subscription)
         except RecordingError as error:
             self._finish(subscription, error)
-        finally:
-            self._behind.discard(subscription)
-            if not self._behind:
-                self._all_caught_up.set()
+        if not (subscription.active and subscription.gate is not None and subscription.gate.closed):
+            self._no_longer_behind(subscription)
 
-    async def caught_up(self) -> None:
-        """Wait until nobody is reading back who could."""
-        while self._behind:
-            self._all_caught_up = anyio.Event()
-            await self._all_caught_up.wait()
+    def _no_longer_behind(self, subscription: Subscription) -> None:
+        self._behind.discard(subscription)
+        if not self._behind:
+            self._all_caught_up.set()
+
+    async def finish_late_comers(self) -> None:
+        """Let those who are behind read to the run's end. One who takes nothing more is told that there was more."""
+        with anyio.move_on_after(LAST_READ_SECONDS):
+            while self._behind:
+                self._all_caught_up = anyio.Event()
+                await self._all_caught_up.wait()
+        for subscription in tuple(self._behind):
+            self._finish(subscription, RecordingError(f"closed before all was read; {self._missing(subscription)}"))
 
     async def _catch_up(self, subscription: Subscription) -> None:
         recording = self._recording
@@ -239,7 +251,7 @@ class Delivery:
         return True
 
     def _missing(self, subscription: Subscription) -> str:
-        return f"the recording ends at position {subscription.next}, the run is at {self.delivered}"
+        return f"read up to position {subscription.next} of {self.delivered}"
 
     def _finish(self, subscription: Subscription, error: Exception | None) -> None:
         if subscription.active:

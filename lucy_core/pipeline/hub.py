@@ -5,6 +5,7 @@ when subscriptions change. A line that no plan wants becomes no object beyond it
 isn't even decoded, and a payload is decoded once, however many subscribers share it.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, final
@@ -74,7 +75,8 @@ class Gate:
 class Subscription:
     """One subscriber's place in the run. `next` is the first position that it hasn't seen."""
 
-    __slots__ = ("active", "gate", "interest", "next", "on_end", "sink")
+    __slots__ = ("active", "gate", "interest", "next", "number", "on_end", "sink")
+    _made = itertools.count()
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class Subscription:
         self.next = start
         self.gate = gate
         self.active = True
+        self.number = next(self._made)
 
     def wants(self, node: str) -> bool:
         """Whether lines of this node are wanted."""
@@ -262,12 +265,16 @@ class Hub:
         if batch.malformed:
             for subscription in plan.unreadable:
                 out[subscription] = list(batch.malformed)
-        after = first + block.lines
+        self._hand_over(plan, out, first, first + block.lines)
+
+    def _hand_over(self, plan: _Plan, out: dict[Subscription, list[Any]], first: int, after: int) -> None:
+        """Give each subscriber its items of the lines from `first` to before `after`, but none that it has seen."""
+        for subscription, items in list(out.items()):
+            if subscription.next > first:
+                out[subscription] = [item for item in items if item.position >= subscription.next]
         for subscription in plan.subscriptions:
-            items = out.get(subscription)
-            if subscription.next > first and items:
-                items = [item for item in items if item.position >= subscription.next]
             subscription.next = max(subscription.next, after)
+        for subscription, items in _in_line_order(out):
             if items and subscription.active:
                 try:
                     subscription.sink(items)
@@ -275,6 +282,28 @@ class Hub:
                     subscription.active = False
                     self.remove(subscription)
                     self._cut_off(subscription, error)
+
+
+def _in_line_order(out: dict[Subscription, list[Any]]) -> Iterable[tuple[Subscription, list[Any]]]:
+    """Order what several subscribers get of a block by line, so that merged streams keep the order of the log.
+
+    Each run of lines for one subscriber stays one call; of one line, the earlier subscription hears first.
+    """
+    if len(out) <= 1:
+        return out.items()
+    every = [
+        (item.position, rank, subscription, item)
+        for rank, (subscription, items) in enumerate(sorted(out.items(), key=lambda pair: pair[0].number))
+        for item in items
+    ]
+    every.sort(key=lambda entry: entry[:2])
+    runs: list[tuple[Subscription, list[Any]]] = []
+    for _, _, subscription, item in every:
+        if runs and runs[-1][0] is subscription:
+            runs[-1][1].append(item)
+        else:
+            runs.append((subscription, [item]))
+    return runs
 
 
 def _at_level(takers: list[Subscription], record: LogRecord) -> list[Subscription] | None:

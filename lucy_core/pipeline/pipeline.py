@@ -18,12 +18,14 @@ import anyio.abc
 import anyio.lowlevel
 
 from lucy_core.errors import CaptureDiedError, RecordingError
+from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.capture_process import CaptureProcess
 from lucy_core.pipeline.delivery import ROW_COST, TURN_BYTES, Delivery
 from lucy_core.pipeline.direct import DirectSources
 from lucy_core.pipeline.hub import Gate, Interest, Sink
 from lucy_core.pipeline.ledger import Ledger
 from lucy_core.pipeline.recording import Cursor, Recording, make_run_directory
+from lucy_core.pipeline.services import Services
 from lucy_core.records import Mark
 
 
@@ -38,12 +40,11 @@ class Pipeline:
         recording: Recording | None,
         capture: CaptureProcess | None,
         direct: DirectSources | None,
-        ledger: Ledger,
         delivery: Delivery,
     ) -> None:
         self.directory = directory
         self.recording = recording
-        self.ledger = ledger
+        self.ledger = delivery.ledger
         self.token = ""
         """What a peer that sends lines over TCP has to say first."""
         self._capture = capture
@@ -64,28 +65,25 @@ class Pipeline:
         capture = CaptureProcess.start(place, token)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(capture.listen)
-                await capture.ask("inject", node="lucy", text="")
-                with Recording(place) as recording:
-                    ledger = Ledger()
-                    delivery = Delivery(ledger, recording)
-                    pipeline = cls(
-                        directory=place,
-                        recording=recording,
-                        capture=capture,
-                        direct=None,
-                        ledger=ledger,
-                        delivery=delivery,
-                    )
-                    pipeline.token = token
-                    tasks.start_soon(delivery.serve_late_comers, tasks)
-                    tasks.start_soon(pipeline._follow)
-                    try:
-                        yield pipeline
-                    finally:
-                        with anyio.CancelScope(shield=True):
-                            await pipeline._finish(capture)
-                        tasks.cancel_scope.cancel()
+                services = Services(tasks)
+                try:
+                    services.start(capture.listen)
+                    await capture.ask("inject", node=JOURNAL, text="")
+                    with Recording(place) as recording:
+                        delivery = Delivery(Ledger(), recording)
+                        pipeline = cls(
+                            directory=place, recording=recording, capture=capture, direct=None, delivery=delivery
+                        )
+                        pipeline.token = token
+                        services.start(delivery.serve_late_comers)
+                        services.start(pipeline._follow)  # its own
+                        try:
+                            yield pipeline
+                        finally:
+                            with anyio.CancelScope(shield=True):
+                                await pipeline._finish(capture)  # its own
+                finally:
+                    services.stop()
         finally:
             capture.dispose()
 
@@ -93,18 +91,15 @@ class Pipeline:
     @asynccontextmanager
     async def pass_through(cls) -> AsyncIterator["Pipeline"]:
         """Read sources on this loop and keep nothing."""
-        ledger = Ledger()
-        delivery = Delivery(ledger, None)
+        delivery = Delivery(Ledger(), None)
         with DirectSources(delivery) as direct:
             async with anyio.create_task_group() as tasks:
                 direct.tasks = tasks
                 try:
-                    yield cls(
-                        directory=None, recording=None, capture=None, direct=direct, ledger=ledger, delivery=delivery
-                    )
+                    yield cls(directory=None, recording=None, capture=None, direct=direct, delivery=delivery)
                 finally:
                     tasks.cancel_scope.cancel()
-            for node in tuple(ledger.nodes):
+            for node in tuple(delivery.ledger.nodes):
                 direct.drain(node)
             delivery.end()
 
@@ -129,15 +124,10 @@ class Pipeline:
             for account in ledger.nodes.values():
                 account.lag_ns = account.lag_max_ns = 0
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(delivery.serve_late_comers, tasks)
+                tasks.start_soon(delivery.serve_late_comers)
                 try:
                     yield cls(
-                        directory=Path(directory),
-                        recording=recording,
-                        capture=None,
-                        direct=None,
-                        ledger=ledger,
-                        delivery=delivery,
+                        directory=Path(directory), recording=recording, capture=None, direct=None, delivery=delivery
                     )
                 finally:
                     tasks.cancel_scope.cancel()
@@ -342,5 +332,4 @@ class Pipeline:
         self._hear_notices(capture)
         if not self._delivery.ended:
             self._delivery.end()
-        with anyio.move_on_after(30):
-            await self._delivery.caught_up()
+        await self._delivery.finish_late_comers()

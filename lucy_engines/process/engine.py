@@ -14,6 +14,7 @@ import msgspec
 
 from lucy_core.engine import Capability, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace, fill_in
 from lucy_core.errors import DeployError
+from lucy_core.pipeline.services import Services
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.node import ProcessNode
 from lucy_engines.process.ports import Ports
@@ -138,13 +139,14 @@ class ProcessEngine:
         try:
             manager = ProcessManager(config, guardian)
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(guardian.listen)
+                services = Services(tasks)
+                services.start(guardian.listen)
                 try:
                     yield manager, manager
                 finally:
                     with anyio.CancelScope(shield=True):
                         await guardian.close()
                         await manager.cleanup()
-                    tasks.cancel_scope.cancel()
+                    services.stop()
         finally:
             guardian.dispose()
