@@ -65,6 +65,14 @@ async def main():
         ]
         await anyio.sleep(0.2)
         stream = streams.events(pipeline, Numbered, since=0)
+
+        async def have_all():
+            # It began in the past: it may stand behind what is delivered live.
+            wanted = sum(json.load(open(f"{place}/{name}.json"))["lines"] // 20 for name in names)
+            with anyio.fail_after(60):
+                while sum(map(len, got.values())) < wanted:
+                    await anyio.sleep(0.02)
+
         async def slowly():
             async with stream.aiter(limit=100) as items:
                 count = 0
@@ -79,10 +87,7 @@ async def main():
                 await anyio.to_thread.run_sync(lambda: [w.wait() for w in writers])
                 position = [await pipeline.drain(name) for name in names][-1]
                 await pipeline.reach(position)
-                wanted = sum(json.load(open(f"{place}/{name}.json"))["lines"] // 20 for name in names)
-                with anyio.fail_after(60):
-                    while sum(map(len, got.values())) < wanted:
-                        await anyio.sleep(0.05)
+                await have_all()
                 tasks.cancel_scope.cancel()
         else:
             stream.subscribe(lambda item: got[item.node].append(item.data.n))
@@ -95,6 +100,7 @@ async def main():
             await anyio.to_thread.run_sync(lambda: [w.wait() for w in writers])
             position = [await pipeline.drain(name) for name in names][-1]
             await pipeline.reach(position)
+            await have_all()
         reports = {name: json.load(open(f"{place}/{name}.json")) for name in names}
         ledger = {name: pipeline.ledger.of(name) for name in names}
         print(json.dumps({
