@@ -21,6 +21,7 @@
     │   ├── UnknownEngineError      no engine of that name is installed
     │   ├── UnsupportedError        the engine lacks a capability
     │   ├── LifeCycleError          the right call at the wrong moment
+    │   ├── EngineUnavailableError  what the engine stands on (a Docker Engine) can't be used
     │   ├── DeployError             the infrastructure could not be made
     │   ├── UnknownNodeError        no node of that name
     │   ├── NodeExitedError         a node died that should be running
@@ -173,6 +174,22 @@ class LifeCycleError(EngineError):
         super().__init__(
             f"can't {action} {subject}: it is {state}; now possible: {', '.join(self.allowed) or 'nothing'}"
         )
+
+
+class EngineUnavailableError(EngineError):
+    """What the engine stands on can't be used: it isn't there, lets nobody in, is too old, hangs or has died.
+
+    Attributes:
+        host: its address.
+        found: what was found there.
+        advice: what to do.
+    """
+
+    def __init__(self, host: str, found: str, advice: str) -> None:
+        self.host = host
+        self.found = found
+        self.advice = advice
+        super().__init__(f"no Docker Engine can be used at {host}: {found}; {advice}")
 
 
 class DeployError(EngineError):

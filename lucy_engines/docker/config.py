@@ -1,0 +1,114 @@
+"""A whole network as what is about to be asked of the Engine. Pure: nothing is touched, nobody is asked."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lucy_core.engine import Layout, NetworkSpec, RunPlace
+from lucy_core.errors import TopologyError
+from lucy_engines.docker.client import docker_host
+from lucy_engines.docker.container import (
+    DIRECTORY,
+    LOG,
+    PUPPETEER,
+    ContainerConfig,
+    Limits,
+    container_config,
+    layouts,
+)
+
+DEFAULT_IMAGE = "lucy-simnode:latest"
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+class DockerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the engine is about to do, but for the numbers of the published ports."""
+
+    spec: NetworkSpec
+    run_id: str
+    host: str
+    directory: Path
+    network: dict[str, Any]
+    """What goes to `POST /networks/create`, but for the labels of the moment."""
+    layouts: dict[str, Layout]
+    containers: dict[str, ContainerConfig]
+    """By node, in the spec's order."""
+
+
+def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
+    """Work out all that is about to be made.
+
+    Raises:
+        TopologyError: an option can't be read, or a node refers to what isn't there.
+    """
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", place.run_id):
+        message = f"run id {place.run_id!r} can't name containers; use letters, digits, '_', '.' and '-'"
+        raise TopologyError(message)
+    limits = read_limits(place.options)
+    places = layouts(spec)
+    puppeteer = Path(__file__).with_name("provisional_puppeteer.py")
+    containers = {
+        node.name: container_config(
+            node,
+            places[node.name],
+            run_id=place.run_id,
+            image=node.image or place.options.get("mina_image") or DEFAULT_IMAGE,
+            binds={
+                PUPPETEER: puppeteer,
+                LOG: place.directory / "fifos" / node.name,
+                DIRECTORY: place.directory / "nodes" / node.name,
+            },
+            limits=limits,
+        )
+        for node in spec.nodes
+    }
+    return DockerConfig(
+        spec=spec,
+        run_id=place.run_id,
+        host=docker_host(place.options.get("docker_host")),
+        directory=place.directory,
+        network={"Name": place.run_id, "Driver": "bridge", "CheckDuplicate": True},
+        layouts=places,
+        containers=containers,
+    )
+
+
+def read_limits(options: Mapping[str, str]) -> Limits:
+    """Read what containers may use from the run's options.
+
+    Raises:
+        TopologyError: naming the option and what it should look like.
+    """
+    memory = options.get("docker_memory")
+    cpus = options.get("docker_cpus")
+    log_max_size = options.get("docker_log_max_size", Limits().log_max_size)
+    read_size("docker_log_max_size", log_max_size)
+    try:
+        number = None if cpus is None else float(cpus)
+    except ValueError:
+        number = 0.0
+    if number is not None and not 0 < number < float("inf"):
+        message = f"docker_cpus={cpus!r} is no number of processors; write one like 0.5 or 2"
+        raise TopologyError(message)
+    return Limits(
+        memory_bytes=None if memory is None else read_size("docker_memory", memory),
+        cpus=number,
+        log_max_size=log_max_size,
+    )
+
+
+def read_size(option: str, text: str) -> int:
+    """Read a size as Docker writes it, `512m` say, in bytes.
+
+    Raises:
+        TopologyError: it is none.
+    """
+    match = re.fullmatch(r"(\d+)([bkmg]?)b?", text.strip().lower())
+    size = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not size:
+        message = f"{option}={text!r} is no size; write one like 512m or 2g"
+        raise TopologyError(message)
+    return size
