@@ -134,6 +134,22 @@ class EngineNode(Protocol):
         """
         ...
 
+    async def read_file(self, path: str) -> bytes:
+        """Return what a file of the node holds; a relative path starts at the node's directory. It needn't run.
+
+        Raises:
+            CommandError: there is no such file, or it is none that can be read.
+        """
+        ...
+
+    async def write_file(self, path: str, content: bytes) -> None:
+        """Put a file into the node, readable by its owner alone, making directories on the way. It needn't run.
+
+        Raises:
+            CommandError: it can't be written.
+        """
+        ...
+
     def address(self, port: str) -> tuple[str, int]:
         """Return host and port at which Lucy reaches a port of the node."""
         ...
@@ -174,6 +190,10 @@ class LineCapture(Protocol):
 
     async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
         """Take a node's lines over a socket, unix (a path) or TCP (port 0: any); return the real address."""
+        ...
+
+    def inject(self, node: str, lines: bytes) -> None:
+        """Put whole lines into the run's order, as if `node` had written them now; the journal is the node `lucy`."""
         ...
 
     async def drain(self, node: str) -> int:
@@ -256,6 +276,40 @@ class Engine(Protocol):
         ...
 
 
+class EngineOption(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a user may say to an engine: a flag on the command line, a key of `RunPlace.options`."""
+
+    name: str
+    """The key, such as `docker_memory`; the flag is `--docker-memory`."""
+    help: str
+    metavar: str = "VALUE"
+    choices: tuple[str, ...] = ()
+    is_switch: bool = False
+    """Takes no value: given, it is `"1"`."""
+    variable: str | None = None
+    """The environment variable that it comes from where it isn't given."""
+
+    @property
+    def flag(self) -> str:
+        """How it is written on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+@runtime_checkable
+class Configurable(Protocol):
+    """An engine that has options of its own. Optional; the command line asks."""
+
+    @property
+    def options(self) -> Sequence[EngineOption]:
+        """What may be said to it, in the order in which `--help` lists it."""
+        ...
+
+
+def engine_options(engine: Engine) -> tuple[EngineOption, ...]:
+    """List the options of an engine's own."""
+    return tuple(engine.options) if isinstance(engine, Configurable) else ()
+
+
 def engine_names() -> list[str]:
     """List the installed engines."""
     return sorted(point.name for point in entry_points(group="lucy.engines"))
@@ -281,9 +335,11 @@ ExitReport = Callable[[NodeExit], None]
 
 __all__ = [
     "Capability",
+    "Configurable",
     "Engine",
     "EngineNetwork",
     "EngineNode",
+    "EngineOption",
     "ExecResult",
     "ExitReport",
     "Layout",
@@ -299,6 +355,7 @@ __all__ = [
     "RunPlace",
     "State",
     "engine_names",
+    "engine_options",
     "fill_in",
     "load_engine",
     "require",

@@ -204,6 +204,26 @@ class Node:
         require(self._network.engine, Capability.EXEC)
         return await self._engine_node.exec(command, input=input, timeout=timeout)
 
+    async def read_file(self, path: str) -> bytes:
+        """Return what a file of the node holds, running or not; a relative path starts at its directory.
+
+        Raises:
+            UnsupportedError: the engine can't.
+            CommandError: there is no such file.
+        """
+        require(self._network.engine, Capability.FILES)
+        return await self._engine_node.read_file(path)
+
+    async def write_file(self, path: str, content: bytes) -> None:
+        """Put a file into the node, running or not, making directories on the way.
+
+        Raises:
+            UnsupportedError: the engine can't.
+            CommandError: it can't be written.
+        """
+        require(self._network.engine, Capability.FILES)
+        await self._engine_node.write_file(path, content)
+
     async def resources(self) -> Resources | None:
         """Measure what it uses now; None while it doesn't run.
 

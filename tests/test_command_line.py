@@ -11,8 +11,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from lucy_core.engine import engine_names
-from lucy_core.errors import NodeExitedError, WaitTimeoutError
+from lucy_core.engine import EngineOption, engine_names
+from lucy_core.errors import NodeExitedError, UsageError, WaitTimeoutError
 from lucy_core.executive.command_line import command_again, gather_options, make_parser
 from lucy_core.executive.result import EXIT_CODES, ExitCode, exit_code
 from lucy_core.judgement import Outcome
@@ -386,10 +386,25 @@ def test_local_is_another_name_for_docker() -> None:
     assert make_parser(["docker"]).parse_args(["local", "passes"]).engine == "docker"
 
 
-def test_images_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+IMAGE = EngineOption(name="mina_image", help="what to run", metavar="IMAGE", variable="MINA_IMAGE")
+SHARED = EngineOption(name="shared_pipe", help="one pipe for all", is_switch=True)
+
+
+def test_an_engines_options_are_flags_with_defaults_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINA_IMAGE", "mina:1")
+    parser = make_parser(["docker"], {"docker": (IMAGE, SHARED)})
 
-    options = gather_options(make_parser(["process"]).parse_args(["process", "x", "--seed", "7"]))
+    arguments = parser.parse_args(["docker", "x", "--seed", "7", "--shared-pipe"])
+    options = gather_options(arguments)
 
-    assert options == {"seed": "7", "mina_image": "mina:1"}
-    assert command_again("process", "x", options) == ("lucy", "process", "x", "--seed", "7", "--mina-image", "mina:1")
+    assert options == {"seed": "7", "mina_image": "mina:1", "shared_pipe": "1"}
+    again = command_again("docker", "x", options, arguments.engine_options)
+    assert again == ("lucy", "docker", "x", "--seed", "7", "--mina-image", "mina:1", "--shared-pipe")
+    assert gather_options(parser.parse_args(list(again[1:]))) == options
+
+
+def test_an_engine_takes_no_options_of_anothers() -> None:
+    parser = make_parser(["docker", "process"], {"docker": (IMAGE,)})
+
+    with pytest.raises(UsageError, match="--mina-image"):
+        parser.parse_args(["process", "x", "--mina-image", "mina:1"])

@@ -6,13 +6,13 @@ import os
 import secrets
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import anyio
 
-from lucy_core.engine import engine_names, load_engine
+from lucy_core.engine import EngineOption, engine_names, engine_options, load_engine
 from lucy_core.errors import EngineError, TopologyError, UsageError
 from lucy_core.executive import events_out
 from lucy_core.executive.events_out import EventLines
@@ -63,8 +63,13 @@ def _version() -> str:
     return f"lucy {found['lucy']} (python {found['python']}, anyio {found['anyio']}, msgspec {found['msgspec']})"
 
 
-def make_parser(engines: Sequence[str]) -> Parser:
-    """Describe the command line."""
+def make_parser(engines: Sequence[str], options: Mapping[str, Sequence[EngineOption]] | None = None) -> Parser:
+    """Describe the command line.
+
+    Args:
+        engines: the commands that run a scenario.
+        options: by engine, the options of its own. Only the chosen engine's are needed: to know them it is imported.
+    """
     parser = Parser(
         prog="lucy",
         description=DESCRIPTION,
@@ -80,8 +85,10 @@ def make_parser(engines: Sequence[str]) -> Parser:
         run = commands.add_parser(
             name, aliases=aliases, help=f"run a scenario on the {name} engine", allow_abbrev=False
         )
+        own = tuple((options or {}).get(name, ()))
         _add_run_options(run)
-        run.set_defaults(engine=name)
+        _add_engine_options(run, name, own)
+        run.set_defaults(engine=name, engine_options=own)
     return parser
 
 
@@ -94,14 +101,28 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--pause", choices=words, help="when to wait for Enter before the teardown (default: never)")
     add("-d", "--debug", action="store_true", help="--pause on-failure, and Lucy's debug log on stderr")
     add("--seed", type=int, metavar="N", help="makes the run repeatable; drawn and reported if not given")
-    add("--mina-image", default=os.environ.get("MINA_IMAGE"), metavar="IMAGE", help="default: $MINA_IMAGE")
-    add("--archive-image", default=os.environ.get("ARCHIVE_IMAGE"), metavar="IMAGE", help="default: $ARCHIVE_IMAGE")
     add("--program", metavar="PATH", help="the daemon to run as a node, in place of the scenario's own")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="an option for scenario or engine")
     add("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy[uvloop]')")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="JSON lines on stdout, even on a terminal")
     form.add_argument("--live", action="store_true", help="the live view, even on a pipe")
+
+
+def _add_engine_options(parser: argparse.ArgumentParser, engine: str, options: Sequence[EngineOption]) -> None:
+    if not options:
+        return
+    group = parser.add_argument_group(f"options of the {engine} engine")
+    for option in options:
+        default = os.environ.get(option.variable) if option.variable else None
+        text = option.help + (f" (default: ${option.variable})" if option.variable else "")
+        if option.is_switch:
+            form: dict[str, Any] = {"action": "store_const", "const": "1"}
+        elif option.choices:
+            form = {"choices": option.choices}
+        else:
+            form = {"metavar": option.metavar}
+        group.add_argument(option.flag, dest=option.name, default=default, help=text, **form)
 
 
 def gather_options(arguments: argparse.Namespace) -> dict[str, str]:
@@ -113,9 +134,8 @@ def gather_options(arguments: argparse.Namespace) -> dict[str, str]:
     seed = arguments.seed
     named = {
         "seed": None if seed is None else str(seed),
-        "mina_image": arguments.mina_image,
-        "archive_image": arguments.archive_image,
         "program": arguments.program,
+        **{option.name: getattr(arguments, option.name) for option in arguments.engine_options},
     }
     options = {key: value for key, value in named.items() if value is not None}
     for text in arguments.option:
@@ -131,12 +151,18 @@ def gather_options(arguments: argparse.Namespace) -> dict[str, str]:
     return options
 
 
-def command_again(engine: str, scenario: str, options: dict[str, str]) -> tuple[str, ...]:
-    """Write the command that runs the same once more."""
-    own = ("seed", "mina_image", "archive_image", "program")
+def command_again(
+    engine: str, scenario: str, options: Mapping[str, str], own: Sequence[EngineOption] = ()
+) -> tuple[str, ...]:
+    """Write the command that runs the same once more; `own` are the engine's options, which have flags."""
+    flags = {"seed": "--seed", "program": "--program", **{option.name: option.flag for option in own}}
+    switches = {option.name for option in own if option.is_switch}
     words = ["lucy", engine, scenario]
     for key, value in options.items():
-        words += [f"--{key.replace('_', '-')}", value] if key in own else ["--option", f"{key}={value}"]
+        if key in switches:
+            words.append(flags[key])
+        else:
+            words += [flags[key], value] if key in flags else ["--option", f"{key}={value}"]
     return tuple(words)
 
 
@@ -185,7 +211,8 @@ def _main(words: list[str]) -> int:
     known = {"list", *engines, *(alias for alias, meant in ALIASES.items() if meant in engines)}
     if words and not words[0].startswith("-") and words[0] not in known:
         raise UsageError(unknown("engine or command", words[0], known))
-    parser = make_parser(engines)
+    chosen = ALIASES.get(words[0], words[0]) if words else ""
+    parser = make_parser(engines, {chosen: engine_options(load_engine(chosen))} if chosen in engines else None)
     arguments = parser.parse_args(words)
     if arguments.command is None:
         parser.print_help()
@@ -206,7 +233,7 @@ def run_command(arguments: argparse.Namespace) -> int:
         directory=arguments.run_dir,
         keep=When(arguments.keep),
         pause=When(arguments.pause or ("on-failure" if arguments.debug else "never")),
-        again=command_again(arguments.engine, arguments.scenario, options),
+        again=command_again(arguments.engine, arguments.scenario, options, arguments.engine_options),
     )
     configure_logs(debug=arguments.debug)
     scenario = load_scenario(arguments.scenario)

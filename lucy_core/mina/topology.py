@@ -81,9 +81,9 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:
         """Describe the network to an engine.
 
-        Options: `seed` (any text; the same one gives the same keys and winners of slots), `program` (what to run in
-        place of the simulated node), `mina_image` (for engines of containers), `keys_directory` (real key files),
-        `genesis_delay` (seconds).
+        Options: `seed` (any text; the same one gives the same keys and winners of slots), `mina_image` (for engines of
+        containers: the image that has the daemon, as `mina`), `program` (the daemon, where it is called otherwise, or
+        is to replace the simulated node), `keys_directory` (real key files), `genesis_delay` (seconds).
 
         Raises:
             TopologyError: it makes no sense.
@@ -145,8 +145,8 @@ class _Nodes:
         self._seed = seed
         self._keys = keys
         self._config = config
-        self._program = options.get("program", PROGRAM)
         self._image = options.get("mina_image")
+        self._program = options.get("program", PROGRAM if self._image is None else "mina")
         self._seeds = ["seed", *(f"seed-{number}" for number in range(2, topology.seeds + 1))]
 
     def all(self) -> tuple[NodeSpec, ...]:

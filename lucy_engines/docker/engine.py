@@ -20,6 +20,7 @@ from lucy_engines.docker import labels
 from lucy_engines.docker.client import EngineClient, connect
 from lucy_engines.docker.config import DockerConfig, docker_config
 from lucy_engines.docker.node import DockerNode, close_link
+from lucy_engines.docker.options import DOCKER_OPTIONS
 from lucy_engines.docker.provisional_link import Link
 
 GRACE = 2.0
@@ -149,6 +150,8 @@ class DockerEngine:
     capabilities = frozenset(
         {Capability.PAUSE, Capability.FRESH_STATE, Capability.ENVIRONMENT, Capability.RESOURCES, Capability.FILES}
     )
+
+    options = DOCKER_OPTIONS
 
     def expand(self, spec: NetworkSpec, place: RunPlace) -> DockerConfig:
         """Work out the network and every container, touching nothing."""

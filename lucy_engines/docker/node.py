@@ -112,6 +112,12 @@ class DockerNode:
     async def exec(self, command: Sequence[str], *, input: bytes, timeout: float) -> ExecResult:  # noqa: A002, ASYNC109
         raise NotImplementedError
 
+    async def read_file(self, path: str) -> bytes:
+        raise NotImplementedError
+
+    async def write_file(self, path: str, content: bytes) -> None:
+        raise NotImplementedError
+
     def address(self, port: str) -> tuple[str, int]:
         try:
             return "127.0.0.1", self.published[self._layout.ports[self.name][port]]

@@ -149,6 +149,24 @@ class ProcessNode:
         code = reply.code if reply.code is not None else -signal.Signals[reply.signal or "SIGKILL"]
         return ExecResult(code, bytes.fromhex(reply.stdout), bytes.fromhex(reply.stderr))
 
+    async def read_file(self, path: str) -> bytes:
+        try:
+            return (self.directory / path).read_bytes()
+        except OSError as error:
+            raise self._no_file("read", path, error) from error
+
+    async def write_file(self, path: str, content: bytes) -> None:
+        place = self.directory / path
+        try:
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.touch(mode=0o600)
+            place.write_bytes(content)
+        except OSError as error:
+            raise self._no_file("write", path, error) from error
+
+    def _no_file(self, action: str, path: str, error: OSError) -> CommandError:
+        return CommandError(f"node {self.name!r}: can't {action} {path}: {error.strerror} ({self.directory / path})")
+
     def address(self, port: str) -> tuple[str, int]:
         try:
             return "127.0.0.1", self._layout.ports[self.name][port]
