@@ -25,6 +25,8 @@
     │   ├── DeployError             the infrastructure could not be made
     │   ├── UnknownNodeError        no node of that name
     │   ├── NodeExitedError         a node died that should be running
+    │   ├── ContainerGoneError      a node's container ended under a command
+    │   ├── SupervisorError         what supervises a node refused a command
     │   └── CommandError            a command in a node failed
     ├── NodeApiError                a node's own API (GraphQL, HTTP) failed
     │   ├── NodeUnreachableError    it could not be reached in time
@@ -225,6 +227,36 @@ class NodeExitedError(EngineError):
         self.last_lines = tuple(last_lines)
         said = "".join(f"\n    {line}" for line in self.last_lines) or " nothing"
         super().__init__(f"{node} {how} {after:.1f} s after its start; its last lines:{said}")
+
+
+class ContainerGoneError(EngineError):
+    """A node's container, or the Engine that runs it, ended before a command was obeyed.
+
+    Attributes:
+        node: whose container.
+        command: what was asked of it.
+    """
+
+    def __init__(self, node: str, command: str) -> None:
+        self.node = node
+        self.command = command
+        super().__init__(f"can't {command} {node}: its container is gone")
+
+
+class SupervisorError(EngineError):
+    """The supervisor in a node's container refused a command; nothing was done.
+
+    Attributes:
+        node: whose supervisor.
+        command: what was asked of it.
+        reason: what it answered.
+    """
+
+    def __init__(self, node: str, command: str, reason: str) -> None:
+        self.node = node
+        self.command = command
+        self.reason = reason
+        super().__init__(f"can't {command} {node}: {reason}")
 
 
 class CommandError(EngineError):

@@ -49,7 +49,9 @@ BARE = (
     "lucy_core/pipeline/sockets.py",
     "lucy_core/pipeline/sources.py",
     "lucy_engines/process/guardian.py",
+    "lucy_engines/docker/frames.py",
     "lucy_engines/puppeteer.py",
+    "lucy_engines/relay.py",
 )
 
 FACADES = (
@@ -64,6 +66,7 @@ LINES = 400
 LONG_MODULES: dict[str, str] = {
     "lucy_core/streams.py": "one class with an operator a method; its docstrings are the reference",
     "lucy_core/pipeline/capture.py": "one loop and its state; half of it would be a module that knows the other half",
+    "lucy_engines/puppeteer.py": "carried into containers as one file; half of it is the account of its protocols",
     "lucy_core/mina/events.py": "one table: an event type an entry, its payload beside it",
 }
 
