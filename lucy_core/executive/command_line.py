@@ -15,6 +15,7 @@ import anyio
 from lucy_core.engine import EngineOption, engine_names, engine_options, load_engine
 from lucy_core.errors import EngineError, TopologyError, UsageError
 from lucy_core.executive import events_out
+from lucy_core.executive.collecting import add_gc, collect_garbage
 from lucy_core.executive.events_out import EventLines
 from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.logs import configure_logs
@@ -41,6 +42,7 @@ examples:
   lucy docker chain-reliability --mina-image IMAGE       containers; `local` is another name for `docker`
   lucy process chain-reliability --pause on-failure      look at the network before it is taken down
   lucy process chain-reliability | jq 'select(.event == "BlockProduced")'
+  lucy gc                                                remove what dead runs left behind
   lucy ENGINE --help                                     every option of a run
 
 On a terminal a run is shown live; on a pipe each event is one JSON line on stdout, with people served on stderr.
@@ -80,6 +82,7 @@ def make_parser(engines: Sequence[str], options: Mapping[str, Sequence[EngineOpt
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     commands.add_parser("list", help="list engines and scenarios", allow_abbrev=False)
+    add_gc(commands)
     for name in engines:
         aliases = [alias for alias, meant in ALIASES.items() if meant == name]
         run = commands.add_parser(
@@ -208,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(words: list[str]) -> int:
     engines = list(dict.fromkeys(engine_names()))
-    known = {"list", *engines, *(alias for alias, meant in ALIASES.items() if meant in engines)}
+    known = {"list", "gc", *engines, *(alias for alias, meant in ALIASES.items() if meant in engines)}
     if words and not words[0].startswith("-") and words[0] not in known:
         raise UsageError(unknown("engine or command", words[0], known))
     chosen = ALIASES.get(words[0], words[0]) if words else ""
@@ -221,6 +224,8 @@ def _main(words: list[str]) -> int:
         sys.stdout.write(list_all() + "\n")
         sys.stdout.flush()
         return ExitCode.PASSED
+    if arguments.command == "gc":
+        return collect_garbage(arguments)
     return run_command(arguments)
 
 

@@ -22,6 +22,7 @@ from lucy_engines.docker.config import DockerConfig, docker_config
 from lucy_engines.docker.node import DockerNode, close_link
 from lucy_engines.docker.options import DOCKER_OPTIONS
 from lucy_engines.docker.provisional_link import Link
+from lucy_engines.docker.reaper_client import guarded
 
 GRACE = 2.0
 """Seconds that a node gets to end by itself when the whole run ends."""
@@ -160,7 +161,11 @@ class DockerEngine:
     @asynccontextmanager
     async def open(self, config: DockerConfig) -> AsyncIterator[tuple[DockerManager, DockerManager]]:
         """Connect to the Engine; on the way out whatever is left is removed."""
-        async with connect(config.host) as client, anyio.create_task_group() as tasks:
+        async with (
+            connect(config.host) as client,
+            guarded(config.host, config.run_id, run_directory=config.directory) as guard,
+            anyio.create_task_group() as tasks,
+        ):
             services = Services(tasks)
             manager = DockerManager(config, client, services)
             try:
@@ -169,4 +174,6 @@ class DockerEngine:
                 with anyio.CancelScope(shield=True):
                     await manager.cleanup()
                     await manager.remove_all()
+                    if client.dead is None:
+                        guard.dismiss()
                 services.stop()

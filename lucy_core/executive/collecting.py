@@ -1,0 +1,97 @@
+"""`lucy gc`: has every installed collector remove what dead runs left, and says what it removed."""
+
+import argparse
+import re
+import sys
+from typing import Any
+
+import anyio
+
+from lucy_core.errors import UsageError
+from lucy_core.executive.result import ExitCode
+from lucy_core.garbage import Harvest, Search, collector_names, harvest
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+DESCRIPTION = """\
+Find what runs left behind whose Lucy is dead, a power cut's containers for example, and remove it.
+
+Only what bears Lucy's labels or mark is looked at, and of that only what no live run uses: other people's containers,
+networks, volumes and processes are never touched, whatever their names are.
+"""
+
+
+def parse_duration(text: str) -> float:
+    """Read `90s`, `30m`, `2h`, `1d` or `1h30m`.
+
+    Raises:
+        UsageError: it is nothing of the kind.
+    """
+    if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
+        message = f"{text!r} is no duration; write 90s, 30m, 2h, 1d or 1h30m"
+        raise UsageError(message)
+    return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text))
+
+
+def add_gc(commands: Any) -> None:  # argparse keeps the type of its subparsers to itself
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "gc",
+        help="remove what dead runs left behind",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--older-than", default="0s", metavar="TIME", help="leave alone what is younger: 90s, 30m, 2h, 1d")
+    add("--run", metavar="RUN", help="look at the run of this id alone")
+    add("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    add(
+        "--docker-host", metavar="URL", help="unix:///path or tcp://host:port; default: $DOCKER_HOST, else this machine"
+    )
+    add(
+        "--elsewhere",
+        action="store_true",
+        help="also what other machines made in the same Engine, by age alone; needs --older-than",
+    )
+
+
+def collect_garbage(arguments: argparse.Namespace) -> int:
+    """Do what the command line says; return the exit code.
+
+    Raises:
+        UsageError: it makes no sense.
+    """
+    older_than = parse_duration(arguments.older_than)
+    if arguments.elsewhere and not older_than:
+        message = "--elsewhere can't tell live runs from dead ones but by age; add --older-than 2h, say"
+        raise UsageError(message)
+    options = {"docker_host": arguments.docker_host} if arguments.docker_host else {}
+    search = Search(older_than=older_than, run_id=arguments.run, elsewhere=arguments.elsewhere, options=options)
+    harvests = [anyio.run(_harvest, name, search, arguments.dry_run) for name in collector_names()]
+    for each in harvests:
+        if each.failure is not None:
+            sys.stderr.write(f"lucy: {each.collector}: {each.failure}\n")
+    sys.stdout.write(in_words(harvests, dry_run=arguments.dry_run))
+    sys.stdout.flush()
+    left = any(each.failure or any(one.trouble for one in each.collected) for each in harvests)
+    return ExitCode.INFRASTRUCTURE if left else ExitCode.PASSED
+
+
+async def _harvest(name: str, search: Search, dry_run: bool) -> Harvest:  # noqa: FBT001  # anyio.run passes by place
+    return await harvest(name, search, dry_run=dry_run)
+
+
+def in_words(harvests: list[Harvest], *, dry_run: bool) -> str:
+    """Write a line for each leftover, and their sum."""
+    all_of_them = [one for each in harvests for one in each.collected]
+    done = "would remove" if dry_run else "removed"
+    lines = []
+    for one in all_of_them:
+        what = f"{one.leftover.kind} {one.leftover.name} of run {one.leftover.run_id or 'unknown'}"
+        lines.append(f"left {what}: {one.trouble}" if one.trouble else f"{done} {what}: {one.leftover.why}")
+    count = sum(not one.trouble for one in all_of_them)
+    runs = len({one.leftover.run_id for one in all_of_them if not one.trouble})
+    things, of_runs = f"{count} {'thing' if count == 1 else 'things'}", f"{runs} {'run' if runs == 1 else 'runs'}"
+    lines.append(f"{done} {things} of {of_runs}" if count else "nothing to remove")
+    return "\n".join(lines) + "\n"

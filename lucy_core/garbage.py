@@ -1,0 +1,99 @@
+"""What runs left behind that nobody will remove any more: after a power cut, say, or where cleaning up was killed too.
+
+A collector knows one kind of place where things may lie, finds those whose run is dead, and removes them. Collectors
+are found by entry point in the group `lucy.garbage`; engines bring theirs. None may touch what a live run uses, or what
+no run of Lucy's made.
+"""
+
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import Protocol
+
+import msgspec
+
+from lucy_core.errors import EngineError
+
+GROUP = "lucy.garbage"
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """What to look for."""
+
+    older_than: float = 0.0
+    """Seconds; younger things are left alone."""
+    run_id: str | None = None
+    """The one run to look at, or None for all."""
+    elsewhere: bool = False
+    """Also take what was made on other machines or in other containers: nobody can tell from here whether its run is
+    still alive, so that its age alone decides."""
+    options: dict[str, str] = {}
+    """Engine options from the command line, e.g. `docker_host`."""
+
+
+class Leftover(msgspec.Struct, frozen=True, kw_only=True):
+    """A thing whose run is dead."""
+
+    kind: str
+    """`container`, `process` and the like."""
+    key: str
+    """What its collector knows it by."""
+    name: str
+    run_id: str
+    why: str
+    """How its run is known to be dead."""
+
+
+class Collector(Protocol):
+    """Finds and removes leftovers of one kind of engine. Its constructor takes no arguments and does nothing."""
+
+    async def find(self, search: Search) -> Sequence[Leftover]:
+        """Return what dead runs left.
+
+        Raises:
+            EngineError: nobody could be asked.
+        """
+        ...
+
+    async def remove(self, leftovers: Sequence[Leftover]) -> Sequence[str | None]:
+        """Remove them; return for each None, or why it is still there. What is gone already is removed."""
+        ...
+
+
+class Collected(msgspec.Struct, frozen=True):
+    """What became of a leftover."""
+
+    leftover: Leftover
+    trouble: str | None = None
+    """Why it is still there, if it is."""
+
+
+class Harvest(msgspec.Struct, frozen=True):
+    """What one collector did."""
+
+    collector: str
+    collected: tuple[Collected, ...] = ()
+    failure: str | None = None
+    """Why it could not look."""
+
+
+def collector_names() -> list[str]:
+    """List the installed collectors."""
+    return sorted(point.name for point in entry_points(group=GROUP))
+
+
+def load_collector(name: str) -> Collector:
+    """Import an installed collector and make it."""
+    (point,) = (point for point in entry_points(group=GROUP) if point.name == name)
+    collector: Collector = point.load()()
+    return collector
+
+
+async def harvest(name: str, search: Search, *, dry_run: bool = False) -> Harvest:
+    """Have one collector look, and remove what it found unless it is a dry run; it failing is a result too."""
+    try:
+        collector = load_collector(name)
+        leftovers = await collector.find(search)
+        troubles = [None] * len(leftovers) if dry_run else await collector.remove(leftovers)
+    except EngineError as error:
+        return Harvest(name, failure=str(error))
+    return Harvest(name, tuple(map(Collected, leftovers, troubles)))

@@ -1,0 +1,271 @@
+"""The reaper: a process that outlives Lucy and removes what her run made in an Engine, if she couldn't herself.
+
+Standard library only, started by file path, in a session of its own, before the first thing of the run exists. It reads
+a pipe whose other end Lucy holds, and costs nothing until that pipe ends, for which `kill -9` of Lucy, of her process
+group or of her session is as good as any reason. Then it removes everything that bears the run's label. The kernel
+can't undo a request that Lucy had under way, so it goes on looking for a while after the last thing it saw.
+
+All its code is loaded at its start: when it is needed, the virtual environment may be gone. Hence a few lines of
+HTTP/1.0, in which an answer ends where the connection does: `http.client`, with all that it imports, would double what
+the start costs every run.
+
+On the pipe: a line of JSON with the order, then `bye` (all is removed, end), `sweep` (nothing is under way any more,
+remove what is left, once), or nothing, when Lucy is dead. `lucy gc` removes with the same code.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TextIO, final
+
+ANSWER_SECONDS = 60.0
+"""An Engine with a hundred containers to kill takes its time for one of them."""
+SETTLE_SECONDS = 5.0
+"""For so long after the last sighting a request of a dead Lucy may still make something."""
+GIVE_UP_SECONDS = 600.0
+"""An Engine that doesn't answer for so long is left to `lucy gc`."""
+AT_ONCE = 8
+GONE = 404
+CONTAINER, NETWORK, VOLUME = "container", "network", "volume"
+
+
+class Thing(NamedTuple):
+    """Something in an Engine."""
+
+    kind: str
+    key: str
+    """What the Engine knows it by."""
+    name: str
+    labels: dict[str, str]
+
+
+class Refusal(Exception):  # noqa: N818  # no error of Lucy's: an answer
+    """The Engine answered, and the answer was no.
+
+    Attributes:
+        status: of HTTP.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        super().__init__(text)
+
+
+def _quoted(text: str) -> str:
+    """Percent-encode all that may mean something in a URL."""
+    return "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"%{byte:02X}" for byte in text.encode())
+
+
+def _endpoint(host: str) -> tuple[str, int] | str:
+    scheme, _, rest = host.partition("://")
+    if scheme == "unix":
+        return rest
+    name, _, port = rest.rstrip("/").rpartition(":")
+    return (name.strip("[]"), int(port)) if port.isdecimal() else (rest.rstrip("/"), 2375)
+
+
+@final
+class Api:
+    """The few calls of the Engine's API that removing takes. A connection a call: nothing to keep open or to lose."""
+
+    def __init__(self, host: str, certificates: str | None = None, timeout: float = ANSWER_SECONDS) -> None:
+        """Take `unix:///path` or `tcp://host:port`; the latter with TLS where there is a directory of certificates."""
+        self.host = host
+        self._endpoint = _endpoint(host)
+        self._timeout = timeout
+        self._tls: Any = None
+        if certificates is not None:
+            import ssl
+
+            self._tls = ssl.create_default_context(cafile=f"{certificates}/ca.pem")
+            self._tls.load_cert_chain(f"{certificates}/cert.pem", f"{certificates}/key.pem")
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._endpoint, str):
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                connection.settimeout(self._timeout)
+                connection.connect(self._endpoint)
+            except OSError:
+                connection.close()
+                raise
+            return connection
+        connection = socket.create_connection(self._endpoint, self._timeout)
+        if self._tls is not None:
+            return self._tls.wrap_socket(connection, server_hostname=self._endpoint[0])  # type: ignore[no-any-return]
+        return connection
+
+    def call(self, method: str, path: str, **query: str) -> Any:
+        """Ask the Engine, and return what it says.
+
+        Raises:
+            Refusal: it said no.
+            OSError: it can't be reached, or breaks off.
+        """
+        words = "&".join(f"{name}={_quoted(value)}" for name, value in query.items())
+        with self._connect() as connection:
+            connection.sendall(f"{method} {path}?{words} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+            chunks = []
+            while chunk := connection.recv(1 << 18):
+                chunks.append(chunk)
+        head, _, body = b"".join(chunks).partition(b"\r\n\r\n")
+        status = head.split(b" ", 2)[1:2]
+        if not status or not status[0].isdigit():
+            message = f"no answer of HTTP: {head[:80]!r}"
+            raise OSError(message)
+        try:
+            answer = json.loads(body) if body.strip() else None
+        except ValueError as error:
+            message = f"the answer breaks off after {len(body)} bytes, or is no JSON: {body[:80]!r}"
+            raise OSError(message) from error
+        if int(status[0]) >= 300:
+            text = answer["message"] if isinstance(answer, dict) and "message" in answer else repr(body[:200])
+            raise Refusal(int(status[0]), str(text))
+        return answer
+
+    def find(self, label: str) -> list[Thing]:
+        """List all that bears a label (`name` or `name=value`): containers first, since they use the others."""
+        filters = json.dumps({"label": [label]})
+        found = [
+            Thing(CONTAINER, each["Id"], each["Names"][0].lstrip("/") if each["Names"] else each["Id"], each["Labels"])
+            for each in self.call("GET", "/containers/json", all="1", filters=filters)
+        ]
+        found += [
+            Thing(NETWORK, each["Id"], each["Name"], each["Labels"])
+            for each in self.call("GET", "/networks", filters=filters)
+        ]
+        found += [
+            Thing(VOLUME, each["Name"], each["Name"], each["Labels"] or {})
+            for each in self.call("GET", "/volumes", filters=filters)["Volumes"] or ()
+        ]
+        return found
+
+    def remove(self, thing: Thing) -> str | None:
+        """Remove a thing, and return None; or say why it is still there.
+
+        Raises:
+            OSError: the Engine can't be reached.
+        """
+        key = _quoted(thing.key)
+        try:
+            if thing.kind == CONTAINER:
+                self.call("DELETE", f"/containers/{key}", force="1", v="1")
+            else:
+                self.call("DELETE", f"/{thing.kind}s/{key}")
+        except Refusal as refusal:
+            return None if refusal.status == GONE else str(refusal)
+        return None
+
+
+class Removal(NamedTuple):
+    """What became of a thing."""
+
+    thing: Thing
+    trouble: str | None
+    """Why it is still there, if it is."""
+
+
+def sweep(api: Api, things: Iterable[Thing]) -> list[Removal]:
+    """Remove things, kind by kind since one uses the other, several at a time."""
+    things = list(things)
+    done: list[Removal] = []
+    for kind in (CONTAINER, NETWORK, VOLUME):
+        left = [thing for thing in things if thing.kind == kind]
+
+        def remove(left: list[Thing] = left) -> None:
+            # Each of these is one step under the interpreter's lock.
+            while left:
+                try:
+                    thing = left.pop()
+                except IndexError:
+                    return
+                try:
+                    done.append(Removal(thing, api.remove(thing)))
+                except OSError as error:
+                    done.append(Removal(thing, str(error)))
+
+        threads = [threading.Thread(target=remove) for _ in range(min(AT_ONCE, len(left)))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return done
+
+
+@final
+class Reaper:
+    """One run's."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        self._api = Api(order["host"], order.get("certificates"))
+        self._label: str = order["label"]
+        self._fifos: str | None = order.get("fifos")
+        self._log_path: str | None = order.get("log")
+        self._log: TextIO | None = None
+        self._said = ""
+
+    def reap(self, *, settle: float) -> bool:
+        """Remove all that bears the label, and what comes within `settle` seconds; tell whether nothing is left."""
+        now = time.monotonic()
+        give_up, seen = now + GIVE_UP_SECONDS, now
+        pause = 0.05
+        while True:
+            trouble = ""
+            try:
+                things = self._api.find(self._label)
+                for thing, why in sweep(self._api, things):
+                    self._say(f"left {thing.kind} {thing.name}: {why}" if why else f"removed {thing.kind} {thing.name}")
+            except Exception as error:  # noqa: BLE001  # whatever it was: there is nobody else to try again
+                things, trouble = [], str(error)
+                self._say(f"the Engine at {self._api.host}: {error}")
+            now = time.monotonic()
+            if things or trouble:
+                seen = now
+            elif now - seen >= settle:
+                self._remove_fifos()
+                return True
+            if now > give_up:
+                self._say("giving up; `lucy gc` removes what is left")
+                return False
+            time.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+    def _remove_fifos(self) -> None:
+        if self._fifos is not None:
+            with contextlib.suppress(OSError):
+                for name in os.listdir(self._fifos):
+                    os.unlink(f"{self._fifos}/{name}")
+
+    def _say(self, text: str) -> None:
+        """Write down what happened where the run's other files are, if they are still there; what repeats, once."""
+        if text == self._said or self._log_path is None:
+            return
+        self._said = text
+        with contextlib.suppress(OSError):
+            if self._log is None:
+                self._log = open(self._log_path, "a", encoding="utf-8")  # noqa: SIM115  # until this process ends
+            self._log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n")
+            self._log.flush()
+
+
+def main() -> None:
+    """Wait on the inherited descriptor that is the first argument, and do what the end of it means."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with open(int(sys.argv[1]), encoding="utf-8") as pipe:
+        text = pipe.readline()
+        last = pipe.readline()
+    if last == "bye\n" or not text.endswith("\n"):
+        return
+    reaper = Reaper(json.loads(text))
+    sys.exit(0 if reaper.reap(settle=0.0 if last == "sweep\n" else SETTLE_SECONDS) else 1)
+
+
+if __name__ == "__main__":
+    main()

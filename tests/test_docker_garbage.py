@@ -1,0 +1,326 @@
+"""Nothing of a run stays in an Engine, and nothing of anybody else goes: Lucys that are killed, and `lucy gc` after."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+import lucy_core as lucy
+from lucy_core.garbage import Search
+from lucy_engines.docker.labels import OWNER, run_labels
+from lucy_engines.docker.reaper import Api
+from lucy_engines.docker.reaper_client import guarded
+from lucy_engines.process import ProcessEngine
+from lucy_engines.process.garbage import ProcessCollector
+
+LUCY = Path(sys.executable).with_name("lucy")
+PATIENCE = 90
+
+# A Lucy that kills herself, with her whole process group: at the moment when a call to the Engine has been sent and
+# not answered, or once all is up.
+DRIVER = """
+import json, os, signal, socket, sys
+import anyio
+import lucy_core as lucy
+import lucy_engines.docker.engine as engine
+from lucy_engines.docker.client import EngineClient
+
+run_id, directory, point, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+post, guarded, seen = EngineClient.post, engine.guarded, []
+
+def watched(*arguments, **named):
+    context = guarded(*arguments, **named)
+    enter = context.__aenter__
+    async def entering():
+        guard = await enter()
+        print(guard.pid, flush=True)
+        return guard
+    context.__aenter__ = entering
+    class Context:
+        __aenter__, __aexit__ = staticmethod(entering), context.__aexit__
+    return Context()
+
+def die():
+    os.killpg(0, signal.SIGKILL)
+
+async def posting(self, path, body=None, **params):
+    if path.endswith(point):
+        seen.append(path)
+        if len(seen) == count:
+            text = json.dumps(body).encode() if body else b""
+            line = socket.socket(socket.AF_UNIX)
+            line.connect("/var/run/docker.sock")
+            query = "&".join(f"{key}={value}" for key, value in params.items())
+            line.sendall(f"POST /{path}?{query} HTTP/1.1\\r\\nHost: d\\r\\nContent-Type: application/json\\r\\n"
+                         f"Content-Length: {len(text)}\\r\\n\\r\\n".encode() + text)
+            die()
+    return await post(self, path, body, **params)
+
+EngineClient.post, engine.guarded = posting, watched
+nodes = [lucy.NodeSpec(name=name, role="node", command=("sleep", "600")) for name in "abc"]
+
+async def main():
+    spec = lucy.NetworkSpec(name="small", nodes=tuple(nodes))
+    async with lucy.deploy(spec, engine="docker", run_id=run_id, run_directory=directory) as network:
+        if point == "running":
+            await network["b"].pause()
+            sys.stdin.readline()
+            die()
+        await anyio.sleep_forever()
+
+anyio.run(main)
+"""
+
+
+def new_run_id(name: str) -> str:
+    return f"{name}-{os.getpid()}-{os.urandom(3).hex()}"
+
+
+class KilledRun:
+    """A run whose Lucy kills herself at a given moment, or when told to."""
+
+    def __init__(self, directory: Path, point: str, count: int) -> None:
+        self.run_id = new_run_id("killed")
+        self.directory = directory
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, self.run_id, str(directory), point, str(count)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def hear_of_reaper(self) -> None:
+        assert self.process.stdout is not None
+        self.reaper = os.pidfd_open(int(self.process.stdout.readline()))
+
+    def die(self) -> None:
+        try:
+            self.process.communicate("now\n", timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        assert self.process.returncode == -signal.SIGKILL
+
+    def reaper_ends(self) -> bool:
+        ready, _, _ = select.select([self.reaper], [], [], PATIENCE)
+        return bool(ready)
+
+    def close(self) -> None:
+        os.close(self.reaper)
+
+
+def names_left(docker_engine: str, run_id: str) -> list[str]:
+    return [thing.name for thing in Api(docker_engine).find(f"lucy.run={run_id}")]
+
+
+async def names_there(docker_engine: str, run_id: str) -> list[str]:
+    return await anyio.to_thread.run_sync(names_left, docker_engine, run_id)
+
+
+@pytest.fixture
+def foreign(docker_engine: str, simnode_image: str) -> Iterator[list[list[str]]]:
+    """Other people's container, network and volume; to be named when the test knows how."""
+    made: list[list[str]] = []
+    yield made
+    for kind in ("container", "network", "volume"):
+        for what, name in made:
+            if what == kind:
+                subprocess.run(["docker", kind, "rm", *(["-f"] if kind != "network" else []), name], check=True)
+
+
+def make(made: list[list[str]], kind: str, name: str, *words: str, labels: dict[str, str] | None = None) -> None:
+    options = [word for key, value in (labels or {}).items() for word in ("--label", f"{key}={value}")]
+    name_options = ["--name", name] if kind == "container" else []
+    target = [] if kind == "container" else [name]
+    subprocess.run(
+        ["docker", kind, "create", *options, *name_options, *target, *words], check=True, stdout=subprocess.DEVNULL
+    )
+    made.append([kind, name])
+
+
+@pytest.mark.slow
+@pytest.mark.leaks("the dead Lucys' reapers live on for some seconds, as they should")
+def test_a_lucy_killed_at_any_moment_leaves_nothing_in_the_engine(
+    docker_engine: str, simnode_image: str, tmp_path: Path
+) -> None:
+    moments = (("networks/create", 1), ("containers/create", 2), ("/start", 3), ("running", 1))
+    runs = [KilledRun(tmp_path / f"run-{number}", *moment) for number, moment in enumerate(moments)]
+    for run in runs:
+        run.hear_of_reaper()
+        run.die()
+    assert all(run.reaper_ends() for run in runs)
+
+    assert [names_left(docker_engine, run.run_id) for run in runs] == [[], [], [], []]
+    removed = [(run.directory / "reaper.log").read_text() for run in runs]
+    # Of the creations that were under way side by side, at least the one that Lucy died in was carried out.
+    assert [min(text.count("removed container"), least) for text, least in zip(removed, (3, 1, 3, 3), strict=True)] == [
+        0, 1, 3, 3,
+    ]  # fmt: skip
+    assert [text.count("removed network") for text in removed] == [1, 1, 1, 1]
+    assert [list((run.directory / "fifos").iterdir()) for run in runs] == [[], [], [], []]
+    for run in runs:
+        run.close()
+
+
+@pytest.mark.slow
+@pytest.mark.leaks("a Lucy and her reaper are killed, so that nobody waits for them")
+def test_gc_removes_what_a_power_cut_left_and_nothing_of_others(
+    docker_engine: str, simnode_image: str, tmp_path: Path, foreign: list[list[str]]
+) -> None:
+    run = KilledRun(tmp_path / "run", "running", 1)
+    run.hear_of_reaper()
+    # Frozen first, it can't act on its Lucy's death before it is killed itself.
+    signal.pidfd_send_signal(run.reaper, signal.SIGSTOP)
+    run.die()
+    signal.pidfd_send_signal(run.reaper, signal.SIGKILL)
+    compose = {"com.docker.compose.project": run.run_id, "com.docker.compose.service": "a", "lucy.node": "a"}
+    make(foreign, "container", f"{run.run_id}-d", simnode_image, "true", labels=compose)
+    make(foreign, "network", f"{run.run_id}_default", labels={**compose, "lucy.run": run.run_id})
+    make(
+        foreign, "volume", f"{run.run_id}-data", labels={**compose, "lucy.run": run.run_id, OWNER: "me", "lucy.x": "y"}
+    )
+    make(foreign, "volume", f"{run.run_id}-live", labels=run_labels(run.run_id))
+    own = {f"{run.run_id}-a", f"{run.run_id}-b", f"{run.run_id}-c", run.run_id}
+    others = {f"{run.run_id}_default", f"{run.run_id}-data", f"{run.run_id}-live"}
+    assert set(names_left(docker_engine, run.run_id)) == own | others
+
+    def gc(*words: str) -> list[str]:
+        done = subprocess.run(
+            [LUCY, "gc", "--run", run.run_id, *words], check=True, capture_output=True, text=True, timeout=PATIENCE
+        )
+        return done.stdout.splitlines()
+
+    assert gc("--older-than", "1h") == ["nothing to remove"]
+    assert gc("--dry-run")[-1] == "would remove 4 things of 1 run"
+    assert set(names_left(docker_engine, run.run_id)) == own | others
+
+    *lines, last = gc()
+
+    assert last == "removed 4 things of 1 run"
+    assert sorted(line.split()[2] for line in lines) == sorted(own)
+    assert all(f"its Lucy, process {run.process.pid}, is gone" in line for line in lines)
+    assert set(names_left(docker_engine, run.run_id)) == others
+    assert gc() == ["nothing to remove"]
+    kinds = {name: kind for kind, name in foreign}
+    for name, kind in kinds.items():
+        subprocess.run(["docker", kind, "inspect", name], check=True, stdout=subprocess.DEVNULL)
+    run.close()
+
+
+@pytest.mark.slow
+async def test_two_runs_of_the_same_network_at_once_do_not_meet(
+    docker_engine: str, simnode_image: str, tmp_path: Path
+) -> None:
+    spec = lucy.NetworkSpec(name="twice", nodes=(lucy.NodeSpec(name="a", role="node", command=("sleep", "600")),))
+    ids: list[str] = []
+    both = anyio.Event()
+    gone = anyio.Event()
+
+    async def first() -> None:
+        async with lucy.deploy(spec, engine="docker", run_directory=tmp_path / "first") as network:
+            ids.append(network.run_id)
+            await both.wait()
+        gone.set()
+
+    with anyio.fail_after(PATIENCE):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(first)
+            async with lucy.deploy(spec, engine="docker", run_directory=tmp_path / "second") as network:
+                ids.append(network.run_id)
+                while len(ids) < 2:
+                    await anyio.sleep(0.01)
+                left = [await names_there(docker_engine, run_id) for run_id in ids]
+                both.set()
+                await gone.wait()
+                assert await network["a"].resources() is not None
+                mine = await names_there(docker_engine, network.run_id)
+
+    assert len(set(ids)) == 2
+    assert [set(names) for names in left] == [{run_id, f"{run_id}-a"} for run_id in ids]
+    assert set(mine) == {network.run_id, f"{network.run_id}-a"}
+    assert [await names_there(docker_engine, run_id) for run_id in ids] == [[], []]
+
+
+async def test_a_guard_that_is_not_dismissed_removes_what_is_left_before_it_goes(
+    docker_engine: str, tmp_path: Path
+) -> None:
+    run_id = new_run_id("undismissed")
+    labels = [word for key, value in run_labels(run_id).items() for word in ("--label", f"{key}={value}")]
+
+    async with guarded(docker_engine, run_id, run_directory=tmp_path):
+        await anyio.run_process(["docker", "volume", "create", *labels, f"{run_id}-state"])
+        assert await names_there(docker_engine, run_id) == [f"{run_id}-state"]
+
+    assert await names_there(docker_engine, run_id) == []
+    assert f"removed volume {run_id}-state" in (tmp_path / "reaper.log").read_text()
+
+
+async def test_a_dismissed_guard_asks_the_engine_nothing(tmp_path: Path) -> None:
+    async with guarded(f"unix://{tmp_path}/nobody", "any", run_directory=tmp_path) as guard:
+        guard.dismiss()
+
+    assert not (tmp_path / "reaper.log").exists()
+
+
+def test_gc_says_which_engine_does_not_answer(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [LUCY, "gc", "--docker-host", f"unix://{tmp_path}/nobody", "--run", "none"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+    assert done.returncode == 4
+    assert f"the Engine at unix://{tmp_path}/nobody gives no list" in done.stderr
+    assert "No such file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    (
+        (("--older-than", "2"), "'2' is no duration; write 90s"),
+        (("--older-than", "soon"), "'soon' is no duration"),
+        (("--elsewhere",), "add --older-than"),
+    ),
+)
+def test_gc_refuses_what_it_can_not_mean(words: tuple[str, ...], complaint: str) -> None:
+    done = subprocess.run([LUCY, "gc", *words], check=False, capture_output=True, text=True, timeout=PATIENCE)
+
+    assert done.returncode == 2
+    assert complaint in done.stderr
+
+
+async def test_gc_kills_what_a_node_started_and_a_killed_guardian_could_not_take_along(tmp_path: Path) -> None:
+    name = new_run_id("orphans")
+    program = f"setsid sleep 600 & echo $! > {tmp_path}/orphan; echo '{{}}'; exec sleep 600"
+    spec = lucy.NetworkSpec(name="small", nodes=(lucy.NodeSpec(name="a", role="node", command=("sh", "-c", program)),))
+    search = Search(run_id=name)
+    with pytest.raises(lucy.EngineError):
+        async with lucy.deploy(spec, engine=ProcessEngine(), run_directory=tmp_path / name) as network:
+            while not network.ledger.of("a").bytes:
+                await anyio.sleep(0.01)
+            assert await ProcessCollector().find(search) == []
+            os.kill(network["a"]._engine_node._guardian.pid, signal.SIGKILL)
+            await anyio.sleep_forever()
+    orphan = int((tmp_path / "orphan").read_text())
+    pidfd = os.pidfd_open(orphan)
+
+    found = await ProcessCollector().find(search)
+    troubles = await ProcessCollector().remove(found)
+
+    assert [int(each.key) for each in found] == [orphan]
+    assert "sleep 600" in found[0].name
+    assert troubles == [None]
+    with anyio.fail_after(PATIENCE):
+        await anyio.wait_readable(pidfd)
+    os.close(pidfd)
+    assert json.loads((tmp_path / name / "logs" / "a.ndjson").read_text()) == {}
