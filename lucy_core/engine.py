@@ -6,6 +6,9 @@ data made by `Engine.expand`), a *network* with nodes (`EngineNetwork`, `EngineN
 from). Around them: what a network is (`NetworkSpec`), what an engine can do (`Capability`), when it may be asked
 (`LifeCycle`), and how it is found (entry points in the group `lucy.engines`).
 
+An engine that has `Capability.FAULTS` is a `FaultEngine` besides, and its networks are `FaultNetwork`s; what these have
+to hold to stands in `lucy_core.injection`.
+
 An engine does the primitive thing it is asked and tells the truth about it. That the moment is right, that it goes
 into the journal, that a death was expected: the `Network` and `Node` of `lucy_core.network` see to these, once, for all
 engines.
@@ -21,6 +24,8 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from lucy_core.errors import UnknownEngineError, UnsupportedError
+from lucy_core.faults import Fault
+from lucy_core.injection import FaultEngine, FaultNetwork, Injection
 from lucy_core.lifecycle import LifeCycle, State
 from lucy_core.spec import Layout, NetworkSpec, NodeSpec, fill_in, start_order
 
@@ -310,6 +315,13 @@ def engine_options(engine: Engine) -> tuple[EngineOption, ...]:
     return tuple(engine.options) if isinstance(engine, Configurable) else ()
 
 
+def fault_kinds(engine: Engine) -> frozenset[type[Fault]]:
+    """Return the kinds of faults that an engine can do: none where it lacks the capability."""
+    if Capability.FAULTS in engine.capabilities and isinstance(engine, FaultEngine):
+        return engine.faults
+    return frozenset()
+
+
 def engine_names() -> list[str]:
     """List the installed engines."""
     return sorted(point.name for point in entry_points(group="lucy.engines"))
@@ -342,6 +354,9 @@ __all__ = [
     "EngineOption",
     "ExecResult",
     "ExitReport",
+    "FaultEngine",
+    "FaultNetwork",
+    "Injection",
     "Layout",
     "LifeCycle",
     "LineCapture",
@@ -356,6 +371,7 @@ __all__ = [
     "State",
     "engine_names",
     "engine_options",
+    "fault_kinds",
     "fill_in",
     "load_engine",
     "require",

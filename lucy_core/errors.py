@@ -27,6 +27,7 @@
     │   ├── NodeExitedError         a node died that should be running
     │   ├── ContainerGoneError      a node's container ended under a command
     │   ├── SupervisorError         what supervises a node refused a command
+    │   ├── FaultError              a fault makes no sense, or could not be made or undone
     │   └── CommandError            a command in a node failed
     ├── NodeApiError                a node's own API (GraphQL, HTTP) failed
     │   ├── NodeUnreachableError    it could not be reached in time
@@ -157,12 +158,19 @@ class UnknownEngineError(EngineError):
 
 
 class UnsupportedError(EngineError):
-    """The engine lacks a capability; nothing was done."""
+    """The engine lacks a capability; nothing was done.
 
-    def __init__(self, engine: str, capability: str) -> None:
+    Attributes:
+        engine: its name.
+        capability: what it lacks; of a fault that it can't do, the fault's kind.
+        reason: why it can't here, and what would help, where it could elsewhere.
+    """
+
+    def __init__(self, engine: str, capability: str, reason: str = "") -> None:
         self.engine = engine
         self.capability = capability
-        super().__init__(f"the {engine} engine has no capability {capability!r}")
+        self.reason = reason
+        super().__init__(f"the {engine} engine has no capability {capability!r}" + (f": {reason}" if reason else ""))
 
 
 class LifeCycleError(EngineError):
@@ -257,6 +265,20 @@ class SupervisorError(EngineError):
         self.command = command
         self.reason = reason
         super().__init__(f"can't {command} {node}: {reason}")
+
+
+class FaultError(EngineError):
+    """A fault makes no sense, or could not be made effective, or not be undone.
+
+    Attributes:
+        fault: its kind, e.g. `Loss`.
+        reason: what is wrong, and what to do.
+    """
+
+    def __init__(self, fault: str, reason: str) -> None:
+        self.fault = fault
+        self.reason = reason
+        super().__init__(f"the fault {fault}: {reason}")
 
 
 class CommandError(EngineError):

@@ -13,6 +13,7 @@ import msgspec
 
 from lucy_core.errors import EventDefinitionError
 from lucy_core.events import event, event_type
+from lucy_core.faults import AnyFault
 
 JOURNAL = "lucy"
 """The name under which Lucy's own journal appears among the nodes."""
@@ -60,6 +61,39 @@ class NodeResumed(msgspec.Struct, frozen=True):
     node: str
 
 
+@event(ids="lucy.fault_requested")
+class FaultRequested(msgspec.Struct, frozen=True):
+    """The test asked for a fault."""
+
+    lease: int
+    """Which of the run's leases, from 1."""
+    fault: AnyFault
+    lasting: float
+    """Seconds after which it ends by itself."""
+
+
+@event(ids="lucy.fault_effective")
+class FaultEffective(msgspec.Struct, frozen=True):
+    """A fault is in effect."""
+
+    lease: int
+    fault: AnyFault
+
+
+@event(ids="lucy.fault_reverted")
+class FaultReverted(msgspec.Struct, frozen=True):
+    """A fault is no longer in effect, or never came into effect."""
+
+    lease: int
+    fault: AnyFault
+    reason: str
+    """`ended`, `expired`, `lost` or `failed`."""
+    seconds: float
+    """For how long it was in effect."""
+    detail: str = ""
+    """How it was lost, or why it failed."""
+
+
 @event(ids="lucy.section_started")
 class SectionStarted(msgspec.Struct, frozen=True):
     """The test began a section."""
@@ -105,6 +139,9 @@ class RunError(msgspec.Struct, frozen=True):
 LIFE_EVENTS: tuple[type, ...] = (NodeStarted, NodeStopped, NodeExited, NodePaused, NodeResumed)
 """What happened to nodes: every vocabulary's state sees these beside its own events."""
 
+FAULT_EVENTS: tuple[type, ...] = (FaultRequested, FaultEffective, FaultReverted)
+"""What was done to the network on purpose."""
+
 TEST_EVENTS: tuple[type, ...] = (SectionStarted, SectionEnded, WaitStarted, WaitEnded, RunError)
 """What happened in the test."""
 
@@ -114,6 +151,9 @@ _MESSAGES = {
     NodeExited: "$node $how",
     NodePaused: "$node paused",
     NodeResumed: "$node resumed",
+    FaultRequested: "Fault $fault requested for $lasting s",
+    FaultEffective: "Fault $fault in effect",
+    FaultReverted: "Fault $fault $reason after $seconds s",
     SectionStarted: "Section $name",
     SectionEnded: "Section $name: $outcome after $seconds s",
     WaitStarted: "Waiting for $description",

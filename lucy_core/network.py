@@ -18,7 +18,14 @@ import msgspec
 
 from lucy_core import streams
 from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
-from lucy_core.errors import CaptureDiedError, InconclusiveError, LucyError, NodeExitedError, UnknownNodeError
+from lucy_core.errors import (
+    CaptureDiedError,
+    FaultError,
+    InconclusiveError,
+    LucyError,
+    NodeExitedError,
+    UnknownNodeError,
+)
 from lucy_core.history import History
 from lucy_core.journal import (
     JOURNAL,
@@ -31,6 +38,7 @@ from lucy_core.journal import (
     journal_line,
 )
 from lucy_core.judgement import CurrentWait, HeldError, Judgement, SectionResult
+from lucy_core.leases import Faults
 from lucy_core.node import Node
 from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.ledger import Ledger
@@ -69,6 +77,8 @@ class Network:
         self.fatal: LucyError | None = None
         """What ended the run from outside the test: a node that died, a capture that did."""
         self.on_fatal: list[Callable[[], None]] = []
+        self.faults = Faults(self, tasks)
+        """Faults, each as a lease: `async with network.faults.inject(…)`."""
         self._life = LifeCycle.of_run(run_id)
         self._tasks = tasks
         self._history = History(
@@ -310,13 +320,21 @@ class Network:
         """Deploy the nodes, without starting any. For `deploy`."""
         await self._history.begin()
         deployed = await manager.deploy(self._exited)
+        self.faults.serve(deployed)
         self.nodes.update({spec.name: Node(self, spec, deployed.nodes[spec.name]) for spec in self.spec.nodes})
         self._life.move("deploy")
         self._tasks.start_soon(self._watch_capture)
 
+    async def _end_faults(self) -> None:
+        try:
+            await self.faults.end_all()
+        except FaultError as error:
+            self.judgement.hold(error)
+
     async def take_down(self, manager: NetworkManager) -> None:
         """Destroy the nodes and take their last lines. For `deploy`."""
         self._life.move("destroy")
+        await self._end_faults()
         await manager.destroy()
         with contextlib.suppress(CaptureDiedError):  # said already, by `_watch_capture`
             for node in self:

@@ -194,6 +194,25 @@ class Node:
             await self._engine_node.resume()
             self._life.move("resume")
 
+    def check_pausable(self) -> None:
+        """Tell whether it may be frozen now.
+
+        Raises:
+            LifeCycleError: it doesn't run.
+        """
+        self._life.check("pause")
+
+    def was_paused(self) -> None:
+        """Take note that a fault froze it."""
+        self._life.move("pause")
+        self._network.journal(NodePaused(self.name))
+
+    def was_resumed(self) -> None:
+        """Take note that a fault that froze it has ended; whatever else ended its pause meanwhile stands."""
+        if self.state is State.PAUSED:
+            self._life.move("resume")
+            self._network.journal(NodeResumed(self.name))
+
     async def exec(self, command: Sequence[str], *, input: bytes = b"", timeout: float = 60.0) -> ExecResult:  # noqa: A002, ASYNC109
         """Run a command in the node's place. Its exit code is a result, not an error.
 

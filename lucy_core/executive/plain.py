@@ -7,7 +7,16 @@ from typing import Any, TextIO, final
 
 from lucy_core.executive.chronicle import life_in_words
 from lucy_core.executive.outlets import follow, own
-from lucy_core.journal import LIFE_EVENTS, RunError, SectionEnded, SectionStarted, WaitEnded, WaitStarted
+from lucy_core.journal import (
+    LIFE_EVENTS,
+    FaultEffective,
+    FaultReverted,
+    RunError,
+    SectionEnded,
+    SectionStarted,
+    WaitEnded,
+    WaitStarted,
+)
 from lucy_core.network import Network
 from lucy_core.records import Event
 
@@ -23,6 +32,10 @@ def in_words(data: Any) -> str | None:  # any of the journal's events
             return f"  waiting for {data.description} (soft {data.soft:g} s, hard {data.hard:g} s)"
         case WaitEnded():
             return f"  {data.outcome} after {data.seconds:.1f} s: {data.description}"
+        case FaultEffective():
+            return f"  {data.fault} in effect"
+        case FaultReverted():
+            return f"  {data.fault} {data.reason} after {data.seconds:.1f} s"
         case RunError():
             return f"  {data.severity} error: {data.message}"
         case _ if isinstance(data, LIFE_EVENTS):

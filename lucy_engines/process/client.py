@@ -124,6 +124,10 @@ class GuardianClient:
         """Signal a leader and all that came from it."""
         await self.ask("signal", pid=pid, signal=int(number))
 
+    async def freeze(self, pid: int, lasting: float) -> None:
+        """Stop a leader and all that came from it; the guardian lets it go on after `lasting` seconds."""
+        await self.ask("signal", pid=pid, signal=int(signal.SIGSTOP), lasting=lasting)
+
     async def listen(self) -> None:
         """Hear replies and exits until the guardian is gone."""
         text = b""

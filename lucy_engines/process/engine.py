@@ -4,6 +4,7 @@ On the way in: directories and files, probed ports, a FIFO a node, a guardian. O
 guardian takes every process along.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ import anyio
 import msgspec
 
 from lucy_core.engine import Capability, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace, fill_in
-from lucy_core.errors import DeployError
+from lucy_core.errors import DeployError, UnsupportedError
+from lucy_core.faults import Fault, Pause
 from lucy_core.pipeline.services import Services
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.node import ProcessNode
@@ -41,6 +43,36 @@ class ProcessNetwork:
     @property
     def nodes(self) -> dict[str, ProcessNode]:
         return self._nodes
+
+    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[str], None]) -> "Freeze":
+        if not isinstance(fault, Pause):
+            raise UnsupportedError(ProcessEngine.name, fault.kind)
+        freeze = Freeze([self._nodes[name] for name in fault.nodes])
+        await freeze.begin(lasting, on_lost)
+        return freeze
+
+
+@final
+class Freeze:
+    """Nodes that are frozen for a while."""
+
+    def __init__(self, nodes: list[ProcessNode]) -> None:
+        self._nodes = nodes
+        self._began = 0.0
+        self._seconds: float | None = None
+
+    async def begin(self, lasting: float, on_lost: Callable[[str], None]) -> None:
+        """Freeze them."""
+        for node in self._nodes:
+            await node.freeze(lasting=lasting, on_exit=lambda end: on_lost(f"{end.node} {end.how}"))
+        self._began = time.monotonic()
+
+    async def revert(self) -> float:
+        if self._seconds is None:
+            self._seconds = time.monotonic() - self._began
+            for node in self._nodes:
+                await node.thaw()
+        return self._seconds
 
 
 @final
@@ -123,8 +155,12 @@ class ProcessEngine:
             Capability.ENVIRONMENT,
             Capability.RESOURCES,
             Capability.FILES,
+            Capability.FAULTS,
         }
     )
+    # Processes of one user share the loopback device, the disk and the clock, and limits need cgroups that a user may
+    # not make: all else would be a pretence.
+    faults: frozenset[type[Fault]] = frozenset({Pause})
 
     def expand(self, spec: NetworkSpec, place: RunPlace) -> ProcessConfig:
         """Choose the directories."""

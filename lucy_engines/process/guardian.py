@@ -69,7 +69,19 @@ def has_marker(pid: int, marker: bytes) -> bool:
 class Child:
     """A process that was asked for: a node's leader, or a command in its place."""
 
-    __slots__ = ("deadline", "errors", "marker", "name", "output", "pid", "reply_to", "started", "streams", "timed_out")
+    __slots__ = (
+        "deadline",
+        "errors",
+        "marker",
+        "name",
+        "output",
+        "pid",
+        "reply_to",
+        "started",
+        "streams",
+        "thaw_at",
+        "timed_out",
+    )
 
     def __init__(self, name: str, pid: int, marker: str, reply_to: int | None = None) -> None:
         self.name = name
@@ -82,6 +94,7 @@ class Child:
         self.streams: dict[int, bytearray] = {}
         self.deadline = float("inf")
         self.timed_out = False
+        self.thaw_at = float("inf")
 
 
 def spawn(
@@ -143,7 +156,9 @@ class Guardian:
     def run(self) -> None:
         """Serve until Lucy's end of the socket closes, then take everything down."""
         while True:
-            deadline = min((child.deadline for child in self._children.values()), default=float("inf"))
+            deadline = min(
+                (min(child.deadline, child.thaw_at) for child in self._children.values()), default=float("inf")
+            )
             wait = None if deadline == float("inf") else max(0.0, deadline - time.monotonic()) * 1000 + 1
             for fd, _ in self._poll.poll(wait):
                 if fd == self._wakeup:
@@ -203,8 +218,10 @@ class Guardian:
                 return {"pid": pid}
             case "signal":
                 child = self._children.get(command["pid"])
-                for pid in self._family(child) if child else ():
-                    send_signal(pid, command["signal"])
+                if child is not None:
+                    # A fault that freezes it ends here, whether Lucy's loop is blocked by then or not.
+                    child.thaw_at = time.monotonic() + command.get("lasting", float("inf"))
+                    self._signal(child, command["signal"])
                 return {}
             case "exec":
                 self._execute(command)
@@ -303,8 +320,14 @@ class Guardian:
             if child.deadline <= now:
                 child.timed_out = True
                 child.deadline = float("inf")
-                for pid in self._family(child):
-                    send_signal(pid, signal.SIGKILL)
+                self._signal(child, signal.SIGKILL)
+            if child.thaw_at <= now:
+                child.thaw_at = float("inf")
+                self._signal(child, signal.SIGCONT)
+
+    def _signal(self, child: Child, number: int) -> None:
+        for pid in self._family(child):
+            send_signal(pid, number)
 
     def _say(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):

@@ -34,6 +34,7 @@ class ProcessNode:
         self._pid: int | None = None
         self._gone = anyio.Event()
         self._early: tuple[int, NodeExit] | None = None
+        self._while_frozen: Callable[[NodeExit], None] | None = None
 
     @property
     def name(self) -> str:
@@ -94,6 +95,9 @@ class ProcessNode:
         self._pid = None
         self._gone.set()
         self._on_exit(end)
+        if self._while_frozen is not None:
+            told, self._while_frozen = self._while_frozen, None
+            told(end)
 
     async def stop(self, *, grace: float) -> None:
         pid = self._pid
@@ -118,6 +122,17 @@ class ProcessNode:
 
     async def resume(self) -> None:
         await self._signal(signal.SIGCONT)
+
+    async def freeze(self, *, lasting: float, on_exit: Callable[[NodeExit], None]) -> None:
+        """Freeze it for `lasting` seconds, and say so if it ends meanwhile."""
+        if self._pid is not None:
+            self._while_frozen = on_exit
+            await self._guardian.freeze(self._pid, lasting)
+
+    async def thaw(self) -> None:
+        """Undo `freeze`."""
+        self._while_frozen = None
+        await self.resume()
 
     async def _signal(self, number: signal.Signals) -> None:
         if self._pid is not None:
