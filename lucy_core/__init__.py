@@ -14,6 +14,7 @@ from lucy_core.errors import (
     EngineError,
     EventDefinitionError,
     FaultError,
+    FilterError,
     ImpossibleError,
     InconclusiveError,
     JudgementError,
@@ -52,6 +53,7 @@ from lucy_core.faults import (
     Pause,
     Reset,
 )
+from lucy_core.filters.predicate import LogFilter, logproc
 from lucy_core.journal import (
     FaultEffective,
     FaultRequested,
@@ -98,6 +100,7 @@ __all__ = [
     "FaultRequested",
     "FaultReverted",
     "Faults",
+    "FilterError",
     "ImpossibleError",
     "InconclusiveError",
     "Interest",
@@ -108,6 +111,7 @@ __all__ = [
     "Ledger",
     "Level",
     "LifeCycleError",
+    "LogFilter",
     "LogRecord",
     "Loss",
     "LucyError",
@@ -154,6 +158,7 @@ __all__ = [
     "event",
     "event_type",
     "from_items",
+    "logproc",
     "merge",
     "seconds",
     "slots",

@@ -189,6 +189,14 @@ class LineCapture(Protocol):
         """Make the FIFO of a node, drain it from now on, and return its path. Writers may open it at any time."""
         ...
 
+    async def open_shared_fifo(self, nodes: Sequence[str]) -> Path:
+        """Make one FIFO for several nodes, drain it from now on, and return its path.
+
+        Their lines come tagged (`lucy_core.pipeline.tagged`). Each node's own come out of it as if it had had a FIFO to
+        itself; what is torn, twice there or missing is in the node's ledger.
+        """
+        ...
+
     async def follow_file(self, node: str, path: Path) -> None:
         """Read a file from its start and follow it, through rotation and truncation."""
         ...

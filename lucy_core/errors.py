@@ -4,6 +4,7 @@
 
     LucyError
     ├── EventDefinitionError        a declaration of an event type makes no sense
+    ├── FilterError                 a logproc filter is not of the language, or asks for what isn't there
     ├── TopologyError               a network was described wrongly
     ├── PipelineError
     │   ├── SourceBusyError         two readers on one source
@@ -46,6 +47,20 @@ class LucyError(Exception):
 
 class EventDefinitionError(LucyError):
     """A declaration of an event type makes no sense."""
+
+
+class FilterError(LucyError):
+    """A logproc filter is not of the language, or asks for what isn't there.
+
+    Attributes:
+        text: the filter.
+        problem: what is wrong with it, and where.
+    """
+
+    def __init__(self, text: str, problem: str) -> None:
+        self.text = text
+        self.problem = problem
+        super().__init__(f"the filter {text!r} can't be used: {problem}")
 
 
 class TopologyError(LucyError):

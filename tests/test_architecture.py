@@ -46,17 +46,26 @@ ROOMS = (
 
 # Started once a run or carried into a container: they must start at once, and need nothing but an interpreter.
 BARE = (
+    "lucy_core/filters/logproc.py",
     "lucy_core/pipeline/capture.py",
     "lucy_core/pipeline/fifo.py",
     "lucy_core/pipeline/files.py",
     "lucy_core/pipeline/framing.py",
     "lucy_core/pipeline/sockets.py",
     "lucy_core/pipeline/sources.py",
+    "lucy_core/pipeline/tagged.py",
+    "lucy_engines/docker/frames.py",
     "lucy_engines/docker/reaper.py",
     "lucy_engines/process/guardian.py",
-    "lucy_engines/docker/frames.py",
     "lucy_engines/puppeteer.py",
     "lucy_engines/relay.py",
+)
+
+# Mounted into containers, beside the puppeteer: an image's own interpreter reads them.
+CARRIED = (
+    "lucy_core/filters/logproc.py",
+    "lucy_core/pipeline/tagged.py",
+    "lucy_engines/puppeteer.py",
 )
 
 FACADES = (
@@ -72,6 +81,7 @@ LONG_MODULES: dict[str, str] = {
     "lucy_core/streams.py": "one class with an operator a method; its docstrings are the reference",
     "lucy_core/pipeline/capture.py": "one loop and its state; half of it would be a module that knows the other half",
     "lucy_engines/puppeteer.py": "carried into containers as one file; half of it is the account of its protocols",
+    "lucy_core/filters/logproc.py": "one language in one file, which a container's supervisor has to carry",
     "lucy_core/mina/events.py": "one table: an event type an entry, its payload beside it",
 }
 
@@ -167,6 +177,17 @@ def imports_of_bare_modules(tree: Path) -> list[str]:
     ]
 
 
+def carried_modules_that_old_interpreters_cannot_read(tree: Path) -> list[str]:
+    wrong = []
+    for path in [tree / file for file in CARRIED if (tree / file).is_file()]:
+        text = path.read_text(encoding="utf-8")
+        try:
+            ast.parse(text, feature_version=(3, 7))
+        except SyntaxError as error:
+            wrong.append(f"{path.relative_to(tree)}:{error.lineno} is not Python 3.7: {error.msg}")
+    return wrong
+
+
 def unlisted_public_names(tree: Path) -> list[str]:
     wrong = []
     for file, module in sources(tree):
@@ -238,6 +259,10 @@ def test_the_core_knows_no_engine_and_the_executive_no_vocabulary():
 
 def test_what_starts_bare_needs_nothing_but_the_standard_library():
     assert imports_of_bare_modules(REPOSITORY) == []
+
+
+def test_what_is_carried_into_containers_reads_under_python_3_7():
+    assert carried_modules_that_old_interpreters_cannot_read(REPOSITORY) == []
 
 
 def test_each_facade_lists_exactly_what_is_public_there():
@@ -336,6 +361,13 @@ def test_every_listed_exception_is_still_one():
             id="the puppeteer imports a dependency",
         ),
         pytest.param(
+            carried_modules_that_old_interpreters_cannot_read,
+            "lucy_core/pipeline/tagged.py",
+            "if (line := 1): ...",
+            "is not Python 3.7",
+            id="a container's supervisor needs a new interpreter",
+        ),
+        pytest.param(
             unlisted_public_names,
             "lucy_core/__init__.py",
             "from lucy_core.network import Network\n__all__ = []",
@@ -394,6 +426,7 @@ def test_a_right_tree_breaks_no_rule(tmp_path: Path) -> None:
         imports_against_the_order,
         imports_over_a_fence,
         imports_of_bare_modules,
+        carried_modules_that_old_interpreters_cannot_read,
         unlisted_public_names,
         long_modules,
     )

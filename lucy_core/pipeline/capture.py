@@ -30,6 +30,7 @@ from lucy_core.pipeline.files import FileSource
 from lucy_core.pipeline.framing import Framer
 from lucy_core.pipeline.sockets import Connection, Listener
 from lucy_core.pipeline.sources import Source
+from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece
 
 BACKLOG_BYTES = 4 << 20
 """What may wait on the socket once the disk has failed; more, and sources are left unread."""
@@ -47,7 +48,7 @@ def log_path(directory: str, node: str, journal: str) -> str:
 class _Log:
     """One node's file, and what the rows say of it."""
 
-    __slots__ = ("blocked_ns", "fd", "node", "offset", "quoted", "sources")
+    __slots__ = ("blocked_ns", "counted", "fd", "node", "offset", "quoted", "sources")
 
     def __init__(self, directory: str, node: str, journal: str) -> None:
         self.node = node
@@ -57,6 +58,8 @@ class _Log:
         )
         self.offset = os.fstat(self.fd).st_size
         self.blocked_ns = 0
+        self.counted = b""
+        """What the next row counts beside lines, as JSON members."""
         self.sources: list[_Reading] = []
 
 
@@ -64,20 +67,24 @@ class _Log:
 class _Reading:
     """A source with its own unfinished line."""
 
-    __slots__ = ("framer", "last_ns", "log", "source")
+    __slots__ = ("framer", "last_ns", "log", "sharers", "source", "split", "taken")
 
     def __init__(self, source: Source, log: _Log) -> None:
         self.source = source
         self.log = log
         self.framer = Framer()
         self.last_ns = 0
+        self.taken = 0
+        self.split: Demultiplexer | None = None
+        self.sharers: tuple[_Log, ...] = (log,)
+        """Whose lines come from it; of a shared pipe the nodes and the debris."""
 
 
 @final
 class _Row:
     """A block that is in its log but not yet in the arrivals."""
 
-    __slots__ = ("arrived_ns", "lines", "log", "offset", "position", "size", "torn")
+    __slots__ = ("arrived_ns", "counted", "lines", "log", "offset", "position", "size", "torn")
 
     def __init__(self, log: _Log, position: int, size: int, lines: int, arrived_ns: int, *, torn: bool) -> None:
         self.log = log
@@ -87,9 +94,10 @@ class _Row:
         self.lines = lines
         self.arrived_ns = arrived_ns
         self.torn = torn
+        self.counted, log.counted = log.counted, b""
 
     def encode(self) -> bytes:
-        return b'{"position":%d,"node":%b,"offset":%d,"bytes":%d,"lines":%d,"arrived_ns":%d,"blocked_ns":%d%b}\n' % (
+        return b'{"position":%d,"node":%b,"offset":%d,"bytes":%d,"lines":%d,"arrived_ns":%d,"blocked_ns":%d%b%b}\n' % (
             self.position,
             self.log.quoted,
             self.offset,
@@ -98,6 +106,7 @@ class _Row:
             self.arrived_ns,
             self.log.blocked_ns,
             b',"torn":true' if self.torn else b"",
+            self.counted,
         )
 
 
@@ -198,22 +207,47 @@ class Capture:
         now = time.monotonic_ns()
         if reading.source.blocked() and reading.last_ns:
             # An upper bound: the pipe was found full, so its writer may have waited since our last visit.
-            reading.log.blocked_ns += now - reading.last_ns
+            for log in reading.sharers:
+                log.blocked_ns += now - reading.last_ns
         reading.last_ns = now
+        reading.taken += len(chunk)
         pieces = reading.framer.feed(chunk)
-        if pieces:
+        if not pieces:
+            return
+        if reading.split is None:
             self._append(reading.log, pieces, chunk.count(b"\n"), self._epoch_ns + now)
+        else:
+            self._deal_out(reading.split.feed(b"".join(pieces)), self._epoch_ns + now)
 
-    def _tear(self, reading: _Reading) -> None:
+    def _tear(self, reading: _Reading, node: str | None = None) -> None:
+        """Give up on the unfinished line; of a shared pipe on this node's alone, for the others may still live."""
         tail = reading.framer.flush()
-        if tail:
-            self._append(reading.log, [tail], 1, self._epoch_ns + time.monotonic_ns(), torn=True)
+        if not tail:
+            return
+        if reading.split is None:
+            self._append(reading.log, [tail], 1, self._now_ns(), torn=True)
+        elif node in (None, SHARED) or reading.split.is_alone(tail, str(node)):
+            self._deal_out(reading.split.flush(tail), self._now_ns())
+        else:
+            reading.framer.feed(tail)
 
-    def _add(self, source: Source, log: _Log) -> None:
+    def _deal_out(self, pieces: list[Piece], arrived_ns: int) -> None:
+        """Give the nodes that share a pipe their lines, and to each row what there is to count."""
+        for piece in pieces:
+            log = self._log(piece.node)
+            if piece.torn or piece.duplicates or piece.lost:
+                log.counted = b',"torn_lines":%d,"duplicates":%d,"lost":%d' % piece[-3:]
+            self._append(log, [piece.data], piece.lines, arrived_ns, torn=piece.unfinished)
+
+    def _add(self, source: Source, log: _Log, sharers: tuple[_Log, ...] = ()) -> None:
         reading = _Reading(source, log)
+        if sharers:
+            reading.sharers = (*sharers, log)
+            reading.split = Demultiplexer(sharer.node for sharer in sharers)
         fd = source.fileno()
         self._readings[fd] = reading
-        log.sources.append(reading)
+        for sharer in reading.sharers:
+            sharer.sources.append(reading)
         if not self._parked:
             self._epoll.register(fd, select.EPOLLIN)
         if isinstance(source, FileSource):
@@ -224,7 +258,8 @@ class Capture:
         if not self._parked:
             self._epoll.unregister(fd)
         del self._readings[fd]
-        reading.log.sources.remove(reading)
+        for log in reading.sharers:
+            log.sources.remove(reading)
         self._unread_files.discard(fd)
         reading.source.close()
 
@@ -366,6 +401,11 @@ class Capture:
                 source = FifoSource(command["path"])
                 self._add(source, log)
                 return {"capacity": source.capacity}
+            case "shared_fifo":
+                logs = [self._log(node) for node in (*command["nodes"], SHARED)]
+                make_fifo(command["path"])
+                self._add(FifoSource(command["path"]), logs.pop(), tuple(logs))
+                return {}
             case "file":
                 self._add(FileSource(command["path"]), self._log(command["node"]))
                 return {}
@@ -402,16 +442,14 @@ class Capture:
             # A FIFO can hold its capacity and no more at the moment of the call: more than that comes from a writer
             # that still lives, whose unfinished line may yet be finished.
             budget = reading.source.capacity * 2 if isinstance(reading.source, FifoSource) else 1 << 40
-            taken = 0
-            while taken < budget and reading in reading.log.sources:
-                before = reading.log.offset + reading.framer.pending
+            budget += reading.taken
+            while reading.taken < budget and reading in reading.log.sources:
                 if not self._serve_source(reading.source.fileno()):
                     break
-                taken += reading.log.offset + reading.framer.pending - before
             else:
                 continue
             if not isinstance(reading.source, Connection):
-                self._tear(reading)
+                self._tear(reading, node)
 
     def _flush_all(self) -> None:
         for reading in tuple(self._readings.values()):

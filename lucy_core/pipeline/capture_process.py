@@ -223,6 +223,8 @@ class CaptureProcess:
                 end += row.bytes
                 self.direct.append(Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn))
                 self._direct_bytes += len(data)
+                if row.torn_lines or row.duplicates or row.lost:
+                    self.notices.append(message)
                 self._ring()
             elif message.id is not None:
                 request = self._requests.get(message.id)

@@ -5,6 +5,8 @@ that can't take more holds its node up, since there is nothing to read back from
 """
 
 import time
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -20,17 +22,20 @@ from lucy_core.pipeline.files import FileSource
 from lucy_core.pipeline.framing import Framer
 from lucy_core.pipeline.sockets import Listener
 from lucy_core.pipeline.sources import Source
+from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece
 from lucy_core.records import Block
 
 
 @final
 class _Reading:
-    __slots__ = ("framer", "node", "source")
+    __slots__ = ("framer", "node", "sharers", "source", "split")
 
-    def __init__(self, node: str, source: Source) -> None:
+    def __init__(self, node: str, source: Source, sharers: Sequence[str] = ()) -> None:
         self.node = node
         self.source = source
         self.framer = Framer()
+        self.sharers = (*sharers, node)
+        self.split = Demultiplexer(sharers) if sharers else None
 
 
 @final
@@ -62,6 +67,15 @@ class DirectSources:
             message = f"the FIFO {path} can't be opened: {error.strerror}"
             raise RecordingError(message) from error
 
+    def open_shared_fifo(self, nodes: Sequence[str], path: Path) -> None:
+        """Make and read a FIFO whose lines are tagged."""
+        try:
+            make_fifo(str(path))
+            self._add(SHARED, FifoSource(str(path)), nodes)
+        except OSError as error:
+            message = f"the FIFO {path} can't be opened: {error.strerror}"
+            raise RecordingError(message) from error
+
     def follow_file(self, node: str, path: Path) -> None:
         """Follow a file."""
         try:
@@ -86,22 +100,23 @@ class DirectSources:
 
     def drain(self, node: str) -> None:
         """Take what the node's sources hold, and give up on an unfinished line."""
-        for reading in [each for each in self._readings if each.node == node]:
+        for reading in [each for each in self._readings if node in each.sharers]:
             while reading in self._readings and self._step(reading):
                 pass
-            self._tear(reading)
+            self._tear(reading, node)
 
-    def _add(self, node: str, source: Source) -> None:
-        reading = _Reading(node, source)
+    def _add(self, node: str, source: Source, sharers: Sequence[str] = ()) -> None:
+        reading = _Reading(node, source, sharers)
         self._readings.append(reading)
-        self._delivery.ledger.of(node)
+        for sharer in reading.sharers:
+            self._delivery.ledger.of(sharer)
         assert self.tasks is not None  # noqa: S101  # set before anything can be opened
         self.tasks.start_soon(self._read, reading)
 
     async def _read(self, reading: _Reading) -> None:
         weight = 0
         while reading in self._readings:
-            for subscription in self._delivery.hub.closed(reading.node):
+            for subscription in chain.from_iterable(map(self._delivery.hub.closed, reading.sharers)):
                 if subscription.gate is not None:
                     opened = anyio.Event()
                     subscription.gate.when_open(opened.set)
@@ -139,13 +154,29 @@ class DirectSources:
         pieces = reading.framer.feed(chunk)
         if pieces:
             data = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
-            self._deliver(reading.node, data)
+            if reading.split is None:
+                self._deliver(reading.node, data)
+            else:
+                self._deal_out(reading.split.feed(data))
         return len(chunk)
 
-    def _tear(self, reading: _Reading) -> None:
+    def _tear(self, reading: _Reading, node: str | None = None) -> None:
         tail = reading.framer.flush()
-        if tail:
+        if not tail:
+            return
+        if reading.split is None:
             self._deliver(reading.node, tail, torn=True)
+        elif node in (None, SHARED) or reading.split.is_alone(tail, str(node)):
+            self._deal_out(reading.split.flush(tail))
+        else:
+            reading.framer.feed(tail)
+
+    def _deal_out(self, pieces: list[Piece]) -> None:
+        for piece in pieces:
+            account = self._delivery.ledger.of(piece.node)
+            account.count_shared(torn=piece.torn, duplicates=piece.duplicates, lost=piece.lost)
+            if piece.lines:
+                self._deliver(piece.node, piece.data, torn=piece.unfinished)
 
     def _deliver(self, node: str, data: bytes, *, torn: bool = False) -> None:
         delivery = self._delivery

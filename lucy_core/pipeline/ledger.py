@@ -19,7 +19,11 @@ class NodeLedger(msgspec.Struct):
     """Lines that became records, for somebody had asked for this node."""
     malformed: int = 0
     torn: int = 0
-    """Lines whose writer ended in their middle."""
+    """Lines whose writer ended in their middle, or that others on a shared pipe wrote into."""
+    duplicates: int = 0
+    """Lines that came over a shared pipe again, and were suppressed."""
+    lost: int = 0
+    """Lines that the node wrote into a shared pipe and that never came whole."""
     undecodable: int = 0
     """Events whose payload was not of their type."""
     blocked_ns: int = 0
@@ -30,12 +34,20 @@ class NodeLedger(msgspec.Struct):
     failures: list[str] = []
     """Sources that broke."""
 
+    def count_shared(self, *, torn: int, duplicates: int, lost: int) -> None:
+        """Add what was found in a shared pipe."""
+        self.torn += torn
+        self.duplicates += duplicates
+        self.lost += lost
+
     def __str__(self) -> str:
         bad = "".join(
             f", {count} {name}"
             for name, count in (
                 ("malformed", self.malformed),
                 ("torn", self.torn),
+                ("duplicates suppressed", self.duplicates),
+                ("LOST", self.lost),
                 ("undecodable", self.undecodable),
             )
             if count
@@ -81,7 +93,9 @@ class Ledger:
     @property
     def complete(self) -> bool:
         """Whether all that the nodes wrote was captured and delivered."""
-        return self.capture_died is None and not any(account.failures for account in self.nodes.values())
+        return self.capture_died is None and not any(
+            account.failures or account.lost for account in self.nodes.values()
+        )
 
     @property
     def recorded(self) -> bool:

@@ -8,7 +8,7 @@ wait once their pipes are full, and no process is started; good for a tool that 
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import final
@@ -26,6 +26,7 @@ from lucy_core.pipeline.hub import Gate, Interest, Sink
 from lucy_core.pipeline.ledger import Ledger
 from lucy_core.pipeline.recording import Cursor, Recording, make_run_directory
 from lucy_core.pipeline.services import Services
+from lucy_core.pipeline.tagged import SHARED
 from lucy_core.records import Mark
 
 
@@ -118,7 +119,9 @@ class Pipeline:
             while rows := recording.rows(cursor):
                 for row in rows:
                     delivery.skip(row.node, row.position, row.lines, row.bytes, row.arrived_ns)
-                    ledger.of(row.node).torn += row.torn
+                    account = ledger.of(row.node)
+                    account.torn += row.torn
+                    account.count_shared(torn=row.torn_lines, duplicates=row.duplicates, lost=row.lost)
                 await anyio.lowlevel.checkpoint()
             delivery.ended = True
             for account in ledger.nodes.values():
@@ -140,17 +143,39 @@ class Pipeline:
         Raises:
             RecordingError: it can't be made or opened.
         """
-        if path is None:
-            if self.directory is None:
-                message = "without a run directory a FIFO needs a path"
-                raise RecordingError(message)
-            path = self.directory / "fifos" / node
+        path = self._fifo_path(node, path)
         if self._direct is not None:
             self._direct.open_fifo(node, path)
         else:
             await self._process.ask("fifo", node=node, path=str(path))
             self._open_log(node)
         return path
+
+    async def open_shared_fifo(self, nodes: Sequence[str], path: Path | None = None) -> Path:
+        """Make one FIFO for several nodes and drain it from now on; see `LineCapture.open_shared_fifo`.
+
+        Raises:
+            RecordingError: it can't be made or opened, or is for nobody.
+        """
+        if not nodes:
+            message = "a shared FIFO needs the names of the nodes that share it"
+            raise RecordingError(message)
+        path = self._fifo_path(SHARED, path)
+        if self._direct is not None:
+            self._direct.open_shared_fifo(nodes, path)
+        else:
+            await self._process.ask("shared_fifo", nodes=list(nodes), path=str(path))
+            for node in (*nodes, SHARED):
+                self._open_log(node)
+        return path
+
+    def _fifo_path(self, name: str, path: Path | None) -> Path:
+        if path is not None:
+            return path
+        if self.directory is None:
+            message = "without a run directory a FIFO needs a path"
+            raise RecordingError(message)
+        return self.directory / "fifos" / name
 
     async def follow_file(self, node: str, path: Path) -> None:
         """Read a file from its start and follow it by name, through rotation and truncation.
@@ -285,7 +310,9 @@ class Pipeline:
         rows = recording.rows(cursor)
         weight = 0
         for row in rows:
-            ledger.of(row.node).blocked_ns = row.blocked_ns
+            account = ledger.of(row.node)
+            account.blocked_ns = row.blocked_ns
+            account.count_shared(torn=row.torn_lines, duplicates=row.duplicates, lost=row.lost)
             delivery.set_aside(row.node, row.position)
             if hub.wants(row.node):
                 delivery.take(recording.block(row))
@@ -317,6 +344,10 @@ class Pipeline:
             notice = capture.notices.popleft()
             if notice.source_failed is not None:
                 self.ledger.of(notice.source_failed["node"]).failures.append(notice.source_failed["reason"])
+            if notice.block is not None:
+                row = notice.block
+                account = self.ledger.of(row.node)
+                account.count_shared(torn=row.torn_lines, duplicates=row.duplicates, lost=row.lost)
             if notice.recording_stopped is not None:
                 stopped = notice.recording_stopped
                 self.ledger.recording_stopped = (int(stopped["position"]), str(stopped["reason"]))

@@ -33,6 +33,9 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     arrived_ns: int
     blocked_ns: int = 0
     torn: bool = False
+    torn_lines: int = 0
+    duplicates: int = 0
+    lost: int = 0
 
 
 _decode_rows = msgspec.json.Decoder(Row).decode_lines

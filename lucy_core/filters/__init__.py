@@ -1,0 +1,1 @@
+"""The logproc language: which log lines are wanted, in one line of text."""

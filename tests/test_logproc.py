@@ -1,0 +1,256 @@
+"""The logproc language: what upstream takes, with its meaning; what it lacks; and errors that point at the place."""
+
+import json
+import math
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lucy_core as lucy
+from lucy_core import streams
+from lucy_core.filters import logproc
+from lucy_core.filters.logproc import Filter, FilterSyntaxError
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.records import LEVELS, Event, LogRecord
+
+RECORD = {
+    "timestamp": "2026-01-10 12:00:00.000001Z",
+    "level": "Warn",
+    "source": {"module": "Mina_lib", "location": 'File "mina_lib.ml"'},
+    "message": "Peer $peer left",
+    "metadata": {
+        "peer": "p1",
+        "n": 3,
+        "x": 1.5,
+        "whole": 1.0,
+        "yes": True,
+        "no": False,
+        "none": None,
+        "zero": 0,
+        "a b": 'say "x"\n',
+        "list": ["a", {"deep": [1, 2]}],
+        "name": "ümlaut",
+    },
+    "extra": 7,
+}
+
+# Upstream's own forms, with the verdicts that its source gives them.
+AS_UPSTREAM = (
+    ("", True),
+    ("true", True),
+    ("false", False),
+    ("!false", True),
+    ('.level == "Warn"', True),
+    ('.level != "Warn"', False),
+    ('.["level"] == "Warn"', True),
+    ('.level in ["Spam", "Warn"]', True),
+    ('!(.level in ["Spam", "Debug"])', True),
+    ('.metadata.peer in ["p1"]', True),
+    ('.metadata.n in "n"', False),
+    (".message match /^Peer .* left$/", True),
+    (".message match /eer/", True),
+    (".metadata.n match /3/", False),
+    (".source.location match /\\/x|mina_lib\\.ml/", True),
+    (".metadata.n == 3", True),
+    ('.metadata.n == "3"', False),
+    (".metadata.whole == 1", False),
+    (".metadata.yes == true", True),
+    (".metadata.list[0] == .metadata.peer", False),
+    (".metadata.list[1].deep[1] == 2", True),
+    ("[.metadata.n, 4] == [3, 4]", True),
+    ("[.metadata.missing, 4] == [3, 4]", False),
+    ('.metadata.missing == "x"', False),
+    ('.metadata.missing != "x"', False),
+    ('!(.metadata.missing == "x")', True),
+    (".metadata.list[9] != 1", False),
+    (".level.name == 1", False),
+    ("!.level == 1 && .level == 2", True),
+    ('.level == "Warn" && !.metadata.n == 3 || true', False),
+    ("(true && false) || true", True),
+    ('["a"] == ["a"]', True),
+    ('.metadata.peer\n==\n"p1"', True),
+)
+BEYOND_UPSTREAM = (
+    ("level >= Warn", True),
+    ("level > Warn", False),
+    ("Info", True),
+    ("Error", False),
+    ("Error || .metadata.n == 3", True),
+    ("level == warn", True),
+    ('.level >= "info"', True),
+    ("level in [Warn, Error]", True),
+    ("Warn <= .level", True),
+    ("true || false && false", True),
+    ("false && false || true", True),
+    ("(true || false) && false", False),
+    ("true && true && false", False),
+    (".metadata.n > 2 && .metadata.n <= 3.0", True),
+    (".metadata.x == 1.5", True),
+    (".metadata.n > -1e3", True),
+    (".metadata.yes > 0", False),
+    (".metadata.peer > 0", False),
+    ('.timestamp >= "2026-01-10"', True),
+    (".metadata.none == null", True),
+    (".metadata.whole == 1.0", True),
+    (".metadata.yes == 1", False),
+    (".metadata.peer", True),
+    (".metadata.zero", True),
+    (".metadata.none", False),
+    (".metadata.no", False),
+    (".metadata.missing", False),
+    ("!(.metadata.missing)", True),
+    ('["level"] == "Warn"', True),
+    ('["level"] in ["Warn"]', True),
+    ('["message"] match /left/', True),
+    ('["metadata"].n == 3', True),
+    ('.metadata["a b"] == "say \\"x\\"\\n"', True),
+    ('.metadata.["a b"] match /say/', True),
+    ('.metadata.name == "ümlaut"', True),
+    ('.metadata.name == "\\u00fcmlaut"', True),
+    ("\t.metadata.n\t==\t3 ", True),
+    (".source.location match /[\\\\]\\\\/", False),
+)
+
+
+@pytest.mark.parametrize(("text", "verdict"), (*AS_UPSTREAM, *BEYOND_UPSTREAM))
+def test_a_filter_says_of_a_record_what_it_says_of_its_line(text: str, verdict: bool) -> None:
+    line = json.dumps(RECORD).encode()
+    record = msgspec.json.decode(line, type=LogRecord)
+    wanted = lucy.logproc(text)
+    assert Filter(text).matches(RECORD) is verdict
+    assert wanted(line) is wanted(line.decode()) is wanted(RECORD) is verdict
+    assert wanted(record) is wanted(Event("a", 0, 0, record, record)) is verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "expected", "found"),
+    (
+        ('.level = "x"', 8, "expected ==, !=,", "found '= \"x\"'"),
+        (".level == Eror", 11, "a string stands in quotes", "found 'Eror'"),
+        (".level ==", 10, "expected a value", "found the end"),
+        ("(.a == 1", 9, "expected &&, || or )", "found the end"),
+        (".a == 1)", 8, "expected &&, || or the end", "found ')'"),
+        ("&& true", 1, "expected a value", "found '&& true'"),
+        (".a == 1 and .b == 2", 9, "expected &&, || or the end", "found 'and .b == 2'"),
+        ("5", 2, "expected ==, !=,", "found the end"),
+        ('"x" == "y', 8, "closing quote", "found '\"y'"),
+        ('.a == "\\x"', 7, "JSON's escapes", "found"),
+        (".a.5 == 1", 4, "a field's name", "found '5 == 1'"),
+        (".a[-1] == 1", 4, "an index", "found"),
+        (".a[0 == 1", 6, "expected ]", "found"),
+        (".a == 1x", 7, "a number", "found '1x'"),
+        (".a == " + "9" * 101, 7, "at most 100 digits", "found"),
+        ("[1,] == .a", 4, "expected , or ]", "found"),
+        (".a match x", 10, "between slashes", "found 'x'"),
+        (".a match /(/", 10, "unterminated subpattern", "found"),
+        (".a match /[[:alpha:]]/", 10, "Possible nested set", "found"),
+        ("(" * 101, 101, "less than 100 nested", "found '('"),
+        ("!" * 101, 101, "less than 100 nested", "found '!'"),
+        ("[" * 101, 101, "less than 100 nested", "found '['"),
+    ),
+)
+def test_a_wrong_filter_is_refused_at_its_place(text: str, column: int, expected: str, found: str) -> None:
+    with pytest.raises(lucy.FilterError) as caught:
+        lucy.logproc(text)
+    cause = caught.value.__cause__
+    assert isinstance(cause, FilterSyntaxError)
+    assert cause.column == column
+    assert expected in cause.problem
+    assert found in cause.problem
+    shown, pointer = str(caught.value).split("\n")[-2:]
+    assert pointer.index("^") - shown.index(text) == column - 1
+
+
+def test_what_is_no_record_always_passes() -> None:
+    wanted = lucy.logproc("false")
+    for line in (b"", b"plain text", b"[1]", b'{"cut', b"\xff", b'{"a":' + b"[" * 100_000):
+        assert wanted(line)
+    assert not wanted(b"{}")
+
+
+def test_a_spelling_that_nobody_knows_counts_as_info() -> None:
+    for text, verdict in (("level >= Info", True), ("level > Info", False)):
+        assert lucy.logproc(text)(b'{"level":"Notice"}') is verdict
+    assert not lucy.logproc("level >= Info")(b'{"level":7}')
+
+
+def test_a_record_is_not_asked_for_what_it_never_kept() -> None:
+    record = msgspec.json.decode(json.dumps(RECORD).encode(), type=LogRecord)
+    wanted = lucy.logproc(".extra == 7")
+    assert wanted(RECORD)
+    with pytest.raises(lucy.FilterError, match="extra can be asked for in raw lines alone"):
+        wanted(record)
+
+
+def test_levels_are_ordered_as_records_order_them() -> None:
+    assert {spelling: LEVELS[spelling].value for spelling in LEVELS} == logproc.SEVERITIES
+
+
+TOKENS = r"""
+.level .metadata.n .metadata.list level Warn info true false null 1 -2.5 1e3 "x" "\u0041" [ ] ( ) ! && || == != < <=
+> >= in match /a|b/ /[/ , . .[ " \ / é
+"""
+words = st.sampled_from((*TOKENS.split(), "", "\t"))
+
+
+@given(st.lists(words, max_size=14).map(" ".join))
+def test_any_text_is_a_filter_or_an_error_that_points_into_it(text: str) -> None:
+    try:
+        wanted = Filter(text)
+    except FilterSyntaxError as error:
+        assert 1 <= error.column <= len(text) + 1  # noqa: PT017  # either outcome is right
+    else:
+        assert isinstance(wanted.matches(RECORD), bool)
+        assert wanted.keeps(json.dumps(RECORD).encode()) is wanted.matches(RECORD)
+
+
+floats = st.floats(allow_nan=False, allow_infinity=False)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | floats | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def typed(value: object) -> object:
+    """A value in which 1, 1.0 and True are three things."""
+    match value:
+        case dict():
+            return {key: typed(each) for key, each in value.items()}
+        case list():
+            return [typed(each) for each in value]
+        case _:
+            return type(value).__name__, value
+
+
+@given(json_values, json_values)
+def test_equality_is_that_of_json_with_types(first: object, second: object) -> None:
+    record = {"a": first, "b": second}
+    same = typed(first) == typed(second)
+    assert Filter(".a == .b").matches(record) is same
+    assert Filter(".a != .b").matches(record) is not same
+    assert Filter(".a in [.b]").matches(record) is same
+    assert Filter(".a == .a && .b in [1, .b]").matches(record)
+
+
+@given(st.text(), st.integers(-(10**20), 10**20), floats)
+def test_a_literal_is_the_value_that_json_reads(text: str, whole: int, broken: float) -> None:
+    for value in (text, whole, broken):
+        literal = json.dumps(value)
+        assert Filter(f".a == {literal}").matches({"a": json.loads(literal)})
+    assert Filter(f".a <= {json.dumps(whole)}").matches({"a": -math.inf})
+
+
+@pytest.mark.anyio
+async def test_a_stream_is_filtered_by_it(tmp_path: Path) -> None:
+    async with Pipeline.pass_through() as pipeline:
+        found: list[str] = []
+        wanted = lucy.logproc('level >= Warn && .metadata.peer in ["p1", "p2"]')
+        streams.records(pipeline).filter(wanted).subscribe(lambda event: found.append(event.data.message))
+        for level, peer in (("Warn", "p1"), ("Info", "p1"), ("Error", "p3"), ("Fatal", "p2")):
+            line = {"level": level, "message": f"{level} of {peer}", "metadata": {"peer": peer}}
+            pipeline.inject("a", json.dumps(line).encode() + b"\n")
+    assert found == ["Warn of p1", "Fatal of p2"]
