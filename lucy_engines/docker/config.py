@@ -10,9 +10,9 @@ import msgspec
 
 from lucy_core.engine import Layout, NetworkSpec, RunPlace
 from lucy_core.errors import TopologyError
+from lucy_engines.docker import supervision
 from lucy_engines.docker.container import (
     DIRECTORY,
-    HOME,
     LOG,
     ContainerConfig,
     Limits,
@@ -98,20 +98,10 @@ def is_local(host: str) -> bool:
     return host.startswith("unix://")
 
 
-def programs() -> dict[str, Path]:
-    """Return what the first process of every container is made of: paths in the container, files of this package."""
-    package = Path(__file__).parent.parent
-    return {
-        f"{HOME}/{name}": package / name
-        for name in ("puppeteer.py", "puppeteer.sh", "relay.py", "start.sh", "stop.sh")
-        if (package / name).exists()
-    }
-
-
 def mounts(place: RunPlace, node: str) -> list[Mount]:
     """Return what a node's container sees of this machine."""
     return [
-        *(Mount(target=target, source=str(source), read_only=True) for target, source in programs().items()),
+        *(Mount(target=target, source=str(source), read_only=True) for target, source in supervision.files().items()),
         Mount(target=LOG, source=str(place.directory / "fifos" / node)),
         Mount(target=DIRECTORY, source=str(place.directory / "nodes" / node)),
     ]

@@ -11,19 +11,12 @@ from typing import Any
 import msgspec
 
 from lucy_core.engine import Layout, NetworkSpec, NodeSpec, fill_in
-from lucy_engines.docker import labels
+from lucy_engines.docker import labels, supervision
+from lucy_engines.docker.supervision import HOME
 
-HOME = "/lucy"
 DIRECTORY = f"{HOME}/node"
 STATE = f"{DIRECTORY}/state"
 LOG = f"{HOME}/log"
-CHOOSE = f"""
-if python3 -ISc 'import sys; sys.exit(sys.version_info < (3, 7))' 2>/dev/null; then
-    exec python3 -IS {HOME}/puppeteer.py "$@"
-fi
-exec sh {HOME}/puppeteer.sh "$@"
-"""
-"""What the container begins with: the image itself says which form of the puppeteer it can run."""
 FIRST_PORT = 10_001
 """A node's ports are numbered from here on: each container has all numbers to itself."""
 
@@ -137,8 +130,8 @@ def container_config(
         "Hostname": node.name,
         # FIFO and files are readable by who runs Lucy alone, and by root.
         "User": "0:0",
-        "Entrypoint": ["sh", "-c", CHOOSE, "sh", "--"],
-        "Cmd": command,
+        "Entrypoint": supervision.entrypoint(command),
+        "Cmd": [],
         "Env": [f"{name}={value}" for name, value in environment.items()],
         "WorkingDir": DIRECTORY,
         "Labels": {labels.NODE: node.name, labels.ROLE: node.role},

@@ -18,9 +18,9 @@ from lucy_core.engine import LineCapture, NodeExit
 from lucy_core.errors import DeployError, EngineError
 from lucy_core.journal import JOURNAL, EngineNotice, NodeMeasured, journal_line
 from lucy_core.pipeline.services import Services
-from lucy_engines.docker import archive, hijack, labels, statistics
+from lucy_engines.docker import archive, hijack, labels, statistics, supervision
 from lucy_engines.docker.client import EngineClient
-from lucy_engines.docker.config import DockerConfig, programs
+from lucy_engines.docker.config import DockerConfig
 from lucy_engines.docker.container import DIRECTORY
 from lucy_engines.docker.events import ContainerEvent, ContainerEvents
 from lucy_engines.docker.link import Link
@@ -112,7 +112,7 @@ class DockerManager:
             node.container = (await client.post("containers/create", body, name=container.name))["Id"]
         if not config.is_local:
             files = {f"{DIRECTORY}/{name}": content for name, content in node.files().items()}
-            own = {target: source.read_bytes() for target, source in programs().items()}
+            own = {target: source.read_bytes() for target, source in supervision.files().items()}
             await archive.write_files(client, node.container, node.name, {**own, **files})
         with client.calling(f"attach to container {container.name}"):
             link = Link(await hijack.attach(client.endpoint, node.container, "stdin", "stdout"), node.name)
