@@ -330,6 +330,15 @@ def fault_kinds(engine: Engine) -> frozenset[type[Fault]]:
     return frozenset()
 
 
+@runtime_checkable
+class Traceable(Protocol):
+    """An engine that can say what is left of a run, from outside of it. Optional; the conformance suite asks."""
+
+    async def leftovers(self, run_id: str) -> list[str]:
+        """Name each thing of a run that still exists outside its directory: a process, a container, a network."""
+        ...
+
+
 def engine_names() -> list[str]:
     """List the installed engines."""
     return sorted(point.name for point in entry_points(group="lucy.engines"))
@@ -377,6 +386,7 @@ __all__ = [
     "Resources",
     "RunPlace",
     "State",
+    "Traceable",
     "engine_names",
     "engine_options",
     "fault_kinds",

@@ -9,20 +9,19 @@ import importlib.util
 import os
 import socket
 import stat
-import threading
-import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import hypothesis
 import pytest
 import uvloop
 from blockbuster import BlockBuster
 
+from lucy_core.testing import Held, left_behind
+
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 SIMNODE_IMAGE = "lucy-simnode:latest"
-LEAK_GRACE = 2.0
 
 hypothesis.settings.register_profile("dev", deadline=None)
 # The gate must judge the change, not the draw: the same examples every time, and few enough for every push.
@@ -90,60 +89,6 @@ def _loop_never_blocks(request: pytest.FixtureRequest, block_buster: BlockBuster
 OUTCOME = pytest.StashKey[bool]()
 
 
-class Held(NamedTuple):
-    """What this process holds of the system."""
-
-    children: frozenset[int]
-    descriptors: frozenset[int]
-    threads: frozenset[threading.Thread]
-
-    @classmethod
-    def now(cls) -> "Held":
-        # Each thread has the children that it forked itself; a zombie is one too.
-        children = [Path(f"/proc/self/task/{task}/children") for task in os.listdir("/proc/self/task")]
-        return cls(
-            frozenset(int(pid) for file in children if file.exists() for pid in file.read_text().split()),
-            # The listing shows its own descriptor too, which is closed by the time of the second look.
-            frozenset(fd for fd in map(int, os.listdir("/proc/self/fd")) if is_open(fd)),
-            frozenset(thread for thread in threading.enumerate() if not is_pooled(thread)),
-        )
-
-    def beyond(self, before: "Held") -> list[str]:
-        """Say in words what is held now and was not before."""
-        return [
-            *(f"child process {pid}: {command_of(pid)}" for pid in sorted(self.children - before.children)),
-            *(
-                f"descriptor {fd}: {target_of(fd)}"
-                for fd in sorted(self.descriptors - before.descriptors)
-                if is_open(fd)
-            ),
-            *(f"thread {thread.name}" for thread in self.threads - before.threads if thread.is_alive()),
-        ]
-
-
-def is_pooled(thread: threading.Thread) -> bool:
-    """Tell the workers that anyio keeps for the next call while its loop lives from threads that are somebody's."""
-    return thread.name.startswith("AnyIO worker thread")
-
-
-def command_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip() or "(ended, never waited for)"
-    except OSError:
-        return "(gone)"
-
-
-def is_open(descriptor: int) -> bool:
-    return os.path.lexists(f"/proc/self/fd/{descriptor}")
-
-
-def target_of(descriptor: int) -> str:
-    try:
-        return os.readlink(f"/proc/self/fd/{descriptor}")
-    except OSError:
-        return "(closed)"
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
@@ -168,12 +113,8 @@ def _nothing_leaks(request: pytest.FixtureRequest, _once_a_process: None) -> Ite
     # A failed test has told its story; what it left behind follows from that.
     if request.node.get_closest_marker("leaks") is not None or not request.node.stash.get(OUTCOME, False):
         return
-    deadline = time.monotonic() + LEAK_GRACE
-    # Looked at once as a rule. Threads and processes that are on their way out get the time to finish.
-    while leaked := Held.now().beyond(before):
-        if time.monotonic() > deadline:
-            pytest.fail("the test left behind:\n" + "\n".join(f"  {line}" for line in leaked), pytrace=False)
-        time.sleep(0.01)
+    if leaked := left_behind(before):
+        pytest.fail("the test left behind:\n" + "\n".join(f"  {line}" for line in leaked), pytrace=False)
 
 
 # --- docker ---------------------------------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ BARE = (
     "lucy_core/pipeline/tagged.py",
     "lucy_engines/docker/frames.py",
     "lucy_engines/docker/reaper.py",
+    "lucy_core/testing/scripted_program.py",
     "lucy_engines/process/guardian.py",
     "lucy_engines/puppeteer.py",
     "lucy_engines/relay.py",
@@ -71,7 +72,7 @@ CARRIED = (
 FACADES = (
     "lucy_core/__init__.py",
     "lucy_core/mina/__init__.py",
-    "lucy_core/testing.py",
+    "lucy_core/testing/__init__.py",
     "lucy_core/engine.py",
 )
 
@@ -383,7 +384,7 @@ def test_every_listed_exception_is_still_one():
         ),
         pytest.param(
             unlisted_public_names,
-            "lucy_core/testing.py",
+            "lucy_core/testing/__init__.py",
             "__all__ = ['scripted']",
             "scripted is in __all__",
             id="a facade lists what is not there",

@@ -112,6 +112,10 @@ class GuardianClient:
             for event in self._waiting.values():
                 event.set()
 
+    async def remove_at_end(self, fifo: Path) -> None:
+        """Have it remove a FIFO at its own end."""
+        await self.ask("fifo", fifo=str(fifo))
+
     async def spawn(
         self, name: str, argv: Sequence[str], environment: Mapping[str, str], directory: Path, fifo: Path
     ) -> Reply:

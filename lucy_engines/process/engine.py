@@ -18,7 +18,8 @@ from lucy_core.errors import DeployError, UnsupportedError
 from lucy_core.faults import Fault, Pause
 from lucy_core.pipeline.services import Services
 from lucy_engines.process.client import GuardianClient
-from lucy_engines.process.node import ProcessNode
+from lucy_engines.process.guardian import has_marker
+from lucy_engines.process.node import RUN_VARIABLE, ProcessNode
 from lucy_engines.process.ports import Ports
 
 GRACE = 2.0
@@ -108,11 +109,19 @@ class ProcessManager:
     async def attach(self, capture: LineCapture) -> None:
         """Open a FIFO for every node."""
         for node in self._config.spec.nodes:
-            self._fifos[node.name] = await capture.open_fifo(node.name)
+            fifo = self._fifos[node.name] = await capture.open_fifo(node.name)
+            await self._guardian.remove_at_end(fifo)
 
     async def deploy(self, on_exit: Callable[[NodeExit], None]) -> ProcessNetwork:
         for spec in self._config.spec.nodes:
-            node = ProcessNode(spec, self._layouts[spec.name], self._guardian, self._fifos[spec.name], on_exit)
+            node = ProcessNode(
+                spec,
+                self._layouts[spec.name],
+                self._guardian,
+                self._fifos[spec.name],
+                on_exit,
+                run_id=self._config.run_id,
+            )
             try:
                 node.prepare()
             except OSError as error:
@@ -167,6 +176,12 @@ class ProcessEngine:
         return ProcessConfig(
             spec, place.run_id, {node.name: str(place.directory / "nodes" / node.name) for node in spec.nodes}
         )
+
+    async def leftovers(self, run_id: str) -> list[str]:
+        """Name the processes that were started for a run and still live."""
+        marker = f"{RUN_VARIABLE}={run_id}".encode()
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        return [f"process {pid}" for pid in sorted(pids) if has_marker(pid, marker)]
 
     @asynccontextmanager
     async def open(self, config: ProcessConfig) -> AsyncIterator[tuple[ProcessManager, ProcessManager]]:

@@ -6,8 +6,8 @@ FIFOs are removed, and the guardian ends. It finds them all because it is their 
 itself becomes the guardian's child, not init's. Should the guardian itself be killed, the kernel kills each node
 (`PR_SET_PDEATHSIG`).
 
-The wire: a JSON line a message. In: `{"op": "spawn" | "signal" | "exec", "id": …}`; out: a reply with the same id, and
-`{"exited": …}` whenever a node's leader ends, after what it left behind has been killed.
+The wire: a JSON line a message. In: `{"op": "fifo" | "spawn" | "signal" | "exec", "id": …}`; out: a reply with the same
+id, and `{"exited": …}` whenever a node's leader ends, after what it left behind has been killed.
 """
 
 import contextlib
@@ -202,8 +202,10 @@ class Guardian:
 
     def _obey(self, command: dict[str, Any]) -> dict[str, Any] | None:
         match command["op"]:
-            case "spawn":
+            case "fifo":
                 self._fifos.add(command["fifo"])
+                return {}
+            case "spawn":
                 null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
                 # Opening for writing would wait for a reader; the capture process holds the FIFO open.
                 fifo = os.open(command["fifo"], os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)

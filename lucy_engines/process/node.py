@@ -15,6 +15,8 @@ from lucy_core.errors import CommandError, DeployError
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.guardian import descendants, session_of
 
+RUN_VARIABLE = "LUCY_RUN"
+"""In the environment of every process of a run: its id."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -24,13 +26,21 @@ class ProcessNode:
     """One node: a directory, ports, and, while it runs, a process in a session of its own."""
 
     def __init__(
-        self, spec: NodeSpec, layout: Layout, guardian: GuardianClient, fifo: Path, on_exit: Callable[[NodeExit], None]
+        self,
+        spec: NodeSpec,
+        layout: Layout,
+        guardian: GuardianClient,
+        fifo: Path,
+        on_exit: Callable[[NodeExit], None],
+        *,
+        run_id: str,
     ) -> None:
         self._spec = spec
         self._layout = layout
         self._guardian = guardian
         self._fifo = fifo
         self._on_exit = on_exit
+        self._run_id = run_id
         self._pid: int | None = None
         self._gone = anyio.Event()
         self._early: tuple[int, NodeExit] | None = None
@@ -70,7 +80,7 @@ class ProcessNode:
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         own = {name: fill_in(value, self.name, self._layout) for name, value in self._spec.environment.items()}
-        return {**os.environ, **own, **more}
+        return {**os.environ, **own, **more, RUN_VARIABLE: self._run_id}
 
     async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
         argv = self._command(self._spec.command)

@@ -1,0 +1,53 @@
+"""The suite that every engine has to pass. For authors of engines; needs pytest.
+
+::
+
+    import pytest
+    from lucy_core.testing.engine_conformance import EngineConformance
+
+    class TestMyEngine(EngineConformance):
+        python = "python3"                               # the interpreter, where your nodes are
+        captures = {"fifo": {}, "tcp": {"capture": "tcp"}}   # your ways to take lines: name -> options
+
+        @pytest.fixture
+        def engine(self):
+            return MyEngine()
+
+It runs real scripted nodes: all that they need is a Python 3.7 in the place where your engine puts them. What your
+engine lacks (`Engine.capabilities`) must be refused by name, and the suite checks that in place of the effect. If it
+has `leftovers` (`lucy_core.engine.Traceable`), the suite asks it after each way to end a run. The engine's class must
+be importable by name, since two tests kill a Lucy that runs in a process of its own.
+"""
+
+import pytest
+
+# Before they are imported: a failed assertion shows its values.
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{module}" for module in ("suite", "life_cycle", "control", "deaths", "completeness", "cleanup"))
+)
+
+from lucy_core.testing.engine_conformance.cleanup import CleanupConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.completeness import CompletenessConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.control import ControlConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.deaths import DeathConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.life_cycle import LifeCycleConformance  # noqa: E402
+
+
+class EngineConformance(
+    LifeCycleConformance,
+    ControlConformance,
+    DeathConformance,
+    CompletenessConformance,
+    CleanupConformance,
+):
+    """Everything that an engine has to hold. Subclass it, and define the fixture `engine`."""
+
+
+__all__ = [
+    "CleanupConformance",
+    "CompletenessConformance",
+    "ControlConformance",
+    "DeathConformance",
+    "EngineConformance",
+    "LifeCycleConformance",
+]

@@ -1,0 +1,226 @@
+"""A node for tests: does what its arguments say, one after the other. Standard library only, Python 3.7 or newer.
+
+Not imported: `scripted_node` gives its text to a node as a file, so that it runs wherever an engine puts the node.
+It writes its lines by `os.write`, a whole line a call, so that none is held back and none is torn but by its death.
+A step is a word with arguments, `say:100`; see `STEPS`.
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import types
+from typing import Callable, Dict, List, NoReturn, Optional
+
+# A step may be cut short by the node's death at any byte. What it notes comes after what it wrote.
+PERIOD = 0.01
+BLOCK = 200
+
+
+def write(data: bytes, descriptor: int = 1) -> None:
+    """Write all of it."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class Program:
+    """One run of the program, which may be one of many starts of its node."""
+
+    def __init__(self, state: str) -> None:
+        self.state = state
+        self.count = 0
+        self.start = int(self.recall("starts") or "0") + 1
+        self.note("starts", str(self.start))
+
+    def recall(self, name: str) -> Optional[str]:
+        """Read what this start or an earlier one has noted."""
+        try:
+            with open(os.path.join(self.state, name)) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def note(self, name: str, text: str) -> None:
+        """Note something, whole or not at all."""
+        path = os.path.join(self.state, name)
+        with open(path + ".new", "w") as file:
+            file.write(text)
+        os.replace(path + ".new", path)
+
+    def line(self, event: str, message: str, **metadata: object) -> bytes:
+        """Make a log line of it, as the nodes of a blockchain write them."""
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now)) + ".%06dZ" % (now % 1 * 1e6)
+        head = {"timestamp": stamp, "level": "Info", "message": message, "event_id": "lucy.scripted." + event}
+        return json.dumps({**head, "metadata": {"start": self.start, **metadata}}).encode() + b"\n"
+
+    def tell(self, what: str, value: str = "") -> None:
+        """Log one fact."""
+        write(self.line("told", "$what: $value", what=what, value=value))
+
+    def numbered(self, size: int = 0) -> bytes:
+        """Make the next numbered line, at least `size` bytes of it."""
+        self.count += 1
+        line = self.line("numbered", "line $n", n=self.count)
+        missing = size - len(line)
+        if missing <= 0:
+            return line
+        return line[:-3] + b', "padding": "' + b"x" * missing + b'"}}\n'
+
+    def say(self, count: str = "1", size: str = "0") -> None:
+        """Write numbered lines of at least `size` bytes, and note how many there are in all."""
+        left = int(count)
+        while left:
+            lines = min(left, BLOCK)
+            write(b"".join(self.numbered(int(size)) for _ in range(lines)))
+            left -= lines
+            self.note("noted-%d" % self.start, str(self.count))
+
+    def flood(self, size: str = "300") -> NoReturn:
+        """Write numbered lines as fast as they are taken, and note how many were written whole."""
+        while True:
+            self.say(str(BLOCK), size)
+
+    def tick(self, seconds: str = str(PERIOD)) -> NoReturn:
+        """Write a numbered line now and then."""
+        while True:
+            write(self.numbered())
+            time.sleep(float(seconds))
+
+    def rest(self) -> NoReturn:
+        """Do nothing until killed."""
+        while True:
+            signal.pause()
+
+    def exit(self, code: str = "0") -> NoReturn:
+        """End with this code."""
+        os._exit(int(code))
+
+    def die(self, name: str = "SIGKILL") -> None:
+        """End by a signal."""
+        os.kill(os.getpid(), signal.Signals[name])
+
+    def deaf(self) -> None:
+        """Ignore SIGTERM from now on."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def polite(self) -> None:
+        """On SIGTERM say goodbye and exit with 7."""
+
+        def leave(_number: int, _frame: Optional[types.FrameType]) -> None:
+            self.tell("goodbye")
+            os._exit(7)
+
+        signal.signal(signal.SIGTERM, leave)
+
+    def print(self, text: str) -> None:
+        """Write a line of plain text."""
+        write(text.encode() + b"\n")
+
+    def mutter(self, text: str) -> None:
+        """Write text without the end of its line."""
+        write(text.encode())
+
+    def complain(self, text: str) -> None:
+        """Write a line of plain text on stderr."""
+        write(text.encode() + b"\n", 2)
+
+    def show(self, name: str) -> None:
+        """Tell what a variable of the environment holds."""
+        self.tell(name, os.environ.get(name, "(not set)"))
+
+    def spawn(self) -> None:
+        """Leave a grandchild behind, which detaches itself and ticks with our output."""
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            return
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        while True:
+            self.tell("orphan")
+            time.sleep(PERIOD)
+
+    def eat(self, mebibytes: str) -> None:
+        """Take memory, and use it."""
+        self.eaten = [b"x" * (1 << 20) for _ in range(int(mebibytes))]
+        self.tell("ate", mebibytes)
+
+    def listen(self, host: str, port: str) -> None:
+        """Answer every connection: send back what comes."""
+        server = socket.socket()
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((host, int(port)))
+        server.listen(64)
+        threading.Thread(target=serve, args=(server,), daemon=True).start()
+        self.tell("listening", port)
+
+    def dial(self, host: str, port: str, seconds: str = "0.5") -> NoReturn:
+        """Ask a listener now and then, on a new connection each, and tell whether it answered within `seconds`."""
+        while True:
+            began = time.monotonic()
+            try:
+                with socket.create_connection((host, int(port)), timeout=float(seconds)) as connection:
+                    connection.settimeout(float(seconds))
+                    connection.sendall(b"hello\n")
+                    answer = connection.recv(64).decode().strip()
+                problem = "" if answer == "hello" else "answered %r" % answer
+            except OSError as error:
+                problem = type(error).__name__
+            took = time.monotonic() - began
+            write(self.line("dialled", "$host: $problem", host=host, problem=problem, seconds=round(took, 6)))
+            time.sleep(5 * PERIOD)
+
+
+def serve(server: socket.socket) -> None:
+    """Serve connections for ever, one at a time."""
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            try:
+                connection.settimeout(5)
+                connection.sendall(connection.recv(1 << 16))
+            except OSError:
+                pass
+
+
+STEPS: Dict[str, Callable[..., None]] = {
+    name: getattr(Program, name)
+    for name in (
+        "say",
+        "flood",
+        "tick",
+        "rest",
+        "exit",
+        "die",
+        "deaf",
+        "polite",
+        "print",
+        "mutter",
+        "complain",
+        "show",
+        "spawn",
+        "eat",
+        "listen",
+        "dial",
+    )
+}
+
+
+def main(state: str, steps: List[str]) -> None:
+    """Do the steps."""
+    program = Program(state)
+    program.tell("started")
+    for step in steps:
+        word, *arguments = step.split(":")
+        STEPS[word](program, *arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
