@@ -136,6 +136,25 @@ class RunError(msgspec.Struct, frozen=True):
     message: str
 
 
+@event(ids="lucy.engine_notice")
+class EngineNotice(msgspec.Struct, frozen=True):
+    """The engine saw something happen to a node that nobody asked for: `died`, `out of memory`, `health`."""
+
+    node: str
+    what: str
+    detail: str = ""
+
+
+@event(ids="lucy.node_measured")
+class NodeMeasured(msgspec.Struct, frozen=True):
+    """What a node used at that moment; the processor's seconds count from its container's or process's start."""
+
+    node: str
+    cpu_seconds: float
+    memory_bytes: int
+    threads: int = 0
+
+
 LIFE_EVENTS: tuple[type, ...] = (NodeStarted, NodeStopped, NodeExited, NodePaused, NodeResumed)
 """What happened to nodes: every vocabulary's state sees these beside its own events."""
 
@@ -144,6 +163,9 @@ FAULT_EVENTS: tuple[type, ...] = (FaultRequested, FaultEffective, FaultReverted)
 
 TEST_EVENTS: tuple[type, ...] = (SectionStarted, SectionEnded, WaitStarted, WaitEnded, RunError)
 """What happened in the test."""
+
+ENGINE_EVENTS: tuple[type, ...] = (EngineNotice, NodeMeasured)
+"""What an engine says of nodes unasked."""
 
 _MESSAGES = {
     NodeStarted: "$node started",
@@ -159,6 +181,8 @@ _MESSAGES = {
     WaitStarted: "Waiting for $description",
     WaitEnded: "Waited for $description: $outcome after $seconds s",
     RunError: "$severity error: $message",
+    EngineNotice: "$node: $what $detail",
+    NodeMeasured: "$node uses $memory_bytes bytes",
 }
 _encode = msgspec.json.Encoder().encode
 
@@ -182,6 +206,17 @@ def journal_line(data: msgspec.Struct) -> bytes:
         message = f"{kind.__name__} is not an event of Lucy's journal"
         raise EventDefinitionError(message)
     stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M:%S.%fZ")
-    bad = (isinstance(data, NodeExited) and not data.expected) or isinstance(data, RunError)
     (event_id,) = event_type(kind).ids
-    return _encode(_Line(stamp, "Error" if bad else "Info", _MESSAGES[kind], data, event_id)) + b"\n"
+    return _encode(_Line(stamp, _level(data), _MESSAGES[kind], data, event_id)) + b"\n"
+
+
+def _level(data: msgspec.Struct) -> str:
+    match data:
+        case RunError() | NodeExited(expected=False):
+            return "Error"
+        case EngineNotice():
+            return "Warn"
+        case NodeMeasured():
+            return "Debug"
+        case _:
+            return "Info"

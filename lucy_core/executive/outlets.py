@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from lucy_core.events import event_type
-from lucy_core.journal import FAULT_EVENTS, LIFE_EVENTS, TEST_EVENTS
+from lucy_core.journal import ENGINE_EVENTS, FAULT_EVENTS, LIFE_EVENTS, TEST_EVENTS
 from lucy_core.network import Network
 from lucy_core.pipeline.hub import Interest
 from lucy_core.records import Event
@@ -32,7 +32,8 @@ class Outlet(Protocol):
 
 def own_and_vocabulary(network: Network) -> Interest:
     """Name all of Lucy's own events, and the vocabulary's."""
-    kinds = (*LIFE_EVENTS, *FAULT_EVENTS, *TEST_EVENTS, *(network.vocabulary.event_types if network.vocabulary else ()))
+    vocabulary = network.vocabulary.event_types if network.vocabulary else ()
+    kinds = (*LIFE_EVENTS, *FAULT_EVENTS, *TEST_EVENTS, *ENGINE_EVENTS, *vocabulary)
     return Interest(event_types=[event_type(kind) for kind in dict.fromkeys(kinds)])
 
 

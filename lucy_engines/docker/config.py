@@ -1,5 +1,6 @@
 """A whole network as what is about to be asked of the Engine. Pure: nothing is touched, nobody is asked."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,17 +10,18 @@ import msgspec
 
 from lucy_core.engine import Layout, NetworkSpec, RunPlace
 from lucy_core.errors import TopologyError
-from lucy_engines.docker.client import docker_host
+from lucy_engines.docker import supervision
 from lucy_engines.docker.container import (
     DIRECTORY,
     LOG,
-    PUPPETEER,
     ContainerConfig,
     Limits,
+    Mount,
     container_config,
     layouts,
 )
 
+DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_IMAGE = "lucy-simnode:latest"
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -30,12 +32,21 @@ class DockerConfig(msgspec.Struct, frozen=True, kw_only=True):
     spec: NetworkSpec
     run_id: str
     host: str
+    """The Engine's address."""
     directory: Path
+    """The run directory, on this machine."""
     network: dict[str, Any]
     """What goes to `POST /networks/create`, but for the labels of the moment."""
     layouts: dict[str, Layout]
     containers: dict[str, ContainerConfig]
     """By node, in the spec's order."""
+    limits: Limits
+    statistics: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the Engine sees this machine's files; otherwise nodes live in volumes, and files are sent."""
+        return is_local(self.host)
 
 
 def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
@@ -47,33 +58,70 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
     if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", place.run_id):
         message = f"run id {place.run_id!r} can't name containers; use letters, digits, '_', '.' and '-'"
         raise TopologyError(message)
-    limits = read_limits(place.options)
+    options = place.options
+    host = docker_host(options)
+    limits = read_limits(options)
+    first = read_port(options)
     places = layouts(spec)
-    puppeteer = Path(__file__).with_name("provisional_puppeteer.py")
-    containers = {
-        node.name: container_config(
+    containers: dict[str, ContainerConfig] = {}
+    for node in spec.nodes:
+        containers[node.name] = container_config(
             node,
             places[node.name],
             run_id=place.run_id,
-            image=node.image or place.options.get("mina_image") or DEFAULT_IMAGE,
-            binds={
-                PUPPETEER: puppeteer,
-                LOG: place.directory / "fifos" / node.name,
-                DIRECTORY: place.directory / "nodes" / node.name,
-            },
+            image=node.image or options.get("mina_image") or DEFAULT_IMAGE,
+            mounts=mounts(place, node.name) if is_local(host) else [_volume(place, node.name)],
             limits=limits,
+            first_host_port=first,
         )
-        for node in spec.nodes
-    }
+        first += len(node.ports) if first else 0
     return DockerConfig(
         spec=spec,
         run_id=place.run_id,
-        host=docker_host(place.options.get("docker_host")),
+        host=host,
         directory=place.directory,
         network={"Name": place.run_id, "Driver": "bridge", "CheckDuplicate": True},
         layouts=places,
         containers=containers,
+        limits=limits,
+        statistics=bool(options.get("statistics")),
     )
+
+
+def docker_host(options: Mapping[str, str]) -> str:
+    """Return the address of the Engine: what was asked for, else `DOCKER_HOST`, else the usual socket."""
+    return options.get("docker_host") or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+
+
+def is_local(host: str) -> bool:
+    """Tell whether an Engine sees this machine's files."""
+    return host.startswith("unix://")
+
+
+def mounts(place: RunPlace, node: str) -> list[Mount]:
+    """Return what a node's container sees of this machine."""
+    return [
+        *(Mount(target=target, source=str(source), read_only=True) for target, source in supervision.files().items()),
+        Mount(target=LOG, source=str(place.directory / "fifos" / node)),
+        Mount(target=DIRECTORY, source=str(place.directory / "nodes" / node)),
+    ]
+
+
+def _volume(place: RunPlace, node: str) -> Mount:
+    return Mount(target=DIRECTORY, source=f"{place.run_id}-{node}", kind="volume")
+
+
+def read_port(options: Mapping[str, str]) -> int:
+    """Read the first port of this machine to publish nodes' ports at; 0 leaves the choice to the Engine.
+
+    Raises:
+        TopologyError: it is no port.
+    """
+    text = options.get("docker_ports", "0")
+    if not text.isdecimal() or int(text) > 65535:
+        message = f"docker_ports={text!r} is no port; write one like 31000"
+        raise TopologyError(message)
+    return int(text)
 
 
 def read_limits(options: Mapping[str, str]) -> Limits:

@@ -5,20 +5,18 @@ Inside a container the layout is always the same, so a node's words can be fille
 PID 1 is the puppeteer; the daemon comes and goes below it while the container stays.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from lucy_core.engine import Layout, NetworkSpec, NodeSpec, fill_in
-from lucy_engines.docker import labels
+from lucy_engines.docker import labels, supervision
+from lucy_engines.docker.supervision import HOME
 
-HOME = "/lucy"
 DIRECTORY = f"{HOME}/node"
 STATE = f"{DIRECTORY}/state"
 LOG = f"{HOME}/log"
-PUPPETEER = f"{HOME}/puppeteer.py"
 FIRST_PORT = 10_001
 """A node's ports are numbered from here on: each container has all numbers to itself."""
 
@@ -31,6 +29,19 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     log_max_size: str = "10m"
 
 
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a container sees: a file or directory of this machine, or a volume of the Engine's."""
+
+    target: str
+    source: str
+    kind: str = "bind"
+    read_only: bool = False
+
+    def body(self) -> dict[str, Any]:
+        """Write it as the Engine takes it. A bind fails where its source is missing, and makes no directory there."""
+        return {"Type": self.kind, "Source": self.source, "Target": self.target, "ReadOnly": self.read_only}
+
+
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One container that is about to be made."""
 
@@ -39,6 +50,15 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     image: str
     body: dict[str, Any]
     """What goes to `POST /containers/create`, but for the labels of the moment (`created`, `owner`)."""
+
+    def labelled(self, more: dict[str, str]) -> dict[str, Any]:
+        """Return the body with labels for the container and for each volume that is made with it."""
+        host = self.body["HostConfig"]
+        mounts = [
+            {**mount, "VolumeOptions": {"Labels": more}} if mount["Type"] == "volume" else mount
+            for mount in host["Mounts"]
+        ]
+        return {**self.body, "Labels": {**more, **self.body["Labels"]}, "HostConfig": {**host, "Mounts": mounts}}
 
 
 def layouts(spec: NetworkSpec) -> dict[str, Layout]:
@@ -57,7 +77,14 @@ def layouts(spec: NetworkSpec) -> dict[str, Layout]:
 
 
 def container_config(
-    node: NodeSpec, layout: Layout, *, run_id: str, image: str, binds: Mapping[str, Path], limits: Limits
+    node: NodeSpec,
+    layout: Layout,
+    *,
+    run_id: str,
+    image: str,
+    mounts: Sequence[Mount],
+    limits: Limits,
+    first_host_port: int = 0,
 ) -> ContainerConfig:
     """Describe a node's container.
 
@@ -66,8 +93,9 @@ def container_config(
         layout: what the node's placeholders stand for.
         run_id: the run, which is the network's name too.
         image: the image to run it from.
-        binds: paths in the container, and what of this machine is to be seen there; the puppeteer is read-only.
+        mounts: what it sees besides its image.
         limits: what it may use.
+        first_host_port: the first port of this machine to publish its ports at, or 0 to have the Engine choose.
 
     Raises:
         TopologyError: a placeholder names nothing.
@@ -82,14 +110,14 @@ def container_config(
         "LUCY_NODE_DIRECTORY": DIRECTORY,
     }
     ports = [f"{number}/tcp" for number in layout.ports[node.name].values()]
+    host_ports = [str(first_host_port + index) if first_host_port else "" for index in range(len(ports))]
     host: dict[str, Any] = {
         "NetworkMode": run_id,
-        "Mounts": [
-            {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": target == PUPPETEER}
-            for target, source in binds.items()
-        ],
-        # An empty host port: the Engine chooses a free one, and is asked which.
-        "PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": ""}] for port in ports},
+        "Mounts": [mount.body() for mount in mounts],
+        "PortBindings": {
+            port: [{"HostIp": "127.0.0.1", "HostPort": host_port}]
+            for port, host_port in zip(ports, host_ports, strict=True)
+        },
         "LogConfig": {"Type": "local", "Config": {"max-size": limits.log_max_size, "max-file": "2"}},
     }
     if limits.memory_bytes is not None:
@@ -100,8 +128,10 @@ def container_config(
     body = {
         "Image": image,
         "Hostname": node.name,
-        "Entrypoint": ["python3", PUPPETEER, "--"],
-        "Cmd": command,
+        # FIFO and files are readable by who runs Lucy alone, and by root.
+        "User": "0:0",
+        "Entrypoint": supervision.entrypoint(command),
+        "Cmd": [],
         "Env": [f"{name}={value}" for name, value in environment.items()],
         "WorkingDir": DIRECTORY,
         "Labels": {labels.NODE: node.name, labels.ROLE: node.role},

@@ -66,10 +66,15 @@ class Endpoint:
 def attach_request(container: str, *streams: str) -> bytes:
     """Return the request that attaches to `stdin`, `stdout` or `stderr` of a container."""
     query = "&".join(("stream=1", *(f"{stream}=1" for stream in streams)))
+    return upgrade_request(f"/containers/{container}/attach?{query}", b"")
+
+
+def upgrade_request(path: str, body: bytes) -> bytes:
+    """Return a request whose connection is to become a raw one; `body` is JSON, or nothing."""
     return (
-        f"POST /containers/{container}/attach?{query} HTTP/1.1\r\n"
-        "Host: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"
-    ).encode()
+        f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
 
 
 @final
@@ -142,6 +147,18 @@ class Attachment:
         """
         await self._stream.send(data)
 
+    async def send_eof(self) -> None:
+        """End the container's stdin, where the connection can be closed by half: TLS can't.
+
+        Raises:
+            anyio.BrokenResourceError: the container, or the Engine, is gone.
+        """
+        if not isinstance(self._stream, TLSStream):
+            try:
+                await self._stream.send_eof()
+            except OSError as error:
+                raise anyio.BrokenResourceError from error
+
     async def aclose(self) -> None:
         """Hang up. The container runs on."""
         # A TLS stream would first wait for the peer's goodbye.
@@ -183,22 +200,32 @@ async def attach(endpoint: Endpoint, container: str, *streams: str) -> Attachmen
         EngineUnavailableError: the Engine can't be reached, or hung up.
         DeployError: it refused.
     """
+    return await _upgrade(endpoint, attach_request(container, *streams), f"attach to container {container[:12]}")
+
+
+async def run_attached(endpoint: Endpoint, command: str) -> Attachment:
+    """Start a prepared command (an exec, by its id) and attach to its streams. Raises as `attach` does."""
+    request = upgrade_request(f"/exec/{command}/start", b'{"Detach": false, "Tty": false}')
+    return await _upgrade(endpoint, request, "run a command in a container")
+
+
+async def _upgrade(endpoint: Endpoint, request: bytes, what: str) -> Attachment:
     stream = await connect(endpoint)
     upgrade = Upgrade()
     try:
-        await stream.send(attach_request(container, *streams))
+        await stream.send(request)
         rest: bytes | None = None
         while rest is None:
             rest = upgrade.feed(await stream.receive())
     except (anyio.EndOfStream, anyio.BrokenResourceError, ValueError) as error:
         await anyio.aclose_forcefully(stream)
-        found = f"it did not let Lucy attach to a container ({str(error) or 'it hung up'})"
+        found = f"it did not {what} ({str(error) or 'it hung up'})"
         raise EngineUnavailableError(endpoint.text, found, "look at `docker info`") from error
     except BaseException:
         await anyio.aclose_forcefully(stream)
         raise
     if not upgrade.accepted:
         await anyio.aclose_forcefully(stream)
-        message = f"the Docker Engine refused to attach to {container[:12]}: {upgrade.reason} (status {upgrade.status})"
+        message = f"the Docker Engine refused to {what}: {upgrade.reason} (status {upgrade.status})"
         raise DeployError(message)
     return Attachment(stream, rest)

@@ -1,5 +1,6 @@
 """A node as a container."""
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -7,14 +8,34 @@ from typing import Any, final
 import anyio
 
 from lucy_core.engine import ExecResult, Layout, NodeExit, NodeSpec, Resources, fill_in
-from lucy_core.errors import CommandError, DeployError, EngineError
+from lucy_core.errors import CommandError, DeployError, EngineError, SupervisorError
+from lucy_engines.docker import archive, commands, statistics
 from lucy_engines.docker.client import EngineClient
-from lucy_engines.docker.provisional_link import Link
+from lucy_engines.docker.link import Link, LinkEvent
+
+ANSWER_SECONDS = 30.0
+"""How long a supervisor may take beyond what it was asked for. It is there at once, but for a machine that swaps."""
+OOM_SECONDS = 1.0
+"""How long after a kill the Engine may take to say that memory was the reason; measured: 30 ms."""
+
+
+class Reports:
+    """To whom a node tells what it hears."""
+
+    def __init__(
+        self,
+        on_exit: Callable[[NodeExit], None],
+        inject: Callable[[str, bytes], None],
+        start_soon: Callable[..., object],
+    ) -> None:
+        self.on_exit = on_exit
+        self.inject = inject
+        self.start_soon = start_soon
 
 
 @final
 class DockerNode:
-    """One node: a container whose PID 1 starts and ends the daemon at Lucy's word."""
+    """One node: a container whose first process, the puppeteer, starts and ends the daemon at Lucy's word."""
 
     def __init__(
         self,
@@ -22,17 +43,27 @@ class DockerNode:
         layout: Layout,
         directory: Path | None,
         client: EngineClient,
-        on_exit: Callable[[NodeExit], None],
+        reports: Reports,
+        *,
+        limited: bool = False,
     ) -> None:
         self._spec = spec
         self._layout = layout
         self._directory = directory
         self._client = client
-        self._on_exit = on_exit
+        self._reports = reports
+        self._link: Link | None = None
         self._running = False
+        self._paused = False
+        self._ending = False
+        self._oom = anyio.Event()
+        self._published: dict[int, int] = {}
+        self.memory_is_limited = limited
+        """Whether a kill may have been for memory. Set it with a limit."""
         self.container = ""
-        self.link: Link | None = None
-        self.published: dict[int, int] = {}
+        """The container's id, once there is one."""
+        self.pid = 0
+        """The host's id of the container's first process, where the Engine is of this machine."""
 
     @property
     def name(self) -> str:
@@ -42,17 +73,14 @@ class DockerNode:
     def directory(self) -> Path | None:
         return self._directory
 
-    def prepare(self) -> None:
-        """Make the directory and the files, readable by their owner alone."""
-        if self._directory is None:
-            return
-        for place in (self._directory, self._directory / "state"):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, content in self._spec.files.items():
-            path = self._directory / name
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_bytes(self._filled_in(content))
+    @property
+    def running(self) -> bool:
+        """Whether its daemon runs, as far as is known."""
+        return self._running
+
+    def files(self) -> dict[str, bytes]:
+        """Return the spec's files as they are to be in the node, by path below its directory."""
+        return {name: self._filled_in(content) for name, content in self._spec.files.items()}
 
     def _filled_in(self, content: bytes) -> bytes:
         try:
@@ -61,86 +89,165 @@ class DockerNode:
             return content
         return fill_in(text, self.name, self._layout).encode()
 
+    # What is heard of it
+
     def attached(self, link: Link) -> None:
-        """Take the link to PID 1."""
-        self.link = link
-        link.on_event = self._heard
-        link.on_gone = self._container_gone
+        """Take the link to its supervisor."""
+        self._link = link
+        link.on_event = self._hear
 
-    def _heard(self, message: dict[str, Any]) -> None:
-        if message.get("event") == "exited" and self._running:
+    def _hear(self, event: LinkEvent) -> None:
+        if event.event == "log":
+            self._reports.inject(self.name, event.line.encode() + b"\n")
+        elif event.event == "exited" and self._running:
             self._running = False
-            self._on_exit(
-                NodeExit(node=self.name, code=message["code"], signal=message["signal"], after=message["after"])
-            )
+            end = NodeExit(node=self.name, code=event.code, signal=event.signal, after=event.after)
+            if event.signal == "SIGKILL" and self.memory_is_limited and not self._ending:
+                self._reports.start_soon(self._ask_for_memory, end)
+            else:
+                self._reports.on_exit(end)
 
-    def _container_gone(self) -> None:
+    async def _ask_for_memory(self, end: NodeExit) -> None:
+        """Report a kill once it is known whether it was for want of memory: that comes another way, and may be late."""
+        with anyio.move_on_after(OOM_SECONDS):
+            await self._oom.wait()
+        self._reports.on_exit(
+            NodeExit(node=end.node, code=end.code, signal=end.signal, after=end.after, out_of_memory=self._oom.is_set())
+        )
+
+    def ran_out_of_memory(self) -> None:
+        """Take note that the kernel killed something in it for want of memory."""
+        self._oom.set()
+
+    def container_died(self, status: int) -> None:
+        """Take note that its container has ended, and the daemon with it."""
         if self._running:
             self._running = False
-            self._on_exit(NodeExit(node=self.name, signal="SIGKILL"))
+            code, name = (status, None) if status <= 128 else (None, _signal_name(status - 128))
+            self._reports.on_exit(NodeExit(node=self.name, code=code, signal=name, out_of_memory=self._oom.is_set()))
 
-    async def _ask(self, verb: str, *words: str) -> None:
-        if self.link is None:
-            message = f"node {self.name!r} has no container"
-            raise EngineError(message)
-        await self.link.ask(verb, *words)
+    async def look(self) -> None:
+        """Learn what the Engine has chosen: published ports, the first process. Again after its network changed.
+
+        Raises:
+            EngineUnavailableError: the Engine is gone.
+            DeployError: the container is gone, or died at its start.
+        """
+        with self._client.calling(f"look at the container of {self.name}"):
+            shown: dict[str, Any] = await self._client.get(f"containers/{self.container}/json")
+        self.pid = shown["State"]["Pid"]
+        self._published = {
+            int(port.partition("/")[0]): int(bindings[0]["HostPort"])
+            for port, bindings in (shown["NetworkSettings"]["Ports"] or {}).items()
+            if bindings
+        }
+
+    # The contract
 
     async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
+        words = (["fresh"] if fresh_state else []) + [f"{name}={value}" for name, value in environment.items()]
+        self._oom = anyio.Event()
         self._running = True
         try:
-            await self._ask("start", *(["fresh"] if fresh_state else []), *(f"{k}={v}" for k, v in environment.items()))
+            await self._ask("start", *words)
         except EngineError as error:
             self._running = False
-            raise DeployError(str(error)) from error
+            message = f"node {self.name!r} can't be started: {getattr(error, 'reason', error)}"
+            raise DeployError(message) from error
 
     async def stop(self, *, grace: float) -> None:
-        if self._running:
-            await self._ask("stop", f"{grace:g}")
+        await self._end("stop", f"{grace:g}", seconds=grace + ANSWER_SECONDS)
 
     async def kill(self) -> None:
-        if self._running:
-            await self._ask("kill")
+        await self._end("kill", seconds=ANSWER_SECONDS)
+
+    async def end_soon(self, grace: float, seconds: float) -> None:
+        """Stop it on the way out: an Engine that doesn't answer is not waited for longer than `seconds`."""
+        await self._end("stop", f"{grace:g}", seconds=seconds)
+
+    async def _end(self, *words: str, seconds: float) -> None:
+        if not self._running:
+            return
+        self._ending = True
+        try:
+            if self._paused:
+                # The supervisor is frozen too, and a frozen process can't act on a TERM.
+                await self.resume()
+            await self._ask(*words, seconds=seconds)
+        finally:
+            self._ending = False
+
+    async def _ask(self, verb: str, *words: str, seconds: float = ANSWER_SECONDS) -> None:
+        if self._client.dead is not None:
+            raise self._client.dead
+        if self._link is None:
+            raise SupervisorError(self.name, verb, "it has no container yet")
+        try:
+            with anyio.fail_after(seconds):
+                await self._link.ask(verb, *words)
+        except TimeoutError as error:
+            with self._client.calling(f"answer while {self.name} does not", seconds=5):
+                await self._client.get("_ping")
+            raise SupervisorError(self.name, verb, f"its supervisor did not answer within {seconds:g} s") from error
 
     async def pause(self) -> None:
-        with self._client.call(f"pause {self.name}"):
+        with self._client.calling(f"pause {self.name}"):
             await self._client.post(f"containers/{self.container}/pause")
+        self._paused = True
 
     async def resume(self) -> None:
-        with self._client.call(f"resume {self.name}"):
+        with self._client.calling(f"resume {self.name}"):
             await self._client.post(f"containers/{self.container}/unpause")
+        self._paused = False
 
     async def exec(self, command: Sequence[str], *, input: bytes, timeout: float) -> ExecResult:  # noqa: A002, ASYNC109
-        raise NotImplementedError
+        if not command:
+            message = f"node {self.name!r}: an empty command can't be run"
+            raise CommandError(message)
+        return await commands.run_command(
+            self._client,
+            self.container,
+            self.name,
+            [fill_in(word, self.name, self._layout) for word in command],
+            environment={},
+            directory=self._layout.directory,
+            given=input,
+            seconds=timeout,
+        )
 
     async def read_file(self, path: str) -> bytes:
-        raise NotImplementedError
+        place = archive.absolute(self._layout.directory, path)
+        return await archive.read_file(self._client, self.container, self.name, place)
 
     async def write_file(self, path: str, content: bytes) -> None:
-        raise NotImplementedError
+        place = archive.absolute(self._layout.directory, path)
+        await archive.write_files(self._client, self.container, self.name, {place: content})
 
     def address(self, port: str) -> tuple[str, int]:
-        try:
-            return "127.0.0.1", self.published[self._layout.ports[self.name][port]]
-        except KeyError:
+        number = self._layout.ports[self.name].get(port)
+        if number is None:
             known = ", ".join(self._layout.ports[self.name]) or "none"
             message = f"node {self.name!r} has no port {port!r}; it has {known}"
-            raise CommandError(message) from None
+            raise CommandError(message)
+        if number not in self._published:
+            message = f"port {port!r} of node {self.name!r} is not published now: its container is off the network"
+            raise CommandError(message)
+        return self._client.endpoint.host, self._published[number]
 
     async def resources(self) -> Resources | None:
         if not self._running:
             return None
-        with self._client.call(f"measure {self.name}"):
-            sample = await self._client.get(f"containers/{self.container}/stats", stream=False, **{"one-shot": True})
-        memory = sample["memory_stats"]
-        return Resources(
-            cpu_seconds=sample["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9,
-            memory_bytes=memory.get("usage", 0) - memory.get("stats", {}).get("total_inactive_file", 0),
-            threads=sample["pids_stats"].get("current", 0),
-        )
+        with self._client.calling(f"measure {self.name}"):
+            return await statistics.measure(self._client, self.container)
+
+    async def aclose(self) -> None:
+        """Hang up on the supervisor."""
+        if self._link is not None:
+            await self._link.aclose()
 
 
-async def close_link(node: DockerNode) -> None:
-    """Hang up, if there is a link."""
-    if node.link is not None:
-        with anyio.CancelScope(shield=True):
-            await node.link.aclose()
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -31,6 +31,12 @@ DOCKER_OPTIONS = (
     EngineOption(name="docker_memory", metavar="SIZE", help="limit of each container's memory, like 512m"),
     EngineOption(name="docker_cpus", metavar="NUMBER", help="processors that each container may use, like 0.5"),
     EngineOption(
+        name="docker_ports",
+        metavar="FIRST",
+        help="publish the nodes' ports on loopback from this one on, in order (default: free ones)",
+    ),
+    EngineOption(name="statistics", is_switch=True, help="write what each node uses into the run, once a second"),
+    EngineOption(
         name="docker_host",
         metavar="ADDRESS",
         help="the Engine's address, unix:///path or tcp://host:port (default: $DOCKER_HOST, else the usual socket)",

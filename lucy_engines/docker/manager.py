@@ -1,0 +1,225 @@
+"""One run's network and containers, made and taken away.
+
+What is made in the Engine is made under a shield, and labelled in the call that makes it: a call that is cut in its
+middle may or may not be carried out, and nobody would know. Taking away goes by the label, by what the Engine has and
+not by what we remember.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, final
+
+import anyio
+import anyio.abc
+from aiodocker.exceptions import DockerError
+
+from lucy_core.engine import LineCapture, NodeExit
+from lucy_core.errors import DeployError, EngineError
+from lucy_core.journal import JOURNAL, EngineNotice, NodeMeasured, journal_line
+from lucy_core.pipeline.services import Services
+from lucy_engines.docker import archive, hijack, labels, statistics, supervision
+from lucy_engines.docker.client import EngineClient
+from lucy_engines.docker.config import DockerConfig
+from lucy_engines.docker.container import DIRECTORY
+from lucy_engines.docker.events import ContainerEvent, ContainerEvents
+from lucy_engines.docker.link import Link
+from lucy_engines.docker.node import DockerNode, Reports
+
+GRACE = 2.0
+"""Seconds that a node gets to end by itself when the whole run ends."""
+END_SECONDS = 8.0
+"""Seconds that its end may take altogether, before its container is removed as it is."""
+
+
+@final
+class DockerNetwork:
+    """The nodes of a deployed network."""
+
+    def __init__(self, nodes: dict[str, DockerNode]) -> None:
+        self._nodes = nodes
+
+    @property
+    def nodes(self) -> dict[str, DockerNode]:
+        return self._nodes
+
+
+@final
+class DockerManager:
+    """Makes the network and the containers of one run, and says where their lines come from."""
+
+    def __init__(
+        self, config: DockerConfig, client: EngineClient, services: Services, tasks: anyio.abc.TaskGroup
+    ) -> None:
+        self._config = config
+        self._client = client
+        self._services = services
+        self._tasks = tasks
+        self._labels = labels.run_labels(config.run_id)
+        self._nodes: dict[str, DockerNode] = {}
+        self._inject: Callable[[str, bytes], None] = lambda _node, _lines: None
+        self._destroying = False
+
+    async def create(self) -> None:
+        self._services.start(ContainerEvents(self._client, self._config.run_id, self._heard).watch)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._create_network)
+            for image in {container.image for container in self._config.containers.values()}:
+                tasks.start_soon(self._find_image, image)
+
+    async def _create_network(self) -> None:
+        body = {**self._config.network, "Labels": self._labels}
+        with anyio.CancelScope(shield=True), self._client.calling(f"create network {self._config.run_id}"):
+            await self._client.post("networks/create", body)
+
+    async def _find_image(self, image: str) -> None:
+        with self._client.calling(f"look for image {image}"):
+            await self._client.get(f"images/{image}/json")
+
+    async def attach(self, capture: LineCapture) -> None:
+        """Open a FIFO for every node."""
+        self._inject = capture.inject
+        for node in self._config.spec.nodes:
+            await capture.open_fifo(node.name)
+
+    async def deploy(self, on_exit: Callable[[NodeExit], None]) -> DockerNetwork:
+        config = self._config
+        reports = Reports(on_exit, self._inject, self._tasks.start_soon)
+        for spec in config.spec.nodes:
+            directory = config.directory / "nodes" / spec.name if config.is_local else None
+            node = DockerNode(
+                spec,
+                config.layouts[spec.name],
+                directory,
+                self._client,
+                reports,
+                limited=config.limits.memory_bytes is not None,
+            )
+            if directory is not None:
+                _write_files(directory, node)
+            self._nodes[spec.name] = node
+        async with anyio.create_task_group() as tasks:
+            for node in self._nodes.values():
+                tasks.start_soon(self._make, node)
+        return DockerNetwork(self._nodes)
+
+    async def _make(self, node: DockerNode) -> None:
+        """Make a node's container and start it: its supervisor runs, its daemon doesn't yet."""
+        config, client = self._config, self._client
+        container = config.containers[node.name]
+        body = container.labelled(self._labels)
+        with anyio.CancelScope(shield=True), client.calling(f"create container {container.name}"):
+            node.container = (await client.post("containers/create", body, name=container.name))["Id"]
+        if not config.is_local:
+            files = {f"{DIRECTORY}/{name}": content for name, content in node.files().items()}
+            own = {target: source.read_bytes() for target, source in supervision.files().items()}
+            await archive.write_files(client, node.container, node.name, {**own, **files})
+        with client.calling(f"attach to container {container.name}"):
+            link = Link(await hijack.attach(client.endpoint, node.container, "stdin", "stdout"), node.name)
+        node.attached(link)
+        self._services.start(link.listen)
+        with anyio.CancelScope(shield=True), client.calling(f"start container {container.name}"):
+            await client.post(f"containers/{node.container}/start")
+        await node.look()
+        if config.statistics:
+            self._services.start(functools.partial(statistics.follow, client, node.container, self._measured(node)))
+
+    # What the Engine says
+
+    def _heard(self, event: ContainerEvent) -> None:
+        node = self._nodes.get(event.node)
+        if node is None or self._destroying:
+            return
+        match event.action:
+            case "oom":
+                node.ran_out_of_memory()
+                self._journal(EngineNotice(event.node, "out of memory", "the kernel killed a process in it"))
+            case "die":
+                self._journal(EngineNotice(event.node, "died", f"its container ended with status {event.exit_code}"))
+                node.container_died(event.exit_code)
+            case "health_status":
+                self._journal(EngineNotice(event.node, "health", event.detail))
+
+    def _measured(self, node: DockerNode) -> Callable[[Any], None]:
+        def hear(used: Any) -> None:
+            if node.running and not self._destroying:
+                self._journal(NodeMeasured(node.name, round(used.cpu_seconds, 6), used.memory_bytes, used.threads))
+
+        return hear
+
+    def _journal(self, event: Any) -> None:
+        self._inject(JOURNAL, journal_line(event))
+
+    # Taking away
+
+    async def destroy(self) -> None:
+        self._destroying = True
+        async with anyio.create_task_group() as tasks:
+            for node in self._nodes.values():
+                tasks.start_soon(self._end, node)
+        await self.remove_all()
+
+    async def _end(self, node: DockerNode) -> None:
+        try:
+            await node.end_soon(GRACE, END_SECONDS)
+        except EngineError:
+            return  # its container goes with it, or the Engine is dead and `remove_all` says so
+
+    async def remove_all(self) -> None:
+        """Remove what bears this run's label. Again is no error.
+
+        An Engine that is dead is not asked again: whoever found it dead has said so.
+        """
+        client = self._client
+        if client.dead is not None:
+            return
+        which = labels.json_filter(self._config.run_id)
+        with client.calling("list containers"):
+            containers = await client.get("containers/json", all=True, filters=which)
+        async with anyio.create_task_group() as tasks:
+            for container in containers:
+                tasks.start_soon(self._remove, f"containers/{container['Id']}")
+        with client.calling("list networks and volumes"):
+            networks = await client.get("networks", filters=which)
+            volumes = (await client.get("volumes", filters=which))["Volumes"] or ()
+        async with anyio.create_task_group() as tasks:
+            for network in networks:
+                tasks.start_soon(self._remove, f"networks/{network['Id']}")
+            for volume in volumes:
+                tasks.start_soon(self._remove, f"volumes/{volume['Name']}")
+
+    async def _remove(self, path: str) -> None:
+        with self._client.calling(f"remove {path}"):
+            try:
+                # Containers with their anonymous volumes; the Engine passes over what means nothing to the others.
+                await self._client.delete(path, force=True, v=True)
+            except DockerError as error:
+                if error.status == 404:
+                    return  # somebody else was faster: the reaper, or a person
+                if error.status == 409 and "in progress" in error.message:
+                    await self._client.post(f"{path}/wait", condition="removed")
+                    return
+                raise
+
+    async def cleanup(self) -> None:
+        for node in self._nodes.values():
+            await node.aclose()
+
+
+def _write_files(directory: Path, node: DockerNode) -> None:
+    """Make a node's directory and files where the container will see them, readable by their owner alone.
+
+    Raises:
+        DeployError: they can't be made.
+    """
+    try:
+        for place in (directory, directory / "state"):
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, content in node.files().items():
+            path = directory / name
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_bytes(content)
+    except OSError as error:
+        message = f"node {node.name!r}: {error.filename}: {error.strerror}"
+        raise DeployError(message) from error

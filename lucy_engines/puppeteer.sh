@@ -1,0 +1,331 @@
+#!/bin/sh
+# PID 1 of a node's container, for images without Python 3.7: puppeteer.py in POSIX sh. That file says what is spoken;
+# this one does the same, less what needs a relay (tagged lines, TCP, filters), which it refuses by name. Needs mkfifo,
+# sleep, date, rm and /proc. An end by signal is told from the status, so a daemon that exits with 137 by itself counts
+# as killed; times are to the hundredth, a grace to the second.
+#
+# All that happens comes through one queue, a FIFO that is open at both ends here: commands from a reader, the daemon's
+# end from a watcher, and a tick each second. So nothing is waited for in two places; and a signal whose trap a shell puts
+# off (bash does, when it arrives just before a builtin waits) is heard at the next tick at the latest.
+
+[ "$1" != -- ] || shift
+if [ $# = 0 ]; then
+    echo "puppeteer.sh: say which daemon to run: puppeteer.sh -- <argv>" >&2
+    exit 64
+fi
+
+log=${LUCY_LOG:-/lucy/log}
+capture=${LUCY_CAPTURE:-fifo}
+active=${LUCY_ACTIVE_FILE:-/root/daemon-active}
+token=$LUCY_TOKEN
+state=$LUCY_STATE
+directory=$LUCY_NODE_DIRECTORY
+autostart=$LUCY_AUTOSTART
+filter=$LUCY_CAPTURE_FILTER
+
+for place in "${TMPDIR:-/tmp}" /dev/shm /run "${directory:-.}"; do
+    place=$place/.lucy-puppeteer-$$
+    mkdir -m 700 "$place" 2>/dev/null && break
+done
+mkfifo "$place/queue" || exit 70
+exec 3<>"$place/queue" 4<&0
+rm -rf "$place"
+
+pid=          # the daemon's leader, while there is one
+watcher=      # the shell that waits for it
+asked=        # whether somebody wanted it to end
+deadline=     # when it will be killed, in hundredths of a second
+started=0     # when it was started
+starting=     # number of the command that awaits its start
+waiting=      # numbers of the commands that await its end
+ends=0
+terminating=
+
+say() { printf '%s\n' "$1"; }
+clean() { printf '%s' "$1" | tr -d '\000-\037"\\'; }
+reply() { if [ -z "$2" ]; then say "{\"reply\":$1,\"ok\":true}"; else say "{\"reply\":$1,\"error\":\"$2\"}"; fi; }
+
+now() { # -> $now, hundredths of a second since boot
+    read -r now _ </proc/uptime
+    now=${now%.*}${now#*.}
+}
+
+family() { # -> $members: all that the daemon started, and all orphans, which are PID 1's
+    table=
+    for file in /proc/[0-9]*/stat; do
+        { IFS= read -r line <"$file"; } 2>/dev/null || continue
+        rest=${line##*) }
+        kind=${rest%% *}
+        rest=${rest#* }
+        [ "$kind" = Z ] || table="$table ${rest%% *}:${line%% *}"
+    done
+    members=" "
+    grown=1
+    while [ -n "$grown" ]; do
+        grown=
+        for pair in $table; do
+            parent=${pair%%:*}
+            child=${pair#*:}
+            case " $reader $ticker $watcher $members" in *" $child "*) continue ;; esac
+            if [ "$child" = "$pid" ] || [ "$parent" = $$ ]; then
+                members="$members$child "
+                grown=1
+            else
+                case $members in *" $parent "*) members="$members$child " grown=1 ;; esac
+            fi
+        done
+    done
+    [ "$members" != " " ]
+}
+
+send() { # signal, to all of them
+    for member in $members; do kill "-$1" "$member" 2>/dev/null; done
+}
+
+refusal() { # -> $refusal: why the daemon can't be started
+    refusal=
+    if [ -n "$pid$starting" ]; then
+        refusal="the daemon runs already"
+    elif [ -n "$terminating" ]; then
+        refusal="the container is being stopped"
+    elif [ -n "$filter" ]; then
+        refusal="this image has no Python 3.7 or newer, which a capture filter needs"
+    elif [ "$capture" != fifo ] && [ "$capture" != attach ]; then
+        refusal="this image has no Python 3.7 or newer, which capture by $capture needs; use attach"
+    elif ! command -v "$1" >/dev/null 2>&1; then
+        refusal="can't run $(clean "$1"): No such file or directory"
+    elif [ "$capture" = fifo ] && [ -e "$log" ] && [ ! -w "$log" ]; then
+        refusal="$log: Permission denied"
+    fi
+}
+
+start() { # number of the command, fresh or not, its words, --, argv
+    starting=$1
+    if [ "$2" = fresh ] && [ -n "$state" ] && [ -d "$state" ]; then
+        rm -rf "$state"/* "$state"/.[!.]* "$state"/..?*
+    fi
+    shift 2
+    asked= deadline=
+    (
+        trap - TERM INT USR1 USR2
+        unset LUCY_CAPTURE LUCY_LOG LUCY_ADDRESS LUCY_TOKEN LUCY_STATE LUCY_AUTOSTART LUCY_CAPTURE_FILTER
+        unset LUCY_NODE_DIRECTORY
+        while [ "$1" != -- ]; do
+            case $1 in
+            *=*)
+                # A command substitution drops newlines at its end, so something stands behind them.
+                word=$(printf '%bx' "$1")
+                export "${word%x}"
+                ;;
+            esac
+            shift
+        done
+        shift
+        # A FIFO is opened for reading too: for writing alone it would wait for its reader.
+        if [ "$capture" = attach ]; then exec 5>&2; elif [ -p "$log" ]; then exec 5<>"$log"; else exec 5>>"$log"; fi
+        exec 2>/dev/null # bash reports whom it saw die
+        (
+            [ -z "$directory" ] || cd "$directory"
+            exec "$@" </dev/null >&5 2>&1 3>&- 4>&- 5>&-
+        ) &
+        echo "started $!" >&3
+        wait $!
+        echo "exited $?" >&3
+    ) &
+    watcher=$!
+}
+
+stop() { # seconds
+    [ -n "$pid" ] || return 0
+    asked=1
+    now
+    seconds=${1%%.*}
+    wanted=$((now + ${seconds:-0} * 100))
+    [ -n "$deadline" ] && [ "$deadline" -lt "$wanted" ] || deadline=$wanted
+    family || return 0
+    if [ "$1" != 0 ]; then
+        send TERM
+        send CONT
+    fi
+}
+
+ended() { # status of the daemon, as `wait` has it
+    now
+    while family; do send KILL; done
+    ends=$((ends + 1))
+    after=$((now - started))
+    after=$((after / 100)).$(printf %02d $((after % 100)))
+    code=$1 signal=null how="exited with code $1"
+    if [ "$1" -gt 128 ] && [ "$1" -le 192 ]; then
+        signal=SIG$(kill -l "$1")
+        code=null how="was killed by $signal" signal="\"$signal\""
+    fi
+    pid= watcher=
+    rm -f "$active" 2>/dev/null
+    [ "$capture" != attach ] || printf '\036LUCY %s %d\n' "$token" "$ends" >&2
+    exited="{\"timestamp\":\"$(date -u '+%Y-%m-%d %H:%M:%S').000000Z\",\"level\":\"Info\",\"puppeteer_script_event\":true,\
+\"puppeteer_event_type\":\"node_exited\",\"message\":\"daemon $how $after s after its start\",\
+\"metadata\":{\"code\":$code,\"signal\":$signal,\"after\":$after}}"
+    offline='{"puppeteer_script_event": true, "puppeteer_event_type": "node_offline", "message":"daemon is being stopped'
+    offline="$offline by puppeteer script and is going offline\"}"
+    if [ "$autostart" = 1 ]; then
+        # A killed daemon may have left half a line.
+        [ "$code" != null ] || newline='\n'
+        if [ "$capture" = attach ]; then
+            printf "$newline%s\n%s\n" "$exited" "$offline" >&2
+        elif [ -p "$log" ]; then
+            printf "$newline%s\n%s\n" "$exited" "$offline" 1<>"$log"
+        fi
+        newline=
+    fi
+    for line in "$exited" "$offline"; do
+        say "{\"event\":\"log\",\"line\":\"$(printf %s "$line" | sed 's/["\\]/\\&/g')\"}"
+    done
+    say "{\"event\":\"exited\",\"code\":$code,\"signal\":$signal,\"at\":$(date +%s),\"after\":$after,\"number\":$ends}"
+    for number in $waiting; do reply "$number"; done
+    waiting=
+    if [ -n "$terminating" ]; then finish 0; fi
+    if [ "$autostart" = 1 ] && [ -z "$asked" ]; then finish "$1"; fi
+}
+
+finish() { # status
+    exec 2>/dev/null
+    kill -KILL "$reader" "$ticker"
+    exit "$1"
+}
+
+obey() { # number verb word...
+    number=$1 verb=$2
+    case $number in *[!0-9]* | '')
+        say "{\"event\":\"complaint\",\"text\":\"a command begins with its number, not with $(clean "$number")\"}"
+        return
+        ;;
+    esac
+    shift 2 2>/dev/null || shift $#
+    case $verb in
+    stop | kill)
+        [ "$verb" = stop ] || set -- 0
+        if [ -n "$pid$starting" ]; then
+            stop "${1:-0}"
+            waiting="$waiting $number"
+        else
+            reply "$number"
+        fi
+        ;;
+    ping) reply "$number" ;;
+    *) reply "$number" "no verb is called $(clean "$verb")" ;;
+    esac
+}
+
+set_off() { # number of the command or nothing, its words, --, argv
+    for last in "$@"; do [ "$last" != -- ] || break; done
+    number=$1
+    shift
+    fresh=
+    for word in "$@"; do
+        [ "$word" != -- ] || break
+        [ "$word" != fresh ] || fresh=fresh
+    done
+    start "$number" "$fresh" "$@"
+}
+
+trap 'terminated=1' TERM INT
+trap 'stopped=1' USR1
+trap 'begun=1' USR2
+rm -f "$active" 2>/dev/null
+
+# In the background a shell has no stdin but /dev/null: hence descriptor 4. A queue keeps lines whole up to 4,096 bytes.
+(
+    trap - TERM INT USR1 USR2
+    while IFS= read -r line; do
+        while [ ${#line} -gt 2000 ]; do
+            piece=$(printf '%.2000s' "$line")
+            printf 'more %s\n' "$piece"
+            line=${line#"$piece"}
+        done
+        printf 'link %s\n' "$line"
+    done
+) <&4 >&3 &
+reader=$!
+(
+    trap '' TERM INT USR1 USR2
+    while kill -0 $$ 2>/dev/null; do
+        sleep 1
+        echo tick
+    done
+) >&3 4<&- &
+ticker=$!
+
+say '{"event":"ready","version":1,"form":"shell"}'
+if [ "$autostart" = 1 ]; then
+    refusal "$1"
+    if [ -n "$refusal" ]; then
+        say "{\"event\":\"complaint\",\"text\":\"$refusal\"}"
+        finish 127
+    fi
+    set_off none -- "$@"
+fi
+
+held=
+while :; do
+    line=
+    IFS= read -r line <&3
+    word=${line%% *}
+    rest=${line#* }
+    case $word in
+    more) held=$held$rest ;;
+    link)
+        command=$held$rest
+        held=
+        case $command in
+        *' start' | *' start '*)
+            number=${command%% *}
+            words=${command#* start}
+            refusal "$1"
+            if [ -n "$refusal" ]; then
+                reply "$number" "$refusal"
+            else
+                # The words hold no character that a shell would take for more than itself.
+                # shellcheck disable=SC2086
+                set_off "$number" $words -- "$@"
+            fi
+            ;;
+        # shellcheck disable=SC2086
+        ?*) obey $command ;;
+        esac
+        ;;
+    started)
+        pid=$rest
+        now
+        started=$now
+        { true >"$active"; } 2>/dev/null
+        say "{\"event\":\"started\",\"pid\":$pid,\"at\":$(date +%s)}"
+        [ "$starting" = none ] || reply "$starting"
+        starting=
+        [ -z "$waiting$terminating" ] || stop 0
+        ;;
+    exited) ended "$rest" ;;
+    tick) : "$(:)" ;; # waits for a child, and thus for orphans too
+    esac
+    if [ -n "$terminated" ]; then
+        terminated=
+        terminating=1
+        stop 8
+        [ -n "$pid$starting" ] || finish 0
+    fi
+    if [ -n "$stopped" ]; then
+        stopped=
+        stop 8
+    fi
+    if [ -n "$begun" ]; then
+        begun=
+        refusal "$1"
+        [ -n "$refusal" ] || set_off none -- "$@"
+    fi
+    if [ -n "$pid" ] && [ -n "$deadline" ]; then
+        now
+        if [ "$now" -ge "$deadline" ]; then
+            family && send KILL
+        fi
+    fi
+done
