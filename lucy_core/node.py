@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar, final
 import anyio
 import msgspec
 
+from lucy_core.commands import PATIENCE, carry_through
 from lucy_core.engine import (
     Capability,
     Engine,
@@ -60,7 +61,10 @@ class Home(Protocol):
 
 @final
 class Node:
-    """One node. Calls on one node take turns; calls on different nodes don't wait for each other."""
+    """One node. Calls on one node take turns; calls on different nodes don't wait for each other.
+
+    A command that has begun is carried through: cancelling waits for its end.
+    """
 
     def __init__(self, network: Home, spec: NodeSpec, engine_node: EngineNode) -> None:
         self._network = network
@@ -111,8 +115,7 @@ class Node:
         """
         async with self._turn:
             self._life.check("start")
-            await self._start(fresh_state=fresh_state, environment=environment)
-            self._life.move("start")
+            await carry_through(self._start(fresh_state=fresh_state, environment=environment))
 
     async def _start(self, *, fresh_state: bool, environment: Mapping[str, str] | None) -> None:
         if fresh_state:
@@ -124,6 +127,7 @@ class Node:
         self._network.journal(NodeStarted(self.name, fresh_state))
         await self._engine_node.start(fresh_state=fresh_state, environment=environment or {})
         self.started_at = time.monotonic()
+        self._life.move("start")
 
     async def stop(self, *, grace: float = STOP_GRACE) -> None:
         """Ask it to end, make it end after `grace` seconds, and take its last lines.
@@ -133,8 +137,8 @@ class Node:
         """
         async with self._turn:
             self._life.check("stop")
-            await self._leave(lambda: self._engine_node.stop(grace=grace), NodeStopped(self.name))
-            self._life.move("stop")
+            ended = self._leave("stop", lambda: self._engine_node.stop(grace=grace), NodeStopped(self.name))
+            await carry_through(ended, patience=grace + PATIENCE)
 
     async def kill(self) -> None:
         """End it with SIGKILL, and take its last lines.
@@ -144,10 +148,10 @@ class Node:
         """
         async with self._turn:
             self._life.check("kill")
-            await self._leave(self._engine_node.kill, NodeStopped(self.name, killed=True))
-            self._life.move("kill")
+            ended = self._leave("kill", self._engine_node.kill, NodeStopped(self.name, killed=True))
+            await carry_through(ended)
 
-    async def _leave(self, end: Callable[[], Awaitable[None]], event: NodeStopped) -> None:
+    async def _leave(self, move: str, end: Callable[[], Awaitable[None]], event: NodeStopped) -> None:
         self._leaving = True
         try:
             await end()
@@ -155,6 +159,7 @@ class Node:
             self._leaving = False
         await self._network.pipeline.drain(self.name)
         self._network.journal(event)
+        self._life.move(move)
 
     async def restart(
         self,
@@ -178,9 +183,12 @@ class Node:
         require(self._network.engine, Capability.PAUSE)
         async with self._turn:
             self._life.check("pause")
-            await self._engine_node.pause()
-            self._life.move("pause")
-            self._network.journal(NodePaused(self.name))
+            await carry_through(self._pause())
+
+    async def _pause(self) -> None:
+        await self._engine_node.pause()
+        self._life.move("pause")
+        self._network.journal(NodePaused(self.name))
 
     async def resume(self) -> None:
         """Let a frozen node go on.
@@ -190,9 +198,12 @@ class Node:
         """
         async with self._turn:
             self._life.check("resume")
-            self._network.journal(NodeResumed(self.name))
-            await self._engine_node.resume()
-            self._life.move("resume")
+            await carry_through(self._resume())
+
+    async def _resume(self) -> None:
+        self._network.journal(NodeResumed(self.name))
+        await self._engine_node.resume()
+        self._life.move("resume")
 
     def check_pausable(self) -> None:
         """Tell whether it may be frozen now.

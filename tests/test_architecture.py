@@ -31,6 +31,7 @@ ROOMS = (
     "history",
     "spec",
     "lifecycle",
+    "commands",
     "injection",
     "engine",
     "garbage",
