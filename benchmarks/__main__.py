@@ -1,75 +1,160 @@
-"""`python -m benchmarks`: measure Lucy on this machine."""
+"""`python -m benchmarks`: measure Lucy on this machine, beside what people use today."""
 
 import argparse
+import os
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks import machine, output, plots
 from benchmarks.contenders import CONTENDERS
-from benchmarks.flood import Flood, run_flood
+from benchmarks.measurement import BenchmarkError, Say
+from benchmarks.report import Report
+
+Options = argparse.Namespace
 
 
-def _show_flood(console: Console, flood: Flood) -> None:
-    table = Table(title=f"flood: {flood.nodes} nodes, {flood.megabytes:,.0f} MB, medians of {flood.runs} runs")
-    for name in ("reader", "k lines/s", "MB/s", "CPU s per M lines", "peak MiB", "lucy, recording", "lucy, none"):
-        table.add_column(name, justify="left" if name == "reader" else "right")
-    for name, row in flood.rows.items():
-        with_recording = flood.ratios.get(f"{name}_with_recording")
-        without = flood.ratios.get(f"{name}_without_recording")
-        table.add_row(
-            name,
-            f"{row['lines_per_second'] / 1e3:,.0f}",
-            f"{row['megabytes_per_second']:,.0f}",
-            f"{row['cpu_seconds_per_million_lines']:.2f}",
-            f"{row['peak_mib']:.0f}",
-            f"{with_recording:.2f}x" if with_recording else "",
-            f"{without:.2f}x" if without else "",
+def _flood(options: Options, say: Say) -> Report:
+    from benchmarks.flood import run_flood
+    from benchmarks.flood_report import flood_report
+
+    return flood_report(
+        run_flood(
+            nodes=options.nodes,
+            lines_per_node=options.lines,
+            repeat=options.repeat,
+            runs=options.rounds,
+            contenders=tuple(options.only),
+            verify=options.verify,
+            say=say,
         )
-    console.print(table)
-    for name, why in flood.skipped.items():
-        console.print(f"skipped {name}: {why}")
+    )
+
+
+def _latency(options: Options, say: Say) -> Report:
+    from benchmarks.latency import run_latency
+
+    return run_latency(say=say, rounds=options.rounds, seconds=options.seconds, rates=tuple(options.rates))
+
+
+def _operators(options: Options, say: Say) -> Report:
+    from benchmarks.operators import run_operators
+
+    return run_operators(say=say, rounds=options.rounds, items=options.items)
+
+
+def _import(options: Options, say: Say) -> Report:
+    from benchmarks.import_time import run_import
+
+    return run_import(say=say, rounds=options.rounds)
+
+
+def _start(options: Options, say: Say) -> Report:
+    from benchmarks.start import run_start
+
+    return run_start(say=say, rounds=options.rounds)
+
+
+RUNS: dict[str, Callable[[Options, Say], Report]] = {
+    "flood": _flood,
+    "latency": _latency,
+    "operators": _operators,
+    "import": _import,
+    "start": _start,
+}
+"""What `all` runs, in this order."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    shared.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables, with links to the plots")
+    shared.add_argument("--plots", type=Path, metavar="DIR", help="draw SVG and PNG (needs matplotlib)")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def add(name: str, text: str, *, rounds: int) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, parents=[shared])
+        command.add_argument("--rounds", "--runs", type=_positive, default=rounds, metavar="N")
+        return command
+
+    flood = add("flood", "lines a second, beside what people use today", rounds=3)
+    flood.add_argument("--nodes", type=_positive, default=5)
+    flood.add_argument("--lines", type=_positive, default=50_000, help="lines a node in one pass of the corpus")
+    flood.add_argument("--repeat", type=_positive, default=8, help="passes of the corpus for the fast readers")
+    flood.add_argument("--only", nargs="+", choices=tuple(CONTENDERS), default=tuple(CONTENDERS))
+    flood.add_argument("--verify", action="store_true", help="check every single line; slower")
+    latency = add("latency", "from a node's write to the subscriber's callback", rounds=3)
+    latency.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    latency.add_argument("--rates", nargs="+", type=_positive, default=[1_000, 20_000, 200_000], metavar="LINES/S")
+    operators = add("operators", "nanoseconds an item through chains of operators", rounds=3)
+    operators.add_argument("--items", type=_positive, default=100_000)
+    add("import", "what importing Lucy costs", rounds=7)
+    add("start", "from the command to the first event, from the verdict to the exit", rounds=3)
+    commands.add_parser("all", help="all of the above, each with its defaults; under ten minutes", parents=[shared])
+    commands.add_parser("smoke", help="all of it, small: checks counts, not times")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text.replace("_", ""))
+    if value < 1:
+        message = f"{text} is not positive"
+        raise argparse.ArgumentTypeError(message)
+    return value
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a benchmark; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    flood = commands.add_parser("flood", help="lines a second, beside what people use today")
-    flood.add_argument("--nodes", type=int, default=5)
-    flood.add_argument("--lines", type=int, default=50_000, help="lines a node in one pass of the corpus")
-    flood.add_argument("--repeat", type=int, default=8, help="passes of the corpus for the fast readers")
-    flood.add_argument("--runs", type=int, default=3)
-    flood.add_argument("--only", nargs="+", choices=tuple(CONTENDERS), default=tuple(CONTENDERS))
-    flood.add_argument("--verify", action="store_true", help="check every single line; slower")
-    flood.add_argument("--json", type=Path, metavar="FILE")
-    commands.add_parser("smoke", help="everything, small: checks counts, not times")
+    parser = make_parser()
     options = parser.parse_args(arguments)
-    console = Console()
+    # Piped into a file or a pager, a table needs more than the 80 columns that rich assumes there.
+    console = Console(width=None if sys.stdout.isatty() else 160)
     progress = Console(stderr=True)
+    # The programs under measurement are started as modules of this package, from wherever one stands.
+    root = str(Path(__file__).resolve().parent.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
 
     def say(text: str) -> None:
         if sys.stderr.isatty():
-            progress.print(text, style="dim")
+            progress.print(text, style="dim", highlight=False, markup=False)
 
-    if options.command == "smoke":
-        result = run_flood(lines_per_node=5_000, repeat=1, runs=1, verify=True, say=say)
-        console.print(f"smoke: {len(result.rows)} readers, {result.lines:,} lines each, every one accounted for")
-        return 0
-    result = run_flood(
-        nodes=options.nodes,
-        lines_per_node=options.lines,
-        repeat=options.repeat,
-        runs=options.runs,
-        contenders=tuple(options.only),
-        verify=options.verify,
-        say=say,
-    )
-    _show_flood(console, result)
+    try:
+        if options.command == "smoke":
+            from benchmarks.smoke import run_smoke
+
+            for line in run_smoke(say):
+                console.print(line, highlight=False, markup=False)
+            return 0
+        if options.plots is not None:
+            plots.pyplot()  # a missing library is said before minutes of measuring
+        return _measure(parser, options, console, say)
+    except BenchmarkError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+
+
+def _measure(parser: argparse.ArgumentParser, options: Options, console: Console, say: Say) -> int:
+    here = machine.look()
+    reports = []
+    names = tuple(RUNS) if options.command == "all" else (options.command,)
+    for name in names:
+        begun = time.monotonic()
+        reports.append(RUNS[name](parser.parse_args([name]) if options.command == "all" else options, say))
+        say(f"{name} took {time.monotonic() - begun:.0f} s")
+    here.load_after = os.getloadavg()[0]
+    output.show(console, reports, here)
     if options.json is not None:
-        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+        options.json.write_bytes(output.as_json(reports, here))
+    drawn = {}
+    if options.plots is not None:
+        drawn = plots.draw([curve for report in reports for curve in report.curves], options.plots)
+    if options.markdown is not None:
+        options.markdown.write_text(output.as_markdown(reports, here, drawn, beside=options.markdown))
     return 0
 
 

@@ -1,0 +1,50 @@
+"""The flood's result as a report."""
+
+import msgspec
+
+from benchmarks.flood import Flood
+from benchmarks.report import Curve, Report, Table, Target
+
+PROMISED = {
+    "bare_pipe_with_recording": ("bytes/s over the bare pipe's, recording", 0.30),
+    "bare_pipe_without_recording": ("bytes/s over the bare pipe's, no recording", 0.40),
+    "asyncio_json_with_recording": ("lines/s over asyncio + json, recording", 8.0),
+    "asyncio_orjson_with_recording": ("lines/s over asyncio + orjson, recording", 3.0),
+}
+
+
+def flood_report(flood: Flood) -> Report:
+    """Put a flood into a table, against its targets."""
+    table = Table(
+        f"flood: {flood.nodes} nodes, {flood.megabytes:,.0f} MB, medians of {flood.runs} runs",
+        ["reader", "k lines/s", "MB/s", "CPU s per M lines", "peak MiB", "Lucy over it, recording", "no recording"],
+        notes=["over the bare pipe in bytes a second, over the others in lines a second"],
+    )
+    for name, row in flood.rows.items():
+        leads = [flood.ratios.get(f"{name}_{kind}_recording") for kind in ("with", "without")]
+        table.add(
+            name,
+            f"{row['lines_per_second'] / 1e3:,.0f}",
+            f"{row['megabytes_per_second']:,.0f}",
+            f"{row['cpu_seconds_per_million_lines']:.2f}",
+            f"{row['peak_mib']:.0f}",
+            *(f"{lead:.2f}x" if lead else "" for lead in leads),
+        )
+    bars: list[tuple[float | str, float]] = [
+        (name.replace("_", "\n"), row["megabytes_per_second"]) for name, row in flood.rows.items()
+    ]
+    targets = [
+        Target(name, flood.ratios[key], limit, at_least=True)
+        for key, (name, limit) in PROMISED.items()
+        if key in flood.ratios
+    ]
+    figures = msgspec.to_builtins(flood)
+    return Report(
+        "flood",
+        [table],
+        targets,
+        [Curve("flood", "Flood", "reader", "MB/s", {"MB/s": bars}, bars=True)],
+        skipped=figures.pop("skipped"),
+        ratios=figures.pop("ratios"),
+        figures=figures,
+    )

@@ -1,0 +1,106 @@
+"""`smoke`: every benchmark once, as small as it can be. It checks what came, never how fast: it is part of the gate."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from benchmarks.flood import run_flood
+from benchmarks.flood_report import flood_report
+from benchmarks.import_time import run_import
+from benchmarks.latency import LISTENERS, run_latency
+from benchmarks.measurement import BenchmarkError, Say
+from benchmarks.operators import run_operators
+from benchmarks.report import Report
+from benchmarks.start import run_start
+
+FLOOD_LINES = 5_000
+LATENCY_RATE = 2_000
+LATENCY_SECONDS = 0.5
+
+
+def run_smoke(say: Say) -> Iterator[str]:
+    """Run everything small; give a line for each, when it is done.
+
+    Raises:
+        BenchmarkError: something broke, or less came than was sent.
+    """
+    for name, run in SMALL.items():
+        begun = time.monotonic()
+        report = run(say)
+        told = CHECKS[name](report)
+        skipped = "".join(f"; skipped {what}: {why}" for what, why in report.skipped.items())
+        yield f"smoke: {name}: {told}{skipped} ({time.monotonic() - begun:.1f} s)"
+
+
+def _flood(say: Say) -> Report:
+    return flood_report(run_flood(lines_per_node=FLOOD_LINES, repeat=1, runs=1, verify=True, say=say))
+
+
+def _latency(say: Say) -> Report:
+    return run_latency(say=say, rounds=1, seconds=LATENCY_SECONDS, rates=(LATENCY_RATE,))
+
+
+def _operators(say: Say) -> Report:
+    return run_operators(say=say, rounds=1, items=2_000)
+
+
+def _import(say: Say) -> Report:
+    return run_import(say=say, rounds=1)
+
+
+def _start(say: Say) -> Report:
+    return run_start(say=say, rounds=1)
+
+
+def demand(*, true: bool, otherwise: str) -> None:
+    """Raise BenchmarkError unless `true`."""
+    if not true:
+        raise BenchmarkError(otherwise)
+
+
+def _check_flood(report: Report) -> str:
+    rows = report.figures["rows"]
+    lines = report.figures["lines"]
+    demand(true=lines == 5 * FLOOD_LINES, otherwise=f"flood: {lines} lines instead of {5 * FLOOD_LINES}")
+    demand(true=len(rows) + len(report.skipped) >= 9, otherwise=f"flood: only {', '.join(rows)} ran")
+    return f"{len(rows)} readers, {lines:,} lines each, every one accounted for"
+
+
+def _check_latency(report: Report) -> str:
+    demand(true=len(report.figures) == len(LISTENERS), otherwise=f"latency: only {', '.join(report.figures)} ran")
+    counts = {name: figure["count"] for name, figure in report.figures.items()}
+    demand(true=len(set(counts.values())) == 1 and min(counts.values()) > 20, otherwise=f"latency: events: {counts}")
+    return f"{len(counts)} listeners, {min(counts.values())} events each"
+
+
+def _check_operators(report: Report) -> str:
+    results = {chain: figure["results"] for chain, figure in report.figures.items()}
+    demand(true=all(results.values()), otherwise=f"operators: chains without results: {results}")
+    return f"{len(results)} chains, Lucy's results as reactivex's"
+
+
+def _check_import(report: Report) -> str:
+    modules = {name: figure["modules"] for name, figure in report.figures.items()}
+    demand(true=modules["lucy_core"] > modules["Lucy's dependencies"], otherwise=f"import: modules: {modules}")
+    return f"{len(modules)} imports"
+
+
+def _check_start(report: Report) -> str:
+    (events,) = report.figures["events"]
+    demand(true=events > 10, otherwise=f"start: only {events} events of nodes on the pipe")
+    return f"{events} events of nodes on the pipe"
+
+
+SMALL: dict[str, Callable[[Say], Report]] = {
+    "flood": _flood,
+    "latency": _latency,
+    "operators": _operators,
+    "import": _import,
+    "start": _start,
+}
+CHECKS: dict[str, Callable[[Report], str]] = {
+    "flood": _check_flood,
+    "latency": _check_latency,
+    "operators": _check_operators,
+    "import": _check_import,
+    "start": _check_start,
+}

@@ -1,0 +1,183 @@
+"""The benchmarks count right, say what they found, and refuse what is no measurement."""
+
+import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks import output, plots
+from benchmarks.__main__ import RUNS, main
+from benchmarks.flood import Flood
+from benchmarks.flood_report import flood_report
+from benchmarks.latency import LatencyJob, lucy_listener, ping
+from benchmarks.machine import Machine
+from benchmarks.measurement import BenchmarkError, Quantiles, alternate, apart, median_of, nothing_said, scratch
+from benchmarks.report import Curve, Report, Table, Target
+from benchmarks.session import in_order
+from benchmarks.smoke import CHECKS, SMALL
+
+ROOT = Path(__file__).parent.parent
+MACHINE = Machine(2, "a processor", 24.0, "an OS", "6.1", "3.11.7", None, {}, 0.5, 0.7)
+
+
+def a_flood() -> Flood:
+    row = {
+        "lines_per_second": 1e6,
+        "megabytes_per_second": 500.0,
+        "cpu_seconds_per_million_lines": 1.0,
+        "peak_mib": 50.0,
+    }
+    ratios = {
+        f"{name}_{kind}_recording": 0.5
+        for name in ("bare_pipe", "asyncio_json", "asyncio_orjson")
+        for kind in ("with", "without")
+    }
+    return Flood(5, 100.0, 1000, 3, {"bare_pipe": row, "lucy_with_recording": row}, {"jq": "not installed"}, ratios)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=2000))
+def test_quantiles_are_samples_in_order_that_the_named_share_does_not_exceed(samples: list[int]) -> None:
+    found = Quantiles.of(samples)
+
+    assert found.p50 <= found.p99 <= found.p999 <= found.max == max(samples)
+    for share, value in ((0.5, found.p50), (0.99, found.p99), (0.999, found.p999)):
+        assert value in samples
+        assert sum(sample <= value for sample in samples) >= share * len(samples)
+        assert sum(sample < value for sample in samples) < share * len(samples)
+
+
+def test_no_samples_are_no_measurement() -> None:
+    with pytest.raises(BenchmarkError, match="nothing that was written has arrived"):
+        Quantiles.of([])
+
+
+def test_rounds_are_joined_by_their_medians_and_their_worst() -> None:
+    rounds = [Quantiles(10, p50, p99, 30, worst) for p50, p99, worst in ((1, 20, 90), (2, 10, 40), (9, 11, 50))]
+
+    assert median_of(rounds) == Quantiles(30, 2, 11, 30, 90)
+
+
+def test_contenders_take_turns_and_a_warm_up_is_not_counted() -> None:
+    calls: list[str] = []
+
+    def measure(name: str) -> int:
+        calls.append(name)
+        return len(calls)
+
+    found = alternate(
+        {name: functools.partial(measure, name) for name in "ab"}, rounds=2, say=nothing_said, warm_up=True
+    )
+
+    assert calls == ["a", "b", "a", "b", "a", "b"]
+    assert found == {"a": [3, 5], "b": [4, 6]}
+
+
+def test_a_lost_doubled_or_moved_event_is_named_with_its_node() -> None:
+    in_order([0, 20, 40], lines=60, every=20, node="n")
+    for numbers in ([0, 40], [0, 20, 20, 40], [20, 0, 40]):
+        with pytest.raises(BenchmarkError, match=r"n: events are lost, doubled or moved: \d of 3 came"):
+            in_order(numbers, lines=60, every=20, node="n")
+
+
+def test_a_measurement_that_breaks_says_how(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"benchmarks\.latency\.ping failed with 1: (?s:.*)FileNotFoundError"):
+        apart(ping, LatencyJob(str(tmp_path / "nowhere"), 100, 10, 1))
+
+
+def test_a_disk_that_is_too_small_is_refused_before_anything_is_written() -> None:
+    with (
+        pytest.raises(BenchmarkError, match=r"writes .* GB to .* GB are free; point TMPDIR"),
+        scratch("test", needs_bytes=1 << 60),
+    ):
+        pytest.fail("there is no such disk")
+
+
+def test_a_target_knows_whether_it_was_met() -> None:
+    assert Target("speed", 8.0, 8.0, at_least=True).met
+    assert not Target("speed", 7.9, 8.0, at_least=True).met
+    assert Target("lag", 5.0, 5.0).met
+    assert not Target("lag", 5.1, 5.0).met
+
+
+def test_the_json_of_a_flood_has_its_ratios_at_the_top() -> None:
+    content = json.loads(output.as_json([flood_report(a_flood())], MACHINE))
+
+    names = ("bare_pipe", "asyncio_json", "asyncio_orjson")
+    assert {f"{name}_with_recording" for name in names} | {"bare_pipe_without_recording"} <= content["ratios"].keys()
+    assert content["machine"]["kernel"] == "6.1"
+    assert {target["met"] for target in content["targets"]} == {True, False}
+
+
+def test_several_reports_stand_beside_each_other_by_name() -> None:
+    content = json.loads(output.as_json([flood_report(a_flood()), Report("other", ratios={"a": 2.0})], MACHINE))
+
+    assert content["reports"].keys() == {"flood", "other"}
+    assert content["reports"]["other"]["ratios"] == {"a": 2.0}
+
+
+def test_markdown_has_every_row_the_machine_and_the_plots(tmp_path: Path) -> None:
+    table = Table("speeds", ["who", "how"])
+    table.add("a|b", "1")
+    report = Report("race", [table], [Target("t", 1, 2)], [Curve("c", "Curve", "x", "y", {})], {"z": "not installed"})
+
+    text = output.as_markdown([report], MACHINE, {"c": [tmp_path / "figures" / "c.svg"]}, beside=tmp_path / "README.md")
+
+    assert "an OS, Linux 6.1, Python 3.11.7" in text
+    for part in ("| a\\|b | 1 |", "![Curve](figures/c.svg)", "| race: t |", "Skipped z: not installed"):
+        assert part in text
+
+
+def test_a_row_of_the_wrong_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 cells for 2 columns"):
+        Table("t", ["a", "b"]).add("x")
+
+
+def test_plots_without_matplotlib_are_refused_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+    assert main(["operators", "--plots", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"benchmarks: {plots.MISSING}\n"
+
+
+def test_every_benchmark_is_in_the_smoke_too() -> None:
+    assert set(SMALL) == set(CHECKS) == set(RUNS)
+
+
+def test_the_smoke_refuses_a_flood_that_lacks_lines() -> None:
+    with pytest.raises(BenchmarkError, match="flood: 1000 lines instead of 25000"):
+        CHECKS["flood"](flood_report(a_flood()))
+
+
+@pytest.mark.parametrize("uvloop", (False, True))
+def test_a_listener_hears_every_event_of_a_paced_writer(uvloop: bool, tmp_path: Path) -> None:
+    job = LatencyJob(str(tmp_path), rate=5_000, lines=500, every=20, uvloop=uvloop, record=uvloop)
+
+    assert apart(lucy_listener, job).lines == 25
+
+
+def test_a_benchmark_from_end_to_end_leaves_tables_figures_and_plots(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("out.json", "out.md", "figures")}
+    command = [sys.executable, "-m", "benchmarks", "operators", "--items", "300", "--rounds", "1"]
+    done = subprocess.run(
+        [*command, "--json", files["out.json"], "--markdown", files["out.md"], "--plots", files["figures"]],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=ROOT,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "filter, map, distinct" in done.stdout
+    content = SimpleNamespace(**json.loads(files["out.json"].read_text()))
+    assert content.figures["map"]["results"] == 300
+    assert "![Through a chain of operators](figures/operators.svg)" in files["out.md"].read_text()
+    assert {path.name for path in files["figures"].iterdir()} == {"operators.svg", "operators.png"}
