@@ -190,6 +190,7 @@ class Puppeteer:
         self._daemon: Daemon | None = None
         self._relay: Relay | None = None
         self._ends = 0
+        self._numbered = 0
         self._waiting: list[str] = []
         self._incoming = b""
         self._outgoing = bytearray()
@@ -292,7 +293,7 @@ class Puppeteer:
         if self._filter or self._capture in {"shared", "tcp"}:
             from lucy_engines.relay import Relay  # most nodes need none
 
-            self._relay = Relay(self._own, unattended=self._autostart)
+            self._relay = Relay(self._own, unattended=self._autostart, numbered=self._numbered)
             return self._relay.take_input()
         if self._capture == "attach":
             return os.dup(2)
@@ -330,8 +331,6 @@ class Puppeteer:
                 end = End(status, time.monotonic() - daemon.started)
                 self._clear()
                 daemon.end = end
-                if self._relay is not None:
-                    self._relay.end()
 
     def _clear(self) -> None:
         """Kill what an ended daemon left behind, so that nothing holds its log or its ports."""
@@ -352,6 +351,7 @@ class Puppeteer:
             for message in self._relay.messages():
                 self._say(message)
             extra.update(self._relay.account())
+            self._numbered = self._relay.numbered
             self._relay.close()
             self._relay = None
         self._set_active(active=False)
