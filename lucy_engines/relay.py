@@ -131,17 +131,16 @@ class Connection:
         try:
             self._tune(peer)
             peer.sendall(greeting)
-            while not self._resumed:
+            chunk = b"?"
+            while chunk and not self._resumed:
                 chunk = peer.recv(4096)
-                if not chunk:
-                    raise ValueError(f"{address} refused this node: the token is not its own")
                 self._hear(chunk)
         except OSError as error:
             peer.close()
             raise ValueError(f"Lucy at {address} does not answer: {error.strerror or error}") from error
-        except ValueError:
+        if not self._resumed:
             peer.close()
-            raise
+            raise ValueError(f"Lucy at {address} refused this node's token")
         peer.setblocking(False)
 
     @staticmethod

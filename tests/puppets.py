@@ -12,6 +12,7 @@ from typing import final
 import anyio
 import anyio.abc
 
+from lucy_engines.docker import supervision
 from lucy_engines.docker.frames import STDOUT, Part
 from lucy_engines.docker.link import Link, LinkEvent
 
@@ -32,10 +33,22 @@ SHELLS = {
     for name, command in {"dash": ["dash"], "bash": ["bash"], "ash": ["busybox", "sh"]}.items()
     if works(*command, "-c", ":")
 }
-FORMS: dict[str, list[str]] = {
-    **{name: [python, "-I", "-S", str(ENGINES / "puppeteer.py")] for name, python in PYTHONS.items()},
-    **{name: [*shell, str(ENGINES / "puppeteer.sh")] for name, shell in SHELLS.items()},
+FORMS = {
+    **{name: ([python, "-I", "-S"], "puppeteer.py") for name, python in PYTHONS.items()},
+    **{name: (shell, "puppeteer.sh") for name, shell in SHELLS.items()},
 }
+
+
+def supervisor(form: str, directory: Path) -> list[str]:
+    """Lay a container's /lucy out below a directory, and return what starts a form of the puppeteer there."""
+    home = directory / "home"
+    for target, source in supervision.files().items():
+        if target.startswith(supervision.HOME):
+            place = home / target.removeprefix(supervision.HOME + "/")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(source)
+    interpreter, name = FORMS[form]
+    return [*interpreter, str(home / name)]
 
 
 @final
@@ -125,7 +138,7 @@ async def puppet(
         **environment,
     }
     reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK) if read else os.open(os.devnull, os.O_RDONLY)
-    process = await anyio.open_process([*FORMS[form], "--", *argv], env=given, stderr=None)
+    process = await anyio.open_process([*supervisor(form, directory), "--", *argv], env=given, stderr=None)
     running = Puppet(process, reader, directory)
     try:
         async with anyio.create_task_group() as tasks:

@@ -56,6 +56,8 @@ BARE = (
     "lucy_core/pipeline/sources.py",
     "lucy_core/pipeline/tagged.py",
     "lucy_engines/docker/frames.py",
+    "lucy_engines/docker/pump.py",
+    "lucy_engines/docker/upgrade.py",
     "lucy_engines/docker/reaper.py",
     "lucy_core/testing/scripted_program.py",
     "lucy_engines/process/guardian.py",

@@ -10,9 +10,10 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from puppets import ENGINES, FORMS, PYTHONS, SHELLS, alive, puppet
+from puppets import ENGINES, FORMS, PYTHONS, SHELLS, alive, puppet, supervisor
 
 from lucy_core.errors import SupervisorError
+from lucy_engines.docker import supervision
 from lucy_engines.docker.link import encode_word
 from lucy_engines.puppeteer import OFFLINE, decode_word
 
@@ -277,7 +278,7 @@ async def test_without_a_link_it_starts_by_itself_writes_its_lines_and_ends_as_t
 
 def test_lines_that_go_to_stderr_are_followed_by_a_mark(form: str, tmp_path: Path) -> None:
     ended = subprocess.run(
-        [*FORMS[form], "--", "sh", "-c", "echo out; echo error >&2; printf half"],
+        [*supervisor(form, tmp_path), "--", "sh", "-c", "echo out; echo error >&2; printf half"],
         env={
             **os.environ,
             "LUCY_CAPTURE": "attach",
@@ -303,8 +304,10 @@ def test_any_word_survives_the_links_quoting(word: str) -> None:
     assert not quoted or quoted.split() == [quoted]
 
 
-@pytest.mark.parametrize("name", ("puppeteer.py", "relay.py"))
-def test_what_is_carried_into_containers_is_python_3_7(name: str) -> None:
-    module = ast.parse((ENGINES / name).read_text(), feature_version=(3, 7))
+@pytest.mark.parametrize(
+    "file", [file for file in supervision.files().values() if file.suffix == ".py"], ids=lambda file: file.name
+)
+def test_what_is_carried_into_containers_is_python_3_7(file: Path) -> None:
+    module = ast.parse(file.read_text(), feature_version=(3, 7))
 
     assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in module.body)

@@ -4,14 +4,12 @@ Not aiodocker's: its websocket attach loses stream ids, and its log follower rea
 lines around rotation. An attach from before the container's start sees every byte, each once, and a reader that is slow
 makes the container wait.
 
-The request and the reading of its answer are sans-IO, since `attach_pump` attaches without a loop. Paths carry no
-version: every Engine takes them as of its own.
+The request and the reading of its answer are in `upgrade`, sans-IO, since `pump` attaches without a loop.
 """
 
 import os
 import socket
 import ssl
-from pathlib import Path
 from typing import final
 from urllib.parse import urlsplit
 
@@ -21,8 +19,8 @@ from anyio.streams.tls import TLSStream
 
 from lucy_core.errors import DeployError, EngineUnavailableError
 from lucy_engines.docker.frames import FrameDecoder, Part
+from lucy_engines.docker.upgrade import Upgrade, attach_request, tls_context, upgrade_request
 
-HEAD_BYTES = 1 << 16
 READ_BYTES = 1 << 18
 PORT, TLS_PORT = 2375, 2376
 
@@ -55,64 +53,7 @@ class Endpoint:
 
     def tls_context(self) -> ssl.SSLContext:
         """Make the context that `DOCKER_CERT_PATH` asks for, else the system's."""
-        certificates = Path(os.environ.get("DOCKER_CERT_PATH") or Path.home() / ".docker")
-        authority = certificates / "ca.pem"
-        context = ssl.create_default_context(cafile=str(authority) if authority.exists() else None)
-        if (certificates / "cert.pem").exists():
-            context.load_cert_chain(str(certificates / "cert.pem"), str(certificates / "key.pem"))
-        return context
-
-
-def attach_request(container: str, *streams: str) -> bytes:
-    """Return the request that attaches to `stdin`, `stdout` or `stderr` of a container."""
-    query = "&".join(("stream=1", *(f"{stream}=1" for stream in streams)))
-    return upgrade_request(f"/containers/{container}/attach?{query}", b"")
-
-
-def upgrade_request(path: str, body: bytes) -> bytes:
-    """Return a request whose connection is to become a raw one; `body` is JSON, or nothing."""
-    return (
-        f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
-
-
-@final
-class Upgrade:
-    """The Engine's answer to `attach_request`, as it comes in. Sans-IO."""
-
-    __slots__ = ("_head", "reason", "status")
-
-    def __init__(self) -> None:
-        self._head = b""
-        self.status = 0
-        self.reason = ""
-        """What the Engine said, where it refused."""
-
-    def feed(self, chunk: bytes) -> bytes | None:
-        """Take bytes; return what follows the answer once it is whole, else None.
-
-        Raises:
-            ValueError: this is no answer to an HTTP request.
-        """
-        self._head += chunk
-        head, end, rest = self._head.partition(b"\r\n\r\n")
-        if not end:
-            if len(self._head) > HEAD_BYTES:
-                raise ValueError("its answer has no end")
-            return None
-        words = head.split(b"\r\n")[0].split(b" ", 2)
-        if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
-            message = f"it answered {head[:80]!r}"
-            raise ValueError(message)
-        self.status = int(words[1])
-        self.reason = rest.decode(errors="replace").strip() or b" ".join(words[2:]).decode(errors="replace")
-        return rest
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the connection is a raw one from here on; old Engines say 200."""
-        return self.status in {101, 200}
+        return tls_context()
 
 
 @final

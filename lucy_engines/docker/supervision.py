@@ -34,6 +34,8 @@ def files() -> dict[str, Path]:
         f"{HOME}/puppeteer.py": _ENGINES / "puppeteer.py",
         f"{HOME}/puppeteer.sh": _ENGINES / "puppeteer.sh",
         f"{HOME}/lucy_engines/relay.py": _ENGINES / "relay.py",
+        f"{HOME}/lucy_core/filters/logproc.py": _CORE / "filters" / "logproc.py",
+        f"{HOME}/lucy_core/pipeline/tagged.py": _CORE / "pipeline" / "tagged.py",
         "/start.sh": _ENGINES / "start.sh",
         "/stop.sh": _ENGINES / "stop.sh",
     }

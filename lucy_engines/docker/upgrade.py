@@ -1,0 +1,73 @@
+"""What is said when a connection to the Engine is to become a container's raw stream. Standard library only.
+
+Paths carry no version: every Engine takes them as of its own.
+"""
+
+import os
+import ssl
+from typing import final
+
+HEAD_BYTES = 1 << 16
+
+
+def attach_request(container: str, *streams: str) -> bytes:
+    """Return the request that attaches to `stdin`, `stdout` or `stderr` of a container."""
+    query = "&".join(("stream=1", *(f"{stream}=1" for stream in streams)))
+    return upgrade_request(f"/containers/{container}/attach?{query}", b"")
+
+
+def upgrade_request(path: str, body: bytes) -> bytes:
+    """Return a request whose connection is to become a raw one; `body` is JSON, or nothing."""
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+@final
+class Upgrade:
+    """The Engine's answer to `attach_request`, as it comes in. Sans-IO."""
+
+    __slots__ = ("_head", "reason", "status")
+
+    def __init__(self) -> None:
+        self._head = b""
+        self.status = 0
+        self.reason = ""
+        """What the Engine said, where it refused."""
+
+    def feed(self, chunk: bytes) -> bytes | None:
+        """Take bytes; return what follows the answer once it is whole, else None.
+
+        Raises:
+            ValueError: this is no answer to an HTTP request.
+        """
+        self._head += chunk
+        head, end, rest = self._head.partition(b"\r\n\r\n")
+        if not end:
+            if len(self._head) > HEAD_BYTES:
+                raise ValueError("its answer has no end")
+            return None
+        words = head.split(b"\r\n")[0].split(b" ", 2)
+        if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
+            message = f"it answered {head[:80]!r}"
+            raise ValueError(message)
+        self.status = int(words[1])
+        self.reason = rest.decode(errors="replace").strip() or b" ".join(words[2:]).decode(errors="replace")
+        return rest
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the connection is a raw one from here on; old Engines say 200."""
+        return self.status in {101, 200}
+
+
+def tls_context() -> ssl.SSLContext:
+    """Make the context that `DOCKER_CERT_PATH` asks for, else the system's."""
+    certificates = os.environ.get("DOCKER_CERT_PATH") or os.path.expanduser("~/.docker")
+    authority = os.path.join(certificates, "ca.pem")
+    context = ssl.create_default_context(cafile=authority if os.path.exists(authority) else None)
+    own = os.path.join(certificates, "cert.pem")
+    if os.path.exists(own):
+        context.load_cert_chain(own, os.path.join(certificates, "key.pem"))
+    return context
