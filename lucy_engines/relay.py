@@ -1,14 +1,9 @@
 """What stands between a daemon and its log where the daemon can't write to it itself.
 
 The daemon writes into a pipe; whole lines come out of it, less what a capture filter leaves out, tagged where nodes
-share a FIFO, and go into a FIFO, to stderr, or over TCP to Lucy. Nothing here waits: the puppeteer calls `turn` when
-something may have become possible. Memory is bounded, since a full way out stops the reading, then the pipe fills, and
-then the daemon waits, which is what it would do at a FIFO.
-
-Over TCP nothing is lost and nothing comes twice, connections that break included (a partition is something that tests
-do to nodes). A connection begins `LUCY <token> <node> <stream>`, the stream being one life of the daemon; the other end
-answers with the number of bytes that it has of this stream, and says so again whenever it has taken more. What it
-hasn't said that it has is kept; a new connection goes on from there.
+share a FIFO, and go into one of `outlets`. Nothing here waits: the puppeteer calls `turn` when something may have
+become possible. Memory is bounded, since a full way out stops the reading, then the pipe fills, and then the daemon
+waits, which is what it would do at a FIFO.
 
 Standard library only, Python 3.7 or newer: the puppeteer loads it inside of a container.
 """
@@ -16,268 +11,19 @@ Standard library only, Python 3.7 or newer: the puppeteer loads it inside of a c
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import select
-import socket
-import stat
 import time
-from collections import deque
 from typing import Any
+
+from lucy_engines.outlets import open_outlet
 
 READ_BYTES = 1 << 18
 BACKLOG_BYTES = 4 << 20
 """What may wait to be carried out, or to be acknowledged; more stays in the pipe, then with the daemon."""
 PIPE_BYTES = 1 << 20
 F_SETPIPE_SZ = 1031
-CONNECT_SECONDS = 5.0
-RETRY_SECONDS = 0.2
-FLUSH_SECONDS = 10.0
-"""How long an ended daemon's last bytes are offered to a Lucy that doesn't take them."""
-UNANSWERED_MS = 10_000
-"""When a connection is given up that acknowledges nothing: the container may have got another address meanwhile."""
-
-
-class Outlet:
-    """A FIFO, or stderr: what is put there is taken by the kernel, or waits."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        os.set_blocking(descriptor, False)
-        self._pieces = deque()  # type: deque[bytes]
-        self.backlog = 0
-
-    def put(self, piece: bytes) -> None:
-        """Queue bytes; up to 4,096 of them are written whole or not at all."""
-        self._pieces.append(piece)
-        self.backlog += len(piece)
-
-    def turn(self) -> None:
-        """Write what can be written now.
-
-        Raises:
-            OSError: nobody reads it any more.
-        """
-        while self._pieces:
-            piece = self._pieces[0]
-            try:
-                written = os.write(self._descriptor, piece)
-            except BlockingIOError:
-                return
-            self.backlog -= written
-            if written == len(piece):
-                self._pieces.popleft()
-            else:
-                self._pieces[0] = piece[written:]
-
-    def interests(self) -> dict[int, int]:
-        """Return what to poll for."""
-        return {self._descriptor: select.POLLOUT} if self._pieces else {}
-
-    def patience(self) -> float:
-        """Return how many seconds `turn` may be put off."""
-        return float("inf")
-
-    def end(self) -> None:
-        """Take note that nothing more will be put here."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether all is out."""
-        return not self._pieces
-
-    @property
-    def lost(self) -> int:
-        """Return how many bytes were given up."""
-        return 0
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        os.close(self._descriptor)
-
-
-class Connection:
-    """The way to Lucy over TCP, through any number of connections."""
-
-    def __init__(self, address: str, greeting: bytes) -> None:
-        """Connect.
-
-        Raises:
-            OSError: nobody is there.
-            ValueError: there is no such address, or the token was refused.
-        """
-        host, colon, port = address.rpartition(":")
-        if not colon or not port.isdigit():
-            raise ValueError(f"{address!r} is no host:port")
-        self._greeting = greeting
-        try:
-            peer = socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS)
-        except OSError as error:
-            raise ValueError(f"can't reach Lucy at {address}: {error.strerror or error}") from error
-        self._address = peer.getpeername()
-        self._family = peer.family
-        self._socket = peer  # type: socket.socket | None
-        self._connecting = False
-        self._resumed = False
-        self._heard = b""
-        self._unsent_greeting = b""
-        self._kept = bytearray()
-        self._taken = 0  # by Lucy, of the stream
-        self._sent = 0  # of the stream, over this connection or known to be there
-        self._ending = float("inf")
-        self._closed_ours = False
-        self._retry = float("inf")
-        try:
-            self._tune(peer)
-            peer.sendall(greeting)
-            chunk = b"?"
-            while chunk and not self._resumed:
-                chunk = peer.recv(4096)
-                self._hear(chunk)
-        except OSError as error:
-            peer.close()
-            raise ValueError(f"Lucy at {address} does not answer: {error.strerror or error}") from error
-        if not self._resumed:
-            peer.close()
-            raise ValueError(f"Lucy at {address} refused this node's token")
-        peer.setblocking(False)
-
-    @staticmethod
-    def _tune(peer: socket.socket) -> None:
-        # Two small writes in a row would else wait for each other's acknowledgement, 40 ms.
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with contextlib.suppress(OSError):
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNANSWERED_MS)
-
-    @property
-    def backlog(self) -> int:
-        """Bytes that Lucy hasn't said she has."""
-        return len(self._kept)
-
-    def put(self, piece: bytes) -> None:
-        """Queue bytes."""
-        self._kept += piece
-
-    def end(self) -> None:
-        """Take note that nothing more will be put here."""
-        if self._ending == float("inf"):
-            self._ending = time.monotonic() + FLUSH_SECONDS
-
-    def turn(self) -> None:
-        """Send and hear what is possible now."""
-        if self._socket is None and time.monotonic() >= self._retry:
-            self._reconnect()
-        try:
-            if self._socket is not None:
-                self._serve(self._socket)
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._hang_up()
-
-    def _serve(self, peer: socket.socket) -> None:
-        if self._connecting:
-            code = peer.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if code:
-                raise OSError(code, os.strerror(code))
-            try:
-                peer.getpeername()
-            except OSError:
-                return
-            self._connecting = False
-        while self._unsent_greeting:
-            self._unsent_greeting = self._unsent_greeting[peer.send(self._unsent_greeting) :]
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                chunk = peer.recv(4096)
-                if not chunk:
-                    raise ConnectionResetError(errno.ECONNRESET, "the peer hung up")
-                self._hear(chunk)
-        while self._resumed and self._sent < self._taken + len(self._kept):
-            at = self._sent - self._taken
-            with memoryview(self._kept) as view, view[at : at + READ_BYTES] as part:
-                self._sent += peer.send(part)
-        if self._resumed and self._ending != float("inf") and not self._closed_ours:
-            self._closed_ours = True
-            peer.shutdown(socket.SHUT_WR)
-
-    def _hear(self, chunk: bytes) -> None:
-        *lines, self._heard = (self._heard + chunk).split(b"\n")
-        for line in lines:
-            taken = int(line)
-            del self._kept[: taken - self._taken]
-            self._taken = taken
-            if not self._resumed:
-                self._resumed = True
-                self._sent = taken
-
-    def _hang_up(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-        self._socket = None
-        self._retry = time.monotonic() + RETRY_SECONDS
-
-    def _reconnect(self) -> None:
-        self._socket = peer = socket.socket(self._family, socket.SOCK_STREAM)
-        self._tune(peer)
-        peer.setblocking(False)
-        self._connecting = True
-        self._resumed = False
-        self._closed_ours = False
-        self._heard = b""
-        self._unsent_greeting = self._greeting
-        if peer.connect_ex(self._address) not in (0, errno.EINPROGRESS):
-            self._hang_up()
-
-    def interests(self) -> dict[int, int]:
-        """Return what to poll for."""
-        if self._socket is None:
-            return {}
-        waits = self._connecting or self._unsent_greeting or (self._resumed and self._sent < self._taken + self.backlog)
-        return {self._socket.fileno(): select.POLLIN | (select.POLLOUT if waits else 0)}
-
-    def patience(self) -> float:
-        """Return how many seconds `turn` may be put off."""
-        now = time.monotonic()
-        return max(0.0, min(self._ending, self._retry if self._socket is None else float("inf")) - now)
-
-    @property
-    def finished(self) -> bool:
-        """Whether all is with Lucy, or given up."""
-        return self._ending != float("inf") and (not self._kept or time.monotonic() >= self._ending)
-
-    @property
-    def lost(self) -> int:
-        """Return how many bytes were given up."""
-        return len(self._kept) if self.finished else 0
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._socket is not None:
-            self._socket.close()
-
-
-def open_outlet(environment: dict[str, str], *, unattended: bool) -> Outlet | Connection:
-    """Open the way out that was asked for.
-
-    Raises:
-        OSError: the FIFO can't be opened, or nobody reads it.
-        ValueError: Lucy can't be reached, or there is no such way.
-    """
-    kind = environment.get("LUCY_CAPTURE", "fifo")
-    if kind == "tcp":
-        words = ("LUCY", environment.get("LUCY_TOKEN", ""), environment.get("LUCY_NODE", ""), os.urandom(8).hex())
-        return Connection(environment.get("LUCY_ADDRESS", ""), " ".join(words).encode() + b"\n")
-    if kind == "attach":
-        return Outlet(os.dup(2))
-    if kind not in {"fifo", "shared"}:
-        raise ValueError(f"no capture kind is called {kind!r}")
-    path = environment.get("LUCY_LOG", "/lucy/log")
-    if not stat.S_ISFIFO(os.stat(path).st_mode):
-        return Outlet(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))
-    how = os.O_RDWR if unattended else os.O_WRONLY
-    return Outlet(os.open(path, how | os.O_NONBLOCK | os.O_CLOEXEC))
 
 
 class Relay:
@@ -373,7 +119,8 @@ class Relay:
         if tag is None:
             put(b"".join(lines))
             return
-        group, size = [], 0
+        group = []  # type: list[bytes]
+        size = 0
         for line in lines:
             self.numbered += 1
             tagged = tag(self._node, self.numbered, line)

@@ -62,6 +62,7 @@ BARE = (
     "lucy_core/testing/scripted_program.py",
     "lucy_engines/process/guardian.py",
     "lucy_engines/puppeteer.py",
+    "lucy_engines/outlets.py",
     "lucy_engines/relay.py",
 )
 

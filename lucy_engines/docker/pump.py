@@ -6,7 +6,7 @@ capture drains, so that from there on all kinds are alike.
 
 - *attach*: a connection to the Engine, a container's stderr in frames, with the puppeteer's marks in it (a mark follows
   the last byte of an ended daemon; the link, being another stream, can't say when that byte has passed).
-- *tcp*: connections of puppeteers, which `lucy_engines/relay.py` describes. A stream goes on over any number of them.
+- *tcp*: connections of puppeteers, which `lucy_engines/outlets.py` describes. A stream goes on over any number of them.
 
 Memory is bounded: a source whose FIFO is full isn't read, so the Engine, and then the container, waits.
 
@@ -24,7 +24,6 @@ import select
 import signal
 import socket
 import ssl
-import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, final
@@ -379,4 +378,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

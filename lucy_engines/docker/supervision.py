@@ -33,6 +33,7 @@ def files() -> dict[str, Path]:
     return {
         f"{HOME}/puppeteer.py": _ENGINES / "puppeteer.py",
         f"{HOME}/puppeteer.sh": _ENGINES / "puppeteer.sh",
+        f"{HOME}/lucy_engines/outlets.py": _ENGINES / "outlets.py",
         f"{HOME}/lucy_engines/relay.py": _ENGINES / "relay.py",
         f"{HOME}/lucy_core/filters/logproc.py": _CORE / "filters" / "logproc.py",
         f"{HOME}/lucy_core/pipeline/tagged.py": _CORE / "pipeline" / "tagged.py",
