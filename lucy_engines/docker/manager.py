@@ -59,6 +59,7 @@ class DockerManager:
         self._nodes: dict[str, DockerNode] = {}
         self._inject: Callable[[str, bytes], None] = lambda _node, _lines: None
         self._destroying = False
+        self._fifos: list[Path] = []
 
     async def create(self) -> None:
         self._services.start(ContainerEvents(self._client, self._config.run_id, self._heard).watch)
@@ -80,7 +81,7 @@ class DockerManager:
         """Open a FIFO for every node."""
         self._inject = capture.inject
         for node in self._config.spec.nodes:
-            await capture.open_fifo(node.name)
+            self._fifos.append(await capture.open_fifo(node.name))
 
     async def deploy(self, on_exit: Callable[[NodeExit], None]) -> DockerNetwork:
         config = self._config
@@ -204,6 +205,9 @@ class DockerManager:
     async def cleanup(self) -> None:
         for node in self._nodes.values():
             await node.aclose()
+        # On Lucy's sudden death the reaper does it.
+        for fifo in self._fifos:
+            fifo.unlink(missing_ok=True)
 
 
 def _write_files(directory: Path, node: DockerNode) -> None:
