@@ -176,8 +176,9 @@ async def connect(address: str) -> AsyncIterator[EngineClient]:
         else:
             url = f"{'https' if endpoint.tls else 'http'}://{endpoint.host}:{endpoint.port}"
             connector = aiohttp.TCPConnector(limit=0, ssl=endpoint.tls_context() if endpoint.tls else True)
-        session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
-        stack.push_async_callback(_close, session)
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+        )
         docker = aiodocker.Docker(url, connector=connector, session=session, api_version=f"v{OLDEST[0]}.{OLDEST[1]}")
         client = EngineClient(endpoint, docker)
         with client.calling("say its version", seconds=PING_SECONDS):
@@ -185,12 +186,6 @@ async def connect(address: str) -> AsyncIterator[EngineClient]:
             client.version = await docker._query_json("version", versioned_api=False)  # noqa: SLF001  # as above
         docker.api_version = f"v{usable_version(endpoint.text, client.version)}"
         yield client
-
-
-async def _close(session: aiohttp.ClientSession) -> None:
-    """Close a session, in a cancelled block too."""
-    with anyio.CancelScope(shield=True):
-        await session.close()
 
 
 def usable_version(address: str, said: Mapping[str, Any]) -> str:

@@ -74,10 +74,7 @@ async def run_command(
     code = await _exit_code(client, number, node)
     said = bytes(output[STDOUT]).decode(errors="replace").strip()
     if code in (126, 127) and said.startswith("OCI runtime exec failed"):
-        if "not found" in said or "no such file" in said:
-            message = f"node {node!r}: there is no program {command[0]!r} in its image"
-        else:
-            message = f"node {node!r}: can't run {command[0]}: {said.removeprefix('OCI runtime exec failed: ')}"
+        message = f"node {node!r}: can't run {command[0]}: {said.removeprefix('OCI runtime exec failed: ')}"
         raise CommandError(message)
     return ExecResult(code, bytes(output[STDOUT]), bytes(output[STDERR]))
 

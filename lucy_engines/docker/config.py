@@ -14,12 +14,14 @@ from lucy_engines.docker import supervision
 from lucy_engines.docker.container import (
     DIRECTORY,
     LOG,
+    STATE,
     ContainerConfig,
     Limits,
     Mount,
     container_config,
     layouts,
 )
+from lucy_engines.docker.faults import clock
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_IMAGE = "lucy-simnode:latest"
@@ -42,6 +44,10 @@ class DockerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """By node, in the spec's order."""
     limits: Limits
     statistics: bool = False
+    clock_library: str | None = None
+    """This machine's libfaketime, where nodes' clocks are to be set off."""
+    disk_bytes: int = 0
+    """The size of each state directory's own disk, where they have one."""
 
     @property
     def is_local(self) -> bool:
@@ -63,6 +69,11 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
     limits = read_limits(options)
     first = read_port(options)
     places = layouts(spec)
+    disk = read_size("docker_disk_size", options["docker_disk_size"]) if "docker_disk_size" in options else 0
+    library = options.get("docker_libfaketime")
+    if library and not is_local(host):
+        message = f"docker_libfaketime={library!r}: the Engine at {host} doesn't see this machine's files"
+        raise TopologyError(message)
     containers: dict[str, ContainerConfig] = {}
     for node in spec.nodes:
         containers[node.name] = container_config(
@@ -70,7 +81,11 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
             places[node.name],
             run_id=place.run_id,
             image=node.image or options.get("mina_image") or DEFAULT_IMAGE,
-            mounts=mounts(place, node.name) if is_local(host) else [_volume(place, node.name)],
+            mounts=[
+                *(mounts(place, node.name) if is_local(host) else [_volume(place, node.name)]),
+                *([_disk(place, node.name, disk)] if disk else ()),
+                *([clock.library_mount(library)] if library else ()),
+            ],
             limits=limits,
             first_host_port=first,
         )
@@ -85,6 +100,8 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
         containers=containers,
         limits=limits,
         statistics=bool(options.get("statistics")),
+        clock_library=library,
+        disk_bytes=disk,
     )
 
 
@@ -109,6 +126,10 @@ def mounts(place: RunPlace, node: str) -> list[Mount]:
 
 def _volume(place: RunPlace, node: str) -> Mount:
     return Mount(target=DIRECTORY, source=f"{place.run_id}-{node}", kind="volume")
+
+
+def _disk(place: RunPlace, node: str, size: int) -> Mount:
+    return Mount(target=STATE, source=f"{place.run_id}-{node}-state", kind="volume", size_bytes=size)
 
 
 def read_port(options: Mapping[str, str]) -> int:

@@ -36,10 +36,16 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     kind: str = "bind"
     read_only: bool = False
+    size_bytes: int = 0
+    """Of a volume: held in memory, with this size; 0 is an ordinary one."""
 
     def body(self) -> dict[str, Any]:
         """Write it as the Engine takes it. A bind fails where its source is missing, and makes no directory there."""
-        return {"Type": self.kind, "Source": self.source, "Target": self.target, "ReadOnly": self.read_only}
+        body = {"Type": self.kind, "Source": self.source, "Target": self.target, "ReadOnly": self.read_only}
+        if not self.size_bytes:
+            return body
+        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={self.size_bytes},mode=0700"}
+        return {**body, "VolumeOptions": {"DriverConfig": {"Name": "local", "Options": options}}}
 
 
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +61,9 @@ class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Return the body with labels for the container and for each volume that is made with it."""
         host = self.body["HostConfig"]
         mounts = [
-            {**mount, "VolumeOptions": {"Labels": more}} if mount["Type"] == "volume" else mount
+            {**mount, "VolumeOptions": {**mount.get("VolumeOptions", {}), "Labels": more}}
+            if mount["Type"] == "volume"
+            else mount
             for mount in host["Mounts"]
         ]
         return {**self.body, "Labels": {**more, **self.body["Labels"]}, "HostConfig": {**host, "Mounts": mounts}}

@@ -14,8 +14,9 @@ import anyio
 import anyio.abc
 from aiodocker.exceptions import DockerError
 
-from lucy_core.engine import LineCapture, NodeExit
+from lucy_core.engine import Injection, LineCapture, NodeExit
 from lucy_core.errors import DeployError, EngineError
+from lucy_core.faults import Fault
 from lucy_core.journal import JOURNAL, EngineNotice, NodeMeasured, journal_line
 from lucy_core.pipeline.services import Services
 from lucy_engines.docker import archive, hijack, labels, statistics, supervision
@@ -23,6 +24,9 @@ from lucy_engines.docker.client import EngineClient
 from lucy_engines.docker.config import DockerConfig
 from lucy_engines.docker.container import DIRECTORY
 from lucy_engines.docker.events import ContainerEvent, ContainerEvents
+from lucy_engines.docker.faults import clock
+from lucy_engines.docker.faults.client import WardenClient
+from lucy_engines.docker.faults.injection import DockerFaults
 from lucy_engines.docker.link import Link
 from lucy_engines.docker.node import DockerNode, Reports
 
@@ -36,12 +40,16 @@ END_SECONDS = 8.0
 class DockerNetwork:
     """The nodes of a deployed network."""
 
-    def __init__(self, nodes: dict[str, DockerNode]) -> None:
+    def __init__(self, nodes: dict[str, DockerNode], faults: DockerFaults) -> None:
         self._nodes = nodes
+        self._faults = faults
 
     @property
     def nodes(self) -> dict[str, DockerNode]:
         return self._nodes
+
+    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[str], None]) -> Injection:
+        return await self._faults.inject(fault, lasting=lasting, on_lost=on_lost)
 
 
 @final
@@ -57,9 +65,9 @@ class DockerManager:
         self._tasks = tasks
         self._labels = labels.run_labels(config.run_id)
         self._nodes: dict[str, DockerNode] = {}
+        self._faults = DockerFaults(config, self._nodes, WardenClient(config.host, services))
         self._inject: Callable[[str, bytes], None] = lambda _node, _lines: None
         self._destroying = False
-        self._fifos: list[Path] = []
 
     async def create(self) -> None:
         self._services.start(ContainerEvents(self._client, self._config.run_id, self._heard).watch)
@@ -81,7 +89,7 @@ class DockerManager:
         """Open a FIFO for every node."""
         self._inject = capture.inject
         for node in self._config.spec.nodes:
-            self._fifos.append(await capture.open_fifo(node.name))
+            await capture.open_fifo(node.name)
 
     async def deploy(self, on_exit: Callable[[NodeExit], None]) -> DockerNetwork:
         config = self._config
@@ -95,6 +103,7 @@ class DockerManager:
                 self._client,
                 reports,
                 limited=config.limits.memory_bytes is not None,
+                environment=clock.environment() if config.clock_library else None,
             )
             if directory is not None:
                 _write_files(directory, node)
@@ -102,7 +111,7 @@ class DockerManager:
         async with anyio.create_task_group() as tasks:
             for node in self._nodes.values():
                 tasks.start_soon(self._make, node)
-        return DockerNetwork(self._nodes)
+        return DockerNetwork(self._nodes, self._faults)
 
     async def _make(self, node: DockerNode) -> None:
         """Make a node's container and start it: its supervisor runs, its daemon doesn't yet."""
@@ -203,11 +212,9 @@ class DockerManager:
                 raise
 
     async def cleanup(self) -> None:
+        await self._faults.close()
         for node in self._nodes.values():
             await node.aclose()
-        # On Lucy's sudden death the reaper does it.
-        for fifo in self._fifos:
-            fifo.unlink(missing_ok=True)
 
 
 def _write_files(directory: Path, node: DockerNode) -> None:
@@ -219,7 +226,7 @@ def _write_files(directory: Path, node: DockerNode) -> None:
     try:
         for place in (directory, directory / "state"):
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, content in node.files().items():
+        for name, content in {clock.FILE: clock.RIGHT, **node.files()}.items():
             path = directory / name
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)

@@ -1,5 +1,6 @@
 """A node as a container."""
 
+import contextlib
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ class DockerNode:
         reports: Reports,
         *,
         limited: bool = False,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._spec = spec
         self._layout = layout
@@ -55,11 +57,14 @@ class DockerNode:
         self._link: Link | None = None
         self._running = False
         self._paused = False
+        self._environment = environment or {}
         self._ending = False
         self._oom = anyio.Event()
         self._published: dict[int, int] = {}
         self.memory_is_limited = limited
         """Whether a kill may have been for memory. Set it with a limit."""
+        self.frozen = False
+        """Whether a fault froze it; that may have ended by itself meanwhile."""
         self.container = ""
         """The container's id, once there is one."""
         self.pid = 0
@@ -145,7 +150,9 @@ class DockerNode:
     # The contract
 
     async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
-        words = (["fresh"] if fresh_state else []) + [f"{name}={value}" for name, value in environment.items()]
+        words = (["fresh"] if fresh_state else []) + [
+            f"{name}={value}" for name, value in {**self._environment, **environment}.items()
+        ]
         self._oom = anyio.Event()
         self._running = True
         try:
@@ -170,9 +177,12 @@ class DockerNode:
             return
         self._ending = True
         try:
+            # The supervisor is frozen too, and a frozen process can't act on a TERM.
             if self._paused:
-                # The supervisor is frozen too, and a frozen process can't act on a TERM.
                 await self.resume()
+            elif self.frozen:
+                with contextlib.suppress(DeployError):
+                    await self.resume()
             await self._ask(*words, seconds=seconds)
         finally:
             self._ending = False

@@ -31,6 +31,16 @@ DOCKER_OPTIONS = (
     EngineOption(name="docker_memory", metavar="SIZE", help="limit of each container's memory, like 512m"),
     EngineOption(name="docker_cpus", metavar="NUMBER", help="processors that each container may use, like 0.5"),
     EngineOption(
+        name="docker_disk_size",
+        metavar="SIZE",
+        help="give each node's state directory a disk of this size, held in memory; the fault DiskFull takes it",
+    ),
+    EngineOption(
+        name="docker_libfaketime",
+        metavar="PATH",
+        help="start nodes with this machine's libfaketime.so.1; the fault ClockOffset takes it",
+    ),
+    EngineOption(
         name="docker_ports",
         metavar="FIRST",
         help="publish the nodes' ports on loopback from this one on, in order (default: free ones)",

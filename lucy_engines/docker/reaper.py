@@ -101,8 +101,8 @@ class Api:
             return self._tls.wrap_socket(connection, server_hostname=self._endpoint[0])  # type: ignore[no-any-return]
         return connection
 
-    def call(self, method: str, path: str, **query: str) -> Any:
-        """Ask the Engine, and return what it says.
+    def call(self, method: str, path: str, body: object = None, **query: str) -> Any:
+        """Ask the Engine, with JSON where there is a body, and return what it says.
 
         Raises:
             Refusal: it said no.
@@ -110,22 +110,24 @@ class Api:
         """
         words = "&".join(f"{name}={_quoted(value)}" for name, value in query.items())
         with self._connect() as connection:
-            connection.sendall(f"{method} {path}?{words} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+            given = b"" if body is None else json.dumps(body).encode()
+            kind = f"Content-Type: application/json\r\nContent-Length: {len(given)}\r\n" if given else ""
+            connection.sendall(f"{method} {path}?{words} HTTP/1.0\r\nHost: docker\r\n{kind}\r\n".encode() + given)
             chunks = []
             while chunk := connection.recv(1 << 18):
                 chunks.append(chunk)
-        head, _, body = b"".join(chunks).partition(b"\r\n\r\n")
+        head, _, said = b"".join(chunks).partition(b"\r\n\r\n")
         status = head.split(b" ", 2)[1:2]
         if not status or not status[0].isdigit():
             message = f"no answer of HTTP: {head[:80]!r}"
             raise OSError(message)
         try:
-            answer = json.loads(body) if body.strip() else None
+            answer = json.loads(said) if said.strip() else None
         except ValueError as error:
-            message = f"the answer breaks off after {len(body)} bytes, or is no JSON: {body[:80]!r}"
+            message = f"the answer breaks off after {len(said)} bytes, or is no JSON: {said[:80]!r}"
             raise OSError(message) from error
         if int(status[0]) >= 300:
-            text = answer["message"] if isinstance(answer, dict) and "message" in answer else repr(body[:200])
+            text = answer["message"] if isinstance(answer, dict) and "message" in answer else repr(said[:200])
             raise Refusal(int(status[0]), str(text))
         return answer
 

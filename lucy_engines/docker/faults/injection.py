@@ -1,0 +1,72 @@
+"""Faults in containers, as the engine contract has them."""
+
+from collections.abc import Callable, Mapping
+from typing import final
+
+from lucy_core.faults import FAULT_KINDS, Disconnect, Fault, MemoryLimit, Pause
+from lucy_engines.docker.config import DockerConfig
+from lucy_engines.docker.container import STATE
+from lucy_engines.docker.faults import clock
+from lucy_engines.docker.faults.client import FaultPlace, WardenClient
+from lucy_engines.docker.node import DockerNode
+
+DOCKER_FAULTS = FAULT_KINDS
+"""All there are; what a machine lacks for one of them is said when it is asked for."""
+
+
+@final
+class DockerInjection:
+    """A fault in effect in some containers."""
+
+    def __init__(self, warden: WardenClient, fault: Fault, lease: int, nodes: list[DockerNode]) -> None:
+        self._warden = warden
+        self._fault = fault
+        self._lease = lease
+        self._nodes = nodes
+        self._seconds: float | None = None
+
+    async def revert(self) -> float:
+        if self._seconds is None:
+            self._seconds = await self._warden.revert(self._fault, self._lease)
+            for node in self._nodes:
+                if isinstance(self._fault, Disconnect):
+                    await node.look()  # it has other ports now
+                elif isinstance(self._fault, Pause):
+                    node.frozen = False
+        return self._seconds
+
+
+@final
+class DockerFaults:
+    """Makes faults in the containers of one run."""
+
+    def __init__(self, config: DockerConfig, nodes: Mapping[str, DockerNode], warden: WardenClient) -> None:
+        self._config = config
+        self._nodes = nodes
+        self._warden = warden
+
+    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[str], None]) -> DockerInjection:
+        """Make a fault; see `FaultNetwork.inject`."""
+        places = {name: self._place(name) for name in fault.members}
+        lease = await self._warden.inject(fault, places, lasting=lasting, on_lost=on_lost)
+        nodes = [self._nodes[name] for name in fault.nodes]
+        for node in nodes:
+            if isinstance(fault, Disconnect):
+                await node.look()
+            elif isinstance(fault, Pause):
+                node.frozen = True
+            elif isinstance(fault, MemoryLimit):
+                node.memory_is_limited = True
+        return DockerInjection(self._warden, fault, lease, nodes)
+
+    def _place(self, name: str) -> FaultPlace:
+        directory = self._nodes[name].directory
+        return FaultPlace(
+            container=self._nodes[name].container,
+            clock=str(directory / clock.FILE) if self._config.clock_library and directory is not None else None,
+            disk=STATE if self._config.disk_bytes else None,
+        )
+
+    async def close(self) -> None:
+        """End all that is in effect. For a shielded caller."""
+        await self._warden.close()
