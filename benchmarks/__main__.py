@@ -40,6 +40,18 @@ def _latency(options: Options, say: Say) -> Report:
     return run_latency(say=say, rounds=options.rounds, seconds=options.seconds, rates=tuple(options.rates))
 
 
+def _scale(options: Options, say: Say) -> Report:
+    from benchmarks.scale import run_scale
+
+    return run_scale(say=say, rounds=options.rounds, lines=options.lines)
+
+
+def _isolation(options: Options, say: Say) -> Report:
+    from benchmarks.isolation import run_isolation
+
+    return run_isolation(say=say, rounds=options.rounds, seconds=options.seconds)
+
+
 def _operators(options: Options, say: Say) -> Report:
     from benchmarks.operators import run_operators
 
@@ -61,6 +73,8 @@ def _start(options: Options, say: Say) -> Report:
 RUNS: dict[str, Callable[[Options, Say], Report]] = {
     "flood": _flood,
     "latency": _latency,
+    "scale": _scale,
+    "isolation": _isolation,
     "operators": _operators,
     "import": _import,
     "start": _start,
@@ -91,6 +105,12 @@ def make_parser() -> argparse.ArgumentParser:
     latency = add("latency", "from a node's write to the subscriber's callback", rounds=3)
     latency.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     latency.add_argument("--rates", nargs="+", type=_positive, default=[1_000, 20_000, 200_000], metavar="LINES/S")
+    scale = add("scale", "more nodes, more subscriptions, longer recordings", rounds=3)
+    scale.add_argument(
+        "--lines", type=_positive, default=2_000_000, help="of the recording; 20_000_000 take 10 GB for half a minute"
+    )
+    isolation = add("isolation", "what a blocking test, a slow subscriber and a slow disk cost the nodes", rounds=1)
+    isolation.add_argument("--seconds", type=float, default=10.0, help="for which the test is held up")
     operators = add("operators", "nanoseconds an item through chains of operators", rounds=3)
     operators.add_argument("--items", type=_positive, default=100_000)
     add("import", "what importing Lucy costs", rounds=7)

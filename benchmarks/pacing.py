@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -104,10 +105,22 @@ class Paced(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """A paced writer that is ready."""
+    """A writer's process. Entering waits until it is ready; leaving ends it."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+
+    def __enter__(self) -> Self:
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        for end in (self._process.stdin, self._process.stdout):
+            assert end is not None
+            end.close()
 
     @property
     def pid(self) -> int:
@@ -128,7 +141,7 @@ class Writer:
         assert self._process.stdout is not None
         said = self._process.stdout.readline()
         if self._process.wait() or not said:
-            message = f"the paced writer ended with {self._process.returncode}"
+            message = f"a writer ended with {self._process.returncode}"
             raise BenchmarkError(message)
         return msgspec.json.decode(said, type=Paced)
 
@@ -144,18 +157,8 @@ def paced_writers(paces: Sequence[Pace]) -> Iterator[list[Writer]]:
         )
         for pace in paces
     ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            process.stdout.readline()
-        yield [Writer(process) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-            for end in (process.stdin, process.stdout):
-                assert end is not None
-                end.close()
+    with ExitStack() as stack:
+        yield [stack.enter_context(Writer(process)) for process in processes]
 
 
 def make_fifo(path: Path) -> int:
