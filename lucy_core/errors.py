@@ -185,7 +185,7 @@ class UnsupportedError(EngineError):
         self.engine = engine
         self.capability = capability
         self.reason = reason
-        super().__init__(f"the {engine} engine has no capability {capability!r}" + (f": {reason}" if reason else ""))
+        super().__init__(f"the {engine} engine has no capability '{capability}'" + (f": {reason}" if reason else ""))
 
 
 class LifeCycleError(EngineError):

@@ -15,7 +15,7 @@ import anyio
 import anyio.abc
 import msgspec
 
-from lucy_core.engine import Engine, EngineNetwork, FaultNetwork, Injection, fault_kinds
+from lucy_core.engine import Capability, Engine, EngineNetwork, FaultNetwork, Injection, fault_kinds, require
 from lucy_core.errors import FaultError, LucyError, UnsupportedError
 from lucy_core.faults import AnyFault, Fault, Pause
 from lucy_core.journal import FaultEffective, FaultRequested, FaultReverted
@@ -214,6 +214,7 @@ class Faults:
             await lease.end()
 
     def _grant(self, fault: AnyFault, lasting: Duration | float) -> tuple[Lease, FaultNetwork]:
+        require(self._home.engine, Capability.FAULTS)
         kind: type[Fault] = type(fault)
         kinds = self.kinds
         if kind not in kinds or not isinstance(self._network, FaultNetwork):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import anyio
 import pytest
 
 import lucy_core as lucy
+from lucy_core import mina
 from lucy_core.errors import FaultError
 from lucy_core.faults import FAULT_KINDS
 from lucy_engines.docker import DockerEngine
@@ -439,6 +441,27 @@ async def test_faults_end_when_lucy_is_killed_and_when_she_is_stopped(
             holder.communicate()
         assert (await ask(network, "a", "b"))[1] == "pong"
         eventually(lambda: not Path(f"/proc/{warden}").exists(), 30)
+
+
+@pytest.mark.anyio
+@pytest.mark.slow
+async def test_a_partition_heals_as_the_readme_has_it(simnode_image: str, tmp_path: Path) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "a_partition" in block)
+    names: dict = {}
+    exec(compile(example, "README.md", "exec"), names)
+    topology = mina.Topology(
+        accounts=(mina.Account("alice", "1000"), mina.Account("bob", "1000")),
+        block_producers=(mina.BlockProducer("bp-1", "alice"), mina.BlockProducer("bp-2", "bob")),
+        constants=mina.Constants(slot_seconds=0.5),
+    )
+    async with lucy.deploy(topology, engine="docker", run_directory=tmp_path / "run") as network:
+        await network.wait_for(mina.nodes_initialized())
+        await names["a_partition_heals"](network)
+        ends = [event.data async for event in reverted(network, 1)]
+        assert [(end.fault.others, end.reason) for end in ends] == [
+            (tuple(name for name in network.nodes if name != "bp-2"), "ended")
+        ]
 
 
 @pytest.fixture

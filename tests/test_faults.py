@@ -1,7 +1,6 @@
 """Faults as leases: what is refused, when they end, what the journal says of it; and the process engine's own."""
 
 import asyncio
-import selectors
 import sys
 import time
 from collections.abc import Callable
@@ -16,33 +15,11 @@ import lucy_core as lucy
 from lucy_core.engine import Capability, State
 from lucy_core.faults import FAULT_KINDS
 from lucy_core.leases import Faults
+from lucy_core.testing import virtual_time
 from lucy_core.waiting import Clock
 from lucy_engines.process import ProcessEngine
 
 # --- a scripted engine in virtual time ------------------------------------------------------------------------------
-
-
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock jumps to the next timer as soon as nobody is ready."""
-
-    def __init__(self) -> None:
-        super().__init__(NeverWaits(self))
-        self.now = 1000.0
-
-    def time(self) -> float:
-        return self.now
-
-
-class NeverWaits(selectors.DefaultSelector):
-    def __init__(self, loop: VirtualTimeLoop) -> None:
-        super().__init__()
-        self.loop = loop
-
-    def select(self, timeout: float | None = None) -> list:
-        ready = super().select(0)
-        if not ready and timeout:
-            self.loop.now += timeout
-        return ready
 
 
 class Scripted:
@@ -103,7 +80,7 @@ def scripted(test: Callable) -> Callable[[], None]:
             await test(network, faults)
 
     def in_virtual_time() -> None:
-        anyio.run(run, backend_options={"loop_factory": VirtualTimeLoop})
+        virtual_time.run(run)
 
     in_virtual_time.__name__ = test.__name__
     return in_virtual_time
@@ -211,7 +188,7 @@ async def test_what_fails_is_said_and_not_swallowed(network: Scripted, faults: F
 @scripted
 async def test_whoever_comes_late_on_a_blocked_loop_finds_it_expired(network: Scripted, faults: Faults) -> None:
     async with faults.inject(CUT, lasting=3) as lease:
-        asyncio.get_running_loop().now += 60
+        asyncio.get_running_loop()._jump.now += 60
     assert lease.reason is lucy.LeaseEnd.EXPIRED
 
 
@@ -230,7 +207,7 @@ async def test_what_makes_no_sense_is_refused_before_anything_is_done(network: S
             async with faults.inject(fault, lasting=lasting):
                 pass
     network.engine.capabilities = frozenset()
-    with pytest.raises(lucy.UnsupportedError, match="'Drop'.*none"):
+    with pytest.raises(lucy.UnsupportedError, match="the scripted engine has no capability 'faults'"):
         async with faults.inject(CUT, lasting=1):
             pass
     assert network.said == []

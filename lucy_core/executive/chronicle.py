@@ -7,6 +7,8 @@ import msgspec
 
 from lucy_core.executive.result import NodeResult, RunResult, WaitResult, ledger_notes, ledger_rows
 from lucy_core.journal import (
+    FaultEffective,
+    FaultReverted,
     NodeExited,
     NodePaused,
     NodeResumed,
@@ -65,6 +67,9 @@ class Chronicle:
                 )
             case NodeStarted() | NodeStopped() | NodeExited() | NodePaused() | NodeResumed():
                 self._life[data.node].append(f"{life_in_words(data)} at {self.at(event):.1f} s")
+            case FaultEffective() | FaultReverted():
+                for node in data.fault.members:
+                    self._life[node].append(f"{fault_in_words(data)} at {self.at(event):.1f} s")
 
     def test_over(self, network: Network) -> None:
         """Remember where the nodes stand, before they are all taken down."""
@@ -86,6 +91,11 @@ class Chronicle:
             ledger=ledger_rows(network.ledger),
             ledger_notes=ledger_notes(network.ledger),
         )
+
+
+def fault_in_words(data: FaultEffective | FaultReverted) -> str:
+    """Say what became of a fault."""
+    return f"{data.fault} {'in effect' if isinstance(data, FaultEffective) else data.reason}"
 
 
 def life_in_words(data: Any) -> str:  # any of LIFE_EVENTS

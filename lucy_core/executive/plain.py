@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TextIO, final
 
-from lucy_core.executive.chronicle import life_in_words
+from lucy_core.executive.chronicle import fault_in_words, life_in_words
 from lucy_core.executive.outlets import follow, own
 from lucy_core.journal import (
     LIFE_EVENTS,
@@ -32,10 +32,8 @@ def in_words(data: Any) -> str | None:  # any of the journal's events
             return f"  waiting for {data.description} (soft {data.soft:g} s, hard {data.hard:g} s)"
         case WaitEnded():
             return f"  {data.outcome} after {data.seconds:.1f} s: {data.description}"
-        case FaultEffective():
-            return f"  {data.fault} in effect"
-        case FaultReverted():
-            return f"  {data.fault} {data.reason} after {data.seconds:.1f} s"
+        case FaultEffective() | FaultReverted():
+            return f"  {fault_in_words(data)}"
         case RunError():
             return f"  {data.severity} error: {data.message}"
         case _ if isinstance(data, LIFE_EVENTS):

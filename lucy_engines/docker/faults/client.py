@@ -178,12 +178,12 @@ class WardenClient:
         assert self._control is not None  # noqa: S101  # as above
         text = b""
         while True:
-            await anyio.wait_readable(self._control)
             try:
+                await anyio.wait_readable(self._control)
                 chunk = self._control.recv(1 << 16)
             except BlockingIOError:
                 continue
-            except OSError:
+            except (OSError, anyio.ClosedResourceError):
                 chunk = b""
             if not chunk:
                 break
@@ -220,5 +220,6 @@ class WardenClient:
         if process.poll() is None:
             # It goes on undoing by itself. A child that nobody waits for would be complained about when collected.
             process.returncode = 0
+        anyio.notify_closing(control)
         control.close()
         self._process = None
