@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+from anyio.abc import TaskGroup
 
 from lucy_core.engine import Engine, NetworkSpec, RunPlace, load_engine
 from lucy_core.errors import LucyError
@@ -61,6 +62,7 @@ async def deploy(
         _one_error(),
         Pipeline.record(place.directory) as pipeline,
         anyio.create_task_group() as tasks,
+        _cancelled_after(tasks),
         engine.open(config) as (manager, log_engine),
     ):
         network = Network(
@@ -88,7 +90,19 @@ async def deploy(
             with anyio.CancelScope(shield=True):
                 await network.take_down(manager)
                 await manager.cleanup()
-            tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _cancelled_after(tasks: TaskGroup) -> AsyncIterator[None]:
+    """Cancel a task group after the block, and no earlier.
+
+    An await on the way out of the block would raise the cancellation in place of the block's own error, and the group
+    would take it for its own and swallow it.
+    """
+    try:
+        yield
+    finally:
+        tasks.cancel_scope.cancel()
 
 
 @asynccontextmanager

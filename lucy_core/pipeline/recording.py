@@ -7,6 +7,7 @@ readers don't disturb each other, and a directory that somebody deletes stays re
 
 import contextlib
 import errno
+import itertools
 import os
 from pathlib import Path
 from typing import final
@@ -176,14 +177,27 @@ class Recording:
         return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
 
     def last_lines(self, node: str, count: int) -> list[str]:
-        """Return the last lines of a node's log, for people to read: at most `count`, long ones cut."""
+        """Return the last lines of a node's log, for people to read: at most `count`, long ones cut.
+
+        An unfinished line ends where its block does, whatever was written behind it later.
+        """
         with contextlib.suppress(RecordingError):
             fd = self.log_fd(node)
             size = os.fstat(fd).st_size
-            text = os.pread(fd, 1 << 16, max(0, size - (1 << 16))).decode(errors="replace")
+            start = max(0, size - ROWS_BYTES)
+            cuts = sorted({start, *(end for end in self._torn_ends(node) if start < end < size), size})
+            parts = [os.pread(fd, end - begin, begin) for begin, end in itertools.pairwise(cuts)]
+            text = "\n".join(part.decode(errors="replace") for part in parts)
             lines = [line for line in text.split("\n") if line.strip()][-count:]
             return [line if len(line) <= 300 else line[:297] + "…" for line in lines]
         return []
+
+    def _torn_ends(self, node: str) -> list[int]:
+        """Return where in a node's log its last unfinished lines end, as far as the last rows tell."""
+        size = os.fstat(self._arrivals).st_size
+        first = self._row_start(max(0, size - ROWS_BYTES), 0)
+        rows = self.rows(Cursor(first))
+        return [row.offset + row.bytes for row in rows if row.node == node and row.torn]
 
 
 def make_run_directory(directory: Path) -> None:

@@ -10,7 +10,7 @@ timeout a call.
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, final
 
 import aiodocker
@@ -169,16 +169,14 @@ async def connect(address: str) -> AsyncIterator[EngineClient]:
         EngineUnavailableError: there is none, it lets nobody in, it hangs, or it is too old.
     """
     endpoint = Endpoint(address)
-    async with AsyncExitStack() as stack:
-        if endpoint.path is not None:
-            url = "unix://localhost"
-            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(endpoint.path, limit=0)
-        else:
-            url = f"{'https' if endpoint.tls else 'http'}://{endpoint.host}:{endpoint.port}"
-            connector = aiohttp.TCPConnector(limit=0, ssl=endpoint.tls_context() if endpoint.tls else True)
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
-        )
+    if endpoint.path is not None:
+        url = "unix://localhost"
+        connector: aiohttp.BaseConnector = aiohttp.UnixConnector(endpoint.path, limit=0)
+    else:
+        url = f"{'https' if endpoint.tls else 'http'}://{endpoint.host}:{endpoint.port}"
+        connector = aiohttp.TCPConnector(limit=0, ssl=endpoint.tls_context() if endpoint.tls else True)
+    session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
+    try:
         docker = aiodocker.Docker(url, connector=connector, session=session, api_version=f"v{OLDEST[0]}.{OLDEST[1]}")
         client = EngineClient(endpoint, docker)
         with client.calling("say its version", seconds=PING_SECONDS):
@@ -186,6 +184,10 @@ async def connect(address: str) -> AsyncIterator[EngineClient]:
             client.version = await docker._query_json("version", versioned_api=False)  # noqa: SLF001  # as above
         docker.api_version = f"v{usable_version(endpoint.text, client.version)}"
         yield client
+    finally:
+        # A deployment that ends is cancelled by then: a cancellation here would take the place of why it ended.
+        with anyio.CancelScope(shield=True):
+            await session.close()
 
 
 def usable_version(address: str, said: Mapping[str, Any]) -> str:

@@ -75,6 +75,8 @@ async def run_command(
     said = bytes(output[STDOUT]).decode(errors="replace").strip()
     if code in (126, 127) and said.startswith("OCI runtime exec failed"):
         message = f"node {node!r}: can't run {command[0]}: {said.removeprefix('OCI runtime exec failed: ')}"
+        if "executable file not found" in said or "no such file or directory" in said:
+            message = f"node {node!r}: there is no program {command[0]!r} in its container; name one that its image has"
         raise CommandError(message)
     return ExecResult(code, bytes(output[STDOUT]), bytes(output[STDERR]))
 

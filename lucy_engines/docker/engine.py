@@ -9,15 +9,18 @@ from contextlib import asynccontextmanager
 from typing import final
 
 import anyio
+import anyio.to_thread
 
 from lucy_core.engine import Capability, NetworkSpec, RunPlace
 from lucy_core.faults import Fault
 from lucy_core.pipeline.services import Services
+from lucy_engines.docker import labels
 from lucy_engines.docker.client import connect
-from lucy_engines.docker.config import DockerConfig, docker_config
+from lucy_engines.docker.config import DockerConfig, docker_config, docker_host
 from lucy_engines.docker.faults.injection import DOCKER_FAULTS
 from lucy_engines.docker.manager import DockerManager
 from lucy_engines.docker.options import DOCKER_OPTIONS
+from lucy_engines.docker.reaper import Api
 from lucy_engines.docker.reaper_client import guarded
 
 
@@ -45,6 +48,12 @@ class DockerEngine:
         """Work out the network and every container, touching nothing."""
         return docker_config(spec, place)
 
+    async def leftovers(self, run_id: str) -> list[str]:
+        """Name what the Engine of this machine has of a run."""
+        api = Api(docker_host({}))
+        (label,) = labels.run_filter(run_id)["label"]
+        return [f"{thing.kind} {thing.name}" for thing in await anyio.to_thread.run_sync(api.find, label)]
+
     @asynccontextmanager
     async def open(self, config: DockerConfig) -> AsyncIterator[tuple[DockerManager, DockerManager]]:
         """Connect to the Engine; on the way out whatever is left is removed, by the reaper where Lucy can't."""
@@ -54,7 +63,7 @@ class DockerEngine:
             anyio.create_task_group() as tasks,
         ):
             services = Services(tasks)
-            manager = DockerManager(config, client, services, tasks)
+            manager = DockerManager(config, client, services)
             try:
                 yield manager, manager
             finally:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, final
 
 import anyio
-import anyio.abc
 from aiodocker.exceptions import DockerError
 
 from lucy_core.engine import Injection, LineCapture, NodeExit
@@ -56,17 +55,15 @@ class DockerNetwork:
 class DockerManager:
     """Makes the network and the containers of one run, and says where their lines come from."""
 
-    def __init__(
-        self, config: DockerConfig, client: EngineClient, services: Services, tasks: anyio.abc.TaskGroup
-    ) -> None:
+    def __init__(self, config: DockerConfig, client: EngineClient, services: Services) -> None:
         self._config = config
         self._client = client
         self._services = services
-        self._tasks = tasks
         self._labels = labels.run_labels(config.run_id)
         self._nodes: dict[str, DockerNode] = {}
         self._faults = DockerFaults(config, self._nodes, WardenClient(config.host, services))
-        self._inject: Callable[[str, bytes], None] = lambda _node, _lines: None
+        self._capture: LineCapture | None = None
+        self._fifos: list[Path] = []
         self._destroying = False
 
     async def create(self) -> None:
@@ -87,13 +84,16 @@ class DockerManager:
 
     async def attach(self, capture: LineCapture) -> None:
         """Open a FIFO for every node."""
-        self._inject = capture.inject
+        self._capture = capture
         for node in self._config.spec.nodes:
-            await capture.open_fifo(node.name)
+            self._fifos.append(await capture.open_fifo(node.name))
 
     async def deploy(self, on_exit: Callable[[NodeExit], None]) -> DockerNetwork:
         config = self._config
-        reports = Reports(on_exit, self._inject, self._tasks.start_soon)
+        if self._capture is None:
+            message = "nodes can't be made before somebody takes their lines: `attach` comes first"
+            raise DeployError(message)
+        reports = Reports(on_exit, self._capture, self._services)
         for spec in config.spec.nodes:
             directory = config.directory / "nodes" / spec.name if config.is_local else None
             node = DockerNode(
@@ -158,7 +158,8 @@ class DockerManager:
         return hear
 
     def _journal(self, event: Any) -> None:
-        self._inject(JOURNAL, journal_line(event))
+        if self._capture is not None:
+            self._capture.inject(JOURNAL, journal_line(event))
 
     # Taking away
 
@@ -213,6 +214,9 @@ class DockerManager:
 
     async def cleanup(self) -> None:
         await self._faults.close()
+        # Its reader holds it open; by its name only somebody could come who would wait for ever.
+        for fifo in self._fifos:
+            fifo.unlink(missing_ok=True)
         for node in self._nodes.values():
             await node.aclose()
 

@@ -1,15 +1,18 @@
 """A node as a container."""
 
 import contextlib
+import functools
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
 import anyio
+import msgspec
 
-from lucy_core.engine import ExecResult, Layout, NodeExit, NodeSpec, Resources, fill_in
-from lucy_core.errors import CommandError, DeployError, EngineError, SupervisorError
+from lucy_core.engine import ExecResult, Layout, LineCapture, NodeExit, NodeSpec, Resources, fill_in
+from lucy_core.errors import CaptureDiedError, CommandError, DeployError, EngineError, SupervisorError
+from lucy_core.pipeline.services import Services
 from lucy_engines.docker import archive, commands, statistics
 from lucy_engines.docker.client import EngineClient
 from lucy_engines.docker.link import Link, LinkEvent
@@ -20,18 +23,14 @@ OOM_SECONDS = 1.0
 """How long after a kill the Engine may take to say that memory was the reason; measured: 30 ms."""
 
 
+@final
 class Reports:
     """To whom a node tells what it hears."""
 
-    def __init__(
-        self,
-        on_exit: Callable[[NodeExit], None],
-        inject: Callable[[str, bytes], None],
-        start_soon: Callable[..., object],
-    ) -> None:
+    def __init__(self, on_exit: Callable[[NodeExit], None], capture: LineCapture, services: Services) -> None:
         self.on_exit = on_exit
-        self.inject = inject
-        self.start_soon = start_soon
+        self.capture = capture
+        self.services = services
 
 
 @final
@@ -60,6 +59,8 @@ class DockerNode:
         self._environment = environment or {}
         self._ending = False
         self._oom = anyio.Event()
+        self._settled = anyio.Event()
+        self._last_words: list[str] = []
         self._published: dict[int, int] = {}
         self.memory_is_limited = limited
         """Whether a kill may have been for memory. Set it with a limit."""
@@ -103,22 +104,30 @@ class DockerNode:
 
     def _hear(self, event: LinkEvent) -> None:
         if event.event == "log":
-            self._reports.inject(self.name, event.line.encode() + b"\n")
-        elif event.event == "exited" and self._running:
-            self._running = False
+            self._last_words.append(event.line)
+        elif event.event == "exited":
             end = NodeExit(node=self.name, code=event.code, signal=event.signal, after=event.after)
-            if event.signal == "SIGKILL" and self.memory_is_limited and not self._ending:
-                self._reports.start_soon(self._ask_for_memory, end)
-            else:
-                self._reports.on_exit(end)
+            self._reports.services.start(functools.partial(self._settle, end, asked=self._ending))
 
-    async def _ask_for_memory(self, end: NodeExit) -> None:
-        """Report a kill once it is known whether it was for want of memory: that comes another way, and may be late."""
-        with anyio.move_on_after(OOM_SECONDS):
-            await self._oom.wait()
-        self._reports.on_exit(
-            NodeExit(node=end.node, code=end.code, signal=end.signal, after=end.after, out_of_memory=self._oom.is_set())
-        )
+    async def _settle(self, end: NodeExit, *, asked: bool) -> None:
+        """Take the daemon's last bytes, put the supervisor's words about its end behind them, and report it."""
+        lines, self._last_words = self._last_words, []
+        with contextlib.suppress(CaptureDiedError):  # whoever watches the capture says so
+            # It may have left half a line in its FIFO, which must not grow together with the next.
+            await self._reports.capture.drain(self.name)
+            self._reports.capture.inject(self.name, "".join(f"{line}\n" for line in lines).encode())
+        if end.signal == "SIGKILL" and self.memory_is_limited and not asked:
+            # Whether it was for want of memory comes another way, and may be late.
+            with anyio.move_on_after(OOM_SECONDS):
+                await self._oom.wait()
+            end = msgspec.structs.replace(end, out_of_memory=self._oom.is_set())
+        self._gone(end)
+
+    def _gone(self, end: NodeExit) -> None:
+        if self._running:
+            self._running = False
+            self._settled.set()
+            self._reports.on_exit(end)
 
     def ran_out_of_memory(self) -> None:
         """Take note that the kernel killed something in it for want of memory."""
@@ -126,10 +135,8 @@ class DockerNode:
 
     def container_died(self, status: int) -> None:
         """Take note that its container has ended, and the daemon with it."""
-        if self._running:
-            self._running = False
-            code, name = (status, None) if status <= 128 else (None, _signal_name(status - 128))
-            self._reports.on_exit(NodeExit(node=self.name, code=code, signal=name, out_of_memory=self._oom.is_set()))
+        code, name = (status, None) if status <= 128 else (None, _signal_name(status - 128))
+        self._gone(NodeExit(node=self.name, code=code, signal=name, out_of_memory=self._oom.is_set()))
 
     async def look(self) -> None:
         """Learn what the Engine has chosen: published ports, the first process. Again after its network changed.
@@ -154,6 +161,8 @@ class DockerNode:
             f"{name}={value}" for name, value in {**self._environment, **environment}.items()
         ]
         self._oom = anyio.Event()
+        words = (["fresh"] if fresh_state else []) + [f"{name}={value}" for name, value in environment.items()]
+        self._oom, self._settled = anyio.Event(), anyio.Event()
         self._running = True
         try:
             await self._ask("start", *words)
@@ -184,6 +193,7 @@ class DockerNode:
                 with contextlib.suppress(DeployError):
                     await self.resume()
             await self._ask(*words, seconds=seconds)
+            await self._settled.wait()
         finally:
             self._ending = False
 
