@@ -148,8 +148,8 @@ class Lease:
         else:
             if self.detail:
                 reason = LeaseEnd.LOST
-            elif anyio.current_time() >= self._deadline:
-                # Whoever came first on a loop that was blocked: the engine had ended it already.
+            elif self.seconds >= self.lasting or anyio.current_time() >= self._deadline:
+                # Whoever came first on a loop that was late: the engine had ended it already.
                 reason = LeaseEnd.EXPIRED
             self.reason = reason
             for node in self._frozen():

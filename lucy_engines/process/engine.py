@@ -59,18 +59,19 @@ class Freeze:
 
     def __init__(self, nodes: list[ProcessNode]) -> None:
         self._nodes = nodes
-        self._began = 0.0
+        self._began = self._lasting = 0.0
         self._seconds: float | None = None
 
     async def begin(self, lasting: float, on_lost: Callable[[str], None]) -> None:
         """Freeze them."""
+        # Before the guardian's clock starts: once it has let them go, at least `lasting` is over here too.
+        self._began, self._lasting = time.monotonic(), lasting
         for node in self._nodes:
             await node.freeze(lasting=lasting, on_exit=lambda end: on_lost(f"{end.node} {end.how}"))
-        self._began = time.monotonic()
 
     async def revert(self) -> float:
         if self._seconds is None:
-            self._seconds = time.monotonic() - self._began
+            self._seconds = min(time.monotonic() - self._began, self._lasting)
             for node in self._nodes:
                 await node.thaw()
         return self._seconds

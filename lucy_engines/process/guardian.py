@@ -25,6 +25,8 @@ from typing import Any, final
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 OUTPUT_BYTES = 1 << 16
+STOP_SECONDS = 1.0
+"""How long a process may take to stop; longer only where it waits for a disk."""
 MARKER = "LUCY_PROCESS"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -50,6 +52,13 @@ def session_of(pid: int) -> int | None:
     with contextlib.suppress(OSError):
         return os.getsid(pid)
     return None
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process is neither stopped nor gone."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0] not in ("T", "t", "Z", "X")
+    return False
 
 
 def send_signal(pid: int, number: int) -> None:
@@ -328,8 +337,14 @@ class Guardian:
                 self._signal(child, signal.SIGCONT)
 
     def _signal(self, child: Child, number: int) -> None:
-        for pid in self._family(child):
+        family = self._family(child)
+        for pid in family:
             send_signal(pid, number)
+        if number == signal.SIGSTOP:
+            # A signal is on its way for a moment, in which a node still writes.
+            deadline = time.monotonic() + STOP_SECONDS
+            while any(runs(pid) for pid in family) and time.monotonic() < deadline:
+                time.sleep(0.001)
 
     def _say(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):
