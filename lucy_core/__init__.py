@@ -4,15 +4,18 @@ This is the public face: what it lists is public, what it doesn't isn't. Mina's 
 for tests of tests `lucy_core.testing`, and the contract for authors of engines `lucy_core.engine`.
 """
 
+from lucy_core.attachment import attach
 from lucy_core.deployment import deploy
 from lucy_core.engine import NetworkSpec, NodeSpec
 from lucy_core.errors import (
+    AttachError,
     CaptureDiedError,
     CheckFailedError,
     CommandError,
     DeployError,
     EngineError,
     EventDefinitionError,
+    ExportError,
     FaultError,
     FilterError,
     ImpossibleError,
@@ -77,6 +80,7 @@ from lucy_core.waiting import Clock, Condition, Duration, Progress, Verdict, Wai
 
 __all__ = [
     "AnyFault",
+    "AttachError",
     "Bandwidth",
     "CaptureDiedError",
     "CheckFailedError",
@@ -94,6 +98,7 @@ __all__ = [
     "Event",
     "EventDefinitionError",
     "EventType",
+    "ExportError",
     "Fault",
     "FaultEffective",
     "FaultError",
@@ -153,6 +158,7 @@ __all__ = [
     "Verdict",
     "WaitOutcome",
     "WaitTimeoutError",
+    "attach",
     "deploy",
     "epochs",
     "event",

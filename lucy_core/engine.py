@@ -185,8 +185,11 @@ class NetworkConfig(Protocol):
 class LineCapture(Protocol):
     """Where lines go in: what a log engine is given. `lucy_core.pipeline` implements it."""
 
-    async def open_fifo(self, node: str) -> Path:
-        """Make the FIFO of a node, drain it from now on, and return its path. Writers may open it at any time."""
+    async def open_fifo(self, node: str, path: Path | None = None) -> Path:
+        """Make the FIFO of a node, drain it from now on, and return its path. Writers may open it at any time.
+
+        By default it is in the run directory; one that is at `path` already is taken as it is.
+        """
         ...
 
     async def open_shared_fifo(self, nodes: Sequence[str]) -> Path:

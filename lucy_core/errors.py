@@ -24,6 +24,8 @@
     │   ├── LifeCycleError          the right call at the wrong moment
     │   ├── EngineUnavailableError  what the engine stands on (a Docker Engine) can't be used
     │   ├── DeployError             the infrastructure could not be made
+    │   ├── ExportError             a network can't be written down for others to run
+    │   ├── AttachError             a network that somebody else runs can't be captured
     │   ├── UnknownNodeError        no node of that name
     │   ├── NodeExitedError         a node died that should be running
     │   ├── ContainerGoneError      a node's container ended under a command
@@ -39,6 +41,7 @@ Each message is built from typed attributes and says the input, what was found a
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 
 class LucyError(Exception):
@@ -219,6 +222,34 @@ class EngineUnavailableError(EngineError):
 
 class DeployError(EngineError):
     """The network's infrastructure could not be made."""
+
+
+class ExportError(EngineError):
+    """A network can't be written down for others to run; what was written is removed.
+
+    Attributes:
+        subject: the file, or the node.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, subject: str, reason: str) -> None:
+        self.subject = subject
+        self.reason = reason
+        super().__init__(f"can't export: {subject}: {reason}")
+
+
+class AttachError(EngineError):
+    """A network that somebody else runs can't be captured.
+
+    Attributes:
+        path: what was to be captured.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"can't attach: {path} {reason}")
 
 
 class UnknownNodeError(EngineError, KeyError):

@@ -40,6 +40,7 @@ ROOMS = (
     "leases",
     "network",
     "deployment",
+    "attachment",
     "mina",
     "executive",
     "testing",

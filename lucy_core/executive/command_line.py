@@ -12,11 +12,13 @@ from typing import Any, NoReturn
 
 import anyio
 
-from lucy_core.engine import EngineOption, engine_names, engine_options, load_engine
-from lucy_core.errors import EngineError, TopologyError, UsageError
+from lucy_core.engine import Engine, EngineOption, engine_names, engine_options, load_engine
+from lucy_core.errors import AttachError, EngineError, ExportError, TopologyError, UsageError
 from lucy_core.executive import events_out
+from lucy_core.executive.attaching import Attaching, add_attach, attaching_order
 from lucy_core.executive.collecting import add_gc, collect_garbage
 from lucy_core.executive.events_out import EventLines
+from lucy_core.executive.exporting import export
 from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.logs import configure_logs
 from lucy_core.executive.outlets import Outlet
@@ -42,6 +44,8 @@ examples:
   lucy docker chain-reliability --mina-image IMAGE       containers; `local` is another name for `docker`
   lucy process chain-reliability --pause on-failure      look at the network before it is taken down
   lucy process chain-reliability | jq 'select(.event == "BlockProduced")'
+  lucy docker chain-reliability --export DIR/compose.json   the network as a Compose file, for others to run
+  lucy attach DIR                                        capture such a network
   lucy gc                                                remove what dead runs left behind
   lucy ENGINE --help                                     every option of a run
 
@@ -83,6 +87,7 @@ def make_parser(engines: Sequence[str], options: Mapping[str, Sequence[EngineOpt
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     commands.add_parser("list", help="list engines and scenarios", allow_abbrev=False)
     add_gc(commands)
+    _add_forms(add_attach(commands))
     for name in engines:
         aliases = [alias for alias, meant in ALIASES.items() if meant == name]
         run = commands.add_parser(
@@ -107,6 +112,11 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--program", metavar="PATH", help="the daemon to run as a node, in place of the scenario's own")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="an option for scenario or engine")
     add("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy[uvloop]')")
+    add("--export", type=Path, metavar="FILE", help="run nothing: write the network down as FILE, for others to run")
+    _add_forms(parser)
+
+
+def _add_forms(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="JSON lines on stdout, even on a terminal")
     form.add_argument("--live", action="store_true", help="the live view, even on a pipe")
@@ -196,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _main(words)
     except SystemExit as ended:  # argparse has printed help or version
         return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
-    except (UsageError, TopologyError) as error:
+    except (UsageError, TopologyError, ExportError, AttachError) as error:
         sys.stderr.write(f"lucy: {error}\n")
         return ExitCode.USAGE
     except BrokenPipeError:
@@ -211,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(words: list[str]) -> int:
     engines = list(dict.fromkeys(engine_names()))
-    known = {"list", "gc", *engines, *(alias for alias, meant in ALIASES.items() if meant in engines)}
+    known = {"list", "gc", "attach", *engines, *(alias for alias, meant in ALIASES.items() if meant in engines)}
     if words and not words[0].startswith("-") and words[0] not in known:
         raise UsageError(unknown("engine or command", words[0], known))
     chosen = ALIASES.get(words[0], words[0]) if words else ""
@@ -226,12 +236,14 @@ def _main(words: list[str]) -> int:
         return ExitCode.PASSED
     if arguments.command == "gc":
         return collect_garbage(arguments)
-    return run_command(arguments)
-
-
-def run_command(arguments: argparse.Namespace) -> int:
-    """Run a scenario and report."""
+    if arguments.command == "attach":
+        attaching = Attaching(arguments.exported)
+        return perform(
+            arguments, attaching, attaching_order(arguments), Interruption(attaching.ending), attaching.engine
+        )
     options = gather_options(arguments)
+    if arguments.export is not None:
+        return export(arguments.engine, arguments.scenario, options, arguments.export)
     order = Order(
         engine=arguments.engine,
         options=options,
@@ -240,11 +252,20 @@ def run_command(arguments: argparse.Namespace) -> int:
         pause=When(arguments.pause or ("on-failure" if arguments.debug else "never")),
         again=command_again(arguments.engine, arguments.scenario, options, arguments.engine_options),
     )
+    return perform(arguments, load_scenario(arguments.scenario), order, Interruption())
+
+
+def perform(
+    arguments: argparse.Namespace,
+    scenario: Scenario,
+    order: Order,
+    interruption: Interruption,
+    engine: Engine | None = None,
+) -> int:
+    """Run a scenario and report; on the engine that the order names, if none is given."""
     configure_logs(debug=arguments.debug)
-    scenario = load_scenario(arguments.scenario)
-    interruption = Interruption()
     try:
-        run = Run(scenario, order, interruption)
+        run = Run(scenario, order, interruption, engine)
     except EngineError as error:
         sys.stderr.write(f"lucy: {error}\n")
         return ExitCode.INFRASTRUCTURE

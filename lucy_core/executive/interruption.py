@@ -24,7 +24,9 @@ SHOW_CURSOR = b"\x1b[?25h"
 class Interruption:
     """Listens for signals while it is open. The scopes given to it are cancelled by the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, ending: str = "ending the test and taking the network down") -> None:
+        """Say `ending` at the first signal."""
+        self._ending = ending
         self.signal: signal.Signals | None = None
         self._scopes: list[anyio.CancelScope] = []
         self._bell = -1
@@ -56,9 +58,7 @@ class Interruption:
         """Cancel the scopes at the first signal."""
         await anyio.wait_readable(self._bell)
         assert self.signal is not None  # noqa: S101  # set before the bell rang
-        sys.stderr.write(
-            f"\nlucy: {self.signal.name}: ending the test and taking the network down; once more to leave at once\n"
-        )
+        sys.stderr.write(f"\nlucy: {self.signal.name}: {self._ending}; once more to leave at once\n")
         for scope in self._scopes:
             scope.cancel()
 

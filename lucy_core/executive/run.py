@@ -64,6 +64,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     pause: When = When.NEVER
     again: tuple[str, ...] = ()
     """The command that runs the same once more."""
+    lasts_until_interrupted: bool = False
+    """Whether Ctrl-C is how such a run ends, and thus no verdict."""
 
 
 class FixedTopology(msgspec.Struct, frozen=True):
@@ -145,8 +147,10 @@ def describe_run(
 class Run:
     """One run, and what is known of it so far."""
 
-    def __init__(self, scenario: Scenario, order: Order, interruption: Interruption) -> None:
-        """Check the order; nothing is written or started yet.
+    def __init__(
+        self, scenario: Scenario, order: Order, interruption: Interruption, engine: Engine | None = None
+    ) -> None:
+        """Check the order; nothing is written or started yet. The engine is the one that the order names, if not given.
 
         Raises:
             UsageError: the run directory can't be used.
@@ -155,7 +159,7 @@ class Run:
         self._scenario = scenario
         self._order = order
         self._interruption = interruption
-        self.engine: Engine = load_engine(order.engine)
+        self.engine: Engine = engine or load_engine(order.engine)
         self.topology = fix(scenario.topology(order.options), order.options)
         self.run_id = new_run_id(scenario.name)
         self.directory = (order.directory or Path("lucy-runs") / self.run_id).absolute()
@@ -249,7 +253,7 @@ class Run:
             hold(self._network.judgement, error)
 
     def _outcome(self) -> tuple[Outcome, BaseException | None]:
-        if self._interrupted:
+        if self._interrupted and not self._order.lasts_until_interrupted:
             return Outcome.INTERRUPTED, None
         if self._network is not None:
             return self._network.judgement.outcome, self._network.judgement.ended_by

@@ -4,8 +4,9 @@
 starts its daemon in there. So a node's daemon comes and goes while its container, address and files stay.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import final
 
 import anyio
@@ -17,6 +18,7 @@ from lucy_core.pipeline.services import Services
 from lucy_engines.docker import labels
 from lucy_engines.docker.client import connect
 from lucy_engines.docker.config import DockerConfig, docker_config, docker_host
+from lucy_engines.docker.export import write_export
 from lucy_engines.docker.faults.injection import DOCKER_FAULTS
 from lucy_engines.docker.manager import DockerManager
 from lucy_engines.docker.options import DOCKER_OPTIONS
@@ -53,6 +55,10 @@ class DockerEngine:
         api = Api(docker_host({}))
         (label,) = labels.run_filter(run_id)["label"]
         return [f"{thing.kind} {thing.name}" for thing in await anyio.to_thread.run_sync(api.find, label)]
+
+    def export(self, config: DockerConfig, file: Path, about: Mapping[str, str]) -> None:
+        """Write a Compose file."""
+        write_export(config, file, about)
 
     @asynccontextmanager
     async def open(self, config: DockerConfig) -> AsyncIterator[tuple[DockerManager, DockerManager]]:

@@ -28,6 +28,7 @@ from lucy_engines.docker.faults.client import WardenClient
 from lucy_engines.docker.faults.injection import DockerFaults
 from lucy_engines.docker.link import Link
 from lucy_engines.docker.node import DockerNode, Reports
+from lucy_engines.docker.node_files import write_files
 
 GRACE = 2.0
 """Seconds that a node gets to end by itself when the whole run ends."""
@@ -106,7 +107,11 @@ class DockerManager:
                 environment=clock.environment() if config.clock_library else None,
             )
             if directory is not None:
-                _write_files(directory, node)
+                try:
+                    write_files(directory, {clock.FILE: clock.RIGHT, **node.files()})
+                except OSError as error:
+                    message = f"node {spec.name!r}: {error.filename}: {error.strerror}"
+                    raise DeployError(message) from error
             self._nodes[spec.name] = node
         async with anyio.create_task_group() as tasks:
             for node in self._nodes.values():
@@ -219,22 +224,3 @@ class DockerManager:
             fifo.unlink(missing_ok=True)
         for node in self._nodes.values():
             await node.aclose()
-
-
-def _write_files(directory: Path, node: DockerNode) -> None:
-    """Make a node's directory and files where the container will see them, readable by their owner alone.
-
-    Raises:
-        DeployError: they can't be made.
-    """
-    try:
-        for place in (directory, directory / "state"):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, content in {clock.FILE: clock.RIGHT, **node.files()}.items():
-            path = directory / name
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_bytes(content)
-    except OSError as error:
-        message = f"node {node.name!r}: {error.filename}: {error.strerror}"
-        raise DeployError(message) from error

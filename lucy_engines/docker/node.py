@@ -16,6 +16,7 @@ from lucy_core.pipeline.services import Services
 from lucy_engines.docker import archive, commands, statistics
 from lucy_engines.docker.client import EngineClient
 from lucy_engines.docker.link import Link, LinkEvent
+from lucy_engines.docker.node_files import contents
 
 ANSWER_SECONDS = 30.0
 """How long a supervisor may take beyond what it was asked for. It is there at once, but for a machine that swaps."""
@@ -86,14 +87,7 @@ class DockerNode:
 
     def files(self) -> dict[str, bytes]:
         """Return the spec's files as they are to be in the node, by path below its directory."""
-        return {name: self._filled_in(content) for name, content in self._spec.files.items()}
-
-    def _filled_in(self, content: bytes) -> bytes:
-        try:
-            text = content.decode()
-        except UnicodeDecodeError:
-            return content
-        return fill_in(text, self.name, self._layout).encode()
+        return contents(self._spec, self._layout)
 
     # What is heard of it
 

@@ -1,0 +1,75 @@
+"""`lucy attach DIR`: captures a network that somebody else runs, until Ctrl-C or until all of its nodes have ended."""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+from lucy_core.attachment import AttachedEngine, ExportedNetwork, all_ended, read_export
+from lucy_core.executive.run import Order, When
+from lucy_core.network import Network
+
+DESCRIPTION = """\
+Capture a network that `lucy docker SCENARIO --export DIR/compose.json` wrote and somebody else runs.
+
+Every line of every node goes into a run directory of its own, as in a run of Lucy's. The nodes are not touched: Ctrl-C
+ends the capture, and so does the end of all nodes.
+"""
+
+
+def add_attach(commands: Any) -> argparse.ArgumentParser:  # argparse keeps the type of its subparsers to itself
+    """Add the command to the command line, without the options that each way of showing a run has."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "attach",
+        help="capture an exported network that somebody else runs",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("exported", metavar="DIR", type=Path, help="where the network was exported to")
+    parser.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="an empty or new directory; default: lucy-runs/<id>"
+    )
+    parser.add_argument("-d", "--debug", action="store_true", help="Lucy's debug log on stderr")
+    parser.add_argument("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy[uvloop]')")
+    parser.set_defaults(engine=AttachedEngine.name)
+    return parser
+
+
+@final
+class Attaching:
+    """A scenario that tests nothing: it watches."""
+
+    summary = "captures a network that somebody else runs"
+
+    ending = "ending the capture; the network runs on"
+
+    def __init__(self, directory: Path) -> None:
+        """Read what the exported network is.
+
+        Raises:
+            AttachError: there is none.
+        """
+        self._exported = read_export(directory)
+        self.name = self._exported.spec.name
+        self.engine = AttachedEngine(directory.absolute())
+
+    def topology(self, options: Mapping[str, str]) -> ExportedNetwork:  # noqa: ARG002  # nothing to choose
+        """Return what was exported."""
+        return self._exported
+
+    async def run(self, network: Network) -> None:
+        """Watch until nothing more can come."""
+        await all_ended(network)
+
+
+def attaching_order(arguments: argparse.Namespace) -> Order:
+    """Say how such a run is kept and ended."""
+    return Order(
+        engine=AttachedEngine.name,
+        options={},
+        directory=arguments.run_dir,
+        keep=When.ALWAYS,
+        again=("lucy", "attach", str(arguments.exported)),
+        lasts_until_interrupted=True,
+    )

@@ -1,0 +1,50 @@
+"""`lucy ENGINE SCENARIO --export FILE`: writes a scenario's network down for others to run."""
+
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from lucy_core.attachment import PIPES, Exporter, describe_export
+from lucy_core.engine import RunPlace, load_engine
+from lucy_core.errors import ExportError, UsageError
+from lucy_core.executive.result import ExitCode
+from lucy_core.executive.run import fix, versions
+from lucy_core.executive.scenario import load_scenario
+
+
+def export(engine_name: str, scenario_name: str, options: Mapping[str, str], file: Path) -> int:
+    """Write the network of a scenario, and say how to run and to read it; return the exit code.
+
+    Raises:
+        UsageError: the engine can't.
+        ExportError: it could not be written.
+    """
+    engine = load_engine(engine_name)
+    if not isinstance(engine, Exporter):
+        message = f"the {engine_name} engine can't write a network down for others to run; leave out --export"
+        raise UsageError(message)
+    scenario = load_scenario(scenario_name)
+    topology = fix(scenario.topology(options), options)
+    file = file.absolute()
+    directory = file.parent
+    place = RunPlace(run_id=scenario.name, directory=directory, options=dict(options))
+    first = f"{PIPES}/{topology.spec.nodes[0].name}"
+    run = f"docker-compose -f {shlex.quote(str(file))} up"
+    read = f"lucy attach {shlex.quote(str(directory))}"
+    about = {
+        "network": f"{scenario.name}, written by lucy {versions()['lucy']}",
+        "run": run,
+        "read": f"{read}, or a single node by cat {first}; until then each node waits once its pipe is full",
+    }
+    engine.export(engine.expand(topology.spec, place), file, about)
+    try:
+        describe_export(directory, topology.spec, topology.vocabulary)
+    except OSError as error:
+        raise ExportError(str(error.filename), f"can't be written: {error.strerror}") from error
+    sys.stdout.write(
+        f"wrote {file}, and beside it what it mounts\n  to run   {run}\n  to read  {read}\n"
+        f"           (or one node: cat {shlex.quote(str(directory / first))})\n"
+    )
+    sys.stdout.flush()
+    return ExitCode.PASSED

@@ -1,0 +1,345 @@
+"""A network written down for Compose, run by Compose, and captured by `lucy attach`."""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+import lucy_core as lucy
+from lucy_core.attachment import all_ended, describe_export
+from lucy_core.engine import RunPlace
+from lucy_core.mina import BlockProduced
+from lucy_core.pipeline.fifo import make_fifo
+from lucy_engines.docker.compose import compose
+from lucy_engines.docker.config import DockerConfig, docker_config
+from lucy_engines.docker.container import LOG
+from lucy_engines.docker.export import write_export
+
+LUCY = Path(sys.executable).with_name("lucy")
+PATIENCE = 90
+SPEC = lucy.NetworkSpec(
+    name="small",
+    nodes=(
+        lucy.NodeSpec(
+            name="a", role="seed", command=("sh", "-c", "echo $HOME {host:b}"), ports=("api",), files={"k": b"{host:a}"}
+        ),
+        lucy.NodeSpec(name="b", role="node", command=("true",), environment={"X": "$$"}, after=("a",)),
+    ),
+)
+
+
+def config_in(directory: Path, **options: str) -> DockerConfig:
+    return docker_config(SPEC, RunPlace(run_id="small-1", directory=directory, options=options))
+
+
+def altered(config: DockerConfig, part: str, value: Any) -> DockerConfig:
+    """The same with something more in the containers' HostConfig."""
+    containers = {
+        name: msgspec.structs.replace(each, body={**each.body, "HostConfig": {**each.body["HostConfig"], part: value}})
+        for name, each in config.containers.items()
+    }
+    return msgspec.structs.replace(config, containers=containers)
+
+
+def run_lucy(*words: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([LUCY, *map(str, words)], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+# --- without an Engine ----------------------------------------------------------------------------------------------
+
+
+def test_a_service_says_what_the_container_would_have_been(tmp_path: Path) -> None:
+    config = config_in(tmp_path, docker_memory="256m", docker_cpus="0.5", docker_log_max_size="7m")
+    body = config.containers["a"].body
+
+    services = compose(config, {}).content["services"]
+
+    a, b = services["a"], services["b"]
+    assert (a["image"], a["hostname"], a["user"]) == (body["Image"], "a", body["User"])
+    assert (a["mem_limit"], a["memswap_limit"], a["cpus"]) == (256 << 20, 256 << 20, 0.5)
+    assert a["logging"] == {"driver": "local", "options": {"max-size": "7m", "max-file": "2"}}
+    assert a["ports"] == ["127.0.0.1::10001"]
+    assert b["depends_on"] == {"a": {"condition": "service_started"}}
+    assert "depends_on" not in a
+    assert a["labels"] == {"lucy.node": "a", "lucy.role": "seed"}
+
+
+def test_compose_puts_no_variables_of_its_own_into_what_nodes_are_run_with(tmp_path: Path) -> None:
+    services = compose(config_in(tmp_path), {}).content["services"]
+
+    assert services["a"]["entrypoint"][-1] == "echo $$HOME b"
+    assert services["b"]["environment"]["X"] == "$$$$"
+
+
+def test_nobody_commands_the_daemons_so_they_start_at_once(tmp_path: Path) -> None:
+    service = compose(config_in(tmp_path), {}).content["services"]["a"]
+
+    assert service["environment"]["LUCY_AUTOSTART"] == "1"
+    assert "stdin_open" not in service
+
+
+def test_paths_are_relative_so_that_the_directory_may_move(tmp_path: Path) -> None:
+    composition = compose(config_in(tmp_path), {})
+
+    for node, service in composition.content["services"].items():
+        sources = {each["target"]: each["source"] for each in service["volumes"]}
+        assert sources[LOG] == f"./pipes/{node}"
+        assert sources["/lucy/node"] == f"./nodes/{node}"
+        assert all(source.startswith("./") for source in sources.values())
+    assert str(tmp_path) not in json.dumps(composition.content)
+    assert {f"./{target}" for target in composition.carried} == {
+        each["source"] for each in service["volumes"] if each["source"].startswith("./lucy/")
+    }
+
+
+def test_a_disk_in_memory_keeps_its_size(tmp_path: Path) -> None:
+    mount = {"Type": "tmpfs", "Target": "/lucy/node/state", "TmpfsOptions": {"SizeBytes": 1 << 20}}
+    config = altered(config_in(tmp_path), "Mounts", [mount])
+
+    services = compose(config, {}).content["services"]
+
+    assert services["a"]["volumes"] == [{"type": "tmpfs", "target": "/lucy/node/state", "tmpfs": {"size": 1 << 20}}]
+    assert compose(altered(config, "Tmpfs", {"/x": "size=1m"}), {}).content["services"]["a"]["tmpfs"] == ["/x:size=1m"]
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "complaint"),
+    (
+        ("BlkioWeight", 10, "a: its container has BlkioWeight, for which there is no word"),
+        ("Mounts", [{"Type": "volume", "Source": "s", "Target": "/state"}], "/state is a volume of an Engine"),
+        ("Binds", ["/a:/b"], "short form"),
+    ),
+)
+def test_what_can_not_be_said_in_compose_is_refused_by_name(
+    tmp_path: Path, part: str, value: Any, complaint: str
+) -> None:
+    with pytest.raises(lucy.ExportError, match=complaint):
+        compose(altered(config_in(tmp_path), part, value), {})
+
+
+def test_an_export_is_whole_private_and_overwrites_nothing(tmp_path: Path) -> None:
+    place = tmp_path / "new"
+
+    write_export(config_in(place), place / "compose.json", {"read": "like this"})
+
+    assert json.loads((place / "compose.json").read_text())["x-lucy"] == {"read": "like this"}
+    assert stat.S_ISFIFO((place / "pipes" / "b").stat().st_mode)
+    assert (place / "nodes" / "a" / "k").read_bytes() == b"a"
+    assert (place / "lucy" / "puppeteer.py").read_text() == (
+        Path(lucy.__file__).parent.parent / "lucy_engines/puppeteer.py"
+    ).read_text()
+    assert {path.stat().st_mode & 0o077 for path in place.iterdir()} == {0}
+    for file in ("compose.json", "other.json"):
+        with pytest.raises(lucy.ExportError, match="is there already, and nothing is overwritten"):
+            write_export(config_in(place), place / file, {})
+
+
+def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
+    config = altered(config_in(tmp_path), "Mounts", [{"Type": "bind", "Source": "/no/such/file", "Target": "/x"}])
+
+    with pytest.raises(lucy.ExportError, match="No such file"):
+        write_export(config, tmp_path / "compose.json", {})
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_that_can_not_export_says_so(tmp_path: Path) -> None:
+    done = run_lucy("process", "chain-reliability", "--export", tmp_path / "compose.json", code=2)
+
+    assert "the process engine can't write a network down" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- attaching to pipes that anybody writes to ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """An exported network without containers: pipes, and what it is."""
+    for part in ("pipes", "lucy"):
+        (tmp_path / "exported" / part).mkdir(parents=True)
+    for node in SPEC.nodes:
+        make_fifo(str(tmp_path / "exported" / "pipes" / node.name))
+    describe_export(tmp_path / "exported", SPEC, None)
+    return tmp_path / "exported"
+
+
+def write(exported: Path, node: str, **line: object) -> None:
+    with (exported / "pipes" / node).open("r+b", buffering=0) as pipe:
+        pipe.write(json.dumps(line).encode() + b"\n")
+
+
+async def test_lines_are_captured_as_in_a_run_of_lucys_own(exported: Path, tmp_path: Path) -> None:
+    async with lucy.attach(exported, run_directory=tmp_path / "run") as network:
+        write(exported, "a", message="from a")
+        write(exported, "b", message="from b")
+        for node in network:
+            await node.records(since=0).first(lambda record, node=node: record.data.message == f"from {node.name}")
+        assert network.ledger.complete
+
+    assert (tmp_path / "run" / "logs" / "a.ndjson").read_text() == '{"message": "from a"}\n'
+
+
+async def test_nodes_of_others_are_not_commanded(exported: Path, tmp_path: Path) -> None:
+    async with lucy.attach(exported, run_directory=tmp_path / "run") as network:
+        node = network["a"]
+        for command in (node.stop, node.kill, node.pause, node.resources):
+            with pytest.raises(lucy.UnsupportedError, match="the attach engine has no capability"):
+                await command()
+        assert network["a"].state == "running"
+
+
+async def test_all_have_ended_when_every_supervisor_has_said_so_and_nothing_follows(
+    exported: Path, tmp_path: Path
+) -> None:
+    def ends(node: str) -> None:
+        write(
+            exported,
+            node,
+            message="",
+            puppeteer_script_event=True,
+            puppeteer_event_type="node_exited",
+            metadata={"code": 0},
+        )
+
+    async with lucy.attach(exported, run_directory=tmp_path / "run") as network:
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                over = anyio.Event()
+
+                async def watch() -> None:
+                    await all_ended(network)
+                    over.set()
+
+                tasks.start_soon(watch)
+                ends("a")
+                await network["a"].records(since=0).first(lambda record: record.data.puppeteer_event_type is not None)
+                assert not over.is_set()
+                ends("b")
+                await over.wait()
+
+
+async def test_two_do_not_read_the_same_pipes(exported: Path, tmp_path: Path) -> None:
+    async with lucy.attach(exported, run_directory=tmp_path / "first"):
+        with pytest.raises(lucy.AttachError, match="is captured by another"):
+            async with lucy.attach(exported, run_directory=tmp_path / "second"):
+                pass
+    async with lucy.attach(exported, run_directory=tmp_path / "third"):
+        pass
+
+
+async def test_a_directory_that_is_no_export_is_refused(tmp_path: Path, exported: Path) -> None:
+    with pytest.raises(lucy.AttachError, match=r"holds no exported network .* --export"):
+        async with lucy.attach(tmp_path):
+            pass
+    (exported / "pipes" / "b").unlink()
+    with pytest.raises(lucy.AttachError, match="pipes/b is no FIFO"):
+        async with lucy.attach(exported, run_directory=tmp_path / "run"):
+            pass
+
+
+# --- in containers --------------------------------------------------------------------------------------------------
+
+
+class Project:
+    """A Compose project."""
+
+    def __init__(self, file: Path) -> None:
+        self.name = f"lucy-test-{os.getpid()}-{os.urandom(3).hex()}"
+        self._words = ["docker-compose", "-f", str(file), "-p", self.name]
+
+    def do(self, *words: str) -> str:
+        done = subprocess.run([*self._words, *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def left(self) -> list[str]:
+        label = f"label=com.docker.compose.project={self.name}"
+        return [
+            line
+            for kind in (["ps", "-a"], ["network", "ls"], ["volume", "ls"])
+            for line in subprocess.run(
+                ["docker", *kind, "-q", "--filter", label], check=True, capture_output=True, text=True
+            ).stdout.split()
+        ]
+
+
+@pytest.fixture
+def compose_file(docker_engine: str, simnode_image: str, tmp_path: Path) -> Path:
+    """Where to export to, on a machine that can run the result."""
+    if shutil.which("docker-compose") is None:
+        pytest.skip("no docker-compose; apt-get install docker-compose")
+    return tmp_path / "exported" / "compose.json"
+
+
+@pytest.fixture
+def project(compose_file: Path) -> Iterator[Project]:
+    project = Project(compose_file)
+    yield project
+    if project.left():
+        project.do("kill")
+        project.do("down")
+
+
+@pytest.mark.slow
+def test_compose_runs_what_was_exported_and_attach_captures_it(
+    compose_file: Path, project: Project, tmp_path: Path
+) -> None:
+    told = run_lucy("docker", "chain-reliability", "--export", compose_file, "--docker-memory", "256m").stdout
+    assert f"lucy attach {compose_file.parent}" in told
+    project.do("config", "--quiet")
+    project.do("up", "--detach")
+    assert len(project.left()) == 5
+
+    attached = subprocess.Popen(
+        [LUCY, "attach", str(compose_file.parent), "--run-dir", str(tmp_path / "first")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    producers: set[str] = set()
+    assert attached.stdout is not None
+    for text in attached.stdout:
+        line = json.loads(text)
+        if line["event"] == "BlockProduced":
+            producers.add(line["node"])
+        if len(producers) > 1:
+            break
+    attached.send_signal(signal.SIGINT)
+    rest, report = attached.communicate(timeout=PATIENCE)
+
+    assert attached.returncode == 0, report
+    assert len(producers) > 1, report
+    assert "the network runs on" in report
+    assert json.loads(rest.splitlines()[-1])["event"] == "RunEnded"
+    result = json.loads((tmp_path / "first" / "result.json").read_text())
+    assert result["outcome"] == "passed"
+    assert {row["node"] for row in result["ledger"] if row["lines"]} > producers
+
+    async def capture_until_it_ends() -> int:
+        async with lucy.attach(compose_file.parent, run_directory=tmp_path / "second") as network:
+            await network.events(BlockProduced, since=0).first(within=PATIENCE)
+            await anyio.to_thread.run_sync(project.do, "down")
+            with anyio.fail_after(PATIENCE):
+                await all_ended(network)
+            assert network.ledger.complete
+            return sum("node_exited" in line for node in network for line in _log(tmp_path / "second", node.name))
+
+    assert anyio.run(capture_until_it_ends) == 4
+    assert project.left() == []
+
+
+def _log(run: Path, node: str) -> list[str]:
+    return (run / "logs" / f"{node}.ndjson").read_text().splitlines()
