@@ -49,6 +49,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jump = _Jump()
         super().__init__(self._jump)
+        # A timer is due if its time comes before the next tick. After a virtual year a tick of the real clock is too
+        # small to be added to the time at all, and no timer would ever be due.
+        self._clock_resolution = 1e-6
 
     def time(self) -> float:
         """Return the virtual seconds since the loop was made."""
