@@ -4,10 +4,11 @@
 
     import pytest
     from lucy_core.testing.engine_conformance import EngineConformance
+    from my_engine import MyEngine
 
     class TestMyEngine(EngineConformance):
-        python = "python3"                               # the interpreter, where your nodes are
-        captures = {"fifo": {}, "tcp": {"capture": "tcp"}}   # your ways to take lines: name -> options
+        python = "python3"  # the interpreter, in the place where the engine puts nodes
+        captures = {"pipe": {}, "socket": {"capture": "tcp"}}  # its ways to take lines: a name, and the options
 
         @pytest.fixture
         def engine(self):
