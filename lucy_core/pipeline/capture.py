@@ -15,9 +15,11 @@ When Lucy is gone (the socket's end), it takes what is still coming, for two sec
 """
 
 import contextlib
+import errno
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -114,7 +116,9 @@ class _Row:
 class Capture:
     """The loop. One object, one thread, no locks."""
 
-    def __init__(self, control: socket.socket, bell: int, directory: str, journal: str, token: str) -> None:
+    def __init__(
+        self, control: socket.socket, bell: int, directory: str, journal: str, *, token: str, epoch_ns: int
+    ) -> None:
         control.setblocking(False)
         self._control = control
         self._bell = bell
@@ -140,8 +144,10 @@ class Capture:
         self._orphaned = False
         self._closing: int | None = None
         self._unread_files: set[int] = set()
-        # One step of the machine's clock must not reorder arrivals, so wall time is read once and then counted.
-        self._epoch_ns = time.time_ns() - time.monotonic_ns()
+        # What a full table of descriptors keeps waiting; tried again each second.
+        self._resting: set[int] = set()
+        # A step of the machine's clock must not reorder arrivals: Lucy has read it once, for both of us, and we count.
+        self._epoch_ns = epoch_ns
 
     def run(self) -> None:
         """Serve until told to close, or until Lucy is gone and the sources are quiet."""
@@ -166,6 +172,7 @@ class Capture:
             if now >= self._next_check:
                 self._next_check = now + 1.0
                 self._check_directory()
+                self._wake()
             if self._orphaned:
                 gone_since = gone_since or now
                 quiet_since = now if got or not quiet_since else quiet_since
@@ -189,6 +196,9 @@ class Capture:
                 return True
             chunk = source.read()
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._rest(fd, reading)
+                return False
             self._say({"source_failed": {"node": reading.log.node, "reason": str(error)}})
             self._drop(fd, reading)
             return True
@@ -253,10 +263,28 @@ class Capture:
         if isinstance(source, FileSource):
             self._unread_files.add(fd)
 
+    def _rest(self, fd: int, reading: _Reading) -> None:
+        """Leave a source alone for a while: what it needs a descriptor for waits in the kernel, and isn't lost."""
+        if fd not in self._resting:
+            self._say({"source_waits": {"node": reading.log.node, "reason": _exhausted()}})
+            self._resting.add(fd)
+            self._unread_files.discard(fd)
+            if not self._parked:
+                self._epoll.unregister(fd)
+
+    def _wake(self) -> None:
+        resting, self._resting = self._resting, set()
+        for fd in resting:
+            if not self._parked:
+                self._epoll.register(fd, select.EPOLLIN)
+            if isinstance(self._readings[fd].source, FileSource):
+                self._unread_files.add(fd)
+
     def _drop(self, fd: int, reading: _Reading) -> None:
         self._tear(reading)
-        if not self._parked:
+        if not self._parked and fd not in self._resting:
             self._epoll.unregister(fd)
+        self._resting.discard(fd)
         del self._readings[fd]
         for log in reading.sharers:
             log.sources.remove(reading)
@@ -347,7 +375,7 @@ class Capture:
         if park == self._parked:
             return
         self._parked = park
-        for fd in self._readings:
+        for fd in self._readings.keys() - self._resting:
             if park:
                 self._epoll.unregister(fd)
             else:
@@ -383,7 +411,8 @@ class Capture:
             try:
                 reply = self._obey(command)
             except OSError as error:
-                reply = {"error": f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")}
+                reason = _exhausted() if error.errno in (errno.EMFILE, errno.ENFILE) else error.strerror or str(error)
+                reply = {"error": reason + (f": {error.filename}" if error.filename else "")}
             self._publish()
             if "id" in command:
                 self._say({"id": command["id"], **reply})
@@ -468,15 +497,23 @@ def _write_all(fd: int, pieces: list[bytes | memoryview] | list[bytes]) -> None:
             left[0] = memoryview(left[0])[written:]
 
 
+def _exhausted() -> str:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return f"no descriptor is left, of {soft}, and each node takes two; raise the limit (ulimit -n, or LimitNOFILE=)"
+
+
 def main(arguments: list[str]) -> None:
-    """Run the capture loop: `control-fd bell-fd directory journal`, with the run's token in the environment."""
+    """Run the capture loop: `control-fd bell-fd directory journal epoch`, with the run's token in the environment."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # It ends when its socket does, never before the nodes' last lines are taken.
         signal.signal(number, signal.SIG_IGN)
     gc.disable()  # It makes no cycles, and a collection is a pause.
-    control, bell, directory, journal = arguments
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    control, bell, directory, journal, epoch = arguments
     token = os.environ.pop("LUCY_TOKEN", "")
-    Capture(socket.socket(fileno=int(control)), int(bell), directory, journal, token).run()
+    channel = socket.socket(fileno=int(control))
+    Capture(channel, int(bell), directory, journal, token=token, epoch_ns=int(epoch)).run()
 
 
 if __name__ == "__main__":

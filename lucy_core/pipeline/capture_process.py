@@ -40,6 +40,7 @@ class _Message(msgspec.Struct):
     address: str | tuple[str, int] | None = None
     block: Row | None = None
     source_failed: dict[str, str] | None = None
+    source_waits: dict[str, str] | None = None
     recording_stopped: dict[str, Any] | None = None
     recording_deleted: dict[str, int] | None = None
 
@@ -81,13 +82,19 @@ class CaptureProcess:
         self._closing = False
 
     @classmethod
-    def start(cls, directory: Path, token: str) -> "CaptureProcess":
-        """Start it on a run directory. It runs at once; its first answer comes some 30 ms later."""
+    def start(cls, directory: Path, token: str, epoch_ns: int) -> "CaptureProcess":
+        """Start it on a run directory. It runs at once; its first answer comes some 30 ms later.
+
+        Args:
+            directory: where to record.
+            token: what a peer over TCP has to know.
+            epoch_ns: when the monotonic clock read zero; what arrives is stamped by counting from there.
+        """
         ours, theirs = socket.socketpair()
         bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         errors = os.memfd_create("capture-errors")
         package = str(Path(__file__).parent.parent)
-        arguments = [str(theirs.fileno()), str(bell), str(directory), JOURNAL]
+        arguments = [str(theirs.fileno()), str(bell), str(directory), JOURNAL, str(epoch_ns)]
         try:
             process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
                 [sys.executable, "-I", "-S", "-c", _BOOT, package, *arguments],

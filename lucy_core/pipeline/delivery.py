@@ -34,6 +34,8 @@ class Delivery:
 
     def __init__(self, ledger: Ledger, recording: Recording | None) -> None:
         self.ledger = ledger
+        # Read once, for whoever stamps arrivals too: the machine's clock may step, and a lag is no matter of that.
+        self.epoch_ns = time.time_ns() - time.monotonic_ns()
         self.hub = Hub(self._cut_off, self._undecodable)
         self.delivered = 0
         self.ended = False
@@ -72,7 +74,7 @@ class Delivery:
 
     def _arrive(self, position: int, account: Any, arrived_ns: int) -> None:
         self.delivered = position
-        account.lag_ns = max(0, time.time_ns() - arrived_ns)
+        account.lag_ns = max(0, self.epoch_ns + time.monotonic_ns() - arrived_ns)
         account.lag_max_ns = max(account.lag_max_ns, account.lag_ns)
         if self._reached and self._reached[0][0] <= position:
             self._announce()

@@ -47,7 +47,6 @@ class DirectSources:
         self._delivery = delivery
         self._readings: list[_Reading] = []
         self._offsets: dict[str, int] = {}
-        self._epoch_ns = time.time_ns() - time.monotonic_ns()
 
     def __enter__(self) -> "DirectSources":
         return self
@@ -182,7 +181,7 @@ class DirectSources:
         delivery = self._delivery
         position = delivery.delivered
         lines = 1 if torn else data.count(b"\n")
-        arrived_ns = self._epoch_ns + time.monotonic_ns()
+        arrived_ns = delivery.epoch_ns + time.monotonic_ns()
         offset = self._offsets.get(node, 0)
         self._offsets[node] = offset + len(data)
         if delivery.hub.wants(node):

@@ -33,6 +33,8 @@ class NodeLedger(msgspec.Struct):
     lag_max_ns: int = 0
     failures: list[str] = []
     """Sources that broke."""
+    waiting: str | None = None
+    """Why a source had to wait, with what it holds kept by the kernel."""
 
     def count_shared(self, *, torn: int, duplicates: int, lost: int) -> None:
         """Add what was found in a shared pipe."""
@@ -53,6 +55,7 @@ class NodeLedger(msgspec.Struct):
             if count
         )
         failed = "".join(f", SOURCE FAILED: {reason}" for reason in self.failures)
+        failed += f", WAITED: {self.waiting}" if self.waiting else ""
         return (
             f"{self.lines:,} lines, {self.bytes / 1e6:,.1f} MB{bad}, lag {self.lag_max_ns / 1e6:,.0f} ms at most, "
             f"blocked {self.blocked_ns / 1e6:,.0f} ms at most{failed}"

@@ -8,6 +8,7 @@ wait once their pipes are full, and no process is started; good for a tool that 
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -63,7 +64,8 @@ class Pipeline:
         place = Path(directory).absolute()
         make_run_directory(place)
         token = secrets.token_urlsafe(24)
-        capture = CaptureProcess.start(place, token)
+        epoch_ns = time.time_ns() - time.monotonic_ns()
+        capture = CaptureProcess.start(place, token, epoch_ns)
         try:
             async with anyio.create_task_group() as tasks:
                 services = Services(tasks)
@@ -71,7 +73,9 @@ class Pipeline:
                     services.start(capture.listen)
                     await capture.ask("inject", node=JOURNAL, text="")
                     with Recording(place) as recording:
+                        recording.make_log(JOURNAL)
                         delivery = Delivery(Ledger(), recording)
+                        delivery.epoch_ns = epoch_ns
                         pipeline = cls(
                             directory=place, recording=recording, capture=capture, direct=None, delivery=delivery
                         )
@@ -147,8 +151,8 @@ class Pipeline:
         if self._direct is not None:
             self._direct.open_fifo(node, path)
         else:
+            self._make_log(node)
             await self._process.ask("fifo", node=node, path=str(path))
-            self._open_log(node)
         return path
 
     async def open_shared_fifo(self, nodes: Sequence[str], path: Path | None = None) -> Path:
@@ -164,9 +168,9 @@ class Pipeline:
         if self._direct is not None:
             self._direct.open_shared_fifo(nodes, path)
         else:
-            await self._process.ask("shared_fifo", nodes=list(nodes), path=str(path))
             for node in (*nodes, SHARED):
-                self._open_log(node)
+                self._make_log(node)
+            await self._process.ask("shared_fifo", nodes=list(nodes), path=str(path))
         return path
 
     def _fifo_path(self, name: str, path: Path | None) -> Path:
@@ -186,8 +190,8 @@ class Pipeline:
         if self._direct is not None:
             self._direct.follow_file(node, path)
         else:
+            self._make_log(node)
             await self._process.ask("file", node=node, path=str(Path(path).absolute()))
-            self._open_log(node)
 
     async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
         """Take the node's lines over a socket, unix or TCP; return the real address.
@@ -197,8 +201,8 @@ class Pipeline:
         """
         if self._direct is not None:
             return self._direct.listen(node, address)
+        self._make_log(node)
         reply = await self._process.ask("listen", node=node, address=address)
-        self._open_log(node)
         assert reply.address is not None  # noqa: S101  # part of the reply
         return reply.address
 
@@ -227,10 +231,13 @@ class Pipeline:
             raise RecordingError(message)
         return self._capture
 
-    def _open_log(self, node: str) -> None:
-        """Hold the node's log open, so that it stays readable if somebody deletes the directory."""
-        if self.recording is not None:
-            self.recording.log_fd(node)
+    def _make_log(self, node: str) -> None:
+        """Hold the node's log open before anything is in it: it stays readable if somebody deletes the directory.
+
+        Where no descriptor is left for it, the node is refused here, and the others' lines go on being delivered.
+        """
+        if self._capture is not None and self.recording is not None:
+            self.recording.make_log(node)
 
     @property
     def capture_pid(self) -> int | None:
@@ -348,6 +355,8 @@ class Pipeline:
                 row = notice.block
                 account = self.ledger.of(row.node)
                 account.count_shared(torn=row.torn_lines, duplicates=row.duplicates, lost=row.lost)
+            if notice.source_waits is not None:
+                self.ledger.of(notice.source_waits["node"]).waiting = notice.source_waits["reason"]
             if notice.recording_stopped is not None:
                 stopped = notice.recording_stopped
                 self.ledger.recording_stopped = (int(stopped["position"]), str(stopped["reason"]))

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import itertools
 import os
+import resource
 from pathlib import Path
 from typing import final
 
@@ -159,6 +160,25 @@ class Recording:
                 message = f"the recording lacks the log of {node}: {path}: {error.strerror}"
                 raise RecordingError(message) from error
         return fd
+
+    def make_log(self, node: str) -> None:
+        """Open the log of a node that is about to write, making it where it isn't there yet.
+
+        Raises:
+            RecordingError: no descriptor is left for it, or the directory is gone.
+        """
+        if node not in self._logs:
+            path = log_path(str(self.directory), node, JOURNAL)
+            try:
+                self._logs[node] = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                advice = {
+                    errno.EMFILE: f"; this process may have {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}: raise its "
+                    "limit (ulimit -n, or LimitNOFILE=)",
+                    errno.ENOENT: "; somebody has deleted the run directory",
+                }.get(error.errno or 0, "")
+                message = f"the log of {node} can't be made: {path}: {error.strerror}{advice}"
+                raise RecordingError(message) from error
 
     def block(self, row: Row) -> Block:
         """Read a row's block.
