@@ -70,6 +70,12 @@ def _start(options: Options, say: Say) -> Report:
     return run_start(say=say, rounds=options.rounds)
 
 
+def _docker(options: Options, say: Say) -> Report:
+    from benchmarks.docker import run_docker
+
+    return run_docker(say=say, rounds=options.rounds, lines=options.lines, nodes=options.nodes)
+
+
 RUNS: dict[str, Callable[[Options, Say], Report]] = {
     "flood": _flood,
     "latency": _latency,
@@ -78,6 +84,7 @@ RUNS: dict[str, Callable[[Options, Say], Report]] = {
     "operators": _operators,
     "import": _import,
     "start": _start,
+    "docker": _docker,
 }
 """What `all` runs, in this order."""
 
@@ -115,6 +122,9 @@ def make_parser() -> argparse.ArgumentParser:
     operators.add_argument("--items", type=_positive, default=100_000)
     add("import", "what importing Lucy costs", rounds=7)
     add("start", "from the command to the first event, from the verdict to the exit", rounds=3)
+    docker = add("docker", "pushing out of containers beside the Engine's own ways; networks up and down", rounds=2)
+    docker.add_argument("--lines", type=_positive, default=100_000, help="of the corpus")
+    docker.add_argument("--nodes", type=_positive, default=20, help="of the network that is watched at work")
     commands.add_parser("all", help="all of the above, each with its defaults; under ten minutes", parents=[shared])
     commands.add_parser("smoke", help="all of it, small: checks counts, not times")
     return parser

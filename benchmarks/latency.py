@@ -47,7 +47,7 @@ class Latencies(msgspec.Struct, frozen=True):
     lines_per_second: float
 
 
-def _counted(ages: list[int], rate: int, every: int) -> Quantiles:
+def counted(ages: list[int], rate: int, every: int) -> Quantiles:
     """Leave out the events of the first half second, and turn nanoseconds into microseconds."""
     warm = min(len(ages) // 2, int(rate * WARM_UP / every))
     return Quantiles.of(age / 1e3 for age in ages[warm:])
@@ -70,7 +70,7 @@ def ping(job: LatencyJob) -> Latencies:
             lines += whole.count(b"\n") + len(newline)
         written = writer.result()
     os.close(descriptor)
-    return Latencies(_counted(ages, job.rate, job.every), lines, lines / written.seconds)
+    return Latencies(counted(ages, job.rate, job.every), lines, lines / written.seconds)
 
 
 def lucy_listener(job: LatencyJob) -> Latencies:
@@ -94,7 +94,7 @@ def lucy_listener(job: LatencyJob) -> Latencies:
             await pipeline.reach(await pipeline.drain("node"))
             check(pipeline, {"node": job.lines})
             in_order(numbers, lines=job.lines, every=job.every, node="node")
-        return Latencies(_counted(ages, job.rate, job.every), len(numbers), job.lines / written.seconds)
+        return Latencies(counted(ages, job.rate, job.every), len(numbers), job.lines / written.seconds)
 
     return run(listen, uvloop=job.uvloop)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from benchmarks.docker import AGES, OURS, WAYS, run_docker
 from benchmarks.flood import run_flood
 from benchmarks.flood_report import flood_report
 from benchmarks.import_time import run_import
@@ -19,6 +20,7 @@ from benchmarks.scale import run_scale
 from benchmarks.start import run_start
 
 FLOOD_LINES = 5_000
+DOCKER_LINES = 4_000
 LATENCY_RATE = 2_000
 LATENCY_SECONDS = 0.2
 SIDE_BY_SIDE = 3
@@ -64,6 +66,10 @@ def _scale(say: Say) -> Report:
 
 def _isolation(say: Say) -> Report:
     return run_isolation(say=say, rounds=1, seconds=0.4, rate=2_000, lead=0.1)
+
+
+def _docker(say: Say) -> Report:
+    return run_docker(say=say, rounds=1, lines=DOCKER_LINES, seconds=0.1, rate=2_000, sizes=(2,), nodes=0)
 
 
 def _operators(say: Say) -> Report:
@@ -116,6 +122,20 @@ def _check_isolation(report: Report) -> str:
     return f"{len(lines)} disturbances, every line in order"
 
 
+def _check_docker(report: Report) -> str:
+    if "docker" in report.skipped:
+        return "nothing"
+    for way, (_, _, repeat) in WAYS.items():
+        found = report.figures[way]
+        whole = (found["written"], found["lost"], found["doubled"]) == (DOCKER_LINES * repeat, 0, 0)
+        demand(true=whole, otherwise=f"docker: {way}: {found}")
+    rotated = report.figures[f"rotation: {OURS}"]
+    demand(true=rotated == {"written": DOCKER_LINES, "lost": 0, "doubled": 0}, otherwise=f"docker, rotation: {rotated}")
+    ages = {way: report.figures[f"latency: {way}"]["count"] for way in AGES}
+    demand(true=len(set(ages.values())) == 1, otherwise=f"docker, latency: events: {ages}")
+    return f"{len(WAYS)} ways out of a container, {DOCKER_LINES:,} lines a pass"
+
+
 def _check_operators(report: Report) -> str:
     results = {chain: figure["results"] for chain, figure in report.figures.items()}
     demand(true=all(results.values()), otherwise=f"operators: chains without results: {results}")
@@ -135,6 +155,7 @@ def _check_start(report: Report) -> str:
 
 
 SMALL: dict[str, Callable[[Say], Report]] = {
+    "docker": _docker,
     "start": _start,
     "isolation": _isolation,
     "flood": _flood,
@@ -152,4 +173,5 @@ CHECKS: dict[str, Callable[[Report], str]] = {
     "operators": _check_operators,
     "import": _check_import,
     "start": _check_start,
+    "docker": _check_docker,
 }
