@@ -27,6 +27,7 @@ from lucy_core.errors import UnknownEngineError, UnsupportedError
 from lucy_core.faults import Fault
 from lucy_core.injection import FaultEngine, FaultNetwork, Injection
 from lucy_core.lifecycle import LifeCycle, State
+from lucy_core.pipeline.ledger import NodeLedger
 from lucy_core.spec import Layout, NetworkSpec, NodeSpec, fill_in, start_order
 
 
@@ -210,6 +211,10 @@ class LineCapture(Protocol):
 
     def inject(self, node: str, lines: bytes) -> None:
         """Put whole lines into the run's order, as if `node` had written them now; the journal is the node `lucy`."""
+        ...
+
+    def ledger_of(self, node: str) -> NodeLedger:
+        """Return a node's account, to note what an engine alone knows: the way of its lines, what a filter left out."""
         ...
 
     async def drain(self, node: str) -> int:

@@ -269,6 +269,14 @@ class Network:
                 f"waiting for {condition.description}: the log is incomplete\n{tracker.explain(self.ledger.summary())}"
             )
             raise InconclusiveError(message)
+        left_out = self.ledger.filtered_events
+        if left_out and tracker.progress.impossible is None:
+            message = (
+                f"waiting for {condition.description}: the capture filter left out {left_out:,} events, and what was "
+                "awaited may be among them; use a filter that keeps events, or none\n"
+                f"{tracker.explain(self.ledger.summary())}"
+            )
+            raise InconclusiveError(message)
         raise tracker.failure(waited, self.ledger.summary())
 
     # Life

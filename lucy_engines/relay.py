@@ -26,6 +26,11 @@ PIPE_BYTES = 1 << 20
 F_SETPIPE_SZ = 1031
 
 
+def _is_event(line: bytes) -> bool:
+    """Tell whether a line says that it is of some type of event, so that a test may be waiting for it."""
+    return b'"event_id"' in line or b'"puppeteer_event_type"' in line
+
+
 class Relay:
     """Takes the lines of one life of the daemon and carries them out."""
 
@@ -60,7 +65,7 @@ class Relay:
             fcntl.fcntl(self._read, F_SETPIPE_SZ, PIPE_BYTES)
         self._tail = []  # type: list[bytes]
         self._ended = False
-        self._left_out = [0, 0]
+        self._left_out = [0, 0, 0]
         self._said_at = 0.0
 
     def take_input(self) -> int:
@@ -115,6 +120,7 @@ class Relay:
             kept = [line for line in lines if keeps(line)]
             self._left_out[0] += len(lines) - len(kept)
             self._left_out[1] += sum(map(len, lines)) - sum(map(len, kept))
+            self._left_out[2] += sum(map(_is_event, lines)) - sum(map(_is_event, kept))
             lines = kept
         if tag is None:
             put(b"".join(lines))
@@ -145,8 +151,8 @@ class Relay:
         now = time.monotonic()
         if not self._left_out[0] or (now < self._said_at + 1.0 and not self.finished):
             return []
-        (lines, size), self._left_out, self._said_at = self._left_out, [0, 0], now
-        return [{"event": "filtered", "lines": lines, "bytes": size}]
+        (lines, size, events), self._left_out, self._said_at = self._left_out, [0, 0, 0], now
+        return [{"event": "filtered", "lines": lines, "bytes": size, "events": events}]
 
     @property
     def finished(self) -> bool:

@@ -35,6 +35,19 @@ class NodeLedger(msgspec.Struct):
     """Sources that broke."""
     waiting: str | None = None
     """Why a source had to wait, with what it holds kept by the kernel."""
+    capture: str = ""
+    """The way its lines come, as its engine calls it: `fifo`, `shared`, `tcp`, `attach`."""
+    filtered_lines: int = 0
+    """Lines that a capture filter left out, before they were written: nobody can have seen them."""
+    filtered_bytes: int = 0
+    filtered_events: int = 0
+    """Those of them that said they were events."""
+
+    def count_filtered(self, *, lines: int, bytes: int, events: int) -> None:  # noqa: A002  # the field's own name
+        """Add what a capture filter left out."""
+        self.filtered_lines += lines
+        self.filtered_bytes += bytes
+        self.filtered_events += events
 
     def count_shared(self, *, torn: int, duplicates: int, lost: int) -> None:
         """Add what was found in a shared pipe."""
@@ -56,8 +69,14 @@ class NodeLedger(msgspec.Struct):
         )
         failed = "".join(f", SOURCE FAILED: {reason}" for reason in self.failures)
         failed += f", WAITED: {self.waiting}" if self.waiting else ""
+        way = f" by {self.capture}" if self.capture else ""
+        if self.filtered_lines:
+            bad += (
+                f", {self.filtered_lines:,} lines ({self.filtered_bytes / 1e6:,.1f} MB, "
+                f"{self.filtered_events:,} events) left out by the capture filter"
+            )
         return (
-            f"{self.lines:,} lines, {self.bytes / 1e6:,.1f} MB{bad}, lag {self.lag_max_ns / 1e6:,.0f} ms at most, "
+            f"{self.lines:,} lines{way}, {self.bytes / 1e6:,.1f} MB{bad}, lag {self.lag_max_ns / 1e6:,.0f} ms at most, "
             f"blocked {self.blocked_ns / 1e6:,.0f} ms at most{failed}"
         )
 
@@ -99,6 +118,11 @@ class Ledger:
         return self.capture_died is None and not any(
             account.failures or account.lost for account in self.nodes.values()
         )
+
+    @property
+    def filtered_events(self) -> int:
+        """Events that a capture filter left out."""
+        return sum(account.filtered_events for account in self.nodes.values())
 
     @property
     def recorded(self) -> bool:

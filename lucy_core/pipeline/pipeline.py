@@ -24,7 +24,7 @@ from lucy_core.pipeline.capture_process import CaptureProcess
 from lucy_core.pipeline.delivery import ROW_COST, TURN_BYTES, Delivery
 from lucy_core.pipeline.direct import DirectSources
 from lucy_core.pipeline.hub import Gate, Interest, Sink
-from lucy_core.pipeline.ledger import Ledger
+from lucy_core.pipeline.ledger import Ledger, NodeLedger
 from lucy_core.pipeline.recording import Cursor, Recording, make_run_directory
 from lucy_core.pipeline.services import Services
 from lucy_core.pipeline.tagged import SHARED
@@ -213,6 +213,10 @@ class Pipeline:
             return self._delivery.delivered
         reply = await self._process.ask("drain", node=node)
         return reply.position or 0
+
+    def ledger_of(self, node: str) -> NodeLedger:
+        """Return the node's account. See `LineCapture.ledger_of`."""
+        return self.ledger.of(node)
 
     def inject(self, node: str, lines: bytes) -> None:
         """Put whole lines into the run's order, as if `node` had written them now.

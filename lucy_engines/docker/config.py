@@ -10,6 +10,7 @@ import msgspec
 
 from lucy_core.engine import Layout, NetworkSpec, RunPlace
 from lucy_core.errors import TopologyError
+from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_engines.docker import supervision
 from lucy_engines.docker.container import (
     DIRECTORY,
@@ -25,6 +26,7 @@ from lucy_engines.docker.faults import clock
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_IMAGE = "lucy-simnode:latest"
+CAPTURE_KINDS = ("auto", "fifo", "tcp", "attach")
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -48,6 +50,10 @@ class DockerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """This machine's libfaketime, where nodes' clocks are to be set off."""
     disk_bytes: int = 0
     """The size of each state directory's own disk, where they have one."""
+    capture: str = "auto"
+    """The way that lines are to take, or `auto`."""
+    shared_pipe: bool = False
+    capture_filter: str = ""
 
     @property
     def is_local(self) -> bool:
@@ -102,6 +108,9 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
         statistics=bool(options.get("statistics")),
         clock_library=library,
         disk_bytes=disk,
+        capture=read_capture(options),
+        shared_pipe=bool(options.get("shared_pipe")),
+        capture_filter=read_filter(options),
     )
 
 
@@ -143,6 +152,35 @@ def read_port(options: Mapping[str, str]) -> int:
         message = f"docker_ports={text!r} is no port; write one like 31000"
         raise TopologyError(message)
     return int(text)
+
+
+def read_capture(options: Mapping[str, str]) -> str:
+    """Read the way that lines are to take.
+
+    Raises:
+        TopologyError: there is none of that name.
+    """
+    kind = options.get("capture") or "auto"
+    if kind not in CAPTURE_KINDS:
+        message = f"capture={kind!r} is no way for lines to take; say one of {', '.join(CAPTURE_KINDS)}"
+        raise TopologyError(message)
+    return kind
+
+
+def read_filter(options: Mapping[str, str]) -> str:
+    """Read the capture filter, so that a wrong one is found before anything is made.
+
+    Raises:
+        TopologyError: it is none; says where.
+    """
+    text = options.get("capture_filter", "")
+    if text:
+        try:
+            Filter(text)
+        except FilterSyntaxError as error:
+            message = f"capture_filter={text!r} is no filter: {error}"
+            raise TopologyError(message) from error
+    return text
 
 
 def read_limits(options: Mapping[str, str]) -> Limits:

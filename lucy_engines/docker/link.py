@@ -37,6 +37,10 @@ class LinkEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The how manieth end this is."""
     lines: int = 0
     bytes: int = 0
+    events: int = 0
+    """Of the lines that a filter left out, those with an event id."""
+    lost: int = 0
+    """Bytes that could not be carried out."""
     line: str = ""
     """A line for the node's own log."""
     text: str = ""

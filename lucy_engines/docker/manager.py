@@ -7,7 +7,6 @@ not by what we remember.
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, final
 
 import anyio
@@ -29,6 +28,7 @@ from lucy_engines.docker.faults.injection import DockerFaults
 from lucy_engines.docker.link import Link
 from lucy_engines.docker.node import DockerNode, Reports
 from lucy_engines.docker.node_files import write_files
+from lucy_engines.docker.outflow import Outflow
 
 GRACE = 2.0
 """Seconds that a node gets to end by itself when the whole run ends."""
@@ -64,7 +64,7 @@ class DockerManager:
         self._nodes: dict[str, DockerNode] = {}
         self._faults = DockerFaults(config, self._nodes, WardenClient(config.host, services))
         self._capture: LineCapture | None = None
-        self._fifos: list[Path] = []
+        self._outflow = Outflow(client, services, network=config.run_id)
         self._destroying = False
 
     async def create(self) -> None:
@@ -84,17 +84,23 @@ class DockerManager:
             await self._client.get(f"images/{image}/json")
 
     async def attach(self, capture: LineCapture) -> None:
-        """Open a FIFO for every node."""
+        """Choose the way that lines take, and open it for every node."""
+        config = self._config
         self._capture = capture
-        for node in self._config.spec.nodes:
-            self._fifos.append(await capture.open_fifo(node.name))
+        await self._outflow.open(
+            capture,
+            [node.name for node in config.spec.nodes],
+            wanted=config.capture,
+            shared=config.shared_pipe,
+            keep=config.capture_filter,
+        )
 
     async def deploy(self, on_exit: Callable[[NodeExit], None]) -> DockerNetwork:
         config = self._config
         if self._capture is None:
             message = "nodes can't be made before somebody takes their lines: `attach` comes first"
             raise DeployError(message)
-        reports = Reports(on_exit, self._capture, self._services)
+        reports = Reports(on_exit, self._capture, self._outflow, self._services)
         for spec in config.spec.nodes:
             directory = config.directory / "nodes" / spec.name if config.is_local else None
             node = DockerNode(
@@ -122,7 +128,7 @@ class DockerManager:
         """Make a node's container and start it: its supervisor runs, its daemon doesn't yet."""
         config, client = self._config, self._client
         container = config.containers[node.name]
-        body = container.labelled(self._labels)
+        body = self._outflow.body(container.labelled(self._labels))
         with anyio.CancelScope(shield=True), client.calling(f"create container {container.name}"):
             node.container = (await client.post("containers/create", body, name=container.name))["Id"]
         if not config.is_local:
@@ -132,6 +138,7 @@ class DockerManager:
         with client.calling(f"attach to container {container.name}"):
             link = Link(await hijack.attach(client.endpoint, node.container, "stdin", "stdout"), node.name)
         node.attached(link)
+        await self._outflow.follow(node.name, node.container)
         self._services.start(link.listen)
         with anyio.CancelScope(shield=True), client.calling(f"start container {container.name}"):
             await client.post(f"containers/{node.container}/start")
@@ -219,8 +226,6 @@ class DockerManager:
 
     async def cleanup(self) -> None:
         await self._faults.close()
-        # Its reader holds it open; by its name only somebody could come who would wait for ever.
-        for fifo in self._fifos:
-            fifo.unlink(missing_ok=True)
         for node in self._nodes.values():
             await node.aclose()
+        self._outflow.dispose()

@@ -17,6 +17,7 @@ from lucy_engines.docker import archive, commands, statistics
 from lucy_engines.docker.client import EngineClient
 from lucy_engines.docker.link import Link, LinkEvent
 from lucy_engines.docker.node_files import contents
+from lucy_engines.docker.outflow import Outflow
 
 ANSWER_SECONDS = 30.0
 """How long a supervisor may take beyond what it was asked for. It is there at once, but for a machine that swaps."""
@@ -28,7 +29,10 @@ OOM_SECONDS = 1.0
 class Reports:
     """To whom a node tells what it hears."""
 
-    def __init__(self, on_exit: Callable[[NodeExit], None], capture: LineCapture, services: Services) -> None:
+    def __init__(
+        self, on_exit: Callable[[NodeExit], None], capture: LineCapture, outflow: Outflow, services: Services
+    ) -> None:
+        self.outflow = outflow
         self.on_exit = on_exit
         self.capture = capture
         self.services = services
@@ -100,11 +104,15 @@ class DockerNode:
         if event.event == "log":
             self._last_words.append(event.line)
         elif event.event == "exited":
-            end = NodeExit(node=self.name, code=event.code, signal=event.signal, after=event.after)
-            self._reports.services.start(functools.partial(self._settle, end, asked=self._ending))
+            self._reports.services.start(functools.partial(self._settle, event, asked=self._ending))
+        elif event.event == "filtered":
+            self._reports.outflow.note(self.name, event)
 
-    async def _settle(self, end: NodeExit, *, asked: bool) -> None:
+    async def _settle(self, event: LinkEvent, *, asked: bool) -> None:
         """Take the daemon's last bytes, put the supervisor's words about its end behind them, and report it."""
+        end = NodeExit(node=self.name, code=event.code, signal=event.signal, after=event.after)
+        await self._reports.outflow.passed(self.name, event)
+        self._reports.outflow.note(self.name, event)
         lines, self._last_words = self._last_words, []
         with contextlib.suppress(CaptureDiedError):  # whoever watches the capture says so
             # It may have left half a line in its FIFO, which must not grow together with the next.
@@ -129,6 +137,7 @@ class DockerNode:
 
     def container_died(self, status: int) -> None:
         """Take note that its container has ended, and the daemon with it."""
+        self._reports.outflow.died(self.name)
         code, name = (status, None) if status <= 128 else (None, _signal_name(status - 128))
         self._gone(NodeExit(node=self.name, code=code, signal=name, out_of_memory=self._oom.is_set()))
 

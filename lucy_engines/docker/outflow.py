@@ -1,0 +1,126 @@
+"""How one run's lines come out of its containers: the way is chosen, opened, followed to each daemon's end."""
+
+import secrets
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+from lucy_core.engine import LineCapture
+from lucy_core.journal import JOURNAL, EngineNotice, journal_line
+from lucy_core.pipeline.services import Services
+from lucy_engines.docker.client import EngineClient
+from lucy_engines.docker.link import LinkEvent
+from lucy_engines.docker.pump_client import PumpClient
+from lucy_engines.docker.routes import EngineFacts, Route, choose_route, routed
+
+
+@final
+class Outflow:
+    """The way of lines of one run. `open` comes first, `dispose` last."""
+
+    def __init__(self, client: EngineClient, services: Services, *, network: str) -> None:
+        self._client = client
+        self._services = services
+        self._network = network
+        self._capture: LineCapture | None = None
+        self._route = Route(kind="fifo", why="")
+        self._keep = ""
+        self._token = secrets.token_urlsafe(24)
+        self._pump: PumpClient | None = None
+        self._port = 0
+        self._shared: Path | None = None
+        self._fifos: list[Path] = []
+
+    async def open(self, capture: LineCapture, nodes: Sequence[str], *, wanted: str, shared: bool, keep: str) -> None:
+        """Choose the way, and open it on this side.
+
+        Args:
+            capture: where lines go in.
+            nodes: whose they are.
+            wanted: `auto`, or the way that is forced.
+            shared: whether nodes are to share a FIFO.
+            keep: the capture filter, or nothing.
+
+        Raises:
+            DeployError: what is forced can't work with this Engine.
+        """
+        self._capture = capture
+        self._keep = keep
+        self._route = route = choose_route(await self._facts(), wanted=wanted, shared=shared)
+        if route.needs_pump:
+            pump = self._pump = PumpClient()
+            self._services.start(pump.listen)
+        if route.kind == "shared":
+            self._shared = await capture.open_shared_fifo(nodes)
+            self._fifos.append(self._shared)
+        for node in nodes:
+            if route.kind != "shared":
+                fifo = await capture.open_fifo(node)
+                self._fifos.append(fifo)
+                if self._pump is not None:
+                    await self._pump.add_node(node, fifo)
+            capture.ledger_of(node).capture = route.kind
+            notice = EngineNotice(node, "capture", f"its lines come by {route.kind}: {route.why}")
+            capture.inject(JOURNAL, journal_line(notice))
+        if route.kind == "tcp" and self._pump is not None:
+            self._port = await self._pump.open_port(route.listen, self._token)
+
+    async def _facts(self) -> EngineFacts:
+        client = self._client
+        gateway = own = ""
+        with client.calling("tell about itself"):
+            system = str((await client.get("info")).get("OperatingSystem", ""))
+            if client.endpoint.path is not None:
+                network = await client.get(f"networks/{self._network}")
+                gateway = next((each.get("Gateway", "") for each in network["IPAM"]["Config"] or ()), "")
+        if client.endpoint.path is None:
+            # Nothing is sent: the kernel says which of our addresses would be used.
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.connect((client.endpoint.host, client.endpoint.port))
+                own = str(probe.getsockname()[0])
+        return EngineFacts(endpoint=client.endpoint, operating_system=system, gateway=gateway, own_address=own)
+
+    def body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return a container's body with the way its lines are to take."""
+        log = str(self._shared) if self._shared is not None else ""
+        return routed(body, self._route, log=log, port=self._port, token=self._token, keep=self._keep)
+
+    async def follow(self, node: str, container: str) -> None:
+        """Carry a container's lines from its start on. Call it once the container is made, before it is started."""
+        if self._route.kind == "attach" and self._pump is not None:
+            await self._pump.attach(node, self._client.endpoint, container, self._token)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether lines may still be on their way when their daemon's end is heard of."""
+        return self._route.kind == "attach"
+
+    async def passed(self, node: str, end: LinkEvent) -> None:
+        """Wait until all that came before a daemon's end is where capture reads it."""
+        if self._pump is not None and self.is_late:
+            await self._pump.passed(node, end.number)
+
+    def note(self, node: str, event: LinkEvent) -> None:
+        """Take what a supervisor says of lines into the node's account."""
+        if self._capture is None:
+            return
+        account = self._capture.ledger_of(node)
+        if event.event == "filtered":
+            account.count_filtered(lines=event.lines, bytes=event.bytes, events=event.events)
+        elif event.lost:
+            account.failures.append(f"{event.lost:,} bytes could not be brought to Lucy before its supervisor gave up")
+
+    def died(self, node: str) -> None:
+        """Take note that a node's container is gone, and whatever of its lines was still inside with it."""
+        if self._pump is not None and self._capture is not None and node in self._pump.broken:
+            self._capture.ledger_of(node).failures.append(self._pump.broken[node])
+
+    def dispose(self) -> None:
+        """End what was started, and remove the FIFOs. Again is no error. On Lucy's sudden death the reaper does it."""
+        # Their reader holds them open; by its name only somebody could come who would wait for ever.
+        for fifo in self._fifos:
+            fifo.unlink(missing_ok=True)
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.dispose()
