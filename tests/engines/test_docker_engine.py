@@ -10,7 +10,12 @@ from lucy_engines.docker import DockerEngine
 
 @pytest.mark.usefixtures("docker_engine", "simnode_image")
 class TestDockerEngine(EngineConformance):
-    captures: ClassVar = {"fifo": {"capture": "fifo"}}
+    captures: ClassVar = {
+        "fifo": {"capture": "fifo"},
+        "shared": {"shared_pipe": "1"},
+        "tcp": {"capture": "tcp"},
+        "attach": {"capture": "attach"},
+    }
     checkpoints = (0, 10, 40, 200)
 
     @pytest.fixture

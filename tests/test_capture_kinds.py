@@ -1,0 +1,130 @@
+"""The ways of lines out of real containers; `tests/engines` holds each to completeness."""
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import anyio
+import pytest
+
+import lucy_core as lucy
+from lucy_core.engine import NetworkSpec, NodeSpec
+from lucy_core.errors import DeployError, InconclusiveError
+from lucy_core.journal import EngineNotice
+from lucy_core.mina.events import NodeOffline
+from lucy_core.network import Network
+from lucy_core.testing.scripted_node import Numbered, Told, scripted_node
+from lucy_core.waiting import Condition, Progress
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("docker_engine", "simnode_image")]
+NO_PYTHON = {"PATH": "/usr/bin:/bin"}
+"""The image has its Python elsewhere: with this it is like an image without any."""
+
+SHOW_PROCESSES = r"cat /proc/[0-9]*/cmdline | tr '\0' '|'"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def deployed(
+    directory: Path, *nodes: NodeSpec, start: bool = True, **options: str
+) -> AbstractAsyncContextManager[Network]:
+    spec = NetworkSpec(name="capture", nodes=nodes)
+    return lucy.deploy(spec, engine="docker", run_directory=directory / "run", options=options, start=start)
+
+
+KINDS = {"fifo": {}, "shared": {"shared_pipe": "1"}, "tcp": {"capture": "tcp"}, "attach": {"capture": "attach"}}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_the_ledger_and_the_journal_say_which_way_lines_took(tmp_path: Path, kind: str) -> None:
+    node = scripted_node("a", "say:3", "exit:0", wait_for_exit=True)
+    async with deployed(tmp_path, node, start=False, **KINDS[kind]) as network:
+        offline = network["a"].events(NodeOffline, since=0)
+        await network.start_all()
+        await offline.first(within=60)
+        notice = await network.events(EngineNotice, since=0).first(within=60)
+
+        assert network.ledger.of("a").capture == kind
+        assert f"by {kind}" in network.ledger.summary()["a"]
+        assert notice.data.detail.startswith(f"its lines come by {kind}: ")
+        assert network.ledger.complete
+
+
+@pytest.mark.parametrize("kind", ("attach", "tcp"))
+async def test_of_a_flood_that_no_fifo_brings_no_line_is_lost_or_doubled(tmp_path: Path, kind: str) -> None:
+    script = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); echo $i; done"
+    node = NodeSpec(name="a", role="any", command=("sh", "-c", script), wait_for_exit=True)
+    async with deployed(tmp_path, node, start=False, capture=kind) as network:
+        offline = network["a"].events(NodeOffline, since=0)
+        await network.start_all()
+        await offline.first(within=100)
+
+        log = (tmp_path / "run/logs/a.ndjson").read_bytes().splitlines()
+
+        assert log[:-2] == [b"%d" % number for number in range(1, 200_001)]
+        assert network.ledger.complete
+
+
+@pytest.mark.parametrize("kind", ("fifo", "attach"))
+async def test_an_image_without_python_is_supervised_by_its_shell(tmp_path: Path, kind: str) -> None:
+    script = "echo start; (setsid sleep 1000 &); trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done"
+    node = NodeSpec(name="a", role="any", command=("sh", "-c", script), environment=NO_PYTHON)
+    async with deployed(tmp_path, node, capture=kind) as network:
+        a = network["a"]
+        shown = await a.exec(["cat", "/proc/1/cmdline"])
+        assert b"/lucy/puppeteer.sh" in shown.stdout
+        await a.exec(["sh", "-c", f"until {SHOW_PROCESSES} | grep -q 'sleep|1000|'; do sleep 0.1; done"])
+
+        await a.stop()
+        left = await a.exec(["sh", "-c", SHOW_PROCESSES])
+        await a.start(fresh_state=True)
+        await a.kill()
+
+        assert b"sleep|1000|" not in left.stdout
+        log = (tmp_path / "run/logs/a.ndjson").read_text()
+        assert [line for line in log.splitlines() if line in {"start", "bye"}] == ["start", "bye", "start"]
+        assert network.ledger.complete
+
+
+async def test_what_needs_python_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    node = NodeSpec(name="a", role="any", command=("true",), environment=NO_PYTHON)
+    with pytest.raises(
+        DeployError, match=r"this image has no Python 3\.7 or newer, which capture by tcp needs; use attach"
+    ):
+        async with deployed(tmp_path, node, capture="tcp"):
+            pass
+
+
+def never(event_type: type) -> Condition:
+    return Condition(
+        name="never",
+        description="what never comes",
+        check=lambda _before, _now: Progress(have=0, need=1),
+        event_types=(event_type,),
+        soft=lucy.seconds(0.2),
+        hard=lucy.seconds(0.4),
+    )
+
+
+async def test_a_filter_saves_lines_and_never_turns_into_a_verdict(tmp_path: Path) -> None:
+    node = scripted_node("a", "say:1000", "complain:no log line", "rest")
+    async with deployed(tmp_path, node, start=False, capture_filter='.event_id == "lucy.scripted.told"') as network:
+        started = network["a"].events(Told, since=0)
+        await network.start_all()
+        await started.first(within=60)
+        account = network.ledger.of("a")
+        with anyio.fail_after(60):
+            while account.filtered_lines < 1000:
+                await anyio.sleep(0.05)
+
+        with pytest.raises(
+            InconclusiveError, match="the capture filter left out 1,000 events, and what was awaited may be"
+        ):
+            await network.wait_for(never(Numbered))
+
+        assert account.filtered_events == 1000
+        assert account.filtered_bytes > 100_000
+        assert "1,000 lines" in network.ledger.summary()["a"]
+        assert b"no log line" in (tmp_path / "run/logs/a.ndjson").read_bytes()
