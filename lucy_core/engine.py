@@ -6,8 +6,7 @@ data made by `Engine.expand`), a *network* with nodes (`EngineNetwork`, `EngineN
 from). Around them: what a network is (`NetworkSpec`), what an engine can do (`Capability`), when it may be asked
 (`LifeCycle`), and how it is found (entry points in the group `lucy.engines`).
 
-An engine that has `Capability.FAULTS` is a `FaultEngine` besides, and its networks are `FaultNetwork`s; what these have
-to hold to stands in `lucy_core.injection`.
+An engine that has `Capability.FAULTS` is a `FaultEngine` besides (`lucy_core.injection`), its networks `FaultNetwork`s.
 
 An engine does the primitive thing it is asked and tells the truth about it. That the moment is right, that it goes
 into the journal, that a death was expected: the `Network` and `Node` of `lucy_core.network` see to these, once, for all
@@ -196,8 +195,7 @@ class LineCapture(Protocol):
     async def open_shared_fifo(self, nodes: Sequence[str]) -> Path:
         """Make one FIFO for several nodes, drain it from now on, and return its path.
 
-        Their lines come tagged (`lucy_core.pipeline.tagged`). Each node's own come out of it as if it had had a FIFO to
-        itself; what is torn, twice there or missing is in the node's ledger.
+        Their lines come tagged (`lucy_core.pipeline.tagged`); what is torn, there twice or missing is in the ledgers.
         """
         ...
 
@@ -220,7 +218,7 @@ class LineCapture(Protocol):
     async def drain(self, node: str) -> int:
         """Take all that the node has written so far; return the position after its last line.
 
-        Call it once a writer is gone: an unfinished line becomes a torn block instead of waiting for its end.
+        Call it once a writer is gone: an unfinished line becomes a torn block, and waits no more for its end.
         """
         ...
 
