@@ -216,10 +216,7 @@ class LineCapture(Protocol):
         ...
 
     async def drain(self, node: str) -> int:
-        """Take all that the node has written so far; return the position after its last line.
-
-        Call it once a writer is gone: an unfinished line becomes a torn block, and waits no more for its end.
-        """
+        """Take all that a node has written whose writer is gone, half a line too; return the position after it."""
         ...
 
 
