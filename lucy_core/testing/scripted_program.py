@@ -96,6 +96,12 @@ class Program:
         while True:
             signal.pause()
 
+    def wait(self, name: str) -> None:
+        """Wait until there is a file in the node's directory."""
+        self.tell("waiting", name)
+        while not os.path.exists(name):
+            time.sleep(PERIOD)
+
     def exit(self, code: str = "0") -> NoReturn:
         """End with this code."""
         os._exit(int(code))
@@ -163,10 +169,13 @@ class Program:
 
     def dial(self, host: str, port: str, seconds: str = "0.5") -> NoReturn:
         """Ask a listener now and then, on a new connection each, and tell whether it answered within `seconds`."""
+        address = ""
         while True:
             began = time.monotonic()
             try:
-                with socket.create_connection((host, int(port)), timeout=float(seconds)) as connection:
+                # Once: a node that is cut off would wait for names, and not for the one that it dials.
+                address = address or socket.gethostbyname(host)
+                with socket.create_connection((address, int(port)), timeout=float(seconds)) as connection:
                     connection.settimeout(float(seconds))
                     connection.sendall(b"hello\n")
                     answer = connection.recv(64).decode().strip()
@@ -197,6 +206,7 @@ STEPS: Dict[str, Callable[..., None]] = {
         "flood",
         "tick",
         "rest",
+        "wait",
         "exit",
         "die",
         "deaf",

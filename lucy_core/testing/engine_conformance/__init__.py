@@ -23,14 +23,14 @@ be importable by name, since two tests kill a Lucy that runs in a process of its
 import pytest
 
 # Before they are imported: a failed assertion shows its values.
-pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("suite", "life_cycle", "control", "deaths", "completeness", "cleanup"))
-)
+_PARTS = ("suite", "life_cycle", "control", "deaths", "completeness", "faults", "cleanup")
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from lucy_core.testing.engine_conformance.cleanup import CleanupConformance  # noqa: E402
 from lucy_core.testing.engine_conformance.completeness import CompletenessConformance  # noqa: E402
 from lucy_core.testing.engine_conformance.control import ControlConformance  # noqa: E402
 from lucy_core.testing.engine_conformance.deaths import DeathConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.faults import FaultConformance  # noqa: E402
 from lucy_core.testing.engine_conformance.life_cycle import LifeCycleConformance  # noqa: E402
 
 
@@ -39,6 +39,7 @@ class EngineConformance(
     ControlConformance,
     DeathConformance,
     CompletenessConformance,
+    FaultConformance,
     CleanupConformance,
 ):
     """Everything that an engine has to hold. Subclass it, and define the fixture `engine`."""
@@ -50,5 +51,6 @@ __all__ = [
     "ControlConformance",
     "DeathConformance",
     "EngineConformance",
+    "FaultConformance",
     "LifeCycleConformance",
 ]
