@@ -16,12 +16,12 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
-from conftest import Held
 
 import lucy_core as lucy
 from lucy_core import streams
 from lucy_core.engine import State
 from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.testing import Held
 from lucy_core.waiting import Condition, Progress
 
 pytestmark = pytest.mark.anyio

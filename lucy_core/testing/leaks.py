@@ -23,9 +23,8 @@ class Held(NamedTuple):
     def now(cls) -> "Held":
         """Look."""
         # Each thread has the children that it forked itself; a zombie is one too.
-        children = [Path(f"/proc/self/task/{task}/children") for task in os.listdir("/proc/self/task")]
         return cls(
-            frozenset(int(pid) for file in children if file.exists() for pid in file.read_text().split()),
+            frozenset(pid for task in os.listdir("/proc/self/task") for pid in _children_of(task)),
             # The listing shows its own descriptor too, which is closed by the time of the second look.
             frozenset(fd for fd in map(int, os.listdir("/proc/self/fd")) if _is_open(fd)),
             frozenset(thread for thread in threading.enumerate() if not _is_pooled(thread)),
@@ -68,6 +67,13 @@ def no_leaks(*, grace: float = GRACE) -> Iterator[None]:
     yield
     if leaked := left_behind(before, grace=grace):
         raise AssertionError("left behind:\n" + "\n".join(f"  {line}" for line in leaked))
+
+
+def _children_of(task: str) -> list[int]:
+    try:
+        return [int(pid) for pid in Path(f"/proc/self/task/{task}/children").read_text().split()]
+    except OSError:
+        return []  # a thread that ended since it was listed
 
 
 def _is_pooled(thread: threading.Thread) -> bool:
