@@ -105,6 +105,8 @@ def test_paths_are_relative_so_that_the_directory_may_move(tmp_path: Path) -> No
 
 
 def test_a_disk_in_memory_keeps_its_size(tmp_path: Path) -> None:
+    disk = compose(config_in(tmp_path, docker_disk_size="2m"), {}).content["services"]["a"]["volumes"][-1]
+    assert disk == {"type": "tmpfs", "target": "/lucy/node/state", "tmpfs": {"size": 2 << 20}}
     mount = {"Type": "tmpfs", "Target": "/lucy/node/state", "TmpfsOptions": {"SizeBytes": 1 << 20}}
     config = altered(config_in(tmp_path), "Mounts", [mount])
 
@@ -118,7 +120,7 @@ def test_a_disk_in_memory_keeps_its_size(tmp_path: Path) -> None:
     ("part", "value", "complaint"),
     (
         ("BlkioWeight", 10, "a: its container has BlkioWeight, for which there is no word"),
-        ("Mounts", [{"Type": "volume", "Source": "s", "Target": "/state"}], "/state is a volume of an Engine"),
+        ("Mounts", [{"Type": "volume", "Source": "s", "Target": "/state"}], "/state is a volume of the Engine at"),
         ("Binds", ["/a:/b"], "short form"),
     ),
 )
@@ -297,7 +299,9 @@ def project(compose_file: Path) -> Iterator[Project]:
 def test_compose_runs_what_was_exported_and_attach_captures_it(
     compose_file: Path, project: Project, tmp_path: Path
 ) -> None:
-    told = run_lucy("docker", "chain-reliability", "--export", compose_file, "--docker-memory", "256m").stdout
+    told = run_lucy(
+        "docker", "chain-reliability", "--export", compose_file, "--docker-memory", "256m", "--docker-disk-size", "64m"
+    ).stdout
     assert f"lucy attach {compose_file.parent}" in told
     project.do("config", "--quiet")
     project.do("up", "--detach")

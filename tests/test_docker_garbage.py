@@ -1,12 +1,16 @@
 """Nothing of a run stays in an Engine, and nothing of anybody else goes: Lucys that are killed, and `lucy gc` after."""
 
+import contextlib
 import json
 import os
 import select
+import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -324,3 +328,122 @@ async def test_gc_kills_what_a_node_started_and_a_killed_guardian_could_not_take
         await anyio.wait_readable(pidfd)
     os.close(pidfd)
     assert json.loads((tmp_path / name / "logs" / "a.ndjson").read_text()) == {}
+
+
+class OwnEngine:
+    """An Engine of a test's own, that may die. It listens on a unix socket, and with TLS on a port of loopback."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._process: subprocess.Popen[bytes] | None = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.tcp = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+        self.unix = f"unix://{place}/docker.sock"
+        self._make_certificates()
+        self.environment = {**os.environ, "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(place)}
+
+    def _make_certificates(self) -> None:
+        def openssl(*words: str) -> None:
+            subprocess.run(["openssl", *words], cwd=self._place, check=True, capture_output=True)
+
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+        openssl("req", "-x509", *key, "-keyout", "ca-key.pem", "-out", "ca.pem", "-subj", "/CN=ca", "-days", "2")
+        (self._place / "server.ext").write_text("subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n")
+        (self._place / "client.ext").write_text("extendedKeyUsage=clientAuth\n")
+        for name, prefix in (("server", "server-"), ("client", "")):
+            openssl("req", *key, "-keyout", f"{prefix}key.pem", "-out", "request.pem", "-subj", f"/CN={name}")
+            signing = ("-CA", "ca.pem", "-CAkey", "ca-key.pem", "-CAcreateserial", "-days", "2")
+            openssl(
+                "x509", "-req", "-in", "request.pem", "-out", f"{prefix}cert.pem", *signing, "-extfile", f"{name}.ext"
+            )
+
+    def start(self) -> None:
+        # A killed Engine leaves them, and a new one would wait for the containerd of that id.
+        for left in ("docker.pid", "exec/containerd/containerd.pid"):
+            (self._place / left).unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            [
+                "dockerd", "--host", self.unix, "--host", self.tcp, "--pidfile", self._place / "docker.pid",
+                "--data-root", self._place / "data", "--exec-root", self._place / "exec",
+                "--bridge=none", "--iptables=false", "--ip-forward=false", "--tlsverify",
+                "--tlscacert", "ca.pem", "--tlscert", "server-cert.pem", "--tlskey", "server-key.pem",
+            ],
+            cwd=self._place,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        eventually(lambda: bool(Api(self.unix).call("GET", "/version")))
+
+    def stop(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(PATIENCE)
+
+    def unmount(self) -> None:
+        """Undo what a killed Engine left mounted: its data on itself, perhaps more than once."""
+        for line in reversed(Path("/proc/mounts").read_text().splitlines()):
+            if line.split()[1].startswith(f"{self._place}/"):
+                subprocess.run(["umount", line.split()[1]], check=True)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Look at a condition of another process until it holds; one that can't be looked at doesn't."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(OSError):
+            if holds():
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def own_engine(docker_engine: str, tmp_path: Path) -> Iterator[OwnEngine]:
+    if os.getuid() != 0 or shutil.which("dockerd") is None or shutil.which("openssl") is None:
+        pytest.skip("an Engine of one's own needs root, dockerd and openssl")
+    engine = OwnEngine(tmp_path)
+    engine.start()
+    yield engine
+    engine.stop(signal.SIGTERM)
+    engine.unmount()
+
+
+@pytest.mark.slow
+@pytest.mark.leaks("a dead Lucy's reaper lives on for some seconds, as it should")
+def test_a_reaper_outlasts_an_engine_that_is_dead_too(own_engine: OwnEngine, tmp_path: Path) -> None:
+    run_id = new_run_id("outlasts")
+    labels = [word for key, value in run_labels(run_id).items() for word in ("--label", f"{key}={value}")]
+    program = """
+import sys, anyio
+from pathlib import Path
+from lucy_engines.docker.reaper_client import guarded
+async def main():
+    async with guarded(sys.argv[1], sys.argv[2], run_directory=Path(sys.argv[3])) as guard:
+        print(guard.pid, flush=True)
+        await anyio.sleep_forever()
+anyio.run(main)
+"""
+    guarded_lucy = subprocess.Popen(
+        [sys.executable, "-c", program, own_engine.tcp, run_id, str(tmp_path)],
+        env=own_engine.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert guarded_lucy.stdout is not None
+    reaper = os.pidfd_open(int(guarded_lucy.stdout.readline()))
+    subprocess.run(["docker", "-H", own_engine.unix, "volume", "create", *labels, "left"], check=True)
+
+    own_engine.stop(signal.SIGKILL)
+    guarded_lucy.kill()
+    guarded_lucy.communicate()
+    log = tmp_path / "reaper.log"
+    eventually(lambda: "Connection refused" in log.read_text())
+    own_engine.start()
+
+    assert select.select([reaper], [], [], PATIENCE)[0]
+    os.close(reaper)
+    assert "removed volume left" in log.read_text()
+    assert names_left(own_engine.unix, run_id) == []

@@ -150,13 +150,24 @@ def _health(check: Mapping[str, Any]) -> dict[str, Any]:
     return {"test": check["Test"], **found}
 
 
+def _size_in_memory(mount: Mapping[str, Any]) -> int:
+    """Return the size of a mount that is held in memory, or 0 where it isn't, or has none."""
+    options = mount.get("VolumeOptions", {}).get("DriverConfig", {}).get("Options", {})
+    if options.get("type") == "tmpfs":
+        sizes = [word.removeprefix("size=") for word in options.get("o", "").split(",") if word.startswith("size=")]
+        return int(sizes[0]) if sizes and sizes[0].isdecimal() else 0
+    return int(mount.get("TmpfsOptions", {}).get("SizeBytes", 0))
+
+
 def _volume(node: str, mount: Mapping[str, Any], config: DockerConfig, carried: dict[str, Path]) -> dict[str, Any]:
     kind, target = mount["Type"], mount["Target"]
-    if kind == "tmpfs":
-        size = mount.get("TmpfsOptions", {}).get("SizeBytes")
-        return {"type": kind, "target": target, **({"tmpfs": {"size": size}} if size else {})}
+    size = _size_in_memory(mount)
+    if kind == "tmpfs" or size:
+        # A volume that is held in memory is as empty after each stop as this is, but stays when the project is gone.
+        return {"type": "tmpfs", "target": target, **({"tmpfs": {"size": size}} if size else {})}
     if kind != "bind":
-        raise ExportError(node, f"{target} is a {kind} of an Engine, and can't be carried to another")
+        there = f"{target} is a {kind} of the Engine at {config.host}, which doesn't see this machine's files"
+        raise ExportError(node, f"{there}; name one of this machine by --docker-host")
     source = Path(mount["Source"])
     if source == config.directory / "fifos" / node:
         shown = f"{PIPES}/{node}"

@@ -32,14 +32,13 @@ class DockerCollector:
         """
         named = search.options.get("docker_host") or os.environ.get("DOCKER_HOST")
         host = named or DEFAULT_HOST
-        if not host.startswith(("unix://", "tcp://")):
-            message = f"the Engine {host!r} is not to be reached; give unix:///path or tcp://host:port"
+        if not host.startswith(("unix://", "tcp://", "http://", "https://")):
+            message = f"{host!r} is no way to an Engine that Lucy knows; give unix:///path or tcp://host:port"
             raise EngineError(message)
         if named is None and not Path(host.removeprefix("unix://")).exists():
             return []
-        certificates = os.environ.get("DOCKER_CERT_PATH") if os.environ.get("DOCKER_TLS_VERIFY") else None
-        self._api = Api(host, certificates)
         try:
+            self._api = Api(host)
             things = await anyio.to_thread.run_sync(self._api.find, RUN)
         except (OSError, Refusal) as error:
             message = f"the Engine at {host} gives no list of what it has: {error}; is it running, and may you use it?"

@@ -62,12 +62,23 @@ def _quoted(text: str) -> str:
     return "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"%{byte:02X}" for byte in text.encode())
 
 
-def _endpoint(host: str) -> tuple[str, int] | str:
+def _endpoint(host: str, port: int) -> tuple[str, int] | str:
     scheme, _, rest = host.partition("://")
     if scheme == "unix":
         return rest
-    name, _, port = rest.rstrip("/").rpartition(":")
-    return (name.strip("[]"), int(port)) if port.isdecimal() else (rest.rstrip("/"), 2375)
+    name, _, number = rest.rstrip("/").rpartition(":")
+    return (name.strip("[]"), int(number)) if number.isdecimal() else (rest.rstrip("/"), port)
+
+
+def _tls_context(certificates: str) -> Any:
+    """Make the context of `ssl` with what is in a directory, else the system's."""
+    import ssl
+
+    authority, own = f"{certificates}/ca.pem", f"{certificates}/cert.pem"
+    context = ssl.create_default_context(cafile=authority if os.path.exists(authority) else None)
+    if os.path.exists(own):
+        context.load_cert_chain(own, f"{certificates}/key.pem")
+    return context
 
 
 @final
@@ -75,16 +86,20 @@ class Api:
     """The few calls of the Engine's API that removing takes. A connection a call: nothing to keep open or to lose."""
 
     def __init__(self, host: str, certificates: str | None = None, timeout: float = ANSWER_SECONDS) -> None:
-        """Take `unix:///path` or `tcp://host:port`; the latter with TLS where there is a directory of certificates."""
-        self.host = host
-        self._endpoint = _endpoint(host)
-        self._timeout = timeout
-        self._tls: Any = None
-        if certificates is not None:
-            import ssl
+        """Take an address as `DOCKER_HOST` has it.
 
-            self._tls = ssl.create_default_context(cafile=f"{certificates}/ca.pem")
-            self._tls.load_cert_chain(f"{certificates}/cert.pem", f"{certificates}/key.pem")
+        Args:
+            host: `unix:///path`, `tcp://host:port`, with TLS where `DOCKER_TLS_VERIFY` is set, or `http://…` `https://…`.
+            certificates: a directory of these; by default that of `DOCKER_CERT_PATH`, else `~/.docker`.
+            timeout: how long to wait for the Engine at a time.
+        """
+        self.host = host
+        self._timeout = timeout
+        scheme = host.partition("://")[0]
+        tls = scheme == "https" or (scheme == "tcp" and bool(os.environ.get("DOCKER_TLS_VERIFY")))
+        self._endpoint = _endpoint(host, 2376 if tls else 2375)
+        given = certificates or os.environ.get("DOCKER_CERT_PATH") or os.path.expanduser("~/.docker")
+        self._tls: Any = _tls_context(given) if tls else None
 
     def _connect(self) -> socket.socket:
         if isinstance(self._endpoint, str):
@@ -205,7 +220,7 @@ class Reaper:
     """One run's."""
 
     def __init__(self, order: dict[str, Any]) -> None:
-        self._api = Api(order["host"], order.get("certificates"))
+        self._api = Api(order["host"])
         self._label: str = order["label"]
         self._fifos: str | None = order.get("fifos")
         self._log_path: str | None = order.get("log")

@@ -24,10 +24,8 @@ class ReaperOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What to remove, and where."""
 
     host: str
-    """The Engine: `unix:///path` or `tcp://host:port`."""
+    """The Engine, as `DOCKER_HOST` has it."""
     label: str
-    certificates: str | None = None
-    """The directory of a TLS client's certificates, for `tcp`."""
     fifos: str | None = None
     """A directory of FIFOs that nobody needs any more then."""
     log: str | None = None
@@ -47,9 +45,7 @@ class Guard:
 
 
 @asynccontextmanager
-async def guarded(
-    host: str, run_id: str, *, run_directory: Path | None = None, certificates: Path | None = None
-) -> AsyncIterator[Guard]:
+async def guarded(host: str, run_id: str, *, run_directory: Path | None = None) -> AsyncIterator[Guard]:
     """Keep a reaper for the length of a block; enter it before the run's first thing is created.
 
     Left with the guard dismissed, the reaper just ends. Left otherwise, for what the block had to remove it could not,
@@ -61,7 +57,6 @@ async def guarded(
     order = ReaperOrder(
         host=host,
         label=run_filter(run_id)["label"][0],
-        certificates=None if certificates is None else str(certificates),
         fifos=None if run_directory is None else str(run_directory / "fifos"),
         log=None if run_directory is None else str(run_directory / "reaper.log"),
     )
