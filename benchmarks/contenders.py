@@ -9,7 +9,6 @@ import contextlib
 import gc
 import json
 import os
-import resource
 import select
 import shutil
 import subprocess
@@ -37,6 +36,10 @@ class Job(msgspec.Struct, frozen=True):
     repeat: int = 1
     verify: bool = False
 
+    def result(self, contender: str) -> "Result":
+        """A result with all of the job's lines, before its times are known."""
+        return Result(contender, sum(self.lines) * self.repeat, self.bytes * self.repeat)
+
     @property
     def fifos(self) -> list[Path]:
         """Where the writers write, for contenders without FIFOs of their own."""
@@ -47,12 +50,36 @@ class Result(msgspec.Struct):
     """What one run gave."""
 
     contender: str
-    seconds: float
     lines: int
     bytes: int
+    seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_mib: float = 0.0
     checked: str = ""
+
+
+class _Clock:
+    """Time and processor time from `go` on: of this process, and of those named that work for it, not of writers."""
+
+    def __init__(self, *helpers: int) -> None:
+        self._helpers = helpers
+        self._cpu = self._used()
+        self._started = time.perf_counter()
+
+    def _used(self) -> float:
+        return time.process_time() + sum(map(cpu_seconds, self._helpers))
+
+    def stop(self, result: Result) -> Result:
+        """Enter both into a result."""
+        result.seconds = time.perf_counter() - self._started
+        result.cpu_seconds = self._used() - self._cpu
+        return result
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far, all its threads; one that has ended but isn't reaped counts too."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _open_fifos(job: Job) -> list[int]:
@@ -68,7 +95,7 @@ def _open_fifos(job: Job) -> list[int]:
     return descriptors
 
 
-def _read_all(job: Job, take: Callable[[int, bytes], None], size: int = 1 << 18) -> float:
+def _read_all(job: Job, name: str, take: Callable[[int, bytes], None], size: int = 1 << 18) -> Result:
     """Read every FIFO with epoll until all bytes are there."""
     descriptors = _open_fifos(job)
     wanted = job.bytes * job.repeat
@@ -77,8 +104,8 @@ def _read_all(job: Job, take: Callable[[int, bytes], None], size: int = 1 << 18)
         poll.register(fd, select.EPOLLIN)
     index = {fd: number for number, fd in enumerate(descriptors)}
     with writers([Path(each) for each in job.corpora], job.fifos, repeat=job.repeat) as ready:
+        clock = _Clock()
         ready.go()
-        started = time.perf_counter()
         got = 0
         while got < wanted:
             for fd, _ in poll.poll():
@@ -88,13 +115,12 @@ def _read_all(job: Job, take: Callable[[int, bytes], None], size: int = 1 << 18)
                     continue
                 got += len(chunk)
                 take(index[fd], chunk)
-        return time.perf_counter() - started
+        return clock.stop(job.result(name))
 
 
 def bare_pipe(job: Job) -> Result:
     """Read and forget: the limit of the machine."""
-    seconds = _read_all(job, lambda _node, _chunk: None)
-    return Result("bare_pipe", seconds, sum(job.lines) * job.repeat, job.bytes * job.repeat)
+    return _read_all(job, "bare_pipe", lambda _node, _chunk: None)
 
 
 def newline_count(job: Job) -> Result:
@@ -105,12 +131,15 @@ def newline_count(job: Job) -> Result:
         nonlocal found
         found += chunk.count(b"\n")
 
-    seconds = _read_all(job, take)
-    return Result("newline_count", seconds, found, job.bytes * job.repeat)
+    result = _read_all(job, "newline_count", take)
+    if found != result.lines:
+        message = f"{found} newlines were counted, {result.lines} lines written"
+        raise AssertionError(message)
+    return result
 
 
 def _asyncio_lines(job: Job, name: str, handle: Callable[[int, bytes], None]) -> Result:
-    async def read() -> float:
+    async def read() -> Result:
         loop = asyncio.get_running_loop()
         readers = []
         for fd in _open_fifos(job):
@@ -125,13 +154,12 @@ def _asyncio_lines(job: Job, name: str, handle: Callable[[int, bytes], None]) ->
                 handle(number, await reader.readline())
 
         with writers([Path(each) for each in job.corpora], job.fifos, repeat=job.repeat) as ready:
+            clock = _Clock()
             ready.go()
-            started = time.perf_counter()
             await asyncio.gather(*(follow(number, reader) for number, reader in enumerate(readers)))
-            return time.perf_counter() - started
+            return clock.stop(job.result(name))
 
-    seconds = asyncio.run(read())
-    return Result(name, seconds, sum(job.lines) * job.repeat, job.bytes * job.repeat)
+    return asyncio.run(read())
 
 
 def _counting(loads: Callable[[bytes], object], job: Job) -> Callable[[int, bytes], None]:
@@ -179,14 +207,13 @@ def reactivex_per_line(job: Job) -> Result:
         for line in whole:
             lines.on_next(line)
 
-    seconds = _read_all(job, take)
-    return Result("reactivex_per_line", seconds, sum(job.lines) * job.repeat, job.bytes * job.repeat)
+    return _read_all(job, "reactivex_per_line", take)
 
 
 def anyio_stream_per_item(job: Job) -> Result:
     """An anyio memory stream with an item a line, parsed by msgspec."""
 
-    async def read() -> float:
+    async def read() -> Result:
         send, receive = anyio.create_memory_object_stream[bytes](1024)
         total = sum(job.lines) * job.repeat
         descriptors = _open_fifos(job)
@@ -208,16 +235,16 @@ def anyio_stream_per_item(job: Job) -> Result:
             async with anyio.create_task_group() as tasks, send, receive:
                 for fd in descriptors:
                     tasks.start_soon(follow, fd)
+                clock = _Clock()
                 ready.go()
-                started = time.perf_counter()
                 for _ in range(total):
                     handle(0, await receive.receive())
-                seconds = time.perf_counter() - started
+                clock.stop(result)
                 tasks.cancel_scope.cancel()
-        return seconds
+        return result
 
-    seconds = anyio.run(read)
-    return Result("anyio_stream_per_item", seconds, sum(job.lines) * job.repeat, job.bytes * job.repeat)
+    result = job.result("anyio_stream_per_item")
+    return anyio.run(read)
 
 
 def jq(job: Job) -> Result:
@@ -230,12 +257,14 @@ def jq(job: Job) -> Result:
         for path in job.fifos
     ]
     with writers([Path(each) for each in job.corpora], job.fifos, repeat=job.repeat) as ready:
+        clock = _Clock(*(reader.pid for reader in readers))
         ready.go()
-        started = time.perf_counter()
+        for reader in readers:
+            os.waitid(os.P_PID, reader.pid, os.WEXITED | os.WNOWAIT)
+        result = clock.stop(job.result("jq"))
         for reader in readers:
             reader.wait()
-        seconds = time.perf_counter() - started
-    return Result("jq", seconds, sum(job.lines) * job.repeat, job.bytes * job.repeat)
+    return result
 
 
 def _lucy(job: Job, name: str, *, record: bool) -> Result:
@@ -243,13 +272,14 @@ def _lucy(job: Job, name: str, *, record: bool) -> Result:
     from lucy_core.pipeline.hub import Interest
     from lucy_core.pipeline.pipeline import Pipeline
 
-    async def read() -> tuple[float, Pipeline]:
+    result = job.result(name)
+
+    async def read() -> Result:
         place = Path(job.directory) / "run"
         async with Pipeline.record(place) if record else Pipeline.pass_through() as pipeline:
             names = [f"node-{index}" for index in range(len(job.corpora))]
             fifos = [await pipeline.open_fifo(node, None if record else job.fifos[i]) for i, node in enumerate(names)]
             expected = dict.fromkeys(names, 0)
-            done = anyio.Event()
             wanted = sum(job.lines) * job.repeat
             size = dict(zip(names, job.lines, strict=True))
 
@@ -266,11 +296,10 @@ def _lucy(job: Job, name: str, *, record: bool) -> Result:
                 _check_every_line(pipeline, size)
             corpora = [Path(each) for each in job.corpora]
             with writers(corpora, fifos, repeat=job.repeat) as ready:
+                clock = _Clock() if pipeline.capture_pid is None else _Clock(pipeline.capture_pid)
                 ready.go()
-                started = time.perf_counter()
-                await pipeline.reach(wanted + 0)
-                seconds = time.perf_counter() - started
-            done.set()
+                await pipeline.reach(wanted)
+                clock.stop(result)
             if pipeline.ledger.cut_off:
                 raise AssertionError(pipeline.ledger.cut_off[0])
             counted = {node: pipeline.ledger.of(node).lines for node in names}
@@ -287,11 +316,10 @@ def _lucy(job: Job, name: str, *, record: bool) -> Result:
                     raise AssertionError(message)
         if record:
             shutil.rmtree(place)
-        return seconds, pipeline
+        return result
 
-    seconds, pipeline = anyio.run(read, backend_options={"use_uvloop": "uvloop" in sys.argv})
-    checked = "every line" if job.verify else "every event's number, every count"
-    return Result(name, seconds, pipeline.ledger.lines, pipeline.ledger.bytes, checked=checked)
+    result.checked = "every line" if job.verify else "every event's number, every count"
+    return anyio.run(read, backend_options={"use_uvloop": "uvloop" in sys.argv})
 
 
 lucy_event = object
@@ -352,9 +380,6 @@ def main() -> None:
     job = msgspec.json.decode(job_text, type=Job)
     gc.collect()
     result = CONTENDERS[name](job)
-    mine = resource.getrusage(resource.RUSAGE_SELF)
-    # The writers are children too, killed and reaped; the capture process is one that counts.
-    result.cpu_seconds = mine.ru_utime + mine.ru_stime
     # Not `ru_maxrss`: that begins with what the parent process had.
     (peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     result.peak_mib = int(peak.split()[1]) / 1024

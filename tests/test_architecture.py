@@ -53,6 +53,7 @@ BARE = (
     "lucy_core/pipeline/fifo.py",
     "lucy_core/pipeline/files.py",
     "lucy_core/pipeline/framing.py",
+    "lucy_core/pipeline/recycling.py",
     "lucy_core/pipeline/sockets.py",
     "lucy_core/pipeline/sources.py",
     "lucy_core/pipeline/tagged.py",

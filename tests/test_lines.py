@@ -152,6 +152,7 @@ async def test_ten_thousand_corrupted_lines_among_a_million_are_all_accounted_fo
         writer = await anyio.run_process(command, check=False)
         assert writer.returncode == 0, writer.stderr.decode()
         await pipeline.reach(await pipeline.drain("a"))
+        await pipeline.audit()
         account = pipeline.ledger.of("a")
         assert pipeline.ledger.cut_off == []
         assert following == 1_000_000

@@ -29,7 +29,8 @@ from typing import Any, final
 
 from lucy_core.pipeline.fifo import FifoSource, make_fifo
 from lucy_core.pipeline.files import FileSource
-from lucy_core.pipeline.framing import Framer
+from lucy_core.pipeline.framing import Framer, count_lines
+from lucy_core.pipeline.recycling import Recycler
 from lucy_core.pipeline.sockets import Connection, Listener
 from lucy_core.pipeline.sources import Source
 from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece
@@ -148,6 +149,7 @@ class Capture:
         self._resting: set[int] = set()
         # A step of the machine's clock must not reorder arrivals: Lucy has read it once, for both of us, and we count.
         self._epoch_ns = epoch_ns
+        self._recycler = Recycler()
 
     def run(self) -> None:
         """Serve until told to close, or until Lucy is gone and the sources are quiet."""
@@ -225,7 +227,7 @@ class Capture:
         if not pieces:
             return
         if reading.split is None:
-            self._append(reading.log, pieces, chunk.count(b"\n"), self._epoch_ns + now)
+            self._append(reading.log, pieces, count_lines(chunk), self._epoch_ns + now)
         else:
             self._deal_out(reading.split.feed(b"".join(pieces)), self._epoch_ns + now)
 
@@ -310,6 +312,7 @@ class Capture:
             else:
                 log.offset += size
                 self._rows.append(row)
+                self._recycler.wrote(log.fd, log.offset, self._position)
                 return
         self._send_block(row, b"".join(pieces))
         log.offset += size
@@ -419,6 +422,9 @@ class Capture:
 
     def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
         match command["op"]:
+            case "seen":
+                self._recycler.seen = command["position"]
+                return {}
             case "inject":
                 text = command["text"].encode()
                 position = self._position

@@ -20,12 +20,17 @@ _SEAM_BYTES = 14
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """A decoded block. `records[i]` stands at `positions[i]`, or at `block.position + i` where positions is None."""
+    """A decoded block, or what is wanted of it.
+
+    `records[i]` stands at `positions[i]`, or at `block.position + i` where positions is None.
+    """
 
     block: Block
     records: list[LogRecord]
     positions: list[int] | None
     malformed: list[Malformed]
+    searched: bool = False
+    """Whether it has only what a search of the block's bytes found, with ids as they are spelt there."""
 
 
 def decode(block: Block) -> Batch:

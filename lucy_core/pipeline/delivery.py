@@ -59,12 +59,18 @@ class Delivery:
         self._arrive(position + lines, account, arrived_ns)
 
     def take(self, block: Block) -> None:
-        """Decode a block, deliver it, account for it."""
+        """Decode what is wanted of a block, deliver it, account for it."""
+        self._take(block, self.hub.read(block))
+
+    def take_whole(self, block: Block) -> None:
+        """Decode all of a block that nobody can read again, deliver it, account for it."""
+        self._take(block, decode(block))
+
+    def _take(self, block: Block, batch: Batch) -> None:
         account = self.ledger.of(block.node)
         account.lines += block.lines
         account.bytes += len(block.data)
         account.torn += block.torn
-        batch = decode(block)
         account.decoded += len(batch.records)
         account.malformed += len(batch.malformed)
         # Moved before the delivery: a subscriber that subscribes in its own callback starts after this block.
@@ -192,7 +198,7 @@ class Delivery:
                     self._when_open(subscription)
                     return
                 if subscription.wants(row.node):
-                    self.hub.deliver_to(subscription, self._read(recording, row))
+                    self.hub.deliver_to(subscription, recording.block(row))
                     weight += row.bytes
                 else:
                     subscription.next = row.position + row.lines
@@ -229,17 +235,13 @@ class Delivery:
                 if reader.next >= stop:
                     break
                 if reader.wants(row.node):
-                    self.hub.deliver_to(reader, self._read(self._recording, row))
+                    self.hub.deliver_to(reader, self._recording.block(row))
                 reader.next = max(reader.next, row.position + row.lines)
             await anyio.lowlevel.checkpoint()
 
     @staticmethod
     def _is_over(subscription: Subscription) -> bool:
         return not subscription.active
-
-    @staticmethod
-    def _read(recording: Recording, row: Any) -> Batch:
-        return decode(recording.block(row))
 
     def _join(self, subscription: Subscription) -> bool:
         """Make a subscription live, if it stands where the live ones stand."""

@@ -19,7 +19,7 @@ from lucy_core.errors import RecordingError
 from lucy_core.pipeline.delivery import TURN_BYTES, Delivery
 from lucy_core.pipeline.fifo import FifoSource, make_fifo
 from lucy_core.pipeline.files import FileSource
-from lucy_core.pipeline.framing import Framer
+from lucy_core.pipeline.framing import Framer, count_lines
 from lucy_core.pipeline.sockets import Listener
 from lucy_core.pipeline.sources import Source
 from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece
@@ -180,7 +180,7 @@ class DirectSources:
     def _deliver(self, node: str, data: bytes, *, torn: bool = False) -> None:
         delivery = self._delivery
         position = delivery.delivered
-        lines = 1 if torn else data.count(b"\n")
+        lines = 1 if torn else count_lines(data)
         arrived_ns = delivery.epoch_ns + time.monotonic_ns()
         offset = self._offsets.get(node, 0)
         self._offsets[node] = offset + len(data)

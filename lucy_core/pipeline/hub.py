@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, final
 
 from lucy_core.events import EventType
-from lucy_core.pipeline.decoding import Batch
-from lucy_core.records import Event, Level, LogRecord, Malformed, Undecodable
+from lucy_core.pipeline.decoding import Batch, decode
+from lucy_core.pipeline.scanning import scan, spelt, without_disguise
+from lucy_core.records import Block, Event, Level, LogRecord, Malformed, Undecodable
 
 Sink = Callable[[list[Any]], None]
 """Takes a batch's items, in order, synchronously."""
@@ -110,6 +111,7 @@ class _Plan:
         "leveled",
         "live",
         "records",
+        "scanned_ids",
         "subscriptions",
         "typed",
         "undecodable",
@@ -136,7 +138,7 @@ class _Plan:
             else:
                 for kind in interest.event_types:
                     wanted[kind].append(subscription)
-        self.by_id: dict[str | None, list[tuple[EventType[Any], list[Subscription]]]] = defaultdict(list)
+        self.by_id: dict[str, list[tuple[EventType[Any], list[Subscription]]]] = defaultdict(list)
         self.by_message: dict[str, list[tuple[EventType[Any], list[Subscription]]]] = defaultdict(list)
         self.by_puppeteer: dict[str | None, list[tuple[EventType[Any], list[Subscription]]]] = defaultdict(list)
         for kind, takers in wanted.items():
@@ -148,9 +150,28 @@ class _Plan:
                 self.by_puppeteer[name].append((kind, takers))
         self.typed = bool(wanted)
         self.leveled = any(each.interest.level is not None for takers in wanted.values() for each in takers)
+        by_id_alone = not (self.records or self.unreadable or self.by_message or self.by_puppeteer)
+        self.scanned_ids = frozenset(map(spelt, self.by_id)) if by_id_alone else None
 
-    def hits(self, records: list[LogRecord]) -> list[tuple[int, LogRecord]]:
-        """Find the records that some wanted type may mean: the one loop over all lines."""
+    def read(self, block: Block) -> Batch:
+        """Decode as much of a block as this plan needs."""
+        return decode(block) if self.scanned_ids is None else scan(block, self.scanned_ids)
+
+    def hits(self, batch: Batch) -> Iterable[tuple[int, LogRecord]]:
+        """Find the records that some wanted type may mean, with their positions."""
+        found = self._hits(batch.records)
+        if not found:
+            return ()
+        positions = batch.positions
+        first = batch.block.position
+        places = [first + index if positions is None else positions[index] for index, _ in found]
+        records = [record for _, record in found]
+        if not batch.searched and self.by_id:
+            records = without_disguise(batch.block, places, records)
+        return zip(places, records, strict=True)
+
+    def _hits(self, records: list[LogRecord]) -> list[tuple[int, LogRecord]]:
+        """The one loop over all records."""
         ids = self.by_id
         if self.by_message or self.by_puppeteer:
             messages = self.by_message
@@ -164,7 +185,7 @@ class _Plan:
 
     def kinds(self, record: LogRecord) -> list[tuple[EventType[Any], list[Subscription]]]:
         """Return the types that a record is of, each once."""
-        found = list(self.by_id.get(record.event_id, ()))
+        found = list(self.by_id.get(record.event_id, ())) if record.event_id is not None else []
         for kind, takers in self.by_message.get(record.message, ()):
             if record.event_id not in kind.ids:
                 found.append((kind, takers))
@@ -223,25 +244,27 @@ class Hub:
         """Return the node's subscribers that can't take more now."""
         return [each for each in self._plan(node).subscriptions if each.gate is not None and each.gate.closed]
 
+    def read(self, block: Block) -> Batch:
+        """Decode as much of a block as its node's subscribers need."""
+        return self._plan(block.node).read(block)
+
     def deliver(self, batch: Batch) -> None:
         """Give everybody what they want of a batch, each subscriber in the order of lines."""
         self._deliver(self._plan(batch.block.node), batch)
 
-    def deliver_to(self, subscription: Subscription, batch: Batch) -> None:
-        """Give one subscriber, live or not, what it wants of a batch."""
-        if subscription.wants(batch.block.node):
-            self._deliver(_Plan([subscription], live=False), batch)
+    def deliver_to(self, subscription: Subscription, block: Block) -> None:
+        """Give one subscriber, live or not, what it wants of a block."""
+        if subscription.wants(block.node):
+            plan = _Plan([subscription], live=False)
+            self._deliver(plan, plan.read(block))
 
     def _deliver(self, plan: _Plan, batch: Batch) -> None:
         block = batch.block
-        records = batch.records
-        positions = batch.positions
         first = block.position
         out: dict[Subscription, list[Any]] = {}
         if plan.typed:
-            failed: list[Undecodable] = []
-            for index, record in plan.hits(records):
-                position = first + index if positions is None else positions[index]
+            failed: list[tuple[EventType[Any], Undecodable]] = []
+            for position, record in plan.hits(batch):
                 for kind, all_takers in plan.kinds(record):
                     takers = _at_level(all_takers, record) if plan.leveled else all_takers
                     if takers is None:
@@ -250,16 +273,18 @@ class Hub:
                         data = kind.decode(record)
                     except Exception as error:  # noqa: BLE001  # a decoder may be anybody's; its fault is the line's
                         reason = f"{type(error).__name__}: {error}"
-                        failed.append(Undecodable(block.node, position, block.arrived_ns, record, kind.name, reason))
+                        bad = Undecodable(block.node, position, block.arrived_ns, record, kind.name, reason)
+                        failed.append((kind, bad))
                         continue
                     event = Event(block.node, position, block.arrived_ns, record, data)
                     for taker in takers:
                         out.setdefault(taker, []).append(event)
             if failed:
                 if plan.live:
-                    self._count_undecodable(failed)
+                    self._count_undecodable([bad for _, bad in failed])
                 for subscription in plan.undecodable:
-                    out[subscription] = list(failed)
+                    named = subscription.interest.event_types
+                    out[subscription] = [bad for kind, bad in failed if not named or kind in named]
         for subscription in plan.records:
             out[subscription] = _record_events(batch, subscription.interest.level)
         if batch.malformed:

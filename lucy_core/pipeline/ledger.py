@@ -16,8 +16,9 @@ class NodeLedger(msgspec.Struct):
     bytes: int = 0
     lines: int = 0
     decoded: int = 0
-    """Lines that became records, for somebody had asked for this node."""
+    """Lines that were read as records, because somebody may have wanted them or asked for an audit."""
     malformed: int = 0
+    """Lines that were read and are no records. Of those that were not read, `unread`, nobody knows."""
     torn: int = 0
     """Lines whose writer ended in their middle, or that others on a shared pipe wrote into."""
     duplicates: int = 0
@@ -55,15 +56,21 @@ class NodeLedger(msgspec.Struct):
         self.duplicates += duplicates
         self.lost += lost
 
+    @property
+    def unread(self) -> int:
+        """Lines that were captured and not decoded, since nobody could have wanted them. An audit makes it 0."""
+        return self.lines - self.decoded - self.malformed
+
     def __str__(self) -> str:
         bad = "".join(
-            f", {count} {name}"
+            f", {count:,} {name}"
             for name, count in (
                 ("malformed", self.malformed),
                 ("torn", self.torn),
                 ("duplicates suppressed", self.duplicates),
                 ("LOST", self.lost),
                 ("undecodable", self.undecodable),
+                ("not decoded", self.unread),
             )
             if count
         )

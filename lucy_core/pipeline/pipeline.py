@@ -20,6 +20,7 @@ import anyio.lowlevel
 
 from lucy_core.errors import CaptureDiedError, RecordingError
 from lucy_core.journal import JOURNAL
+from lucy_core.pipeline.audit import Audit
 from lucy_core.pipeline.capture_process import CaptureProcess
 from lucy_core.pipeline.delivery import ROW_COST, TURN_BYTES, Delivery
 from lucy_core.pipeline.direct import DirectSources
@@ -29,6 +30,11 @@ from lucy_core.pipeline.recording import Cursor, Recording, make_run_directory
 from lucy_core.pipeline.services import Services
 from lucy_core.pipeline.tagged import SHARED
 from lucy_core.records import Mark
+
+SEEN_LINES = 10_000
+"""How often the capture process hears how far its recording has been read: so seldom that it costs nothing."""
+AUDIT_SECONDS = 5.0
+"""What judging the lines that nobody asked for may take at a run's end, some 4 GB; the ledger names what is left."""
 
 
 @final
@@ -52,6 +58,8 @@ class Pipeline:
         self._capture = capture
         self._direct = direct
         self._delivery = delivery
+        self._audit = None if recording is None else Audit(recording, delivery)
+        self._seen_told = 0
 
     @classmethod
     @asynccontextmanager
@@ -287,6 +295,17 @@ class Pipeline:
         """Wait until every line before `position` is delivered."""
         await self._delivery.reach(position)
 
+    async def audit(self) -> None:
+        """Decode what was captured and not yet decoded, so that the ledger's `malformed` is exact up to here.
+
+        Raises:
+            RecordingError: nothing was recorded, or not all that was captured.
+        """
+        if self._audit is None:
+            message = "lines that nobody asked for can't be judged later: this pipeline keeps no recording"
+            raise RecordingError(message)
+        await self._audit.run()
+
     def report_cut_off(self, report: Callable[[str], None]) -> None:
         """Have subscribers that raised reported, beside the ledger."""
         self._delivery.on_cut_off = report
@@ -319,6 +338,9 @@ class Pipeline:
     async def _deliver_rows(self, recording: Recording, cursor: Cursor) -> bool:
         delivery, hub, ledger = self._delivery, self._delivery.hub, self.ledger
         rows = recording.rows(cursor)
+        if rows and self._capture is not None and rows[0].position >= self._seen_told + SEEN_LINES:
+            self._seen_told = rows[0].position
+            self._capture.tell("seen", position=self._seen_told)
         weight = 0
         for row in rows:
             account = ledger.of(row.node)
@@ -346,7 +368,7 @@ class Pipeline:
             opened = anyio.Event()
             gate.when_open(opened.set)
             await opened.wait()
-        self._delivery.take(block)
+        self._delivery.take_whole(block)
         await anyio.lowlevel.checkpoint()
         return True
 
@@ -377,3 +399,6 @@ class Pipeline:
         if not self._delivery.ended:
             self._delivery.end()
         await self._delivery.finish_late_comers()
+        if self.ledger.recording_stopped is None and self._audit is not None:
+            with anyio.move_on_after(AUDIT_SECONDS), contextlib.suppress(RecordingError):
+                await self._audit.run()

@@ -1,0 +1,290 @@
+"""Searching instead of decoding: the same events whatever the bytes and whoever else subscribes, and an exact audit."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import lucy_core as lucy
+from lucy_core.errors import RecordingError
+from lucy_core.events import event_type
+from lucy_core.pipeline.decoding import decode
+from lucy_core.pipeline.delivery import Delivery
+from lucy_core.pipeline.framing import count_lines
+from lucy_core.pipeline.hub import Interest
+from lucy_core.pipeline.ledger import Ledger
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.pipeline.scanning import scan, spelt
+from lucy_core.records import Block, LogRecord, Malformed, Undecodable
+
+
+def as_it_is(record: LogRecord) -> bytes:
+    return bytes(record.metadata)
+
+
+@lucy.event(ids="one", decode=as_it_is)
+class One(msgspec.Struct):
+    pass
+
+
+@lucy.event(ids=("two", "zwei"), decode=as_it_is)
+class Two(msgspec.Struct):
+    pass
+
+
+@lucy.event(ids='a"b\\c/d\né', decode=as_it_is)
+class Odd(msgspec.Struct):
+    pass
+
+
+@lucy.event(ids="three", message="a message", decode=as_it_is)
+class Said(msgspec.Struct):
+    pass
+
+
+@lucy.event(ids="numbered")
+class Numbered(msgspec.Struct):
+    n: int
+
+
+IDS = ("one", "two", "zwei", "three", "numbered", "other", 'a"b\\c/d\né', "")
+
+
+def escaped(text: str) -> str:
+    return "".join(f"\\u{ord(letter):04x}" if letter in "evt_" else letter for letter in text)
+
+
+def line_of(key: str, value: str, before: str, between: tuple[str, str], nested: str) -> bytes:
+    first, second = between
+    metadata = f'{{"x":{json.dumps(before)},"event_id":{json.dumps(nested)}}}' if nested else "{}"
+    return f'{{"message":"m","metadata":{metadata},"{key}"{first}:{second}{value}}}'.encode()
+
+
+values = st.one_of(
+    st.sampled_from(IDS).map(json.dumps),
+    st.sampled_from(IDS).map(lambda value: json.dumps(value, ensure_ascii=False)),
+    st.sampled_from(IDS).map(lambda value: json.dumps(value).replace("o", "\\u006f")),
+    st.sampled_from(("null", "1", '"one', "[]", '{"event_id":"one"}', '"\\ud800"')),
+)
+structured = st.builds(
+    line_of,
+    st.sampled_from(("event_id", escaped("event_id"), "event_i", "xevent_id", "event\\u005fid")),
+    values,
+    st.sampled_from(("", '"event_id":"one"', "event_id", "é")),
+    st.sampled_from((("", ""), ("", " "), (" ", ""), ("\t", "  "))),
+    st.sampled_from(("", "", "one", "other")),
+)
+HOSTILE = (
+    b"",
+    b"   ",
+    b'"event_id"',
+    b'"event_id":"one"',
+    b'{"message":"m","event_id":',
+    b'"one"}',
+    b'{"message":"m","event_id":"one"}{"message":"m","event_id":"two"}',
+    b'{"message":"m","event_id":"other","event_id":"one"}',
+    b'{"message":"m","event_id":"one","event_id":"other"}',
+    b'{"message":"m","event_id":"one"} ',
+    b'{"event_id":"one"}',
+    b'{"message":"\xff","event_id":"one"}',
+    b'{"message":"m","event_id":"one\xff"}',
+    b'{"message":"m\x00","event_id":"one"}',
+    b'{"message":"m","event_id":"numbered","metadata":{"n":"no number"}}',
+    b'{"message":"m","event_id":"numbered","metadata":{"n":1}}',
+    b'{"message":"a message"}',
+    b'{"message":"a message","event_id":"other"}',
+    b'{"message":"a message","event_id":"three"}',
+    b'{"message":"a message","event\\u005fid":"three"}',
+    b'{"message":"m","metadata":{"event_id":"other"},"event\\u005fid":"one"}',
+    b'{"message":"m","metadata":{"event_id":"one"},"event\\u005fid":"one"}',
+    b'{"message":"m","metadata":{"event_id":"\\u0061"},"event\\u005fid":"one"}',
+)
+lines = st.lists(st.one_of(structured, st.sampled_from(HOSTILE), st.just(b'{"message":"m"}')), max_size=40)
+kinds = st.lists(st.sampled_from((One, Two, Odd, Numbered)), min_size=1, max_size=3, unique=True)
+
+
+def block_of(made: list[bytes], *, torn: bool = False) -> Block:
+    data = b"\n".join(made) if torn else b"".join(line + b"\n" for line in made)
+    return Block("a", 100, 0, len(made), 7, data, torn)
+
+
+def heard(block: Block, wanted: list[type], *others: Interest) -> list[tuple[Any, ...]]:
+    """What a subscriber to `wanted` gets of a block beside subscribers with other interests."""
+    delivery = Delivery(Ledger(), None)
+    delivery.delivered = block.position
+    found: list[tuple[Any, ...]] = []
+
+    def take(items: list[Any]) -> None:
+        for item in items:
+            data = item.reason if isinstance(item, Undecodable) else item.data
+            found.append((type(item), item.position, item.node, item.record.event_id, item.record.message, data))
+
+    interest = [event_type(kind) for kind in wanted]
+    delivery.subscribe(Interest(event_types=interest), take, lambda _: None)
+    delivery.subscribe(Interest(event_types=interest, kind=Undecodable), take, lambda _: None)
+    for other in others:
+        delivery.subscribe(other, lambda _: None, lambda _: None)
+    delivery.take(block)
+    assert delivery.delivered == block.position + block.lines
+    assert delivery.ledger.cut_off == []
+    return [(*entry[:-1], str(entry[-1])) for entry in found]
+
+
+@given(lines, kinds, st.booleans())
+@example([b'{"message":"m","event\\u005fid":"one"}'], [One], False)
+@example([b'{"message":"m","event_id":"one"}'] * 40, [One], False)
+def test_what_a_subscriber_gets_does_not_depend_on_what_others_want(
+    made: list[bytes], wanted: list[type], torn: bool
+) -> None:
+    block = block_of(made, torn=torn and bool(made) and bool(made[-1]))
+    alone = heard(block, wanted)
+    assert alone == heard(block, wanted, Interest())
+    assert alone == heard(block, wanted, Interest(kind=Malformed))
+    assert alone == heard(block, wanted, Interest(event_types=[event_type(Said)]))
+    assert alone == heard(block, wanted, Interest(event_types=[event_type(kind) for kind in (One, Two, Odd, Numbered)]))
+
+
+@given(lines, st.sets(st.sampled_from(IDS), min_size=1))
+def test_a_search_finds_the_records_that_decoding_finds(made: list[bytes], ids: set[str]) -> None:
+    block = block_of(made)
+    batch = scan(block, frozenset(map(spelt, ids)))
+    whole = decode(block)
+    positions = whole.positions or range(100, 100 + len(whole.records))
+    escapes_no_key = [b"u005f" not in line and b"u0065" not in line for line in made]
+    wanted = [
+        (place, record.event_id)
+        for place, record in zip(positions, whole.records, strict=True)
+        if record.event_id in ids and escapes_no_key[place - 100]
+    ]
+    places = batch.positions or range(100, 100 + len(batch.records))
+    found = [
+        (place, record.event_id)
+        for place, record in zip(places, batch.records, strict=True)
+        if record.event_id in ids and escapes_no_key[place - 100]
+    ]
+    assert found == wanted
+    assert {bad.position: bad.raw for bad in batch.malformed}.items() <= {
+        bad.position: bad.raw for bad in whole.malformed
+    }.items()
+
+
+def test_few_lines_are_decoded_where_few_are_wanted() -> None:
+    made = [b'{"message":"m","event_id":"%b"}' % (b"one" if n % 20 == 0 else b"other") for n in range(400)]
+    batch = scan(block_of(made), frozenset([b"one"]))
+    assert batch.positions == list(range(100, 500, 20))
+    assert [record.event_id for record in batch.records] == ["one"] * 20
+
+
+def test_an_escaped_key_is_no_key_even_where_all_is_decoded() -> None:
+    disguised = b'{"message":"m","event\\u005fid":"one"}'
+    assert decode(block_of([disguised])).records[0].event_id == "one"
+    assert heard(block_of([disguised]), [One], Interest()) == []
+
+
+@given(st.binary(max_size=200))
+def test_newlines_are_counted(data: bytes) -> None:
+    assert count_lines(data) == data.count(b"\n")
+
+
+class Writer:
+    def __init__(self, pipeline: Pipeline, node: str, path: Path) -> None:
+        self.pipeline, self.node = pipeline, node
+        self.fd = os.open(path, os.O_WRONLY)
+
+    async def write(self, *made: bytes) -> None:
+        os.write(self.fd, b"".join(line + b"\n" for line in made))
+        await self.pipeline.reach(await self.pipeline.drain(self.node))
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+GOOD = b'{"message":"m","event_id":"other"}'
+WANTED = b'{"message":"m","event_id":"one"}'
+BAD = b'{"message":"m","event_id":"other"'
+
+
+@pytest.mark.anyio
+async def test_an_audit_makes_the_ledger_exact(tmp_path: Path) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        writers = [Writer(pipeline, node, await pipeline.open_fifo(node)) for node in ("scanned", "skipped", "read")]
+        for node, kind in (("scanned", One), ("read", Said)):
+            interest = Interest(nodes=[node], event_types=[event_type(kind)])
+            pipeline.subscribe(interest, lambda _: None, lambda _: None)
+        for writer in writers:
+            await writer.write(GOOD, WANTED, BAD, b"panic!", GOOD)
+        scanned, skipped, read = map(pipeline.ledger.of, ("scanned", "skipped", "read"))
+        assert (scanned.decoded, scanned.malformed, scanned.unread) == (1, 0, 4)
+        assert (skipped.decoded, skipped.malformed, skipped.unread) == (0, 0, 5)
+        assert (read.decoded, read.malformed, read.unread) == (3, 2, 0)
+        assert "4 not decoded" in str(scanned)
+        for _ in range(2):
+            await pipeline.audit()
+            for account in (scanned, skipped, read):
+                assert (account.decoded, account.malformed, account.unread) == (3, 2, 0)
+        for writer in writers:
+            await writer.write(BAD, WANTED)
+        assert (scanned.decoded, scanned.malformed, scanned.unread) == (4, 2, 1)
+        assert (skipped.decoded, skipped.malformed, skipped.unread) == (3, 2, 2)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(pipeline.audit)
+        for account in (scanned, skipped, read):
+            assert (account.decoded, account.malformed, account.unread) == (4, 3, 0)
+        for writer in writers:
+            await writer.write(BAD)
+            writer.close()
+    for account in (scanned, skipped, read):  # leaving the pipeline audits too
+        assert (account.decoded, account.malformed, account.unread) == (4, 4, 0)
+
+
+@pytest.mark.anyio
+async def test_lines_that_come_during_an_audit_count_once(tmp_path: Path) -> None:
+    many = b"".join(line + b"\n" for line in [GOOD, BAD] * 5_000)
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        writer = Writer(pipeline, "a", await pipeline.open_fifo("a"))
+        pipeline.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
+        for _ in range(4):
+            await writer.write(many[:-1])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pipeline.audit)
+            for _ in range(4):
+                await writer.write(many[:-1])
+                await writer.write(WANTED)
+        await pipeline.audit()
+        account = pipeline.ledger.of("a")
+        assert (account.lines, account.decoded, account.malformed) == (80_004, 40_004, 40_000)
+        writer.close()
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_audit_changes_nothing(tmp_path: Path) -> None:
+    many = b"".join(line + b"\n" for line in [GOOD] * 20_000)
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        writer = Writer(pipeline, "a", await pipeline.open_fifo("a"))
+        await writer.write(many[:-1])
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await pipeline.audit()
+        assert pipeline.ledger.of("a").unread == 20_000
+        await pipeline.audit()
+        assert pipeline.ledger.of("a").unread == 0
+        writer.close()
+
+
+@pytest.mark.anyio
+async def test_without_a_recording_the_ledger_says_what_was_not_decoded(tmp_path: Path) -> None:
+    async with Pipeline.pass_through() as pipeline:
+        writer = Writer(pipeline, "a", await pipeline.open_fifo("a", tmp_path / "fifo"))
+        pipeline.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
+        await writer.write(GOOD, WANTED, BAD)
+        assert pipeline.ledger.of("a").unread == 2
+        with pytest.raises(RecordingError, match="keeps no recording"):
+            await pipeline.audit()
+        writer.close()
