@@ -19,6 +19,7 @@ from anyio.streams.tls import TLSStream
 
 from lucy_core.errors import DeployError, EngineUnavailableError
 from lucy_engines.docker.frames import FrameDecoder, Part
+from lucy_engines.docker.unix_stream import connect_unix
 from lucy_engines.docker.upgrade import Upgrade, attach_request, tls_context, upgrade_request
 
 READ_BYTES = 1 << 18
@@ -114,7 +115,7 @@ async def connect(endpoint: Endpoint) -> anyio.abc.ByteStream:
     """
     try:
         if endpoint.path is not None:
-            return await anyio.connect_unix(endpoint.path)
+            return await connect_unix(endpoint.path)
         stream = await anyio.connect_tcp(endpoint.host, endpoint.port)
         # Two small writes in a row would wait for each other's acknowledgement: 27 ms at the 99th percentile.
         raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610  # anyio's, not Django's

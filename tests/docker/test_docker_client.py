@@ -1,0 +1,98 @@
+"""Each way in which a Docker Engine can fail is one sentence that says what was found and what to do."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from engines import VERSION, fake_engine
+
+from lucy_core.errors import DeployError, EngineUnavailableError
+from lucy_engines.docker import client as docker_client
+from lucy_engines.docker.client import connect, unreachable
+
+
+async def test_no_engine_is_told_with_how_to_start_one(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailableError, match=r"no such socket; start it .*--docker-host"):
+        async with connect(f"unix://{tmp_path}/docker.sock"):
+            pass
+
+
+async def test_an_engine_that_has_ended_is_told(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(f"{tmp_path}/docker.sock")
+
+        with pytest.raises(EngineUnavailableError, match=r"nobody answers there; start it"):
+            async with connect(f"unix://{tmp_path}/docker.sock"):
+                pass
+
+
+def test_an_engine_that_lets_nobody_in_is_told_with_its_group() -> None:
+    # Root is let in everywhere, so this error is made and not met.
+    found, advice = unreachable(PermissionError(13, "Permission denied"), "say its version")
+
+    assert (found, "usermod -aG docker" in advice) == ("its socket refuses you", True)
+
+
+async def test_an_old_engine_is_told_with_both_versions(tmp_path: Path) -> None:
+    old = {**VERSION, "Version": "19.03.15", "ApiVersion": "1.40"}
+    async with fake_engine(tmp_path / "docker.sock", {"/version": (200, old)}) as address:
+        with pytest.raises(
+            EngineUnavailableError, match=r"its API is 1\.40 \(Docker 19\.03\.15\), and Lucy needs 1\.41"
+        ):
+            async with connect(address):
+                pass
+
+
+async def test_what_is_no_engine_is_told(tmp_path: Path) -> None:
+    async with fake_engine(tmp_path / "docker.sock", {"/version": (200, {"hello": "world"})}) as address:
+        with pytest.raises(EngineUnavailableError, match="see that it is a Docker Engine"):
+            async with connect(address):
+                pass
+
+
+async def test_a_hung_engine_is_given_up_and_never_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker_client, "PING_SECONDS", 0.2)
+    async with fake_engine(tmp_path / "docker.sock", None) as address:
+        with pytest.raises(EngineUnavailableError, match=r"it did not say its version within 0\.2 s; it hangs"):
+            async with connect(address):
+                pass
+
+
+async def test_an_engine_found_dead_is_not_asked_again(tmp_path: Path) -> None:
+    async with (
+        fake_engine(tmp_path / "docker.sock", {"/version": (200, VERSION)}) as address,
+        connect(address) as client,
+    ):
+        (tmp_path / "docker.sock").unlink()
+        # Connections that are open already would still be answered.
+        with pytest.raises(EngineUnavailableError), client.calling("list", seconds=0.0):
+            await client.get("containers/json")
+        asked = False
+        with pytest.raises(EngineUnavailableError, match="did not list within 0 s"), client.calling("list again"):
+            asked = True
+        assert not asked
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "sentence"),
+    (
+        (404, "No such image: mina:9", "has no image mina:9; pull or build it, or name another with --mina-image"),
+        (500, "write /var/lib/docker/x: no space left on device", "disk is full.*make room"),
+        (500, "Bind for 127.0.0.1:80 failed: port is already allocated", "a port is taken.*end what uses it"),
+        (500, "could not find an available, non-overlapping IPv4 address pool", "no addresses left; `lucy gc`"),
+        (500, "something else", r"refused to make it: something else \(status 500\)"),
+    ),
+)
+async def test_what_an_engine_refuses_is_told(tmp_path: Path, status: int, said: str, sentence: str) -> None:
+    answers = {"/version": (200, VERSION), "/create": (status, {"message": said})}
+    async with fake_engine(tmp_path / "docker.sock", answers) as address, connect(address) as client:
+        with pytest.raises(DeployError, match=sentence), client.calling("make it"):
+            await client.post("networks/create", {})
+
+        assert client.dead is None
+
+
+async def test_an_address_of_no_known_kind_is_refused() -> None:
+    with pytest.raises(EngineUnavailableError, match="give unix:///path, tcp://host:port"):
+        async with connect("ssh://me@there"):
+            pass

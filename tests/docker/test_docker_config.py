@@ -1,0 +1,120 @@
+"""What the Docker engine is about to do, worked out without an Engine."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lucy_core.engine import NetworkSpec, NodeSpec, RunPlace
+from lucy_core.errors import TopologyError
+from lucy_engines.docker import DockerEngine, labels
+from lucy_engines.docker.config import DockerConfig
+
+NODE = NodeSpec(
+    name="a",
+    role="seed",
+    command=("mina", "-port", "{port:rest}", "-peer", "{multiaddr:b}/tcp/{port:b.external}", "-state", "{state}"),
+    environment={"KEYS": "{file:keys/a}"},
+    ports=("external", "rest"),
+)
+OTHER = NodeSpec(name="b", role="producer", command=("mina", "-ip", "{host:a}", "-bind", "{bind}"), ports=("external",))
+
+
+def config(tmp_path: Path, **options: str) -> DockerConfig:
+    place = RunPlace(run_id="run-1", directory=tmp_path / "run", options=options)
+    return DockerEngine().expand(NetworkSpec(name="net", nodes=(NODE, OTHER)), place)
+
+
+def body(tmp_path: Path, node: str = "a", **options: str) -> dict[str, Any]:
+    return config(tmp_path, **options).containers[node].body
+
+
+def test_expanding_touches_nothing(tmp_path: Path) -> None:
+    config(tmp_path, docker_host="unix:///nowhere.sock")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_network_gives_the_same_config(tmp_path: Path) -> None:
+    assert config(tmp_path) == config(tmp_path)
+
+
+def test_words_are_filled_in_with_what_holds_inside_of_a_container(tmp_path: Path) -> None:
+    command = body(tmp_path)["Entrypoint"][-7:]
+
+    assert command == ["mina", "-port", "10002", "-peer", "/dns4/b/tcp/10001", "-state", "/lucy/node/state"]
+    assert body(tmp_path, "b")["Entrypoint"][-5:] == ["mina", "-ip", "a", "-bind", "0.0.0.0"]
+    assert "KEYS=/lucy/node/keys/a" in body(tmp_path)["Env"]
+
+
+def test_ports_are_published_on_loopback_alone(tmp_path: Path) -> None:
+    free, fixed = body(tmp_path)["HostConfig"], body(tmp_path, "b", docker_ports="31000")["HostConfig"]
+
+    assert free["PortBindings"] == {
+        "10001/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}],
+        "10002/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}],
+    }
+    assert fixed["PortBindings"] == {"10001/tcp": [{"HostIp": "127.0.0.1", "HostPort": "31002"}]}
+
+
+def test_containers_are_labelled_in_the_call_that_makes_them(tmp_path: Path) -> None:
+    remote = config(tmp_path, docker_host="tcp://10.0.0.1:2375").containers["a"].labelled(labels.run_labels("run-1"))
+
+    assert {labels.RUN, labels.NODE, labels.ROLE, labels.CREATED, labels.OWNER} <= remote["Labels"].keys()
+    (volume,) = (mount for mount in remote["HostConfig"]["Mounts"] if mount["Type"] == "volume")
+    assert volume["VolumeOptions"]["Labels"][labels.RUN] == "run-1"
+
+
+def test_an_engine_elsewhere_is_given_nothing_of_this_machines_files(tmp_path: Path) -> None:
+    here, elsewhere = body(tmp_path), body(tmp_path, docker_host="tcp://10.0.0.1:2375")
+
+    assert {mount["Type"] for mount in here["HostConfig"]["Mounts"]} == {"bind"}
+    assert {mount["Type"] for mount in elsewhere["HostConfig"]["Mounts"]} == {"volume"}
+
+
+def test_limits_reach_the_container(tmp_path: Path) -> None:
+    host = body(tmp_path, docker_memory="64m", docker_cpus="0.5", docker_log_max_size="3m")["HostConfig"]
+
+    assert (host["Memory"], host["MemorySwap"], host["NanoCpus"]) == (64 << 20, 64 << 20, 500_000_000)
+    assert host["LogConfig"]["Type"] == "local"
+    assert host["LogConfig"]["Config"]["max-size"] == "3m"
+    assert body(tmp_path)["HostConfig"]["LogConfig"]["Config"]["max-size"] == "10m"
+
+
+def test_a_nodes_own_image_comes_before_the_runs_and_the_runs_before_the_default(tmp_path: Path) -> None:
+    spec = NetworkSpec(name="net", nodes=(NodeSpec(name="a", role="x", command=("x",), image="own:1"),))
+    place = RunPlace(run_id="run-1", directory=tmp_path, options={"mina_image": "mina:1"})
+
+    assert DockerEngine().expand(spec, place).containers["a"].image == "own:1"
+    assert config(tmp_path, mina_image="mina:1").containers["b"].image == "mina:1"
+    assert config(tmp_path).containers["b"].image == "lucy-simnode:latest"
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    (
+        ("docker_memory", "much"),
+        ("docker_memory", "0"),
+        ("docker_cpus", "-1"),
+        ("docker_cpus", "nan"),
+        ("docker_log_max_size", "10x"),
+        ("docker_ports", "70000"),
+    ),
+)
+def test_an_option_that_makes_no_sense_is_refused_by_name(tmp_path: Path, option: str, value: str) -> None:
+    with pytest.raises(TopologyError, match=f"{option}='{value}'.*write one like"):
+        config(tmp_path, **{option: value})
+
+
+def test_a_placeholder_that_names_nothing_is_refused(tmp_path: Path) -> None:
+    spec = NetworkSpec(name="net", nodes=(NodeSpec(name="a", role="x", command=("x", "{port:nowhere.rest}")),))
+
+    with pytest.raises(TopologyError, match="nowhere"):
+        DockerEngine().expand(spec, RunPlace(run_id="r", directory=tmp_path))
+
+
+def test_a_run_id_that_can_name_no_container_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TopologyError, match="run id 'a run'"):
+        DockerEngine().expand(
+            NetworkSpec(name="net", nodes=(NODE, OTHER)), RunPlace(run_id="a run", directory=tmp_path)
+        )
