@@ -78,6 +78,8 @@ class DockerEngine:
                         await manager.remove_all()
                         if client.dead is None:
                             guard.dismiss()
+                        else:
+                            guard.abandon()
                     finally:
                         await manager.cleanup()
                         services.stop()

@@ -6,7 +6,8 @@ not by what we remember.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, final
 
 import anyio
@@ -32,8 +33,23 @@ from lucy_engines.docker.outflow import Outflow
 
 GRACE = 2.0
 """Seconds that a node gets to end by itself when the whole run ends."""
-END_SECONDS = 8.0
+END_SECONDS = 5.0
 """Seconds that its end may take altogether, before its container is removed as it is."""
+
+
+@asynccontextmanager
+async def one_error() -> AsyncIterator[None]:
+    """Raise the first of the errors that tasks met at once: a disk that is full fails every container alike."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        mine, other = group.split(EngineError)
+        if mine is None or other is not None:
+            raise
+        first: BaseException = mine
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from first.__cause__
 
 
 @final
@@ -69,7 +85,7 @@ class DockerManager:
 
     async def create(self) -> None:
         self._services.start(ContainerEvents(self._client, self._config.run_id, self._heard).watch)
-        async with anyio.create_task_group() as tasks:
+        async with one_error(), anyio.create_task_group() as tasks:
             tasks.start_soon(self._create_network)
             for image in {container.image for container in self._config.containers.values()}:
                 tasks.start_soon(self._find_image, image)
@@ -119,7 +135,7 @@ class DockerManager:
                     message = f"node {spec.name!r}: {error.filename}: {error.strerror}"
                     raise DeployError(message) from error
             self._nodes[spec.name] = node
-        async with anyio.create_task_group() as tasks:
+        async with one_error(), anyio.create_task_group() as tasks:
             for node in self._nodes.values():
                 tasks.start_soon(self._make, node)
         return DockerNetwork(self._nodes, self._faults)
@@ -177,10 +193,13 @@ class DockerManager:
 
     async def destroy(self) -> None:
         self._destroying = True
+        known = self._client.dead
         async with anyio.create_task_group() as tasks:
             for node in self._nodes.values():
                 tasks.start_soon(self._end, node)
         await self.remove_all()
+        if self._client.dead is not None and self._client.dead is not known:
+            raise self._client.dead
 
     async def _end(self, node: DockerNode) -> None:
         try:
@@ -199,13 +218,13 @@ class DockerManager:
         which = labels.json_filter(self._config.run_id)
         with client.calling("list containers"):
             containers = await client.get("containers/json", all=True, filters=which)
-        async with anyio.create_task_group() as tasks:
+        async with one_error(), anyio.create_task_group() as tasks:
             for container in containers:
                 tasks.start_soon(self._remove, f"containers/{container['Id']}")
         with client.calling("list networks and volumes"):
             networks = await client.get("networks", filters=which)
             volumes = (await client.get("volumes", filters=which))["Volumes"] or ()
-        async with anyio.create_task_group() as tasks:
+        async with one_error(), anyio.create_task_group() as tasks:
             for network in networks:
                 tasks.start_soon(self._remove, f"networks/{network['Id']}")
             for volume in volumes:

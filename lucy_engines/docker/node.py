@@ -21,6 +21,8 @@ from lucy_engines.docker.outflow import Outflow
 
 ANSWER_SECONDS = 30.0
 """How long a supervisor may take beyond what it was asked for. It is there at once, but for a machine that swaps."""
+PING_SECONDS = 3.0
+"""How long an Engine may take to say that it is there."""
 OOM_SECONDS = 1.0
 """How long after a kill the Engine may take to say that memory was the reason; measured: 30 ms."""
 
@@ -209,8 +211,8 @@ class DockerNode:
             with anyio.fail_after(seconds):
                 await self._link.ask(verb, *words)
         except TimeoutError as error:
-            with self._client.calling(f"answer while {self.name} does not", seconds=5):
-                await self._client.get("_ping")
+            with self._client.calling(f"say that it lives, while {self.name} doesn't", seconds=PING_SECONDS):
+                await self._client.get_bytes("_ping")
             raise SupervisorError(self.name, verb, f"its supervisor did not answer within {seconds:g} s") from error
 
     async def pause(self) -> None:

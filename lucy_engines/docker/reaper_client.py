@@ -38,6 +38,11 @@ class Guard:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.dismissed = False
+        self.abandoned = False
+
+    def abandon(self) -> None:
+        """Take note that the Engine is dead: the reaper goes on alone, and removes all once there is one again."""
+        self.abandoned = True
 
     def dismiss(self) -> None:
         """Take note that there is nothing left to remove."""
@@ -69,7 +74,8 @@ async def guarded(host: str, run_id: str, *, run_directory: Path | None = None) 
             with contextlib.suppress(BrokenPipeError):  # somebody killed it
                 os.write(control, b"bye\n" if guard.dismissed else b"sweep\n")
             os.close(control)
-            await _end(process, run_id, dismissed=guard.dismissed)
+            seconds = 0.0 if guard.abandoned else SWEEP_SECONDS
+            await _end(process, run_id, dismissed=guard.dismissed, seconds=seconds)
 
 
 def _start(order: ReaperOrder) -> tuple[subprocess.Popen[bytes], int]:
@@ -97,10 +103,10 @@ def _start(order: ReaperOrder) -> tuple[subprocess.Popen[bytes], int]:
     return process, ours
 
 
-async def _end(process: subprocess.Popen[bytes], run_id: str, *, dismissed: bool) -> None:
+async def _end(process: subprocess.Popen[bytes], run_id: str, *, dismissed: bool, seconds: float) -> None:
     pidfd = os.pidfd_open(process.pid)
     try:
-        with anyio.move_on_after(SWEEP_SECONDS):
+        with anyio.move_on_after(seconds):
             await anyio.wait_readable(pidfd)
     finally:
         os.close(pidfd)

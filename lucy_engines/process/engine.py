@@ -4,6 +4,7 @@ On the way in: directories and files, probed ports, a FIFO a node, a guardian. O
 guardian takes every process along.
 """
 
+import functools
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,10 +14,11 @@ from typing import final
 import anyio
 import msgspec
 
-from lucy_core.engine import Capability, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace, fill_in
+from lucy_core.engine import Capability, EngineOption, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace, fill_in
 from lucy_core.errors import DeployError, UnsupportedError
 from lucy_core.faults import Fault, Pause
 from lucy_core.pipeline.services import Services
+from lucy_engines.process import statistics
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.guardian import has_marker
 from lucy_engines.process.node import RUN_VARIABLE, ProcessNode
@@ -32,6 +34,7 @@ class ProcessConfig(msgspec.Struct, frozen=True):
     spec: NetworkSpec
     run_id: str
     directories: dict[str, str]
+    statistics: bool = False
 
 
 @final
@@ -81,10 +84,12 @@ class Freeze:
 class ProcessManager:
     """Makes the directories, ports and nodes of one run, and says where their lines come from."""
 
-    def __init__(self, config: ProcessConfig, guardian: GuardianClient) -> None:
+    def __init__(self, config: ProcessConfig, guardian: GuardianClient, services: Services) -> None:
         self._config = config
         self._guardian = guardian
         self._ports = Ports()
+        self._services = services
+        self._capture: LineCapture | None = None
         self._layouts: dict[str, Layout] = {}
         self._fifos: dict[str, Path] = {}
         self._nodes: dict[str, ProcessNode] = {}
@@ -109,6 +114,7 @@ class ProcessManager:
 
     async def attach(self, capture: LineCapture) -> None:
         """Open a FIFO for every node."""
+        self._capture = capture
         for node in self._config.spec.nodes:
             fifo = self._fifos[node.name] = await capture.open_fifo(node.name)
             capture.ledger_of(node.name).capture = "fifo"
@@ -131,6 +137,8 @@ class ProcessManager:
                 raise DeployError(message) from error
             self._nodes[spec.name] = node
         self._guardian.on_exit = self._exited
+        if self._config.statistics and self._capture is not None:
+            self._services.start(functools.partial(statistics.follow, self._nodes, self._capture.inject))
         return ProcessNetwork(self._nodes)
 
     def _exited(self, pid: int, end: NodeExit) -> None:
@@ -173,11 +181,14 @@ class ProcessEngine:
     # not make: all else would be a pretence.
     faults: frozenset[type[Fault]] = frozenset({Pause})
 
+    options = (
+        EngineOption(name="statistics", is_switch=True, help="write what each node uses into the run, once a second"),
+    )
+
     def expand(self, spec: NetworkSpec, place: RunPlace) -> ProcessConfig:
         """Choose the directories."""
-        return ProcessConfig(
-            spec, place.run_id, {node.name: str(place.directory / "nodes" / node.name) for node in spec.nodes}
-        )
+        directories = {node.name: str(place.directory / "nodes" / node.name) for node in spec.nodes}
+        return ProcessConfig(spec, place.run_id, directories, statistics=bool(place.options.get("statistics")))
 
     async def leftovers(self, run_id: str) -> list[str]:
         """Name the processes that were started for a run and still live."""
@@ -190,9 +201,9 @@ class ProcessEngine:
         """Start the guardian; on the way out it takes down whatever is left."""
         guardian = GuardianClient()
         try:
-            manager = ProcessManager(config, guardian)
             async with anyio.create_task_group() as tasks:
                 services = Services(tasks)
+                manager = ProcessManager(config, guardian, services)
                 services.start(guardian.listen)
                 try:
                     yield manager, manager

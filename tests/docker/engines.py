@@ -86,6 +86,10 @@ class Way:
         """Let nothing through any more."""
         self._goes_on.clear()
 
+    def go_on(self) -> None:
+        """Let through what was held."""
+        self._goes_on.set()
+
     async def cut(self) -> None:
         """Hang up on everybody, and answer nobody any more."""
         assert self._server is not None

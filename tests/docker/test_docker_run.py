@@ -1,0 +1,192 @@
+"""Networks in containers of a real Docker Engine: what only an Engine can do to them, and what becomes of it."""
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from engines import Way, way_to
+
+import lucy_core as lucy
+from lucy_core.engine import Engine, NetworkSpec, NodeSpec
+from lucy_core.errors import CommandError, DeployError, EngineUnavailableError, NodeExitedError
+from lucy_core.journal import EngineNotice, NodeMeasured
+from lucy_engines.docker import DockerEngine
+from lucy_engines.docker import manager as docker_manager
+from lucy_engines.docker import node as docker_node
+from lucy_engines.docker.client import EngineClient, connect
+from lucy_engines.process import ProcessEngine
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("simnode_image")]
+
+HOG = "import time; hog = [b'x' * (1 << 20) for _ in range(200)]; time.sleep(60)"
+SLEEPS = ("sh", "-c", "echo up; sleep 600")
+
+
+def network(*names: str, command: tuple[str, ...] = SLEEPS, **more: Any) -> NetworkSpec:
+    return NetworkSpec(
+        name="t", nodes=tuple(NodeSpec(name=name, role="t", command=command, **more) for name in names or ("a",))
+    )
+
+
+@pytest.fixture
+def run_id(tmp_path: Path) -> str:
+    return f"t-{os.getpid()}-{abs(hash(tmp_path)) % 10**8}"
+
+
+def deployed(
+    spec: NetworkSpec, tmp_path: Path, run_id: str, options: Mapping[str, str] | None = None, **more: Any
+) -> Any:
+    return lucy.deploy(spec, engine="docker", run_directory=tmp_path / "run", run_id=run_id, options=options, **more)
+
+
+async def kill(client: EngineClient, container: str) -> None:
+    await client.post(f"containers/{container}/kill")
+
+
+async def left_of(run_id: str) -> list[str]:
+    return await DockerEngine().leftovers(run_id)
+
+
+async def test_a_container_that_is_killed_ends_the_test_at_once(
+    tmp_path: Path, run_id: str, docker_engine: str
+) -> None:
+    notices: list[EngineNotice] = []
+    with pytest.raises(NodeExitedError, match=r"a was killed by SIGKILL"):
+        async with deployed(network(), tmp_path, run_id) as net, connect(docker_engine) as client:
+            net.events(EngineNotice).subscribe(lambda event: notices.append(event.data))
+            await kill(client, f"{run_id}-a")
+            await anyio.sleep_forever()
+
+    assert notices == [EngineNotice("a", "died", "its container ended with status 137")]
+    assert await left_of(run_id) == []
+
+
+async def test_a_node_that_runs_out_of_memory_is_said_to(tmp_path: Path, run_id: str) -> None:
+    with pytest.raises(NodeExitedError, match=r"a was killed by SIGKILL \(out of memory\)"):
+        async with deployed(network(command=("python3", "-c", HOG)), tmp_path, run_id, {"docker_memory": "64m"}):
+            await anyio.sleep_forever()
+
+
+@pytest.mark.parametrize("engine", (ProcessEngine(), DockerEngine()), ids=lambda engine: engine.name)
+async def test_what_nodes_use_is_streamed_as_records(tmp_path: Path, run_id: str, engine: Engine) -> None:
+    async with lucy.deploy(
+        network(), engine=engine, run_directory=tmp_path / "run", run_id=run_id, options={"statistics": "1"}
+    ) as net:
+        measured = await net.events(NodeMeasured, since=0).first(within=30)
+
+    assert (measured.node, measured.data.node) == ("lucy", "a")
+    assert measured.data.memory_bytes > 1000
+
+
+@pytest.mark.parametrize("engine", (ProcessEngine(), DockerEngine()), ids=lambda engine: engine.name)
+async def test_files_go_in_and_come_out_whether_a_node_runs_or_not(tmp_path: Path, run_id: str, engine: Engine) -> None:
+    spec = network(files={"keys/own": b"\xff{directory}"})
+    async with lucy.deploy(spec, engine=engine, run_directory=tmp_path / "run", run_id=run_id, start=False) as net:
+        a = net["a"]
+        for running in (False, True):
+            await a.write_file("deep/er/file", b"\0new\n" * 50_000)
+            assert await a.read_file("deep/er/file") == b"\0new\n" * 50_000
+            assert await a.read_file("keys/own") == b"\xff{directory}"
+            for path in ("nowhere", "deep"):
+                with pytest.raises(CommandError, match=f"node 'a': can't read .*{path}"):
+                    await a.read_file(path)
+            if not running:
+                await a.start()
+        result = await a.exec(["sh", "-c", "wc -c < deep/er/file; ls -l deep/er/file | cut -c 1-10"])
+        assert result.stdout.split() == [b"250000", b"-rw-------"]
+
+
+async def test_a_taken_port_is_told_and_nothing_is_left(tmp_path: Path, run_id: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = {"docker_ports": str(taken.getsockname()[1])}
+        with pytest.raises(DeployError, match="a port is taken"):
+            async with deployed(network(ports=("rest",)), tmp_path, run_id, options):
+                pass
+
+    assert await left_of(run_id) == []
+
+
+async def test_what_fails_every_container_alike_is_told_once() -> None:
+    async def fail(node: str) -> None:
+        raise DeployError(f"no room for {node}")
+
+    with pytest.raises(DeployError, match="no room for a"):
+        async with docker_manager.one_error(), anyio.create_task_group() as tasks:
+            tasks.start_soon(fail, "a")
+            tasks.start_soon(fail, "b")
+
+
+async def test_a_missing_image_is_told_and_nothing_is_left(tmp_path: Path, run_id: str) -> None:
+    with pytest.raises(DeployError, match=r"has no image nobody/has-this:1.*--mina-image"):
+        async with deployed(network(), tmp_path, run_id, {"mina_image": "nobody/has-this:1"}):
+            pass
+
+    assert await left_of(run_id) == []
+
+
+async def test_container_events_outlive_a_connection(tmp_path: Path, run_id: str, docker_engine: str) -> None:
+    async with way_to(docker_engine, tmp_path / "docker.sock") as way:
+        with pytest.raises(NodeExitedError, match=r"a was killed by SIGKILL"):
+            async with (
+                deployed(network(), tmp_path, run_id, {"docker_host": way.address}),
+                connect(docker_engine) as client,
+            ):
+                await way.drop()
+                await kill(client, f"{run_id}-a")
+                await anyio.sleep_forever()
+
+    assert await left_of(run_id) == []
+
+
+async def ends_after(way: Way, docker_engine: str, tmp_path: Path, run_id: str, misfortune: Any) -> str:
+    with pytest.raises(EngineUnavailableError) as caught:
+        async with deployed(network("a", "b"), tmp_path, run_id, {"docker_host": way.address}):
+            await misfortune()
+    return str(caught.value)
+
+
+async def nothing_left(run_id: str) -> None:
+    """Wait until the reaper, which went on alone, has done its work."""
+    with anyio.fail_after(60):
+        while await left_of(run_id):
+            await anyio.sleep(0.05)
+
+
+@pytest.mark.leaks("the reaper goes on alone until there is an Engine again")
+async def test_an_engine_that_dies_in_the_middle_of_a_run_ends_it(
+    tmp_path: Path, run_id: str, docker_engine: str
+) -> None:
+    async with way_to(docker_engine, tmp_path / "docker.sock") as way:
+
+        async def die() -> None:
+            await way.cut()
+            await anyio.sleep_forever()
+
+        said = await ends_after(way, docker_engine, tmp_path, run_id, die)
+
+    assert "it ended in the middle of the run: nobody answers there; start it" in said
+    (tmp_path / "docker.sock").unlink(missing_ok=True)
+    async with way_to(docker_engine, tmp_path / "docker.sock"):
+        await nothing_left(run_id)
+
+
+@pytest.mark.leaks("the reaper goes on alone until there is an Engine again")
+async def test_an_engine_that_hangs_holds_up_no_end(
+    tmp_path: Path, run_id: str, docker_engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_manager, "END_SECONDS", 0.3)
+    monkeypatch.setattr(docker_node, "PING_SECONDS", 0.3)
+    async with way_to(docker_engine, tmp_path / "docker.sock") as way:
+
+        async def hang() -> None:
+            way.hold()
+
+        said = await ends_after(way, docker_engine, tmp_path, run_id, hang)
+        assert "it hangs; look at its log" in said
+        way.go_on()
+        await nothing_left(run_id)
