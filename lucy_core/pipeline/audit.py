@@ -5,6 +5,7 @@ what decoding costs, which is why it isn't done on their way; whoever wants the 
 the recording has all that it takes.
 """
 
+import contextlib
 from typing import final
 
 import anyio
@@ -17,6 +18,8 @@ from lucy_core.pipeline.recording import Recording
 
 TURN_BYTES = 1 << 18
 """What is decoded in one turn of the loop."""
+FINISH_SECONDS = 5.0
+"""What it may take at a run's end, some 4 GB."""
 
 
 @final
@@ -47,6 +50,11 @@ class Audit:
                 nodes[node].malformed += malformed - said[node][1]
             self._counted = {**said, **found}
             self._position = stop
+
+    async def finish(self) -> None:
+        """Run at a run's end, for a while; the ledger names what was too much, or couldn't be read."""
+        with anyio.move_on_after(FINISH_SECONDS), contextlib.suppress(RecordingError):
+            await self.run()
 
     async def _read(self, nodes: set[str], stop: int) -> dict[str, tuple[int, int]]:
         """Count the records and the malformed lines of these nodes before `stop`."""

@@ -20,6 +20,8 @@ from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.recording import Row
 from lucy_core.records import Block
 
+SEEN_LINES = 10_000
+"""How often it hears how far its recording has been read: so seldom that it costs nothing."""
 _BOOT = (
     # The façade of the package would cost 300 ms of imports that capture has no use for: an empty module with the
     # package's path stands in for it, so that its own modules have their real names.
@@ -80,6 +82,7 @@ class CaptureProcess:
         self._last_id = 0
         self._outgoing = bytearray()
         self._closing = False
+        self._seen = 0
 
     @classmethod
     def start(cls, directory: Path, token: str, epoch_ns: int) -> "CaptureProcess":
@@ -125,6 +128,12 @@ class CaptureProcess:
         """Send a command without waiting; commands are obeyed in order."""
         self._outgoing += msgspec.json.encode({"op": op, **arguments}) + b"\n"
         self._flush()
+
+    def saw(self, position: int) -> None:
+        """Let it know now and then up to where the recording has been read, so that it can give up memory."""
+        if position >= self._seen + SEEN_LINES:
+            self._seen = position
+            self.tell("seen", position=position)
 
     async def ask(self, op: str, **arguments: object) -> _Message:
         """Send a command and wait for its answer.

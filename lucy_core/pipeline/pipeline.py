@@ -31,11 +31,6 @@ from lucy_core.pipeline.services import Services
 from lucy_core.pipeline.tagged import SHARED
 from lucy_core.records import Mark
 
-SEEN_LINES = 10_000
-"""How often the capture process hears how far its recording has been read: so seldom that it costs nothing."""
-AUDIT_SECONDS = 5.0
-"""What judging the lines that nobody asked for may take at a run's end, some 4 GB; the ledger names what is left."""
-
 
 @final
 class Pipeline:
@@ -59,7 +54,6 @@ class Pipeline:
         self._direct = direct
         self._delivery = delivery
         self._audit = None if recording is None else Audit(recording, delivery)
-        self._seen_told = 0
 
     @classmethod
     @asynccontextmanager
@@ -338,9 +332,8 @@ class Pipeline:
     async def _deliver_rows(self, recording: Recording, cursor: Cursor) -> bool:
         delivery, hub, ledger = self._delivery, self._delivery.hub, self.ledger
         rows = recording.rows(cursor)
-        if rows and self._capture is not None and rows[0].position >= self._seen_told + SEEN_LINES:
-            self._seen_told = rows[0].position
-            self._capture.tell("seen", position=self._seen_told)
+        if rows:
+            self._process.saw(rows[0].position)
         weight = 0
         for row in rows:
             account = ledger.of(row.node)
@@ -400,5 +393,4 @@ class Pipeline:
             self._delivery.end()
         await self._delivery.finish_late_comers()
         if self.ledger.recording_stopped is None and self._audit is not None:
-            with anyio.move_on_after(AUDIT_SECONDS), contextlib.suppress(RecordingError):
-                await self._audit.run()
+            await self._audit.finish()
