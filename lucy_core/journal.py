@@ -74,7 +74,7 @@ class FaultRequested(msgspec.Struct, frozen=True):
 
 @event(ids="lucy.fault_effective")
 class FaultEffective(msgspec.Struct, frozen=True):
-    """A fault is in effect."""
+    """A fault is in effect: it came to be between its request and here."""
 
     lease: int
     fault: AnyFault

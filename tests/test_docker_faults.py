@@ -443,6 +443,62 @@ async def test_faults_end_when_lucy_is_killed_and_when_she_is_stopped(
         eventually(lambda: not Path(f"/proc/{warden}").exists(), 30)
 
 
+def any_fault(draw: random.Random) -> lucy.AnyFault:
+    names = draw.sample(("a", "b", "c"), 3)
+    cut = draw.choice((1, 2))
+    nodes, others = tuple(names[:cut]), tuple(names[cut:])
+    return draw.choice(
+        (
+            lucy.Drop(nodes=nodes, others=others),
+            lucy.Reset(nodes=nodes),
+            lucy.Loss(nodes=nodes, others=others[:1], probability=0.5),
+            lucy.Bandwidth(nodes=nodes, others=others, bytes_per_second=draw.randint(1_000, 1_000_000)),
+            lucy.Latency(nodes=nodes, others=others, delay=draw.uniform(0.01, 0.2), jitter=draw.choice((0.0, 0.1))),
+            lucy.Disconnect(nodes=nodes),
+            lucy.MemoryLimit(nodes=nodes, bytes=draw.randint(64, 200) << 20),
+            lucy.CpuLimit(nodes=nodes, cpus=draw.choice((0.2, 0.5))),
+            lucy.DiskFull(nodes=nodes),
+        )
+    )
+
+
+@pytest.mark.anyio
+@pytest.mark.slow
+async def test_whatever_overlaps_and_ends_in_whatever_order_leaves_nothing(simnode_image: str, tmp_path: Path) -> None:
+    def condition(network: lucy.Network) -> list[object]:
+        return [
+            (
+                disturbances(f"/proc/{pid(network, name)}/ns/net"),
+                limits(network, name),
+                [
+                    line
+                    for line in Path(f"/proc/{pid(network, name)}/mounts").read_text().splitlines()
+                    if "state" in line
+                ],
+                [each["Aliases"][0] for each in inspect(network, name)["NetworkSettings"]["Networks"].values()],
+            )
+            for name in ("a", "b", "c")
+        ]
+
+    draw = random.Random(5)
+    async with servers(tmp_path, "a", "b", "c", docker_disk_size="1m") as network:
+        before = condition(network)
+        held = []
+        for _ in range(40):
+            if len(held) > draw.randint(0, 6):
+                await held.pop(draw.randrange(len(held))).__aexit__(None, None, None)
+            else:
+                held.append(network.faults.inject(any_fault(draw), lasting=draw.choice((300, 300, 0.2))))
+                await held[-1].__aenter__()
+        assert condition(network) != before
+        while held:
+            await held.pop(draw.randrange(len(held))).__aexit__(None, None, None)
+        assert condition(network) == before
+        for one in network.nodes:
+            for other in network.nodes:
+                assert (await ask(network, one, other))[1] == "pong"
+
+
 @pytest.mark.anyio
 @pytest.mark.slow
 async def test_a_partition_heals_as_the_readme_has_it(simnode_image: str, tmp_path: Path) -> None:

@@ -128,6 +128,9 @@ async def test_a_fault_that_loses_its_place_is_lost(network: Scripted, faults: F
         assert await lease.ended() is lucy.LeaseEnd.LOST
     assert network.ends() == [(1, "lost", 2.0)]
     assert network.said[-1].detail == "the container of a is gone"
+    async with faults.inject(CUT, lasting=30) as lease:
+        network.lose("so is that of b")  # and the block is left before anybody could act on it
+    assert network.ends()[-1] == (2, "lost", 0.0)
 
 
 @scripted

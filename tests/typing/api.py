@@ -71,3 +71,12 @@ async def use_deploy(spec: lucy.NetworkSpec) -> None:
     async with lucy.Pipeline.replay("run") as pipeline:
         blocks = streams.events(pipeline, BlockProduced)
         assert_type(await blocks.map(lambda event: event.data.block_height).first(), int)
+
+
+async def use_faults(network: lucy.Network) -> None:
+    async with network.faults.inject(lucy.Drop(nodes=("a",), others=("b",)), lasting=lucy.slots(3)) as lease:
+        assert_type(lease, lucy.Lease)
+        await lease.end()
+        assert_type(await lease.ended(), lucy.LeaseEnd)
+    reverted = network.events(lucy.FaultReverted).map(lambda event: event.data.fault)
+    assert_type(reverted, lucy.Stream[lucy.AnyFault])
