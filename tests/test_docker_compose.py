@@ -204,8 +204,10 @@ async def test_nodes_of_others_are_not_commanded(exported: Path, tmp_path: Path)
 
 
 async def test_all_have_ended_when_every_supervisor_has_said_so_and_nothing_follows(
-    exported: Path, tmp_path: Path
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("lucy_core.attachment.QUIET_SECONDS", 0.0)
+
     def ends(node: str) -> None:
         write(
             exported,
@@ -228,6 +230,13 @@ async def test_all_have_ended_when_every_supervisor_has_said_so_and_nothing_foll
                 tasks.start_soon(watch)
                 ends("a")
                 await network["a"].records(since=0).first(lambda record: record.data.puppeteer_event_type is not None)
+                for number in range(5):
+                    write(exported, "b", message=f"alive {number}")
+                    await (
+                        network["b"]
+                        .records(since=0)
+                        .first(lambda record, text=f"alive {number}": record.data.message == text)
+                    )
                 assert not over.is_set()
                 ends("b")
                 await over.wait()

@@ -62,6 +62,20 @@ def test_what_lacks_a_whole_label_of_lucys_stays(labels: dict[str, str], search:
     assert chosen(foreign, search) == []
 
 
+@pytest.mark.parametrize("missing", (RUN, CREATED, OWNER))
+@pytest.mark.parametrize("instead", (None, "", "something else"))
+def test_what_lacks_one_label_of_lucys_stays(missing: str, instead: str | None) -> None:
+    whole = thing(Owner(7, 1, "this-boot", "this-namespace", "this-machine"))
+    labels = {name: value for name, value in whole.labels.items() if name != missing}
+    if instead is not None:
+        labels[missing] = instead
+    # Any text may be the id of a run.
+    there = ["its Lucy, process 7, is gone"] if missing == RUN and instead else []
+
+    assert len(chosen(whole)) == 1
+    assert chosen(whole._replace(labels=labels)) == there
+
+
 def test_a_search_for_one_run_or_for_old_things_leaves_the_others() -> None:
     dead = Owner(7, 1, "this-boot", "this-namespace", "this-machine")
 

@@ -242,7 +242,9 @@ class Reaper:
                 things, trouble = [], str(error)
                 self._say(f"the Engine at {self._api.host}: {error}")
             now = time.monotonic()
-            if things or trouble:
+            if things:
+                seen, pause = now, 0.05
+            elif trouble:
                 seen = now
             elif now - seen >= settle:
                 self._remove_fifos()
