@@ -22,7 +22,7 @@ from collections import deque
 SEND_BYTES = 1 << 18
 CONNECT_SECONDS = 5.0
 RETRY_SECONDS = 0.2
-FLUSH_SECONDS = 10.0
+FLUSH_SECONDS = 5.0
 """How long an ended daemon's last bytes are offered to a Lucy that doesn't take them."""
 UNANSWERED_MS = 10_000
 """When a connection is given up that acknowledges nothing: the container may have got another address meanwhile."""

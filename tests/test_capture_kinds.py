@@ -1,5 +1,7 @@
 """The ways of lines out of real containers; `tests/engines` holds each to completeness."""
 
+import os
+import signal
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.engine import NetworkSpec, NodeSpec
-from lucy_core.errors import DeployError, InconclusiveError
+from lucy_core.errors import DeployError, InconclusiveError, NodeExitedError
 from lucy_core.journal import EngineNotice
 from lucy_core.mina.events import NodeOffline
 from lucy_core.network import Network
@@ -32,6 +34,17 @@ def deployed(
 ) -> AbstractAsyncContextManager[Network]:
     spec = NetworkSpec(name="capture", nodes=nodes)
     return lucy.deploy(spec, engine="docker", run_directory=directory / "run", options=options, start=start)
+
+
+def never(event_type: type) -> Condition:
+    return Condition(
+        name="never",
+        description="what never comes",
+        check=lambda _before, _now: Progress(have=0, need=1),
+        event_types=(event_type,),
+        soft=lucy.seconds(0.2),
+        hard=lucy.seconds(0.4),
+    )
 
 
 KINDS = {"fifo": {}, "shared": {"shared_pipe": "1"}, "tcp": {"capture": "tcp"}, "attach": {"capture": "attach"}}
@@ -68,6 +81,40 @@ async def test_of_a_flood_that_no_fifo_brings_no_line_is_lost_or_doubled(tmp_pat
 
 
 @pytest.mark.parametrize("kind", ("fifo", "attach"))
+async def test_a_container_that_is_killed_takes_no_line_along_that_was_written(tmp_path: Path, kind: str) -> None:
+    script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo $i; done; touch /lucy/node/state/done; sleep 1000"
+    node = NodeSpec(name="a", role="any", command=("sh", "-c", script))
+    done = tmp_path / "run/nodes/a/state/done"
+    with pytest.raises(NodeExitedError, match="a was killed by SIGKILL"):
+        async with deployed(tmp_path, node, capture=kind) as network:
+            with anyio.fail_after(60):
+                while not done.exists():
+                    await anyio.sleep(0.01)
+            container = network["a"]._engine_node.container
+            await anyio.run_process(["docker", "kill", container])
+            await anyio.sleep(60)
+
+    log = (tmp_path / "run/logs/a.ndjson").read_bytes().splitlines()
+    assert log == [b"%d" % number for number in range(1, 20_001)]
+
+
+@pytest.mark.parametrize("kind", ("tcp", "attach"))
+async def test_a_pump_that_dies_makes_verdicts_inconclusive(tmp_path: Path, kind: str) -> None:
+    node = scripted_node("a", "say:3", "rest")
+    async with deployed(tmp_path, node, capture=kind) as network:
+        (pump,) = (
+            int(pid)
+            for task in Path("/proc/self/task").iterdir()
+            for pid in (task / "children").read_text().split()
+            if b"docker.pump" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+        os.kill(pump, signal.SIGKILL)
+
+        with pytest.raises(InconclusiveError, match="the pump, the process that carried its lines, ended by itself"):
+            await network.wait_for(never(Numbered))
+
+
+@pytest.mark.parametrize("kind", ("fifo", "attach"))
 async def test_an_image_without_python_is_supervised_by_its_shell(tmp_path: Path, kind: str) -> None:
     script = "echo start; (setsid sleep 1000 &); trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done"
     node = NodeSpec(name="a", role="any", command=("sh", "-c", script), environment=NO_PYTHON)
@@ -95,17 +142,6 @@ async def test_what_needs_python_is_refused_where_there_is_none(tmp_path: Path) 
     ):
         async with deployed(tmp_path, node, capture="tcp"):
             pass
-
-
-def never(event_type: type) -> Condition:
-    return Condition(
-        name="never",
-        description="what never comes",
-        check=lambda _before, _now: Progress(have=0, need=1),
-        event_types=(event_type,),
-        soft=lucy.seconds(0.2),
-        hard=lucy.seconds(0.4),
-    )
 
 
 async def test_a_filter_saves_lines_and_never_turns_into_a_verdict(tmp_path: Path) -> None:

@@ -139,7 +139,11 @@ class DockerNode:
 
     def container_died(self, status: int) -> None:
         """Take note that its container has ended, and the daemon with it."""
-        self._reports.outflow.died(self.name)
+        if self._running:
+            self._reports.services.start(functools.partial(self._bury, status))
+
+    async def _bury(self, status: int) -> None:
+        await self._reports.outflow.emptied(self.name)
         code, name = (status, None) if status <= 128 else (None, _signal_name(status - 128))
         self._gone(NodeExit(node=self.name, code=code, signal=name, out_of_memory=self._oom.is_set()))
 

@@ -1,10 +1,13 @@
 """How one run's lines come out of its containers: the way is chosen, opened, followed to each daemon's end."""
 
+import functools
 import secrets
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
+
+import anyio
 
 from lucy_core.engine import LineCapture
 from lucy_core.journal import JOURNAL, EngineNotice, journal_line
@@ -13,6 +16,9 @@ from lucy_engines.docker.client import EngineClient
 from lucy_engines.docker.link import LinkEvent
 from lucy_engines.docker.pump_client import PumpClient
 from lucy_engines.docker.routes import EngineFacts, Route, choose_route, routed
+
+EMPTY_SECONDS = 5.0
+"""How long the last bytes of a container that died may take: as a rule they are in a socket of this machine already."""
 
 
 @final
@@ -50,7 +56,7 @@ class Outflow:
         self._route = route = choose_route(await self._facts(), wanted=wanted, shared=shared)
         if route.needs_pump:
             pump = self._pump = PumpClient()
-            self._services.start(pump.listen)
+            self._services.start(functools.partial(self._hear, pump, capture, nodes))
         if route.kind == "shared":
             self._shared = await capture.open_shared_fifo(nodes)
             self._fifos.append(self._shared)
@@ -65,6 +71,12 @@ class Outflow:
             capture.inject(JOURNAL, journal_line(notice))
         if route.kind == "tcp" and self._pump is not None:
             self._port = await self._pump.open_port(route.listen, self._token)
+
+    async def _hear(self, pump: PumpClient, capture: LineCapture, nodes: Sequence[str]) -> None:
+        await pump.listen()
+        if self._pump is not None:
+            for node in nodes:
+                capture.ledger_of(node).failures.append("the pump, the process that carried its lines, ended by itself")
 
     async def _facts(self) -> EngineFacts:
         client = self._client
@@ -91,30 +103,33 @@ class Outflow:
         if self._route.kind == "attach" and self._pump is not None:
             await self._pump.attach(node, self._client.endpoint, container, self._token)
 
-    @property
-    def is_late(self) -> bool:
-        """Whether lines may still be on their way when their daemon's end is heard of."""
-        return self._route.kind == "attach"
-
     async def passed(self, node: str, end: LinkEvent) -> None:
-        """Wait until all that came before a daemon's end is where capture reads it."""
-        if self._pump is not None and self.is_late:
-            await self._pump.passed(node, end.number)
+        """Wait until all that came before a daemon's end is where capture reads it, and say so if it never will be."""
+        if self._route.kind != "attach" or self._pump is None:
+            return  # its supervisor said that it had ended once all was there
+        if not await self._pump.passed(node, end.number):
+            why = self._pump.broken.get(node, "the Engine ended its attach stream")
+            self._fail(node, f"{why}, before its daemon had ended")
+
+    async def emptied(self, node: str) -> None:
+        """Wait until all that came out of a container that died under its daemon is where capture reads it."""
+        if self._keep or self._route.kind in {"tcp", "shared"}:
+            self._fail(node, "its container died, and with it what its supervisor had not yet brought out")
+        if self._pump is not None:
+            with anyio.move_on_after(EMPTY_SECONDS):
+                await self._pump.emptied(node)
 
     def note(self, node: str, event: LinkEvent) -> None:
         """Take what a supervisor says of lines into the node's account."""
-        if self._capture is None:
-            return
-        account = self._capture.ledger_of(node)
-        if event.event == "filtered":
+        if event.event == "filtered" and self._capture is not None:
+            account = self._capture.ledger_of(node)
             account.count_filtered(lines=event.lines, bytes=event.bytes, events=event.events)
         elif event.lost:
-            account.failures.append(f"{event.lost:,} bytes could not be brought to Lucy before its supervisor gave up")
+            self._fail(node, f"{event.lost:,} bytes could not be brought to Lucy before its supervisor gave up")
 
-    def died(self, node: str) -> None:
-        """Take note that a node's container is gone, and whatever of its lines was still inside with it."""
-        if self._pump is not None and self._capture is not None and node in self._pump.broken:
-            self._capture.ledger_of(node).failures.append(self._pump.broken[node])
+    def _fail(self, node: str, reason: str) -> None:
+        if self._capture is not None:
+            self._capture.ledger_of(node).failures.append(reason)
 
     def dispose(self) -> None:
         """End what was started, and remove the FIFOs. Again is no error. On Lucy's sudden death the reaper does it."""

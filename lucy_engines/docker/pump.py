@@ -11,7 +11,8 @@ capture drains, so that from there on all kinds are alike.
 Memory is bounded: a source whose FIFO is full isn't read, so the Engine, and then the container, waits.
 
 The wire: JSON lines. In: `{"id": n, "op": "attach" | "listen" | "node", …}`. Out: `{"id": n, "error": …}` or with what
-was asked, and unasked `{"mark": node, "number": n}`, `{"closed": node}`, `{"refused": …}`. It ends when its stdin does.
+was asked, and unasked `{"mark": node, "number": n}`, `{"opened": node}`, `{"closed": node}`, `{"refused": …}`. It ends
+when its stdin does.
 """
 
 import contextlib
@@ -224,6 +225,7 @@ class Pump:
         source.frames = FrameDecoder()
         source.finder = MarkFinder(command["token"])
         self._add(source)
+        self._say(opened=source.node)
         self._take(source, rest)
 
     # Sources
@@ -277,6 +279,7 @@ class Pump:
             # again over the new one.
             self._close(stream.source)
         stream.source = source
+        self._say(opened=node)
         self._acknowledge(source, stream.taken)
         if rest:
             self._take(source, rest)
@@ -344,12 +347,9 @@ class Pump:
         source.peer.close()
         if source.stream is not None and source.stream.source is source:
             source.stream.source = None
-        if source.finder is not None:
-            sink = self._sinks[source.node]
-            held = source.finder.flush()
-            if held:
-                sink.queue.append(held)
-            node = source.node
+        if source.node:
+            node, sink = source.node, self._sinks[source.node]
+            sink.queue.append(source.finder.flush() if source.finder is not None else b"")
             sink.queue.append(lambda: self._say(closed=node))
             self._flush(sink, source)
 

@@ -31,6 +31,7 @@ class _Message(msgspec.Struct):
     port: int = 0
     mark: str | None = None
     number: int = 0
+    opened: str | None = None
     closed: str | None = None
     broken: str | None = None
     reason: str = ""
@@ -62,7 +63,7 @@ class PumpClient:
         self._news = anyio.Event()
         self._asking = anyio.Lock()
         self._marks: dict[str, int] = defaultdict(int)
-        self._closed: set[str] = set()
+        self._open: dict[str, int] = defaultdict(int)
         self.refused: list[str] = []
         """Peers that were sent away, in words."""
         self.broken: dict[str, str] = {}
@@ -123,9 +124,15 @@ class PumpClient:
             raise DeployError(message)
         return reply.port
 
-    async def passed(self, node: str, number: int) -> None:
-        """Wait until all that was written before the node's end of this number is in its FIFO, or never will be."""
-        while self._marks[node] < number and node not in self._closed and not self.died:
+    async def passed(self, node: str, number: int) -> bool:
+        """Wait until all that was written before a node's end of this number is in its FIFO. False if it never will."""
+        while self._marks[node] < number and self._open[node] and not self.died:
+            await self._news.wait()
+        return self._marks[node] >= number
+
+    async def emptied(self, node: str) -> None:
+        """Wait until no connection brings lines of a node any more, and all that came is in its FIFO."""
+        while self._open[node] and not self.died:
             await self._news.wait()
 
     async def listen(self) -> None:
@@ -155,8 +162,10 @@ class PumpClient:
             self._replies[message.id] = message
         elif message.mark is not None:
             self._marks[message.mark] = message.number
+        elif message.opened is not None:
+            self._open[message.opened] += 1
         elif message.closed is not None:
-            self._closed.add(message.closed)
+            self._open[message.closed] -= 1
         elif message.broken is not None:
             self.broken[message.broken] = message.reason
         elif message.refused is not None:
