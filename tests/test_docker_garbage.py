@@ -18,6 +18,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.garbage import Search
+from lucy_engines.docker import reaper
 from lucy_engines.docker.labels import OWNER, run_labels
 from lucy_engines.docker.reaper import Api
 from lucy_engines.docker.reaper_client import guarded
@@ -137,7 +138,8 @@ def foreign(docker_engine: str, simnode_image: str) -> Iterator[list[list[str]]]
     for kind in ("container", "network", "volume"):
         for what, name in made:
             if what == kind:
-                subprocess.run(["docker", kind, "rm", *(["-f"] if kind != "network" else []), name], check=True)
+                force = ["-f"] if kind != "network" else []
+                subprocess.run(["docker", kind, "rm", *force, name], check=True, stdout=subprocess.DEVNULL)
 
 
 def make(made: list[list[str]], kind: str, name: str, *words: str, labels: dict[str, str] | None = None) -> None:
@@ -411,6 +413,41 @@ def own_engine(docker_engine: str, tmp_path: Path) -> Iterator[OwnEngine]:
     engine.unmount()
 
 
+class VirtualTime:
+    """The module `time` for a reaper that shall not take any; something happens in it at one second."""
+
+    strftime = staticmethod(time.strftime)
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self._now = 0.0
+        self._happens: Callable[[], object] | None = happens
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+        if self._now > 1.0 and self._happens is not None:
+            self._happens, happens = None, self._happens
+            happens()
+
+
+def test_a_request_of_a_dead_lucys_that_is_carried_out_late_is_undone_too(
+    docker_engine: str, foreign: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = new_run_id("late")
+    late = f"{run_id}-volume"
+    clock = VirtualTime(lambda: make(foreign, "volume", late, labels=run_labels(run_id)))
+    monkeypatch.setattr(reaper, "time", clock)
+    order = {"host": docker_engine, "label": f"lucy.run={run_id}", "log": str(tmp_path / "log")}
+
+    assert reaper.Reaper(order).reap(settle=reaper.SETTLE_SECONDS)
+
+    assert foreign == [["volume", late]]
+    assert names_left(docker_engine, run_id) == []
+    assert f"removed volume {late}" in (tmp_path / "log").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.leaks("a dead Lucy's reaper lives on for some seconds, as it should")
 def test_a_reaper_outlasts_an_engine_that_is_dead_too(own_engine: OwnEngine, tmp_path: Path) -> None:
@@ -433,7 +470,7 @@ anyio.run(main)
         text=True,
     )
     assert guarded_lucy.stdout is not None
-    reaper = os.pidfd_open(int(guarded_lucy.stdout.readline()))
+    guard = os.pidfd_open(int(guarded_lucy.stdout.readline()))
     create = ["docker", "-H", own_engine.unix, "volume", "create", *labels]
     subprocess.run([*create, "left"], check=True, stdout=subprocess.DEVNULL)
 
@@ -443,11 +480,8 @@ anyio.run(main)
     log = tmp_path / "reaper.log"
     eventually(lambda: "Connection refused" in log.read_text())
     own_engine.start()
-    eventually(lambda: "removed volume left" in log.read_text())
-    # As if a request of the dead Lucy's had been carried out only now.
-    subprocess.run([*create, "late"], check=True, stdout=subprocess.DEVNULL)
 
-    assert select.select([reaper], [], [], PATIENCE)[0]
-    os.close(reaper)
-    assert "removed volume late" in log.read_text()
+    assert select.select([guard], [], [], PATIENCE)[0]
+    os.close(guard)
+    assert "removed volume left" in log.read_text()
     assert names_left(own_engine.unix, run_id) == []

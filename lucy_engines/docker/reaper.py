@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple, TextIO, final
+from typing import Any, NamedTuple, final
 
 ANSWER_SECONDS = 60.0
 """An Engine with a hundred containers to kill takes its time for one of them."""
@@ -224,7 +224,6 @@ class Reaper:
         self._label: str = order["label"]
         self._fifos: str | None = order.get("fifos")
         self._log_path: str | None = order.get("log")
-        self._log: TextIO | None = None
         self._said = ""
 
     def reap(self, *, settle: float) -> bool:
@@ -266,11 +265,9 @@ class Reaper:
         if text == self._said or self._log_path is None:
             return
         self._said = text
-        with contextlib.suppress(OSError):
-            if self._log is None:
-                self._log = open(self._log_path, "a", encoding="utf-8")  # noqa: SIM115  # until this process ends
-            self._log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n")
-            self._log.flush()
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        with contextlib.suppress(OSError), open(self._log_path, "a", encoding="utf-8") as log:
+            log.write(f"{moment} {text}\n")
 
 
 def main() -> None:
