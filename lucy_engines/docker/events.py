@@ -6,6 +6,7 @@ of its last event, so that nothing between is missed; an Engine that doesn't com
 
 import contextlib
 import json
+from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any, final
@@ -21,6 +22,8 @@ from lucy_engines.docker.client import EngineClient, unreachable
 RETURN_SECONDS = 3.0
 """How long an Engine may be away; a restart takes one second."""
 RETRY_SECONDS = 0.1
+RECENT = 1000
+"""Events of a second or two, of a hundred containers that all die in it."""
 ACTIONS = ("die", "oom", "health_status", "exec_die")
 
 
@@ -55,6 +58,32 @@ def container_event(said: dict[str, Any]) -> ContainerEvent | None:
 
 
 @final
+class Heard:
+    """Which events were heard already, where a stream that is opened again repeats some. Sans-IO.
+
+    Not by their times alone: the Engine stamps an event before it queues it, so that of two containers that die at once
+    the later one may come first.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[ContainerEvent] = deque(maxlen=RECENT)
+        self._newest_ns = 0
+
+    @property
+    def since(self) -> int:
+        """From which second on a stream has to repeat itself so that nothing is missed, or 0: from now."""
+        return max(0, self._newest_ns // 10**9 - 1)
+
+    def is_news(self, event: ContainerEvent) -> bool:
+        """Tell whether an event was not heard before; from now on it was."""
+        if event in self._recent:
+            return False
+        self._recent.append(event)
+        self._newest_ns = max(self._newest_ns, event.time_ns)
+        return True
+
+
+@final
 class ContainerEvents:
     """The events of one run. `watch` has to run for as long as they are wanted."""
 
@@ -62,7 +91,7 @@ class ContainerEvents:
         self._client = client
         self._run_id = run_id
         self._hear = hear
-        self._last_ns = 0
+        self._heard = Heard()
 
     async def watch(self) -> None:
         """Hear events for as long as there is an Engine.
@@ -82,15 +111,11 @@ class ContainerEvents:
             "type": ["container"],
             "event": list(ACTIONS),
         }
-        since = {"since": f"{self._last_ns // 10**9}.{self._last_ns % 10**9:09d}"} if self._last_ns else {}
+        since = {"since": str(self._heard.since)} if self._heard.since else {}
         async with aclosing(self._client.lines("events", filters=json.dumps(wanted), **since)) as lines:
             async for said in lines:
-                # Events from `since` on come again, the last one too.
-                if int(said.get("timeNano", 0)) <= self._last_ns:
-                    continue
-                self._last_ns = int(said.get("timeNano", 0))
                 event = container_event(said)
-                if event is not None:
+                if event is not None and self._heard.is_news(event):
                     self._hear(event)
 
     async def _see_it_return(self) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import signal
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
@@ -65,6 +66,7 @@ class DockerNode:
         self._paused = False
         self._environment = environment or {}
         self._ending = False
+        self._started = 0.0
         self._oom = anyio.Event()
         self._settled = anyio.Event()
         self._last_words: list[str] = []
@@ -145,7 +147,8 @@ class DockerNode:
     async def _bury(self, status: int) -> None:
         await self._reports.outflow.emptied(self.name)
         code, name = (status, None) if status <= 128 else (None, _signal_name(status - 128))
-        self._gone(NodeExit(node=self.name, code=code, signal=name, out_of_memory=self._oom.is_set()))
+        after = time.monotonic() - self._started
+        self._gone(NodeExit(node=self.name, code=code, signal=name, out_of_memory=self._oom.is_set(), after=after))
 
     async def look(self) -> None:
         """Learn what the Engine has chosen: published ports, the first process. Again after its network changed.
@@ -169,10 +172,9 @@ class DockerNode:
         words = (["fresh"] if fresh_state else []) + [
             f"{name}={value}" for name, value in {**self._environment, **environment}.items()
         ]
-        self._oom = anyio.Event()
-        words = (["fresh"] if fresh_state else []) + [f"{name}={value}" for name, value in environment.items()]
         self._oom, self._settled = anyio.Event(), anyio.Event()
         self._running = True
+        self._started = time.monotonic()
         try:
             await self._ask("start", *words)
         except EngineError as error:

@@ -139,7 +139,10 @@ class PumpClient:
         """Hear what it says until it ends."""
         text = b""
         while True:
-            await anyio.wait_readable(self._output)
+            try:
+                await anyio.wait_readable(self._output)
+            except anyio.ClosedResourceError:
+                return
             try:
                 chunk = os.read(self._output, 1 << 16)
             except BlockingIOError:
@@ -173,6 +176,8 @@ class PumpClient:
 
     def dispose(self) -> None:
         """End it. What it has taken and not yet put into a FIFO is lost: nodes are to be ended first."""
+        # Whoever waits for the descriptor must not wait for whatever gets its number next.
+        anyio.notify_closing(self._output)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
