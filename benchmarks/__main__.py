@@ -21,8 +21,8 @@ def _flood(options: Options, say: Say) -> Report:
     from benchmarks.flood import run_flood
     from benchmarks.flood_report import flood_report
 
-    return flood_report(
-        run_flood(
+    try:
+        flood = run_flood(
             nodes=options.nodes,
             lines_per_node=options.lines,
             repeat=options.repeat,
@@ -31,7 +31,9 @@ def _flood(options: Options, say: Say) -> Report:
             verify=options.verify,
             say=say,
         )
-    )
+    except RuntimeError as error:
+        raise BenchmarkError(str(error)) from error
+    return flood_report(flood)
 
 
 def _latency(options: Options, say: Say) -> Report:
@@ -93,7 +95,12 @@ def make_parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-    shared.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables, with links to the plots")
+    shared.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="write tables and links to plots; into a file's marks, as README.md has them, or as a file",
+    )
     shared.add_argument("--plots", type=Path, metavar="DIR", help="draw SVG and PNG (needs matplotlib)")
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -110,7 +117,7 @@ def make_parser() -> argparse.ArgumentParser:
     flood.add_argument("--only", nargs="+", choices=tuple(CONTENDERS), default=tuple(CONTENDERS))
     flood.add_argument("--verify", action="store_true", help="check every single line; slower")
     latency = add("latency", "from a node's write to the subscriber's callback", rounds=3)
-    latency.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    latency.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
     latency.add_argument("--rates", nargs="+", type=_positive, default=[1_000, 20_000, 200_000], metavar="LINES/S")
     scale = add("scale", "more nodes, more subscriptions, longer recordings", rounds=3)
     scale.add_argument(
@@ -170,11 +177,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _measure(parser: argparse.ArgumentParser, options: Options, console: Console, say: Say) -> int:
     here = machine.look()
-    reports = []
-    names = tuple(RUNS) if options.command == "all" else (options.command,)
-    for name in names:
+    reports, broken = [], 0
+    for name in tuple(RUNS) if options.command == "all" else (options.command,):
         begun = time.monotonic()
-        reports.append(RUNS[name](parser.parse_args([name]) if options.command == "all" else options, say))
+        try:
+            reports.append(RUNS[name](parser.parse_args([name]) if options.command == "all" else options, say))
+        except BenchmarkError as error:
+            # The others' minutes are worth something without it.
+            print(f"benchmarks: {name} FAILED: {error}", file=sys.stderr)
+            reports.append(Report(name, skipped={name: f"FAILED: {error}"}))
+            broken = 1
         say(f"{name} took {time.monotonic() - begun:.0f} s")
     here.load_after = os.getloadavg()[0]
     output.show(console, reports, here)
@@ -184,8 +196,8 @@ def _measure(parser: argparse.ArgumentParser, options: Options, console: Console
     if options.plots is not None:
         drawn = plots.draw([curve for report in reports for curve in report.curves], options.plots)
     if options.markdown is not None:
-        options.markdown.write_text(output.as_markdown(reports, here, drawn, beside=options.markdown))
-    return 0
+        output.put_into(options.markdown, output.as_markdown(reports, here, drawn, beside=options.markdown))
+    return broken
 
 
 if __name__ == "__main__":

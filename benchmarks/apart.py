@@ -7,6 +7,16 @@ import sys
 
 import msgspec
 
+from benchmarks.measurement import BenchmarkError
+
+
+def leaves(group: BaseExceptionGroup) -> list[BaseException]:
+    """Take the exceptions out of a group of groups."""
+    found = []
+    for error in group.exceptions:
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
 
 def main() -> None:
     """Call the function with its job; print what it returns. What else it prints goes to standard error."""
@@ -16,7 +26,10 @@ def main() -> None:
     function = getattr(importlib.import_module(module), name)
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=function.__annotations__["job"])
     gc.collect()
-    result = function(job)
+    try:
+        result = function(job)
+    except* BenchmarkError as group:
+        sys.exit("; ".join(map(str, leaves(group))))
     with os.fdopen(answer, "wb") as out:
         out.write(msgspec.json.encode(result))
 

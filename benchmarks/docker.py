@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import shutil
 import statistics
 from collections.abc import Callable
@@ -235,14 +236,14 @@ def _networks(report: Report, say: Say, rounds: int, root: Path, sizes: tuple[in
     )
     up = {name: statistics.median(each.up for each in results) for name, results in found.items()}
     for name, results in found.items():
-        size = name.split(" ")[-2] if name.startswith("Lucy") else name.split(" ")[2]
-        base = up.get(f"docker run, {size} at once")
+        count = int(re.findall(r"\d+", name)[0])
+        base = up.get(f"docker run, {count} at once")
         down = statistics.median(each.down for each in results)
         table.add(name, f"{up[name]:.2f}", f"{down:.2f}", f"{up[name] / base:.2f}x" if base else "")
         report.figures[name] = {"up": up[name], "down": down}
         if base and name.startswith("Lucy"):
-            report.ratios[f"up, {size} nodes over docker run"] = round(up[name] / base, 3)
-            if size == "5":
+            report.ratios[f"up, {count} nodes over docker run"] = round(up[name] / base, 3)
+            if count == 5:
                 report.targets.append(Target("5 containers up over parallel docker run", up[name] / base, 3))
     report.tables.append(table)
 

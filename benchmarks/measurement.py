@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,7 +75,7 @@ def median_of(quantiles: Sequence[Quantiles]) -> Quantiles:
 
 
 def alternate(
-    contenders: dict[str, Callable[[], T]], *, rounds: int, say: Say, warm_up: bool = False
+    contenders: Mapping[str, Callable[[], T]], *, rounds: int, say: Say, warm_up: bool = False
 ) -> dict[str, list[T]]:
     """Measure every contender once a round, `rounds` times; with `warm_up` once more before, not counted."""
     found: dict[str, list[T]] = {name: [] for name in contenders}

@@ -83,6 +83,16 @@ def as_markdown(reports: list[Report], machine: Machine, figures: dict[str, list
     return "\n".join(parts).rstrip() + "\n"
 
 
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+def put_into(path: Path, text: str) -> None:
+    """Write `text` between the two marks of a file that has them; make the file of it alone where there are none."""
+    before, begin, rest = (path.read_text() if path.exists() else "").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}" if begin and end else text)
+
+
 def _relative(path: Path, beside: Path) -> str:
     # Not `Path.relative_to`: it walks up from Python 3.12 on only.
     return os.path.relpath(path.resolve(), beside.resolve().parent)

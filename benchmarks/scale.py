@@ -298,7 +298,7 @@ def _subscriptions(
 
     contenders = {str(count): functools.partial(measure, count, 0) for count in subscriptions}
     contenders[NOTHING] = functools.partial(measure, 1, 1)
-    found = alternate(contenders, rounds=rounds, say=lambda text: say(f"subscriptions: {text}"), warm_up=rounds > 1)
+    found = alternate(contenders, rounds=rounds, say=lambda text: say(f"subscriptions: {text}"))
     table = Table(
         f"scale: subscriptions, a flood on {hosts} nodes",
         ["subscriptions", "k lines/s", "throughput over 1", "CPU us a line", "events delivered"],

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,25 @@ def test_markdown_has_every_row_the_machine_and_the_plots(tmp_path: Path) -> Non
     assert "an OS, Linux 6.1, Python 3.11.7" in text
     for part in ("| a\\|b | 1 |", "![Curve](figures/c.svg)", "| race: t |", "Skipped z: not installed"):
         assert part in text
+
+
+def test_figures_go_between_the_marks_of_a_file_and_leave_the_rest_alone(tmp_path: Path) -> None:
+    page, alone = tmp_path / "page.md", tmp_path / "alone.md"
+    page.write_text(f"above\n{output.BEGIN}\nold\n{output.END}\nbelow\n")
+
+    for path in (page, alone):
+        output.put_into(path, "new\n")
+
+    assert page.read_text() == f"above\n{output.BEGIN}\n\nnew\n\n{output.END}\nbelow\n"
+    assert alone.read_text() == "new\n"
+
+
+def test_the_readme_has_the_marks_that_a_new_run_fills() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+
+    assert text.count(output.BEGIN) == text.count(output.END) == 1
+    for picture in re.findall(r"\]\((figures/[^)]+)\)", text):
+        assert (ROOT / "benchmarks" / picture).is_file(), picture
 
 
 def test_a_row_of_the_wrong_length_is_refused() -> None:
