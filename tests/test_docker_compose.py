@@ -90,6 +90,15 @@ def test_nobody_commands_the_daemons_so_they_start_at_once(tmp_path: Path) -> No
     assert "stdin_open" not in service
 
 
+def test_a_capture_filter_goes_along_and_another_way_of_lines_is_refused(tmp_path: Path) -> None:
+    filtered = compose(config_in(tmp_path, capture_filter="Error"), {}).content["services"]["a"]["environment"]
+
+    assert (filtered["LUCY_CAPTURE"], filtered["LUCY_CAPTURE_FILTER"]) == ("fifo", "Error")
+    for options in ({"capture": "tcp"}, {"capture": "attach"}, {"shared_pipe": "1"}):
+        with pytest.raises(lucy.ExportError, match="leave out --capture and --shared-pipe"):
+            compose(config_in(tmp_path, **options), {})
+
+
 def test_paths_are_relative_so_that_the_directory_may_move(tmp_path: Path) -> None:
     composition = compose(config_in(tmp_path), {})
 

@@ -16,6 +16,7 @@ import msgspec
 
 from lucy_core.errors import ExportError
 from lucy_engines.docker.config import DockerConfig
+from lucy_engines.docker.routes import Route, routed
 
 PIPES = "pipes"
 CARRIED = "lucy"
@@ -88,6 +89,10 @@ def compose(config: DockerConfig, about: Mapping[str, str]) -> Composition:
     Raises:
         ExportError: there is something in a container that can't be written so.
     """
+    if config.shared_pipe or config.capture not in ("auto", "fifo"):
+        raise ExportError(
+            config.spec.name, "an exported network has a FIFO a node; leave out --capture and --shared-pipe"
+        )
     carried: dict[str, Path] = {}
     services = {
         node.name: {
@@ -112,13 +117,14 @@ def _escaped(value: Any) -> Any:
 
 
 def _service(node: str, config: DockerConfig, carried: dict[str, Path]) -> dict[str, Any]:
-    body = config.containers[node].body
+    body = routed(config.containers[node].body, Route(kind="fifo", why=""), keep=config.capture_filter)
     host = body.get("HostConfig", {})
     unknown = (body.keys() - PLAIN.keys() - LINK - HERE) | (host.keys() - HOST.keys() - HOST_HERE)
     if unknown:
         raise ExportError(node, f"its container has {', '.join(sorted(unknown))}, for which there is no word")
     environment = dict(word.partition("=")[::2] for word in body.get("Env", ()))
-    environment |= {"LUCY_CAPTURE": "fifo", "LUCY_AUTOSTART": "1"}
+    environment.pop("LUCY_TOKEN", None)  # nobody asks for it at a FIFO
+    environment["LUCY_AUTOSTART"] = "1"
     service: dict[str, Any] = {name: body[key] for key, name in PLAIN.items() if key in body}
     service |= {name: change(host[key]) for key, (name, change) in HOST.items() if key in host}
     service |= {
