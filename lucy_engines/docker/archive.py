@@ -13,12 +13,17 @@ from lucy_engines.docker.client import EngineClient
 
 
 def pack(files: Mapping[str, bytes], *, mode: int = 0o600) -> bytes:
-    """Put files under their absolute paths into an archive of `/`. Directories on the way make themselves."""
+    """Put files under their absolute paths into an archive of `/`, and empty directories, which end in `/`.
+
+    Directories on the way make themselves.
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, content in files.items():
             member = tarfile.TarInfo(path.lstrip("/"))
             member.size, member.mode, member.mtime = len(content), mode, int(time.time())
+            if path.endswith("/"):
+                member.type, member.mode = tarfile.DIRTYPE, 0o700
             archive.addfile(member, io.BytesIO(content))
     return buffer.getvalue()
 

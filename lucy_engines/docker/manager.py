@@ -21,7 +21,7 @@ from lucy_core.pipeline.services import Services
 from lucy_engines.docker import archive, hijack, labels, statistics, supervision
 from lucy_engines.docker.client import EngineClient
 from lucy_engines.docker.config import DockerConfig
-from lucy_engines.docker.container import DIRECTORY
+from lucy_engines.docker.container import DIRECTORY, STATE
 from lucy_engines.docker.events import ContainerEvent, ContainerEvents
 from lucy_engines.docker.faults import clock
 from lucy_engines.docker.faults.client import WardenClient
@@ -150,7 +150,7 @@ class DockerManager:
         if not config.is_local:
             files = {f"{DIRECTORY}/{name}": content for name, content in node.files().items()}
             own = {target: source.read_bytes() for target, source in supervision.files().items()}
-            await archive.write_files(client, node.container, node.name, {**own, **files})
+            await archive.write_files(client, node.container, node.name, {**own, f"{STATE}/": b"", **files})
         with client.calling(f"attach to container {container.name}"):
             link = Link(await hijack.attach(client.endpoint, node.container, "stdin", "stdout"), node.name)
         node.attached(link)

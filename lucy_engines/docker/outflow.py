@@ -2,12 +2,12 @@
 
 import functools
 import secrets
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
 import anyio
+import anyio.abc
 
 from lucy_core.engine import LineCapture
 from lucy_core.journal import JOURNAL, EngineNotice, journal_line
@@ -88,9 +88,9 @@ class Outflow:
                 gateway = next((each.get("Gateway", "") for each in network["IPAM"]["Config"] or ()), "")
         if client.endpoint.path is None:
             # Nothing is sent: the kernel says which of our addresses would be used.
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                probe.connect((client.endpoint.host, client.endpoint.port))
-                own = str(probe.getsockname()[0])
+            host, port = client.endpoint.host, client.endpoint.port
+            async with await anyio.create_connected_udp_socket(host, port) as probe:
+                own = str(probe.extra(anyio.abc.SocketAttribute.local_address)[0])  # noqa: S610  # anyio's, not Django's
         return EngineFacts(endpoint=client.endpoint, operating_system=system, gateway=gateway, own_address=own)
 
     def body(self, body: dict[str, Any]) -> dict[str, Any]:

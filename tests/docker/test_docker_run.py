@@ -12,7 +12,7 @@ import pytest
 from engines import Way, way_to
 
 import lucy_core as lucy
-from lucy_core.engine import Engine, NetworkSpec, NodeSpec
+from lucy_core.engine import Engine, ExecResult, NetworkSpec, NodeSpec
 from lucy_core.errors import CommandError, DeployError, EngineUnavailableError, NodeExitedError
 from lucy_core.journal import EngineNotice, NodeMeasured
 from lucy_engines.docker import DockerEngine
@@ -190,3 +190,30 @@ async def test_an_engine_that_hangs_holds_up_no_end(
         assert "it hangs; look at its log" in said
         way.go_on()
         await nothing_left(run_id)
+
+
+KEY = b'{"timestamp": "2026-11-21 12:00:00Z", "level": "Info", "message": "a key", "metadata": {}}\n'
+
+
+async def test_an_engine_elsewhere_is_given_all_it_needs(tmp_path: Path, run_id: str, docker_engine: str) -> None:
+    """By TCP it may be on any machine: no file of this one is mounted, and no FIFO."""
+    command = ("sh", "-c", "touch {state}/old || exit 1; cat keys/own; sleep 600")
+    spec = network(command=command, files={"keys/own": KEY}, ports=("rest",))
+    async with (
+        way_to(docker_engine) as way,
+        deployed(spec, tmp_path, run_id, {"docker_host": way.address}) as net,
+    ):
+        a = net["a"]
+        assert a.directory is None
+        await a.records(since=0).filter(lambda event: event.data.message == "a key").first(within=60)
+        result = await a.exec(["sh", "-c", "cat; hostname"], input=b"given\n")
+        await a.write_file("new", b"file")
+        assert await a.read_file("new") == b"file"
+        await a.stop()
+        assert await a.exec(["ls", "state"]) == ExecResult(0, b"old\n", b"")
+        mark = net.mark()
+        await a.start(fresh_state=True)
+        await a.records(since=mark).filter(lambda event: event.data.message == "a key").first(within=60)
+
+    assert (result.code, result.stdout) == (0, b"given\na\n")
+    assert await left_of(run_id) == []
