@@ -1,11 +1,12 @@
 """The shared, tagged pipe: several writers on one FIFO, each line with its writer's name and a running number. Sans-IO.
 
-    RS node : number : length : checksum : line
+    RS node : number : length : checksums : line
 
 A writer's `write` of more than PIPE_BUF (4,096) bytes may be cut by another's, and a line of 20 kB usually is. So a
-line starts with RS (0x1E, which JSON can't hold unescaped), says how long it is, and carries a CRC-32 of all of it:
-what other bytes have got into is always noticed, and whole lines inside of a broken one are found by their RS. The
-length counts the line's own newline, so a line that its daemon never finished stays as unfinished as it was.
+line starts with RS (0x1E, which JSON can't hold unescaped), says how long it is, and carries two CRC-32: of all of it,
+so that what other bytes have got into is always noticed, and of the tag alone, so that a broken line is blamed on
+nobody but its writer. Whole lines inside of a broken one are found by their RS. The length counts the line's own
+newline, so a line that its daemon never finished stays as unfinished as it was.
 
 Numbers start at 1 and go up by one. One that is missing was lost, one that comes again with the same bytes is a
 duplicate; again with other bytes, its writer has begun anew.
@@ -29,7 +30,7 @@ REMEMBERED_LINES = 4096
 REMEMBERED_GAPS = 4096
 """How many gaps may still be filled by lines that come late, a writer."""
 _START = b"\x1e"
-_HEADER = re.compile(rb"\x1e([^\x1e\n:]{1,255}):([1-9][0-9]{0,18}):([0-9]{1,12}):([0-9a-f]{8}):")
+_HEADER = re.compile(rb"\x1e([^\x1e\n:]{1,255}):([1-9][0-9]{0,18}):([0-9]{1,12}):([0-9a-f]{8})([0-9a-f]{8}):")
 
 
 class Piece(NamedTuple):
@@ -61,7 +62,8 @@ def tag_line(node: str, number: int, line: bytes) -> bytes:
     if b"\n" in line[:-1]:
         raise ValueError("a tag is for one line, and this holds several")
     tag = b"%b:%d:%d:" % (node.encode(), number, len(line))
-    whole = b"%b%b%08x:%b" % (_START, tag, zlib.crc32(line, zlib.crc32(tag)), line)
+    checksum = zlib.crc32(tag)
+    whole = b"%b%b%08x%08x:%b" % (_START, tag, checksum, zlib.crc32(line, checksum), line)
     if not _HEADER.match(whole):
         raise ValueError("{!r} and {} make no tag".format(node, number))
     return whole if line.endswith(b"\n") else whole + b"\n"
@@ -183,26 +185,33 @@ class Demultiplexer:
 
     def _read(self, text: bytes, start: int = 0) -> _Line | None:
         """Read the line that starts there, or None where none does, or not the whole of it."""
-        header = _HEADER.match(text, start)
+        header = self._tag(text, start)
         if header is None:
             return None
-        name, number, length, checksum = header.groups()
+        name, number, length, tagged, checksum = header.groups()
         node, end = self._names.get(name), header.end() + int(length)
         # Lengths first: a broken line of many starts must not be copied and summed up from each of them.
         if node is None or end not in (len(text), len(text) - text.endswith(b"\n")):
             return None
         data = text[header.end() : end]
-        tag = b"%b:%b:%b:" % (name, number, length)
-        if b"%08x" % zlib.crc32(data, zlib.crc32(tag)) != checksum:
+        if b"%08x" % zlib.crc32(data, int(tagged, 16)) != checksum:
             return None
         return _Line(node, int(number), checksum, data)
+
+    @staticmethod
+    def _tag(text: bytes, start: int) -> re.Match[bytes] | None:
+        """Read the tag that starts there, or None where none does, or other bytes have got into it."""
+        header = _HEADER.match(text, start)
+        if header is None or b"%08x" % zlib.crc32(text[start + 1 : header.end(3) + 1]) != header.group(4):
+            return None
+        return header
 
     def _salvage(self, text: bytes) -> list[Piece]:
         """Take a broken line apart: a whole line may end it, and each RS before that began one that is torn."""
         torn: list[Piece] = []
         at = text.find(_START)
         while at >= 0 and self._read(text, at) is None:
-            torn.append(self._blame(_HEADER.match(text, at)))
+            torn.append(self._blame(self._tag(text, at)))
             at = text.find(_START, at + 1)
         debris, whole = (text, b"") if at < 0 else (text[:at], text[at:])
         if debris:
