@@ -130,6 +130,8 @@ def html_report(result: RunResult) -> str:
                 ("n", "undecodable"),
                 ("n", "max lag"),
                 ("n", "blocked"),
+                ("", "by"),
+                ("n", "left out"),
                 ("", "failures"),
             ),
             (
@@ -143,6 +145,8 @@ def html_report(result: RunResult) -> str:
                         ("n", f"{row.undecodable:,}"),
                         ("n", f"{row.lag_max * 1e3:,.0f} ms"),
                         ("n", f"{row.blocked * 1e3:,.0f} ms"),
+                        ("", escape(row.capture)),
+                        ("n", f"{row.filtered_lines:,}"),
                         ("", escape("; ".join(row.failures))),
                     )
                 )

@@ -95,14 +95,17 @@ def _nodes(result: RunResult) -> Iterator[str]:
 def _ledger(result: RunResult, paint: Paint) -> Iterator[str]:
     if not result.ledger:
         return
-    yield f"Captured       {'lines':>12} {'MB':>10} {'malformed':>10} {'max lag':>10} {'blocked':>10}"
+    yield f"Captured       {'lines':>12} {'MB':>10} {'malformed':>10} {'max lag':>10} {'blocked':>10}  by"
     for row in result.ledger:
         bad = row.malformed + row.torn + row.undecodable
         count = paint(f"{bad:>10,}", "!") if bad else f"{bad:>10,}"
         yield (
             f"  {row.node:<12} {row.lines:>12,} {row.bytes / 1e6:>10,.1f} {count} "
-            f"{row.lag_max * 1e3:>7,.0f} ms {row.blocked * 1e3:>7,.0f} ms"
+            f"{row.lag_max * 1e3:>7,.0f} ms {row.blocked * 1e3:>7,.0f} ms  {row.capture}".rstrip()
         )
+        if row.filtered_lines:
+            left_out = f"{row.filtered_lines:,} lines, {row.filtered_bytes / 1e6:,.1f} MB"
+            yield f"    left out by the capture filter: {left_out}"
         yield from (f"    {paint(f'source failed: {reason}', BAD)}" for reason in row.failures)
     yield from (f"  {paint(note, BAD)}" for note in result.ledger_notes)
 

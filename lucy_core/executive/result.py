@@ -78,6 +78,11 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     blocked: float
     """Seconds that it may have waited for capture, at most."""
     failures: tuple[str, ...]
+    capture: str = ""
+    """The way its lines came: `fifo`, `attach`."""
+    filtered_lines: int = 0
+    """Lines that a capture filter left out."""
+    filtered_bytes: int = 0
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +159,9 @@ def ledger_rows(ledger: Ledger) -> tuple[LedgerRow, ...]:
             lag_max=account.lag_max_ns / 1e9,
             blocked=account.blocked_ns / 1e9,
             failures=tuple(account.failures),
+            capture=account.capture,
+            filtered_lines=account.filtered_lines,
+            filtered_bytes=account.filtered_bytes,
         )
         for node, account in ledger.nodes.items()
     )
