@@ -376,6 +376,11 @@ async def test_what_is_missing_is_named_and_nothing_is_done(simnode_image: str, 
             async with network.faults.inject(lucy.MemoryLimit(nodes=A, bytes=1 << 20), lasting=5):
                 pass
         assert inspect(network, "a")["HostConfig"]["Memory"] == 0
+        powerless = ["setpriv", "--bounding-set=-net_admin,-sys_admin", "--inh-caps=-net_admin,-sys_admin"]
+        child = [sys.executable, "-c", HOLDER, container(network, "a"), container(network, "b"), "300"]
+        done = subprocess.run([*powerless, *child], capture_output=True, text=True, timeout=60, check=False)
+        assert "no capability 'Drop': it takes CAP_NET_ADMIN and CAP_SYS_ADMIN" in done.stderr
+        assert disturbances(f"/proc/{pid(network, 'a')}/ns/net") == []
 
 
 @pytest.mark.anyio
@@ -409,12 +414,17 @@ from lucy_engines.docker.faults.client import FaultPlace, WardenClient
 async def main():
     a, b, lasting = sys.argv[1:]
     async with anyio.create_task_group() as tasks:
-        warden = WardenClient("unix:///var/run/docker.sock", Services(tasks))
+        services = Services(tasks)
+        warden = WardenClient("unix:///var/run/docker.sock", services)
         places = {"a": FaultPlace(container=a), "b": FaultPlace(container=b)}
-        for fault in (Drop(nodes=("a",), others=("b",)), Latency(nodes=("a",), others=("b",), delay=1)):
-            await warden.inject(fault, places, lasting=float(lasting), on_lost=print)
-        print(warden.pid, flush=True)
-        await anyio.sleep_forever()
+        try:
+            for fault in (Drop(nodes=("a",), others=("b",)), Latency(nodes=("a",), others=("b",), delay=1)):
+                await warden.inject(fault, places, lasting=float(lasting), on_lost=print)
+            print(warden.pid, flush=True)
+            await anyio.sleep_forever()
+        finally:
+            await warden.close()
+            services.stop()
 anyio.run(main)
 """
 

@@ -5,6 +5,7 @@ tried again by asking once more. Its namespaces are held open from the first fau
 else's, a descriptor is this container's for as long as it is open.
 """
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ CONFLICT, GONE, NOT_MODIFIED = 409, 404, 304
 UNLIMITED = 9223372036854771712
 """What the kernel calls no limit of memory, in whole pages."""
 PERIOD = 100_000
+NOT_HERE = "its containers are no processes of this machine; use an Engine that runs here"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -85,18 +87,14 @@ class Place:
             pidfd = os.pidfd_open(pid)
         except OSError:
             return -1
-        try:
-            with open(f"/proc/{pid}/cgroup") as groups:
-                ours = self.container in groups.read()
-            if ours:
-                self._network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-                self._mounts = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            ours = self._network >= 0  # not root: the Engine's own faults are to be had all the same
-        if not ours:
-            os.close(pidfd)
-            return -1
-        return pidfd
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cgroup") as groups:
+            if self.container in groups.read():
+                with contextlib.suppress(OSError):  # not root: what the Engine does is to be had all the same
+                    self._network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+                    self._mounts = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+                return pidfd
+        os.close(pidfd)
+        return -1
 
     def close(self) -> None:
         """Let go of the container."""
@@ -118,7 +116,7 @@ class Place:
         match kind:
             case "Drop" | "Reset" | "Loss" | "Bandwidth" | "Latency":
                 if self._network < 0:
-                    reason = "its containers are no processes of this machine; use an Engine that runs here"
+                    reason = NOT_HERE
                 elif os.fstat(self._network).st_ino == os.stat("/proc/self/ns/net").st_ino:
                     reason = f"{self.name} has no network of its own but the host's"
                 elif self._has_ipv6:
@@ -132,8 +130,10 @@ class Place:
                     "its clocks can't be set off; name the library that does it with --docker-libfaketime (Debian: "
                     "apt-get install libfaketime, /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1)"
                 )
-            case "DiskFull" if self._disk is None or self._mounts < 0:
+            case "DiskFull" if self._disk is None:
                 reason = "its disks have no size of their own; give them one with --docker-disk-size"
+            case "DiskFull" if self._mounts < 0:
+                reason = NOT_HERE
         if reason:
             raise Unable(reason)
 
@@ -197,7 +197,7 @@ class Place:
 
     def _inside(self, command: list[str], script: str = "") -> str:
         if self._network < 0:
-            raise Unable("its containers are no processes of this machine")
+            raise Unable(NOT_HERE)
         entry = f"--net=/proc/self/fd/{self._network}"
         return run(["nsenter", entry, *command], script, (self._network,))
 
