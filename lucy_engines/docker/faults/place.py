@@ -26,7 +26,6 @@ from lucy_engines.docker.reaper import Api, Refusal
 
 CLONE_NEWNS = 0x00020000
 MS_REMOUNT = 32
-CONFLICT, GONE, NOT_MODIFIED = 409, 404, 304
 UNLIMITED = 9223372036854771712
 """What the kernel calls no limit of memory, in whole pages."""
 PERIOD = 100_000
@@ -298,9 +297,16 @@ class Place:
             self._update(self._cpu_limit(wanted.cpus))
             self._is = self._is._replace(cpus=wanted.cpus)
         if wanted.frozen != self._is.frozen:
-            # Somebody who undid it meanwhile is in the right.
-            self._call("POST", "pause" if wanted.frozen else "unpause", fine=(CONFLICT, NOT_MODIFIED))
+            self._freeze(frozen=wanted.frozen)
             self._is = self._is._replace(frozen=wanted.frozen)
+
+    def _freeze(self, *, frozen: bool) -> None:
+        try:
+            self._call("POST", "pause" if frozen else "unpause")
+        except Trouble:
+            # Somebody may have been faster, and Engines have several ways of saying so.
+            if self._call("GET", "json")["State"]["Paused"] != frozen:
+                raise
 
     def _limit_memory(self, limit: int | None) -> None:
         own, swap = self._limits["Memory"], self._limits["MemorySwap"]
@@ -329,18 +335,16 @@ class Place:
     def _update(self, body: dict[str, Any]) -> None:
         self._call("POST", "update", body)
 
-    def _call(self, method: str, what: str, body: object = None, *, fine: tuple[int, ...] = ()) -> Any:
-        return self._ask(method, f"/containers/{self.container}/{what}", body, fine)
+    def _call(self, method: str, what: str, body: object = None) -> Any:
+        return self._ask(method, f"/containers/{self.container}/{what}", body)
 
     def _call_network(self, network: str, what: str, body: dict[str, Any]) -> None:
-        self._ask("POST", f"/networks/{network}/{what}", {"Container": self.container, **body}, ())
+        self._ask("POST", f"/networks/{network}/{what}", {"Container": self.container, **body})
 
-    def _ask(self, method: str, path: str, body: object, fine: tuple[int, ...]) -> Any:
+    def _ask(self, method: str, path: str, body: object) -> Any:
         try:
             return self._machine.api.call(method, path, body)
         except Refusal as refusal:
-            if refusal.status in fine:
-                return None
             reason = f"the Docker Engine refused {method} {path}: {refusal}"
             raise Trouble(reason) from refusal
         except OSError as error:
