@@ -343,6 +343,8 @@ class OwnEngine:
             self.tcp = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
         self.unix = f"unix://{place}/docker.sock"
         self._make_certificates()
+        # With `--bridge=none` an Engine removes docker0 at its start, that of the machine's own Engine.
+        self._bridge = f"lucy{os.getpid() % 100_000}"
         self.environment = {**os.environ, "DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(place)}
 
     def _make_certificates(self) -> None:
@@ -361,6 +363,8 @@ class OwnEngine:
             )
 
     def start(self) -> None:
+        subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=False, capture_output=True)
+        subprocess.run(["ip", "address", "replace", "10.213.7.1/24", "dev", self._bridge], check=True)
         # A killed Engine leaves them, and a new one would wait for the containerd of that id.
         for left in ("docker.pid", "exec/containerd/containerd.pid"):
             (self._place / left).unlink(missing_ok=True)
@@ -368,7 +372,7 @@ class OwnEngine:
             [
                 "dockerd", "--host", self.unix, "--host", self.tcp, "--pidfile", self._place / "docker.pid",
                 "--data-root", self._place / "data", "--exec-root", self._place / "exec",
-                "--bridge=none", "--iptables=false", "--ip-forward=false", "--tlsverify",
+                "--bridge", self._bridge, "--iptables=false", "--ip-forward=false", "--tlsverify",
                 "--tlscacert", "ca.pem", "--tlscert", "server-cert.pem", "--tlskey", "server-key.pem",
             ],
             cwd=self._place,
@@ -385,7 +389,8 @@ class OwnEngine:
             self._process.wait(PATIENCE)
 
     def unmount(self) -> None:
-        """Undo what a killed Engine left mounted: its data on itself, perhaps more than once."""
+        """Undo what a killed Engine left: its data mounted on itself, perhaps more than once, and its bridge."""
+        subprocess.run(["ip", "link", "delete", self._bridge], check=True)
         for line in reversed(Path("/proc/mounts").read_text().splitlines()):
             if line.split()[1].startswith(f"{self._place}/"):
                 subprocess.run(["umount", line.split()[1]], check=True)
