@@ -40,6 +40,8 @@ BACKLOG_BYTES = 4 << 20
 LINGER_SECONDS = 2.0
 READ_AT_ONCE = 1 << 18
 QUIET_SECONDS = 0.2
+LOOK_SECONDS = 0.25
+"""How long it waits before it looks again. After idleness a node's time blocked is overstated by as much."""
 
 
 def log_path(directory: str, node: str, journal: str) -> str:
@@ -76,7 +78,7 @@ class _Reading:
         self.source = source
         self.log = log
         self.framer = Framer()
-        self.last_ns = 0
+        self.last_ns = time.monotonic_ns()
         self.taken = 0
         self.split: Demultiplexer | None = None
         self.sharers: tuple[_Log, ...] = (log,)
@@ -150,6 +152,8 @@ class Capture:
         # A step of the machine's clock must not reorder arrivals: Lucy has read it once, for both of us, and we count.
         self._epoch_ns = epoch_ns
         self._recycler = Recycler()
+        # When we last looked at all sources, and the time before: whoever wasn't served since then had nothing.
+        self._looked_ns = self._empty_ns = 0
 
     def run(self) -> None:
         """Serve until told to close, or until Lucy is gone and the sources are quiet."""
@@ -157,10 +161,9 @@ class Capture:
         gone_since = 0.0
         quiet_since = 0.0
         while True:
-            timeout = 0.0 if self._unread_files else (0.05 if self._orphaned else 1.0)
-            ready = self._epoll.poll(timeout)
+            timeout = 0.0 if self._unread_files else (0.05 if self._orphaned else LOOK_SECONDS)
             got = False
-            for fd, events in ready:
+            for fd, events in self._look(timeout):
                 if fd == control:
                     self._serve_control(events)
                 else:
@@ -182,6 +185,14 @@ class Capture:
                     self._flush_all()
                     self._publish()
                     return
+
+    def _look(self, timeout: float) -> list[tuple[int, int]]:
+        """Wait for something to do."""
+        parked = self._parked
+        ready = self._epoll.poll(timeout)
+        if not parked:  # parked, nothing is looked at
+            self._empty_ns, self._looked_ns = self._looked_ns, time.monotonic_ns()
+        return ready
 
     # Sources
 
@@ -217,10 +228,11 @@ class Capture:
 
     def _take(self, reading: _Reading, chunk: bytes) -> None:
         now = time.monotonic_ns()
-        if reading.source.blocked() and reading.last_ns:
-            # An upper bound: the pipe was found full, so its writer may have waited since our last visit.
+        if reading.source.blocked():
+            # An upper bound: it wasn't full at our last visit, nor when we looked and found nothing in it.
+            waited_ns = now - max(reading.last_ns, self._empty_ns)
             for log in reading.sharers:
-                log.blocked_ns += now - reading.last_ns
+                log.blocked_ns += waited_ns
         reading.last_ns = now
         reading.taken += len(chunk)
         pieces = reading.framer.feed(chunk)

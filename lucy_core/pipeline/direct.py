@@ -25,10 +25,13 @@ from lucy_core.pipeline.sources import Source
 from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece
 from lucy_core.records import Block
 
+BEAT_SECONDS = 0.1
+"""How often the loop shows that it runs; after idleness a node's time blocked is overstated by twice as much."""
+
 
 @final
 class _Reading:
-    __slots__ = ("framer", "node", "sharers", "source", "split")
+    __slots__ = ("awaited", "framer", "last_ns", "node", "sharers", "source", "split")
 
     def __init__(self, node: str, source: Source, sharers: Sequence[str] = ()) -> None:
         self.node = node
@@ -36,6 +39,9 @@ class _Reading:
         self.framer = Framer()
         self.sharers = (*sharers, node)
         self.split = Demultiplexer(sharers) if sharers else None
+        self.last_ns = time.monotonic_ns()
+        self.awaited = False
+        """Whether its task was waiting for the descriptor, and for nothing else."""
 
 
 @final
@@ -47,6 +53,17 @@ class DirectSources:
         self._delivery = delivery
         self._readings: list[_Reading] = []
         self._offsets: dict[str, int] = {}
+        self._beaten_ns = self._beats_ns = 0
+
+    async def beat(self) -> None:
+        """Take note that the loop runs, as long as it does: what a blocked one costs nodes is accounted for."""
+        while True:
+            self.beat_nowait()
+            await anyio.sleep(BEAT_SECONDS)
+
+    def beat_nowait(self) -> None:
+        """Take note that the loop runs now."""
+        self._beaten_ns, self._beats_ns = self._beats_ns, time.monotonic_ns()
 
     def __enter__(self) -> "DirectSources":
         return self
@@ -124,6 +141,7 @@ class DirectSources:
             weight += taken
             if not taken:
                 weight = 0
+                reading.awaited = True
                 await anyio.wait_readable(reading.source.fileno())
             elif weight > TURN_BYTES:
                 weight = 0
@@ -148,6 +166,14 @@ class DirectSources:
             return 1
         if isinstance(source, FileSource) and source.writer_changed:
             self._tear(reading)
+        now = time.monotonic_ns()
+        if source.blocked():
+            # An upper bound, as in capture: had there been anything, the loop would have come here before it beat.
+            waited_ns = now - (max(reading.last_ns, self._beaten_ns) if reading.awaited else reading.last_ns)
+            for sharer in reading.sharers:
+                self._delivery.ledger.of(sharer).blocked_ns += waited_ns
+        reading.last_ns = now
+        reading.awaited = False
         if not chunk:
             return 0
         pieces = reading.framer.feed(chunk)

@@ -102,6 +102,7 @@ class Pipeline:
         with DirectSources(delivery) as direct:
             async with anyio.create_task_group() as tasks:
                 direct.tasks = tasks
+                tasks.start_soon(direct.beat)
                 try:
                     yield cls(directory=None, recording=None, capture=None, direct=direct, delivery=delivery)
                 finally:
