@@ -89,6 +89,7 @@ RUNS: dict[str, Callable[[Options, Say], Report]] = {
     "docker": _docker,
 }
 """What `all` runs, in this order."""
+RECORDING = 2_000_000
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -121,7 +122,7 @@ def make_parser() -> argparse.ArgumentParser:
     latency.add_argument("--rates", nargs="+", type=_positive, default=[1_000, 20_000, 200_000], metavar="LINES/S")
     scale = add("scale", "more nodes, more subscriptions, longer recordings", rounds=3)
     scale.add_argument(
-        "--lines", type=_positive, default=2_000_000, help="of the recording; 20_000_000 take 10 GB for half a minute"
+        "--lines", type=_positive, default=RECORDING, help="of the recording; 20_000_000 take 10 GB for half a minute"
     )
     isolation = add("isolation", "what a blocking test, a slow subscriber and a slow disk cost the nodes", rounds=1)
     isolation.add_argument("--seconds", type=float, default=10.0, help="for which the test is held up")
@@ -132,7 +133,10 @@ def make_parser() -> argparse.ArgumentParser:
     docker = add("docker", "pushing out of containers beside the Engine's own ways; networks up and down", rounds=2)
     docker.add_argument("--lines", type=_positive, default=100_000, help="of the corpus")
     docker.add_argument("--nodes", type=_positive, default=20, help="of the network that is watched at work")
-    commands.add_parser("all", help="all of the above, each with its defaults; under ten minutes", parents=[shared])
+    every = commands.add_parser(
+        "all", help="all of the above, each with its defaults; under ten minutes", parents=[shared]
+    )
+    every.add_argument("--recording", type=_positive, default=RECORDING, metavar="LINES", help="as --lines of scale")
     commands.add_parser("smoke", help="all of it, small: checks counts, not times")
     return parser
 
@@ -175,13 +179,21 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
+def _defaults(parser: argparse.ArgumentParser, name: str, options: Options) -> Options:
+    """Make the options of one benchmark of all."""
+    own = parser.parse_args([name])
+    if name == "scale":
+        own.lines = options.recording
+    return own
+
+
 def _measure(parser: argparse.ArgumentParser, options: Options, console: Console, say: Say) -> int:
     here = machine.look()
     reports, broken = [], 0
     for name in tuple(RUNS) if options.command == "all" else (options.command,):
         begun = time.monotonic()
         try:
-            reports.append(RUNS[name](parser.parse_args([name]) if options.command == "all" else options, say))
+            reports.append(RUNS[name](_defaults(parser, name, options) if options.command == "all" else options, say))
         except BenchmarkError as error:
             # The others' minutes are worth something without it.
             print(f"benchmarks: {name} FAILED: {error}", file=sys.stderr)

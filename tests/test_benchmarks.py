@@ -162,9 +162,26 @@ def test_plots_without_matplotlib_are_refused_before_anything_is_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(RUNS, "operators", lambda *_: pytest.fail("it was measured"))
 
     assert main(["operators", "--plots", str(tmp_path)]) == 1
     assert capsys.readouterr().err == f"benchmarks: {plots.MISSING}\n"
+
+
+def test_one_benchmark_that_fails_does_not_cost_the_others_their_figures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks(*_: object) -> Report:
+        raise BenchmarkError("a line was lost")
+
+    for name in RUNS:
+        monkeypatch.setitem(RUNS, name, lambda *_: Report("fine", [Table("fine", ["figure"], [["1"]])]))
+    monkeypatch.setitem(RUNS, "latency", breaks)
+
+    assert main(["all"]) == 1
+    said = capsys.readouterr()
+    assert said.err == "benchmarks: latency FAILED: a line was lost\n"
+    assert said.out.count("fine") == len(RUNS) - 1
 
 
 def test_every_benchmark_is_in_the_smoke_too() -> None:
