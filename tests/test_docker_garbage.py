@@ -6,9 +6,9 @@ import os
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +24,7 @@ from lucy_engines.docker.reaper import Api
 from lucy_engines.docker.reaper_client import guarded
 from lucy_engines.process import ProcessEngine
 from lucy_engines.process.garbage import ProcessCollector
+from lucy_engines.process.ports import Ports
 
 LUCY = Path(sys.executable).with_name("lucy")
 PATIENCE = 90
@@ -338,9 +339,8 @@ class OwnEngine:
     def __init__(self, place: Path) -> None:
         self._place = place
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.tcp = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+        self._ports = Ports()
+        self.tcp = f"tcp://127.0.0.1:{self._ports.take()}"
         self.unix = f"unix://{place}/docker.sock"
         self._make_certificates()
         # With `--bridge=none` an Engine removes docker0 at its start, that of the machine's own Engine.
@@ -365,32 +365,44 @@ class OwnEngine:
     def start(self) -> None:
         subprocess.run(["ip", "link", "add", self._bridge, "type", "bridge"], check=False, capture_output=True)
         subprocess.run(["ip", "address", "replace", "10.213.7.1/24", "dev", self._bridge], check=True)
+        self._launch()
+        eventually(self._answers)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            # On a busy machine its containerd may take longer than it has patience for.
+            self._launch()
+        return bool(Api(self.unix).call("GET", "/version"))
+
+    def _launch(self) -> None:
         # A killed Engine leaves them, and a new one would wait for the containerd of that id.
         for left in ("docker.pid", "exec/containerd/containerd.pid"):
             (self._place / left).unlink(missing_ok=True)
-        self._process = subprocess.Popen(
-            [
-                "dockerd", "--host", self.unix, "--host", self.tcp, "--pidfile", self._place / "docker.pid",
-                "--data-root", self._place / "data", "--exec-root", self._place / "exec",
-                "--bridge", self._bridge, "--iptables=false", "--ip-forward=false", "--tlsverify",
-                "--tlscacert", "ca.pem", "--tlscert", "server-cert.pem", "--tlskey", "server-key.pem",
-            ],
-            cwd=self._place,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        eventually(lambda: bool(Api(self.unix).call("GET", "/version")))
+        with (self._place / "dockerd.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    "dockerd", "--host", self.unix, "--host", self.tcp, "--pidfile", self._place / "docker.pid",
+                    "--data-root", self._place / "data", "--exec-root", self._place / "exec",
+                    "--bridge", self._bridge, "--iptables=false", "--ip-forward=false", "--tlsverify",
+                    "--tlscacert", "ca.pem", "--tlscert", "server-cert.pem", "--tlskey", "server-key.pem",
+                ],
+                cwd=self._place,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
 
     def stop(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
             self._process.wait(PATIENCE)
 
-    def unmount(self) -> None:
-        """Undo what a killed Engine left: its data mounted on itself, perhaps more than once, and its bridge."""
-        subprocess.run(["ip", "link", "delete", self._bridge], check=True)
+    def close(self) -> None:
+        """Give port and bridge back, and undo what a killed Engine left: its data mounted on itself, perhaps twice."""
+        self._ports.close()
+        subprocess.run(["ip", "link", "delete", self._bridge], check=False)
         for line in reversed(Path("/proc/mounts").read_text().splitlines()):
             if line.split()[1].startswith(f"{self._place}/"):
                 subprocess.run(["umount", line.split()[1]], check=True)
@@ -408,14 +420,18 @@ def eventually(holds: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def own_engine(docker_engine: str, tmp_path: Path) -> Iterator[OwnEngine]:
+def own_engine(docker_engine: str) -> Iterator[OwnEngine]:
     if os.getuid() != 0 or shutil.which("dockerd") is None or shutil.which("openssl") is None:
         pytest.skip("an Engine of one's own needs root, dockerd and openssl")
-    engine = OwnEngine(tmp_path)
-    engine.start()
-    yield engine
-    engine.stop(signal.SIGTERM)
-    engine.unmount()
+    # Not in pytest's directory: a socket's path may have 107 bytes, and containerd's is long already.
+    with tempfile.TemporaryDirectory(prefix="lucy-") as place:
+        engine = OwnEngine(Path(place))
+        try:
+            engine.start()
+            yield engine
+        finally:
+            engine.stop(signal.SIGTERM)
+            engine.close()
 
 
 class VirtualTime:
