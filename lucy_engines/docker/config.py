@@ -94,6 +94,7 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
             ],
             limits=limits,
             first_host_port=first,
+            health=options.get("docker_health"),
         )
         first += len(node.ports) if first else 0
     return DockerConfig(

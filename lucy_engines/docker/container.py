@@ -17,6 +17,7 @@ from lucy_engines.docker.supervision import HOME
 DIRECTORY = f"{HOME}/node"
 STATE = f"{DIRECTORY}/state"
 LOG = f"{HOME}/log"
+HEALTH_SECONDS = 2
 FIRST_PORT = 10_001
 """A node's ports are numbered from here on: each container has all numbers to itself."""
 
@@ -93,6 +94,7 @@ def container_config(
     mounts: Sequence[Mount],
     limits: Limits,
     first_host_port: int = 0,
+    health: str | None = None,
 ) -> ContainerConfig:
     """Describe a node's container.
 
@@ -104,6 +106,7 @@ def container_config(
         mounts: what it sees besides its image.
         limits: what it may use.
         first_host_port: the first port of this machine to publish its ports at, or 0 to have the Engine choose.
+        health: a shell command that tells by its status whether the node is healthy; by default what its image says.
 
     Raises:
         TopologyError: a placeholder names nothing.
@@ -152,4 +155,10 @@ def container_config(
         "HostConfig": host,
         "NetworkingConfig": {"EndpointsConfig": {run_id: {"Aliases": [node.name]}}},
     }
+    if health is not None:
+        body["Healthcheck"] = {
+            "Test": ["CMD-SHELL", fill_in(health, node.name, layout)],
+            "Interval": HEALTH_SECONDS * 10**9,
+            "Retries": 1,
+        }
     return ContainerConfig(node=node.name, name=f"{run_id}-{node.name}", image=image, body=body)

@@ -6,6 +6,7 @@ not by what we remember.
 """
 
 import functools
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, final
@@ -204,6 +205,10 @@ class DockerManager:
     async def _end(self, node: DockerNode) -> None:
         try:
             await node.end_soon(GRACE, END_SECONDS)
+            if node.directory is not None and os.getuid() != 0:
+                # In a container one is root, and what root made there its user could not remove here.
+                own = f"{os.getuid()}:{os.getgid()}"
+                await node.exec(["chown", "-R", own, DIRECTORY], input=b"", timeout=END_SECONDS)
         except EngineError:
             return  # its container goes with it, or the Engine is dead and `remove_all` says so
 

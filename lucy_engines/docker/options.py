@@ -41,6 +41,11 @@ DOCKER_OPTIONS = (
         help="start nodes with this machine's libfaketime.so.1; the fault ClockOffset takes it",
     ),
     EngineOption(
+        name="docker_health",
+        metavar="COMMAND",
+        help="have the Engine run this in each container every two seconds; how it ends is the node's health",
+    ),
+    EngineOption(
         name="docker_ports",
         metavar="FIRST",
         help="publish the nodes' ports on loopback from this one on, in order (default: free ones)",

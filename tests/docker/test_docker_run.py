@@ -24,6 +24,7 @@ from lucy_engines.process import ProcessEngine
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("simnode_image")]
 
 HOG = "import time; hog = [b'x' * (1 << 20) for _ in range(200)]; time.sleep(60)"
+KEY = b'{"timestamp": "2026-11-21 12:00:00Z", "level": "Info", "message": "a key", "metadata": {}}\n'
 SLEEPS = ("sh", "-c", "echo up; sleep 600")
 
 
@@ -70,6 +71,30 @@ async def test_a_node_that_runs_out_of_memory_is_said_to(tmp_path: Path, run_id:
     with pytest.raises(NodeExitedError, match=r"a was killed by SIGKILL \(out of memory\)"):
         async with deployed(network(command=("python3", "-c", HOG)), tmp_path, run_id, {"docker_memory": "64m"}):
             await anyio.sleep_forever()
+
+
+async def test_a_nodes_health_is_an_event_of_the_run(tmp_path: Path, run_id: str) -> None:
+    async with deployed(network(), tmp_path, run_id, {"docker_health": "test -f {directory}/well"}) as net:
+        changes = net.events(EngineNotice, since=0).filter(lambda event: event.data.what == "health")
+        assert (await changes.first(within=30)).data.detail == "unhealthy"
+        mark = net.mark()
+        await net["a"].write_file("well", b"")
+        recovered = net.events(EngineNotice, since=mark).filter(lambda event: event.data.detail == "healthy")
+        await recovered.first(within=30)
+
+
+async def test_what_root_made_in_a_container_is_its_users_afterwards(
+    tmp_path: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("sh", "-c", f"touch {{state}}/made; echo '{KEY.decode().strip()}'; sleep 600")
+    async with deployed(network(command=command), tmp_path, run_id) as net:
+        await net["a"].records(since=0).first(within=30)
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+        monkeypatch.setattr(os, "getgid", lambda: 54321)
+    monkeypatch.undo()
+
+    made = (tmp_path / "run/nodes/a/state/made").stat()
+    assert (made.st_uid, made.st_gid) == (12345, 54321)
 
 
 @pytest.mark.parametrize("engine", (ProcessEngine(), DockerEngine()), ids=lambda engine: engine.name)
@@ -190,9 +215,6 @@ async def test_an_engine_that_hangs_holds_up_no_end(
         assert "it hangs; look at its log" in said
         way.go_on()
         await nothing_left(run_id)
-
-
-KEY = b'{"timestamp": "2026-11-21 12:00:00Z", "level": "Info", "message": "a key", "metadata": {}}\n'
 
 
 async def test_an_engine_elsewhere_is_given_all_it_needs(tmp_path: Path, run_id: str, docker_engine: str) -> None:
