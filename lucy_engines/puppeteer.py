@@ -277,11 +277,13 @@ class Puppeteer:
                 env={**self._environment, **environment},
                 start_new_session=True,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter for words that no program can be given, with NUL in them
             if self._relay is not None:
                 self._relay.close()
                 self._relay = None
-            return f"can't run {error.filename or self._argv[0]}: {error.strerror}"
+            if isinstance(error, OSError):
+                return f"can't run {error.filename or self._argv[0]}: {error.strerror}"
+            return f"can't run {self._argv[0]}: {error}"
         finally:
             os.close(output)
         self._daemon = Daemon(process)

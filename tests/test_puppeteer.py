@@ -203,6 +203,13 @@ async def test_a_program_that_is_not_there_is_a_sentence(form: str, tmp_path: Pa
         await bp.link.ask("ping")
 
 
+async def test_a_word_that_no_program_can_be_given_is_a_sentence(python: str, tmp_path: Path) -> None:
+    async with puppet(python, tmp_path, "sh", "-c", POLITE) as bp:
+        with pytest.raises(SupervisorError, match="can't run .*: embedded null byte"):
+            await bp.link.ask("start", "X=a\0b")
+        await bp.link.ask("start")
+
+
 async def test_a_fifo_that_nobody_reads_is_a_sentence(python: str, tmp_path: Path) -> None:
     async with puppet(python, tmp_path, "true", read=False) as bp:
         with pytest.raises(SupervisorError, match="nobody reads the log"):

@@ -1,8 +1,10 @@
 """Faults in containers, as the engine contract has them."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import final
 
+from lucy_core.errors import EngineError
 from lucy_core.faults import FAULT_KINDS, Disconnect, Fault, MemoryLimit, Pause
 from lucy_engines.docker.config import DockerConfig
 from lucy_engines.docker.container import STATE
@@ -50,14 +52,21 @@ class DockerFaults:
         places = {name: self._place(name) for name in fault.members}
         lease = await self._warden.inject(fault, places, lasting=lasting, on_lost=on_lost)
         nodes = [self._nodes[name] for name in fault.nodes]
+        injection = DockerInjection(self._warden, fault, lease, nodes)
         for node in nodes:
             if isinstance(fault, Disconnect):
-                await node.look()
+                try:
+                    await node.look()
+                except EngineError:
+                    # Nobody would know of it, and thus nobody end it before its time.
+                    with contextlib.suppress(EngineError):
+                        await injection.revert()
+                    raise
             elif isinstance(fault, Pause):
                 node.frozen = True
             elif isinstance(fault, MemoryLimit):
                 node.memory_is_limited = True
-        return DockerInjection(self._warden, fault, lease, nodes)
+        return injection
 
     def _place(self, name: str) -> FaultPlace:
         directory = self._nodes[name].directory

@@ -57,7 +57,13 @@ class Warden:
         self._commands = bytearray()
 
     def run(self) -> None:
-        """Serve until Lucy's end of the socket closes, then undo everything."""
+        """Serve until Lucy's end of the socket closes, then undo everything; also where it fails itself."""
+        try:
+            self._serve_all()
+        finally:
+            self._end()
+
+    def _serve_all(self) -> None:
         while True:
             poll = select.poll()
             poll.register(self._control, select.POLLIN)
@@ -70,7 +76,6 @@ class Warden:
             for pidfd in ready & set(watched):
                 self._lose(watched[pidfd])
             if self._control.fileno() in ready and not self._serve():
-                self._end()
                 return
             self._expire()
 
