@@ -72,7 +72,7 @@ async def test_a_daemon_that_does_not_stop_in_time_is_killed(form: str, tmp_path
 
 
 async def test_what_the_daemon_started_goes_with_it(form: str, tmp_path: Path) -> None:
-    async with puppet(form, tmp_path, "sh", "-c", f"sh -c '{DEAF}' & echo $!; wait") as bp:
+    async with puppet(form, tmp_path, "sh", "-c", f"sh -c 'echo $$; {DEAF}' & wait") as bp:
         await bp.link.ask("start")
         text = await bp.wrote(b"here\n")
         child = int(text.split()[0])
