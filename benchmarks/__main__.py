@@ -114,7 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
     flood = add("flood", "lines a second, beside what people use today", rounds=3)
     flood.add_argument("--nodes", type=_positive, default=5)
     flood.add_argument("--lines", type=_positive, default=50_000, help="lines a node in one pass of the corpus")
-    flood.add_argument("--repeat", type=_positive, default=8, help="passes of the corpus for the fast readers")
+    flood.add_argument("--repeat", type=_positive, default=16, help="passes of the corpus for the fast readers")
     flood.add_argument("--only", nargs="+", choices=tuple(CONTENDERS), default=tuple(CONTENDERS))
     flood.add_argument("--verify", action="store_true", help="check every single line; slower")
     latency = add("latency", "from a node's write to the subscriber's callback", rounds=3)

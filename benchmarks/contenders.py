@@ -21,7 +21,8 @@ import anyio
 import msgspec
 
 from benchmarks.corpus import EVENT_EVERY, EVENT_ID, Numbered
-from benchmarks.writers import writers
+from benchmarks.writers import Writers, writers
+from benchmarks.yojson import build, why_not
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -54,6 +55,8 @@ class Result(msgspec.Struct):
     bytes: int
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    writers_seconds: float = 0.0
+    """Processor time of all writers: as long as it is well below `seconds` a writer, they waited for the reader."""
     peak_mib: float = 0.0
     checked: str = ""
 
@@ -61,18 +64,27 @@ class Result(msgspec.Struct):
 class _Clock:
     """Time and processor time from `go` on: of this process, and of those named that work for it, not of writers."""
 
-    def __init__(self, *helpers: int) -> None:
+    def __init__(self, writing: Writers, *helpers: int) -> None:
+        self._writers = writing.pids()
         self._helpers = helpers
         self._cpu = self._used()
+        self._written = self._writing()
         self._started = time.perf_counter()
 
     def _used(self) -> float:
         return time.process_time() + sum(map(cpu_seconds, self._helpers))
 
+    def _writing(self) -> float:
+        return sum(map(cpu_seconds, self._writers))
+
     def stop(self, result: Result) -> Result:
         """Enter both into a result."""
         result.seconds = time.perf_counter() - self._started
         result.cpu_seconds = self._used() - self._cpu
+        result.writers_seconds = self._writing() - self._written
+        # Not `ru_maxrss`: that begins with what the parent process had.
+        (peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+        result.peak_mib = int(peak.split()[1]) / 1024
         return result
 
 
@@ -104,7 +116,7 @@ def _read_all(job: Job, name: str, take: Callable[[int, bytes], None], size: int
         poll.register(fd, select.EPOLLIN)
     index = {fd: number for number, fd in enumerate(descriptors)}
     with writers([Path(each) for each in job.corpora], job.fifos, repeat=job.repeat) as ready:
-        clock = _Clock()
+        clock = _Clock(ready)
         ready.go()
         got = 0
         while got < wanted:
@@ -154,7 +166,7 @@ def _asyncio_lines(job: Job, name: str, handle: Callable[[int, bytes], None]) ->
                 handle(number, await reader.readline())
 
         with writers([Path(each) for each in job.corpora], job.fifos, repeat=job.repeat) as ready:
-            clock = _Clock()
+            clock = _Clock(ready)
             ready.go()
             await asyncio.gather(*(follow(number, reader) for number, reader in enumerate(readers)))
             return clock.stop(job.result(name))
@@ -235,7 +247,7 @@ def anyio_stream_per_item(job: Job) -> Result:
             async with anyio.create_task_group() as tasks, send, receive:
                 for fd in descriptors:
                     tasks.start_soon(follow, fd)
-                clock = _Clock()
+                clock = _Clock(ready)
                 ready.go()
                 for _ in range(total):
                     handle(0, await receive.receive())
@@ -249,21 +261,32 @@ def anyio_stream_per_item(job: Job) -> Result:
 
 def jq(job: Job) -> Result:
     """`jq` reading the FIFOs and keeping the structured events."""
+    return _processes(job, "jq", ["jq", "-c", f'select(.event_id == "{EVENT_ID}") | .metadata.n'])
+
+
+def yojson(job: Job) -> Result:
+    """OCaml's yojson, the original's parser, in a compiled program a FIFO."""
+    return _processes(job, "yojson", [str(build(Path(job.directory)))], EVENT_ID)
+
+
+def _processes(job: Job, name: str, command: list[str], *more: str) -> Result:
+    """Let a process a FIFO read it to its end."""
     for path in job.fifos:
         os.mkfifo(path)
-    script = f'select(.event_id == "{EVENT_ID}") | .metadata.n'
     readers = [
-        subprocess.Popen(["jq", "-c", script, str(path)], stdout=subprocess.DEVNULL)  # noqa: S603, S607
+        subprocess.Popen([*command, str(path), *more], stdout=subprocess.DEVNULL)  # noqa: S603  # our own job
         for path in job.fifos
     ]
     with writers([Path(each) for each in job.corpora], job.fifos, repeat=job.repeat) as ready:
-        clock = _Clock(*(reader.pid for reader in readers))
+        clock = _Clock(ready, *(reader.pid for reader in readers))
         ready.go()
         for reader in readers:
             os.waitid(os.P_PID, reader.pid, os.WEXITED | os.WNOWAIT)
-        result = clock.stop(job.result("jq"))
-        for reader in readers:
-            reader.wait()
+        result = clock.stop(job.result(name))
+    for reader in readers:
+        if reader.wait():
+            message = f"{name} ended with code {reader.returncode}"
+            raise AssertionError(message)
     return result
 
 
@@ -296,7 +319,7 @@ def _lucy(job: Job, name: str, *, record: bool) -> Result:
                 _check_every_line(pipeline, size)
             corpora = [Path(each) for each in job.corpora]
             with writers(corpora, fifos, repeat=job.repeat) as ready:
-                clock = _Clock() if pipeline.capture_pid is None else _Clock(pipeline.capture_pid)
+                clock = _Clock(ready, *(() if pipeline.capture_pid is None else (pipeline.capture_pid,)))
                 ready.go()
                 await pipeline.reach(wanted)
                 clock.stop(result)
@@ -309,17 +332,25 @@ def _lucy(job: Job, name: str, *, record: bool) -> Result:
             if any(expected.values()):
                 message = f"the last events are missing: {expected}"
                 raise AssertionError(message)
-        if record and job.verify:
-            for node, corpus in zip(names, job.corpora, strict=True):
-                if (place / "logs" / f"{node}.ndjson").read_bytes() != Path(corpus).read_bytes() * job.repeat:
-                    message = f"the recording of {node} is not what was written"
-                    raise AssertionError(message)
         if record:
+            for node, corpus in zip(names, job.corpora, strict=True):
+                _compare(place / "logs" / f"{node}.ndjson", Path(corpus).read_bytes(), job.repeat)
             shutil.rmtree(place)
         return result
 
-    result.checked = "every line" if job.verify else "every event's number, every count"
+    result.checked = (
+        "every line" if job.verify else "every event and count" + (", every byte recorded" if record else "")
+    )
     return anyio.run(read, backend_options={"use_uvloop": "uvloop" in sys.argv})
+
+
+def _compare(log: Path, written: bytes, repeat: int) -> None:
+    """Demand that a log is what its writer wrote: each line, once, in order."""
+    with log.open("rb") as recorded:
+        same = all(recorded.read(len(written)) == written for _ in range(repeat))
+        if not same or recorded.read(1):
+            message = f"{log.name} is not what was written"
+            raise AssertionError(message)
 
 
 lucy_event = object
@@ -370,8 +401,16 @@ CONTENDERS = {
         reactivex_per_line,
         anyio_stream_per_item,
         jq,
+        yojson,
     )
 }
+
+
+def missing(name: str) -> str | None:
+    """Say why a contender can't run here, if it can't."""
+    if name == "jq" and shutil.which("jq") is None:
+        return "not installed"
+    return why_not() if name == "yojson" else None
 
 
 def main() -> None:
@@ -380,9 +419,6 @@ def main() -> None:
     job = msgspec.json.decode(job_text, type=Job)
     gc.collect()
     result = CONTENDERS[name](job)
-    # Not `ru_maxrss`: that begins with what the parent process had.
-    (peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    result.peak_mib = int(peak.split()[1]) / 1024
     print(msgspec.json.encode(result).decode())
 
 

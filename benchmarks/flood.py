@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.contenders import CONTENDERS, Job, Result
+from benchmarks.contenders import CONTENDERS, Job, Result, missing
 from benchmarks.corpus import lines
 
 OURS = ("lucy_with_recording", "lucy_without_recording")
@@ -31,7 +31,7 @@ def run_flood(
     *,
     nodes: int = 5,
     lines_per_node: int = 50_000,
-    repeat: int = 8,
+    repeat: int = 16,
     runs: int = 3,
     contenders: tuple[str, ...] = tuple(CONTENDERS),
     verify: bool = False,
@@ -53,15 +53,16 @@ def run_flood(
             corpora.append(str(path))
             counts.append(len(made))
             size += len(data)
-        skipped = {"jq": "not installed"} if "jq" in contenders and shutil.which("jq") is None else {}
+        skipped = {name: why for name in contenders if (why := missing(name)) is not None}
         results: dict[str, list[Result]] = {name: [] for name in contenders if name not in skipped}
-        for turn in range(-1 if runs > 1 else 0, runs):
+        for turn in range(0 if runs == 1 and verify else -1, runs):
             for name, found in results.items():
                 fast = name in (*OURS, "bare_pipe", "newline_count")
+                if turn < 0 and name not in OURS:
+                    continue  # the first turn checks every single line of ours, and isn't counted
                 directory = Path(tempfile.mkdtemp(prefix="turn-", dir=root))
-                job = Job(str(directory), corpora, size, counts, repeat if fast else 1, verify)
-                if turn < 0 and not fast:
-                    continue  # the first turn warms memory up for those whom fresh pages would dominate
+                passes = (min(repeat, 2) if turn < 0 else repeat) if fast else 1
+                job = Job(str(directory), corpora, size, counts, passes, verify or turn < 0)
                 if callable(say):
                     say(f"{name}, run {turn + 1} of {runs}")
                 result = _run(name, job)
@@ -96,6 +97,7 @@ def _summarize(
             "megabytes_per_second": statistics.median(each.bytes / each.seconds / 1e6 for each in found),
             "cpu_seconds_per_million_lines": statistics.median(each.cpu_seconds / each.lines * 1e6 for each in found),
             "peak_mib": max(each.peak_mib for each in found),
+            "writers_cores": statistics.median(each.writers_seconds / each.seconds for each in found),
         }
     ratios = {}
     for ours, label in (("lucy_with_recording", "with_recording"), ("lucy_without_recording", "without_recording")):

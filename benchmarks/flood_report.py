@@ -17,7 +17,16 @@ def flood_report(flood: Flood) -> Report:
     """Put a flood into a table, against its targets."""
     table = Table(
         f"flood: {flood.nodes} nodes, {flood.megabytes:,.0f} MB, medians of {flood.runs} runs",
-        ["reader", "k lines/s", "MB/s", "CPU s per M lines", "peak MiB", "Lucy over it, recording", "no recording"],
+        [
+            "reader",
+            "k lines/s",
+            "MB/s",
+            "CPU s per M lines",
+            "peak MiB",
+            "writers, cores",
+            "Lucy over it, recording",
+            "no recording",
+        ],
         notes=["over the bare pipe in bytes a second, over the others in lines a second"],
     )
     for name, row in flood.rows.items():
@@ -28,6 +37,7 @@ def flood_report(flood: Flood) -> Report:
             f"{row['megabytes_per_second']:,.0f}",
             f"{row['cpu_seconds_per_million_lines']:.2f}",
             f"{row['peak_mib']:.0f}",
+            f"{row['writers_cores']:.2f}",
             *(f"{lead:.2f}x" if lead else "" for lead in leads),
         )
     bars: list[tuple[float | str, float]] = [
