@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 import lucy_core as lucy
-from lucy_core.engine import NetworkSpec, NodeSpec
+from lucy_core.engine import NetworkSpec, NodeSpec, State
 from lucy_core.errors import DeployError, InconclusiveError, NodeExitedError
 from lucy_core.journal import EngineNotice
 from lucy_core.mina.events import NodeOffline
@@ -34,6 +34,16 @@ def deployed(
 ) -> AbstractAsyncContextManager[Network]:
     spec = NetworkSpec(name="capture", nodes=nodes)
     return lucy.deploy(spec, engine="docker", run_directory=directory / "run", options=options, start=start)
+
+
+def pump_process() -> int:
+    (pump,) = (
+        int(pid)
+        for task in Path("/proc/self/task").iterdir()
+        for pid in (task / "children").read_text().split()
+        if b"docker.pump" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+    return pump
 
 
 def never(event_type: type) -> Condition:
@@ -98,17 +108,47 @@ async def test_a_container_that_is_killed_takes_no_line_along_that_was_written(t
     assert log == [b"%d" % number for number in range(1, 20_001)]
 
 
+async def test_a_node_has_ended_once_its_last_line_is_there_however_late_that_comes(tmp_path: Path) -> None:
+    script = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo $i; done"
+    node = NodeSpec(name="a", role="any", command=("sh", "-c", script), wait_for_exit=True)
+    async with deployed(tmp_path, node, start=False, capture="attach") as network:
+        a = network["a"]
+        offline = a.events(NodeOffline, since=0)
+        os.kill(pump_process(), signal.SIGSTOP)
+        await network.start_all()
+        await a.exec(["sh", "-c", "while [ -e /root/daemon-active ]; do sleep 0.1; done"])
+        assert a.state is State.RUNNING
+        os.kill(pump_process(), signal.SIGCONT)
+        await offline.first(within=60)
+
+        log = (tmp_path / "run/logs/a.ndjson").read_bytes().splitlines()
+        assert log[:-2] == [b"%d" % number for number in range(1, 201)]
+
+
+async def test_a_container_has_ended_once_its_last_line_is_there_however_late_that_comes(tmp_path: Path) -> None:
+    script = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo $i; done; touch /lucy/node/state/done; sleep 1000"
+    node = NodeSpec(name="a", role="any", command=("sh", "-c", script))
+    with pytest.raises(NodeExitedError, match="a was killed by SIGKILL"):
+        async with deployed(tmp_path, node, start=False, capture="attach") as network:
+            os.kill(pump_process(), signal.SIGSTOP)
+            await network.start_all()
+            with anyio.fail_after(60):
+                while not (tmp_path / "run/nodes/a/state/done").exists():
+                    await anyio.sleep(0.01)
+            died = network.events(EngineNotice, since=0).filter(lambda event: event.data.what == "died")
+            await anyio.run_process(["docker", "kill", network["a"]._engine_node.container])
+            await died.first(within=60)
+            os.kill(pump_process(), signal.SIGCONT)
+            await anyio.sleep(60)
+
+    assert (tmp_path / "run/logs/a.ndjson").read_bytes().splitlines() == [b"%d" % number for number in range(1, 201)]
+
+
 @pytest.mark.parametrize("kind", ("tcp", "attach"))
 async def test_a_pump_that_dies_makes_verdicts_inconclusive(tmp_path: Path, kind: str) -> None:
     node = scripted_node("a", "say:3", "rest")
     async with deployed(tmp_path, node, capture=kind) as network:
-        (pump,) = (
-            int(pid)
-            for task in Path("/proc/self/task").iterdir()
-            for pid in (task / "children").read_text().split()
-            if b"docker.pump" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
-        os.kill(pump, signal.SIGKILL)
+        os.kill(pump_process(), signal.SIGKILL)
 
         with pytest.raises(InconclusiveError, match="the pump, the process that carried its lines, ended by itself"):
             await network.wait_for(never(Numbered))
@@ -116,7 +156,8 @@ async def test_a_pump_that_dies_makes_verdicts_inconclusive(tmp_path: Path, kind
 
 @pytest.mark.parametrize("kind", ("fifo", "attach"))
 async def test_an_image_without_python_is_supervised_by_its_shell(tmp_path: Path, kind: str) -> None:
-    script = "echo start; (setsid sleep 1000 &); trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done"
+    deaf = "setsid sh -c 'trap \"\" TERM; sleep 1000'"
+    script = f"echo start; ({deaf} &); trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done"
     node = NodeSpec(name="a", role="any", command=("sh", "-c", script), environment=NO_PYTHON)
     async with deployed(tmp_path, node, capture=kind) as network:
         a = network["a"]

@@ -66,7 +66,7 @@ async def test_a_daemon_that_does_not_stop_in_time_is_killed(form: str, tmp_path
         await bp.link.ask("start")
         await bp.wrote(b"here\n")
 
-        await bp.link.ask("stop", "0.2")
+        await bp.link.ask("stop", "1")
 
         assert [(end.code, end.signal) for end in bp.heard("exited")] == [(None, "SIGKILL")]
 
