@@ -23,6 +23,7 @@ from lucy_core.engine import State
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.testing import Held
 from lucy_core.waiting import Condition, Progress
+from lucy_engines.docker import DockerEngine
 
 pytestmark = pytest.mark.anyio
 
@@ -97,11 +98,11 @@ async def by_task(operation: Coroutine[Any, Any, None], number: int) -> int:
     return count
 
 
-def checkpoints_of(total: int) -> Iterator[int]:
+def checkpoints_of(total: int, sample: int) -> Iterator[int]:
     if os.environ.get("LUCY_EVERY_CHECKPOINT") == "1":
         yield from range(1, total + 1)
     else:
-        yield from sorted({1 + round((total - 1) * step / (SAMPLE - 1)) for step in range(SAMPLE)})
+        yield from sorted({1 + round((total - 1) * step / (sample - 1)) for step in range(sample)})
 
 
 async def nothing_is_left(before: Held, tasks: set[asyncio.Task[Any]], number: int) -> None:
@@ -115,12 +116,12 @@ async def nothing_is_left(before: Held, tasks: set[asyncio.Task[Any]], number: i
 Cancel = Callable[[Coroutine[Any, Any, None], int], Awaitable[int]]
 
 
-async def cancelled_at_each_checkpoint(operation: Operation, place: Path, cancel: Cancel) -> None:
+async def cancelled_at_each_checkpoint(operation: Operation, place: Path, cancel: Cancel, sample: int = SAMPLE) -> None:
     before, tasks = Held.now(), asyncio.all_tasks()
     total = await cancel(operation(place / "whole"), 0)
     await nothing_is_left(before, tasks, 0)
     assert total > 1
-    for number in checkpoints_of(total):
+    for number in checkpoints_of(total, sample):
         directory = place / str(number)
         with anyio.fail_after(60):
             await cancel(operation(directory), number)
@@ -203,13 +204,50 @@ async def record(place: Path) -> None:
         await pipeline.reach(await pipeline.drain("a"))
 
 
+async def replay(place: Path) -> None:
+    await record(place)
+    async with Pipeline.replay(place) as pipeline:
+        assert (await streams.events(pipeline, Tick).first(within=20)).data.n == 1
+
+
+async def pass_through(place: Path) -> None:
+    place.mkdir()
+    async with Pipeline.pass_through() as pipeline:
+        await pipeline.open_fifo("a", place / "fifo")
+        await pipeline.listen("b", str(place / "socket"))
+        pipeline.inject("a", b'{"message":"tick","metadata":{"n":1}}\n')
+        await pipeline.reach(await pipeline.drain("a"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cancel", (by_scope, by_task))
-@pytest.mark.parametrize("operation", (deploy, command, wait, listen, record))
+@pytest.mark.parametrize("operation", (deploy, command, wait, listen, record, replay, pass_through))
 async def test_cancelled_at_any_checkpoint_it_leaves_nothing(
     operation: Operation, cancel: Cancel, tmp_path: Path
 ) -> None:
     await cancelled_at_each_checkpoint(operation, tmp_path, cancel)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("simnode_image")
+@pytest.mark.parametrize("cancel", (by_scope, by_task))
+async def test_a_deployment_in_containers_cancelled_at_any_checkpoint_leaves_none(
+    cancel: Cancel, tmp_path: Path
+) -> None:
+    engine = DockerEngine()
+    command = ("python3", "-I", "-S", "-c", TICKER)
+    spec = lucy.NetworkSpec(name="c", nodes=(lucy.NodeSpec(name="a", role="scripted", command=command),))
+
+    async def deploy(place: Path) -> None:
+        run_id = f"c-{os.getpid()}-{abs(hash(place)) % 10**8}"
+        try:
+            async with lucy.deploy(spec, engine=engine, run_directory=place, run_id=run_id) as deployed:
+                await deployed["a"].events(Tick, since=0).first(within=20)
+        finally:
+            with anyio.CancelScope(shield=True):
+                assert await engine.leftovers(run_id) == []
+
+    await cancelled_at_each_checkpoint(deploy, tmp_path, cancel, sample=3)
 
 
 def processes_of(directory: Path) -> list[str]:
@@ -263,7 +301,7 @@ async def test_a_command_cancelled_at_any_checkpoint_leaves_a_node_that_can_be_c
 
         await prepare()
         total = await cancel(order(node), 0)
-        for number in checkpoints_of(total):
+        for number in checkpoints_of(total, SAMPLE):
             await prepare()
             with anyio.fail_after(30):
                 await cancel(order(node), number)
