@@ -76,7 +76,7 @@ class Gate:
 class Subscription:
     """One subscriber's place in the run. `next` is the first position that it hasn't seen."""
 
-    __slots__ = ("active", "gate", "interest", "next", "number", "on_end", "sink")
+    __slots__ = ("active", "alone", "gate", "interest", "next", "number", "on_end", "sink")
     _made = itertools.count()
 
     def __init__(
@@ -94,6 +94,8 @@ class Subscription:
         self.gate = gate
         self.active = True
         self.number = next(self._made)
+        self.alone: _Plan | None = None
+        """What it wants, compiled, once it has to read back by itself."""
 
     def wants(self, node: str) -> bool:
         """Whether lines of this node are wanted."""
@@ -255,7 +257,9 @@ class Hub:
     def deliver_to(self, subscription: Subscription, block: Block) -> None:
         """Give one subscriber, live or not, what it wants of a block."""
         if subscription.wants(block.node):
-            plan = _Plan([subscription], live=False)
+            plan = subscription.alone
+            if plan is None:
+                plan = subscription.alone = _Plan([subscription], live=False)
             self._deliver(plan, plan.read(block))
 
     def _deliver(self, plan: _Plan, batch: Batch) -> None:
