@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -154,3 +155,32 @@ async def test_cancelling_around_a_deployment_takes_it_down(tmp_path: Path) -> N
     assert scope.cancelled_caught
     assert len(pids) == 2
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+class Lingering:
+    """An engine that awaits something on its way out, without a shield."""
+
+    name = "lingering"
+    capabilities = ProcessEngine.capabilities
+
+    def __init__(self) -> None:
+        self.expand = ProcessEngine().expand
+
+    @asynccontextmanager
+    async def open(self, config):
+        async with ProcessEngine().open(config) as parts:
+            try:
+                yield parts
+            finally:
+                await anyio.sleep(0)
+
+
+async def test_what_an_engine_awaits_on_its_way_out_swallows_no_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="mine"):
+        async with lucy.deploy(spec(node("a")), engine=Lingering(), run_directory=tmp_path / "run"):
+            message = "mine"
+            raise ValueError(message)
+    dying = "import sys; sys.exit(3)"
+    with pytest.raises(NodeExitedError):
+        async with lucy.deploy(spec(node("a", dying)), engine=Lingering(), run_directory=tmp_path / "other"):
+            await anyio.sleep_forever()

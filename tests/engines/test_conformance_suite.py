@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 import textwrap
 
@@ -111,7 +112,7 @@ class LeavesAProcess(Able):
     class manager(Manager):
         async def create(self):
             environment = {**os.environ, "LUCY_RUN": self.place.run_id}
-            subprocess.Popen(["sh", "-c", "sleep 8 & exit"], env=environment).wait()
+            subprocess.Popen(["sh", "-c", "sleep 600 & echo $! >> left"], env=environment).wait()
             await self.inner.create()
 """
 
@@ -173,7 +174,11 @@ def test_each_broken_promise_fails_the_suite_by_its_name(session: pytest.Pyteste
     chosen = [f"test_broken.py::Test{name}::test_{test}" for name, tests in CAUGHT.items() for test in (*tests, KEPT)]
 
     # A broken promise shows by waiting in vain: side by side, that costs little.
-    result = session.runpytest_subprocess("-q", "-rA", "-n", "6", "-p", "no:cacheprovider", "--tb=short", *chosen)
+    try:
+        result = session.runpytest_subprocess("-q", "-rA", "-n", "6", "-p", "no:cacheprovider", "--tb=short", *chosen)
+    finally:
+        for pid in (session.path / "left").read_text().split():
+            os.kill(int(pid), signal.SIGKILL)
 
     assert outcomes(result, "FAILED") == {f"Test{name} {test}" for name, tests in CAUGHT.items() for test in tests}
     assert outcomes(result, "PASSED") >= {f"Test{name} {KEPT}" for name in CAUGHT}, result.stdout.str()

@@ -20,7 +20,7 @@ from lucy_core.testing.engine_conformance.suite import (
 )
 from lucy_core.testing.scripted_node import Numbered
 
-LINES = 30_000
+LINES = 20_000
 LARGE = 200_000
 """Bytes: three times what a pipe holds, fifty times what it takes in one piece."""
 

@@ -18,7 +18,6 @@ class DeathConformance(Suite):
             ("exit:3", "exited with code 3"),
             ("exit:0", "exited with code 0"),
             ("die:SIGKILL", "was killed by SIGKILL"),
-            ("die:SIGSEGV", "was killed by SIGSEGV"),
         ),
     )
     async def test_a_node_that_dies_ends_the_test_with_its_last_lines(

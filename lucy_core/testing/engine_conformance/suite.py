@@ -52,7 +52,7 @@ class Suite:
     """Options of every deployment."""
     captures: ClassVar[Mapping[str, Mapping[str, str]]] = {"default": {}}
     """Every way in which the engine can take its nodes' lines: a name, and the options that select it."""
-    restarts_under_flood: ClassVar[int] = 5
+    restarts_under_flood: ClassVar[int] = 4
     """How often a node is killed in the middle of what it writes."""
     checkpoints: ClassVar[Sequence[int]] = (0, 3, 10, 20, 40, 80)
     """After how many turns of the loop a deployment is cancelled."""
