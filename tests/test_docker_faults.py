@@ -21,6 +21,7 @@ from lucy_core.errors import FaultError
 from lucy_core.faults import FAULT_KINDS
 from lucy_engines.docker import DockerEngine
 from lucy_engines.docker.faults import scripts
+from lucy_engines.docker.faults.place import own_aliases
 from lucy_engines.docker.faults.tools import Unable, check
 from lucy_engines.docker.faults.wanted import Link, Made, Rule, Wanted, wanted
 
@@ -70,6 +71,12 @@ def test_a_kernel_with_netem_gets_its_latency_from_tc() -> None:
     assert "qdisc add dev eth1 parent 1:1 handle 2: netem limit 10000 delay 250000us 50000us" in script
     assert "class add dev eth1 parent 1: classid 1:2 htb rate 8000bit" in script
     assert "match ip dst 10.0.0.3/32 flowid 1:2" in script
+
+
+def test_a_node_keeps_its_name_though_its_containers_id_begins_with_it() -> None:
+    container = "a2361b66b91c" + 52 * "0"
+    assert own_aliases(container, ["a", "a2361b66b91c", "a23"]) == ["a", "a23"]
+    assert own_aliases(container, None) == []
 
 
 def test_missing_rights_and_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ else's, a descriptor is this container's for as long as it is open.
 import contextlib
 import ctypes
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, final
 
 from lucy_engines.docker.faults import delayer
@@ -162,7 +162,7 @@ class Place:
             for each in networks:
                 self._call_network(each["NetworkID"], "disconnect", {})
                 self._endpoints[each["NetworkID"]] = {
-                    "Aliases": [alias for alias in each["Aliases"] or () if not self.container.startswith(alias)],
+                    "Aliases": own_aliases(self.container, each["Aliases"]),
                     "Links": each["Links"],
                     "IPAMConfig": each["IPAMConfig"],
                     "DriverOpts": each["DriverOpts"],
@@ -350,6 +350,11 @@ class Place:
         except OSError as error:
             reason = f"the Docker Engine can't be asked for {method} {path}: {error}"
             raise Trouble(reason) from error
+
+
+def own_aliases(container: str, aliases: Iterable[str] | None) -> list[str]:
+    """Leave out the short id, which the Engine adds by itself; a node called `a` may well begin the same way."""
+    return [alias for alias in aliases or () if alias != container[:12]]
 
 
 def resize(path: str, size: int | None) -> int:
