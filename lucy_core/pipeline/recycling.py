@@ -56,20 +56,23 @@ class Recycler:
         if self._told is None:
             # Not before there is something to do: most runs never write a stride.
             self._told = SimpleQueue()
-            threading.Thread(target=self._advise, args=(self._told,), daemon=True, name="recycling").start()
+            threading.Thread(target=self._work, args=(self._told,), daemon=True, name="recycling").start()
         while end - begun >= STRIDE_BYTES:
             self._told.put((fd, begun, position))
             begun += STRIDE_BYTES
         self._begun[fd] = begun
 
-    def _advise(self, told: "SimpleQueue[_Stride]") -> None:
-        kept = self._kept
+    def _work(self, told: "SimpleQueue[_Stride]") -> None:
         while True:
-            stride = told.get()
-            _give_up(stride)
-            kept.append(stride)
-            while len(kept) > KEPT_BYTES // STRIDE_BYTES and kept[0][2] <= self.seen:
-                _give_up(kept.popleft())
+            self._advise(told.get())
+
+    def _advise(self, stride: _Stride) -> None:
+        """Have a stride written back, and give up those that are old enough."""
+        _give_up(stride)
+        kept = self._kept
+        kept.append(stride)
+        while len(kept) > KEPT_BYTES // STRIDE_BYTES and kept[0][2] <= self.seen:
+            _give_up(kept.popleft())
 
 
 def _give_up(stride: _Stride) -> None:
