@@ -160,7 +160,10 @@ def _rotation(report: Report, say: Say, root: Path, lines: int) -> None:
     table = Table(
         "docker: while the container's log rotates, max-size 1m, at full speed",
         ["way", "lines written", "lost", "doubled"],
-        notes=[f"one run each, Engine {report.figures['engine']}; newer engines follow logs by other code"],
+        notes=[
+            f"one run each, Engine {report.figures['engine']}; newer engines follow logs by other code",
+            "lost: what hadn't come when the stream ended, by itself or with an error of the Engine's",
+        ],
     )
     for name, (way, log) in ROTATING.items():
         say(f"docker, rotation: {name}")

@@ -27,7 +27,7 @@ from benchmarks.pacing import Pace, Stamped, make_fifo
 from benchmarks.session import check, in_order, open_pipeline, run
 from lucy_core import streams
 from lucy_core.records import Event
-from lucy_engines.docker.frames import FrameDecoder
+from lucy_engines.docker.frames import FrameDecoder, FrameError
 
 FIFO, LUCY, ATTACH, FOLLOW, AIODOCKER = "fifo", "lucy", "attach", "follow", "aiodocker"
 _WRITER = """
@@ -74,7 +74,7 @@ class Flow(msgspec.Struct, frozen=True):
 
     @property
     def cpu_per_million(self) -> float:
-        return self.cpu_seconds / self.arrived * 1e6
+        return self.cpu_seconds / max(self.arrived, 1) * 1e6
 
 
 def _python(program: str, *arguments: str) -> list[str]:
@@ -144,7 +144,11 @@ def _source(way: str, place: Path, command: list[str], log: LogOptions) -> Itera
 
         def read() -> bytes | None:
             chunk = stream.read()
-            return b"".join([part.data for part in frames.feed(chunk)]) if chunk else None
+            try:
+                return b"".join([part.data for part in frames.feed(chunk)]) if chunk else None
+            except FrameError:
+                # A fourth stream is the Engine's own voice: it says why the follower's stream ends here, too early.
+                return None
 
         if way == ATTACH:
             with docker_api.attached(identity) as stream:
