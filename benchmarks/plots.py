@@ -38,19 +38,12 @@ def draw(curves: list[Curve], directory: Path) -> dict[str, list[Path]]:
     drawn = {}
     for curve in curves:
         figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+        axes.set_title(curve.title)
+        axes.grid(visible=True, alpha=0.3)
         if curve.bars:
             _bars(axes, curve)
         else:
-            for name, points in curve.series.items():
-                axes.plot([x for x, _ in points], [y for _, y in points], marker=".", label=name)
-        if curve.log_x and not curve.bars:
-            axes.set_xscale("symlog" if any(x == 0 for line in curve.series.values() for x, _ in line) else "log")
-        if curve.log_y:
-            axes.set_yscale("log")
-        else:
-            axes.set_ylim(bottom=0)
-        axes.set(title=curve.title, xlabel=curve.x_label, ylabel=curve.y_label)
-        axes.grid(visible=True, alpha=0.3)
+            _lines(axes, curve)
         if len(curve.series) > 1:
             axes.legend(fontsize="small")
         drawn[curve.name] = [directory / f"{curve.name}.{form}" for form in ("svg", "png")]
@@ -60,10 +53,28 @@ def draw(curves: list[Curve], directory: Path) -> dict[str, list[Path]]:
     return drawn
 
 
+def _lines(axes: Any, curve: Curve) -> None:
+    for name, points in curve.series.items():
+        axes.plot([x for x, _ in points], [y for _, y in points], marker=".", label=name)
+    if curve.log_x:
+        axes.set_xscale("symlog" if any(x == 0 for points in curve.series.values() for x, _ in points) else "log")
+    if curve.log_y:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+    axes.set(xlabel=curve.x_label, ylabel=curve.y_label)
+
+
 def _bars(axes: Any, curve: Curve) -> None:
+    """Draw bars that lie, from top to bottom: names need room."""
     names = list(dict.fromkeys(x for points in curve.series.values() for x, _ in points))
-    width = 0.8 / len(curve.series)
+    height = 0.8 / len(curve.series)
     for index, (label, points) in enumerate(curve.series.items()):
-        offset = (index - (len(curve.series) - 1) / 2) * width
-        axes.bar([names.index(x) + offset for x, _ in points], [y for _, y in points], width, label=label)
-    axes.set_xticks(range(len(names)), [str(name) for name in names])
+        offset = (index - (len(curve.series) - 1) / 2) * height
+        axes.barh([names.index(x) + offset for x, _ in points], [y for _, y in points], height, label=label)
+    axes.set_yticks(range(len(names)), [str(name) for name in names])
+    axes.invert_yaxis()
+    if curve.log_y:
+        axes.set_xscale("log")
+    axes.set_xlabel(curve.y_label)
+    axes.grid(visible=False, axis="y")

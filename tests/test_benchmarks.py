@@ -33,6 +33,7 @@ def a_flood() -> Flood:
         "megabytes_per_second": 500.0,
         "cpu_seconds_per_million_lines": 1.0,
         "peak_mib": 50.0,
+        "writers_cores": 0.9,
     }
     ratios = {
         f"{name}_{kind}_recording": 0.5
