@@ -41,7 +41,7 @@ def flood_report(flood: Flood) -> Report:
             *(f"{lead:.2f}x" if lead else "" for lead in leads),
         )
     bars: list[tuple[float | str, float]] = [
-        (name.replace("_", "\n"), row["megabytes_per_second"]) for name, row in flood.rows.items()
+        (name.replace("_", " "), row["megabytes_per_second"]) for name, row in flood.rows.items()
     ]
     targets = [
         Target(name, flood.ratios[key], limit, at_least=True)

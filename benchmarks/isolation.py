@@ -200,7 +200,7 @@ def run_isolation(*, say: Say, rounds: int = 1, seconds: float = 10.0, rate: int
             f"{middle['capture_peak_mib']:.0f}" if middle["capture_peak_mib"] else "",
         )
         report.figures[mode] = middle
-        bars.append((mode.replace(" ", "\n"), middle["longest_write"] * 1e3))
+        bars.append((mode, middle["longest_write"] * 1e3))
     base = report.figures[ON_LOOP]["longest_write"]
     for mode in modes:
         if mode != ON_LOOP:
