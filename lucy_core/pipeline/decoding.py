@@ -15,8 +15,9 @@ _decoder = msgspec.json.Decoder(LogRecord)
 _decode_lines = _decoder.decode_lines
 _decode_line = _decoder.decode
 _SEAM_BYTES = 31
-"""How much of the first line's start is taken into the seam: `{"timestamp":"` and Mina's time up to the minute. A longer
-needle is found faster (5.7 GB/s for 33 bytes, 3.5 for 16, 1.5 for 3); a block that spans two minutes is counted twice."""
+"""How much of the first line's start is taken into the seam: `{"timestamp":"` and Mina's time up to the minute. A
+longer needle is found faster (5.7 GB/s for 33 bytes, 3.5 for 16, 1.5 for 3); a block that spans two minutes is counted
+twice."""
 
 
 class Batch(msgspec.Struct, frozen=True):
