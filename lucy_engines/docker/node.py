@@ -204,7 +204,10 @@ class DockerNode:
                 with contextlib.suppress(DeployError):
                     await self.resume()
             await self._ask(*words, seconds=seconds)
-            await self._settled.wait()
+            with anyio.move_on_after(seconds):
+                await self._settled.wait()
+                return
+            raise SupervisorError(self.name, words[0], f"its last lines did not arrive within {seconds:g} s")
         finally:
             self._ending = False
 
