@@ -113,10 +113,20 @@ async def nothing_is_left(before: Held, tasks: set[asyncio.Task[Any]], number: i
     assert left == [], f"cancelled at checkpoint {number}"
 
 
+async def open_what_the_loop_keeps() -> None:
+    """Have libuv open its spare descriptor now, which it does with a loop's first stream and keeps for the loop."""
+    reading, writing = os.pipe()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(asyncio.Protocol, os.fdopen(reading, "rb"))
+    transport.close()
+    os.close(writing)
+    await anyio.lowlevel.checkpoint()
+
+
 Cancel = Callable[[Coroutine[Any, Any, None], int], Awaitable[int]]
 
 
 async def cancelled_at_each_checkpoint(operation: Operation, place: Path, cancel: Cancel, sample: int = SAMPLE) -> None:
+    await open_what_the_loop_keeps()
     before, tasks = Held.now(), asyncio.all_tasks()
     total = await cancel(operation(place / "whole"), 0)
     await nothing_is_left(before, tasks, 0)

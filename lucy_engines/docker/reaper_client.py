@@ -13,6 +13,7 @@ import anyio
 import msgspec
 import structlog
 
+from lucy_core.commands import carry_through
 from lucy_core.errors import EngineError
 from lucy_engines.docker.labels import run_filter
 
@@ -75,7 +76,8 @@ async def guarded(host: str, run_id: str, *, run_directory: Path | None = None) 
                 os.write(control, b"bye\n" if guard.dismissed else b"sweep\n")
             os.close(control)
             seconds = 0.0 if guard.abandoned else SWEEP_SECONDS
-            await _end(process, run_id, dismissed=guard.dismissed, seconds=seconds)
+            # A task's own cancellation passes through shields, and a child has to be waited for all the same.
+            await carry_through(_end(process, run_id, dismissed=guard.dismissed, seconds=seconds), patience=seconds)
 
 
 def _start(order: ReaperOrder) -> tuple[subprocess.Popen[bytes], int]:
