@@ -1,5 +1,6 @@
 """Puppeteers as local processes: what the tests of the puppeteer, its relay and its link stand on."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import final
 import anyio
 import anyio.abc
 
+from lucy_core.errors import ContainerGoneError
 from lucy_engines.docker import supervision
 from lucy_engines.docker.frames import STDOUT, Part
 from lucy_engines.docker.link import Link, LinkEvent
@@ -143,11 +145,13 @@ async def puppet(
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(running.link.listen)
-            yield running
-            if process.returncode is None and not running.link.gone:
-                with anyio.move_on_after(20):
+            try:
+                yield running
+            finally:
+                # Of a test that failed, too: its daemon would outlive a puppeteer that isn't PID 1.
+                with anyio.move_on_after(20, shield=True), contextlib.suppress(ContainerGoneError):
                     await running.link.ask("kill")
-            tasks.cancel_scope.cancel()
+                tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
             # Its daemon is gone. Not by SIGTERM: bash may hear it a second later, and thirty tests would wait for that.

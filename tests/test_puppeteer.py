@@ -87,11 +87,12 @@ async def test_what_the_daemon_started_goes_with_it(form: str, tmp_path: Path) -
 
 
 async def test_what_the_daemon_left_behind_detached_goes_with_it(python: str, tmp_path: Path) -> None:
-    leave = f"(setsid sh -c 'echo $$; {DEAF}' &) ; sleep 0.1; exit 7"
+    there = tmp_path / "there"
+    leave = f"(setsid sh -c 'echo $$; : > {there}; {DEAF}' &); until [ -e {there} ]; do sleep 0.05; done; exit 7"
     async with puppet(python, tmp_path, "sh", "-c", leave) as bp:
         await bp.link.ask("start")
         end = await bp.until("exited")
-        text = await bp.wrote(b"here\n")
+        text = await bp.wrote(b"\n")
 
         assert end.code == 7
         assert not alive(int(text.split()[0]))
