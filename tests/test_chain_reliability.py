@@ -33,7 +33,16 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def start(*words: str) -> subprocess.Popen[str]:
         with (tmp_path / "stderr").open("w") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "lucy_core.executive", *words, "--run-dir", str(tmp_path / "run")],
+                [
+                    sys.executable,
+                    "-m",
+                    "lucy_core.executive",
+                    *words,
+                    "--seed",
+                    "7",
+                    "--run-dir",
+                    str(tmp_path / "run"),
+                ],
                 cwd=tmp_path,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
@@ -59,8 +68,8 @@ def check_run(start: Start, engine: str, meant: str, tmp_path: Path) -> str:
     result = json.loads(out.splitlines()[-1])["data"]
     assert (result["outcome"], result["exit_code"], result["engine"]) == ("passed", 0, meant)
     assert [(each["name"], each["outcome"]) for each in result["sections"]] == [(name, "passed") for name in SECTIONS]
-    assert result["errors"] == []
-    assert result["ledger_notes"] == []
+    assert result["errors"] == [], told
+    assert result["ledger_notes"] == [], told
     accounts = {account["node"]: account for account in result["ledger"]}
     assert set(accounts) == {"lucy", "seed", "node-a", "node-b", "node-c"}
     for name, account in accounts.items():
