@@ -20,6 +20,8 @@ from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.recording import Row
 from lucy_core.records import Block
 
+_HEAP = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+"""For glibc, which would hand the memory of each 256 KiB read back to the kernel and fault it in anew for the next."""
 SEEN_LINES = 10_000
 """How often it hears how far its recording has been read: so seldom that it costs nothing."""
 _BOOT = (
@@ -106,7 +108,7 @@ class CaptureProcess:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 start_new_session=True,
-                env={**os.environ, "LUCY_TOKEN": token},
+                env={**_HEAP, **os.environ, "LUCY_TOKEN": token},
             )
         except OSError as error:
             for fd in (bell, errors):
