@@ -5,6 +5,7 @@ must find nothing, and about a small wrong tree, where it must find something; a
 """
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +27,6 @@ ROOMS = (
     "filters",
     "pipeline",
     "streams",
-    "monitors",
     "waiting",
     "history",
     "spec",
@@ -284,6 +284,16 @@ def test_each_facade_lists_exactly_what_is_public_there():
 
 def test_no_module_grows_beyond_one_noun():
     assert long_modules(REPOSITORY) == []
+
+
+def test_contributings_map_shows_every_room_in_its_order():
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == ROOMS
+
+
+def test_every_listed_room_is_still_there():
+    there = {path.stem for path in (REPOSITORY / "lucy_core").iterdir()}
+    assert [room for room in ROOMS if room not in there] == []
 
 
 def test_every_listed_exception_is_still_one():

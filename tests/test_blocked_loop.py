@@ -135,8 +135,8 @@ def test_a_test_that_does_not_read_slows_no_node_and_loses_no_line(mode: str, tm
         assert written == captured > 200_000
     assert found["ordered"]
     assert found["rss"] < 300
-    # A write of 100 kB takes far less than a pipe's worth of time; ten blocked seconds would show at once.
-    assert found["longest"] < 2.0
-    assert found["blocked"] < 5.0
+    # Whoever had to wait for the test would stand nearly ten seconds in its writes; a busy machine costs one or two.
+    assert found["longest"] < 5.0
+    assert found["blocked"] < 8.0
     if mode != "slow":
-        assert found["lag"] > 8
+        assert found["lag"] > 5

@@ -149,6 +149,9 @@ async def test_a_pump_that_dies_makes_verdicts_inconclusive(tmp_path: Path, kind
     node = scripted_node("a", "say:3", "rest")
     async with deployed(tmp_path, node, capture=kind) as network:
         os.kill(pump_process(), signal.SIGKILL)
+        with anyio.fail_after(60):
+            while network.ledger.complete:
+                await anyio.sleep(0.01)
 
         with pytest.raises(InconclusiveError, match="the pump, the process that carried its lines, ended by itself"):
             await network.wait_for(never(Numbered))

@@ -430,8 +430,10 @@ def own_engine(docker_engine: str) -> Iterator[OwnEngine]:
             engine.start()
             yield engine
         finally:
-            engine.stop(signal.SIGTERM)
-            engine.close()
+            try:
+                engine.stop(signal.SIGTERM)
+            finally:
+                engine.close()
 
 
 class VirtualTime:

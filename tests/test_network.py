@@ -6,7 +6,6 @@ That engines keep their promises is the conformance suite's to test: `tests/engi
 import os
 import signal
 import sys
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -74,16 +73,13 @@ def never() -> Condition:
     )
 
 
-async def test_a_kill_from_outside_is_told_within_a_second(tmp_path: Path) -> None:
-    killed = 0.0
-    with pytest.raises(NodeExitedError, match="a was killed by SIGKILL"):
+async def test_a_kill_from_outside_is_told_at_once_whatever_the_test_awaits(tmp_path: Path) -> None:
+    with anyio.fail_after(20), pytest.raises(NodeExitedError, match="a was killed by SIGKILL"):
         async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
             await network["a"].events(Tick, since=0).first(within=20)
             pid = network["a"]._engine_node.pid
-            killed = time.monotonic()
             os.kill(pid, signal.SIGKILL)
             await anyio.sleep_forever()
-    assert time.monotonic() - killed < 1.0
 
 
 async def test_a_wait_since_a_mark_finds_what_came_before_the_call(tmp_path: Path) -> None:

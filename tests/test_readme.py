@@ -1,4 +1,4 @@
-"""The README's example is run as it stands."""
+"""The README's examples are run as they stand, and what it names is there."""
 
 import re
 import subprocess
@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 README = Path(__file__).parent.parent / "README.md"
+LUCY = Path(sys.executable).with_name("lucy")
+OPTION = re.compile(r"--[a-z][a-z-]+")
 
 
 def python_blocks() -> list[str]:
@@ -26,3 +28,14 @@ def test_the_declaration_example_declares_an_event_type() -> None:
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)
     assert "PeerBanned" in names
+
+
+def test_every_option_that_the_readme_names_is_in_the_help() -> None:
+    helped = "".join(
+        subprocess.run([LUCY, *words, "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
+        for words in ((), ("docker",), ("attach",), ("gc",))
+    )
+    named = {option for option in OPTION.findall(README.read_text()) if option != "--help"}
+
+    assert {"--mina-image", "--export", "--older-than"} <= named
+    assert named - set(OPTION.findall(helped)) == set()

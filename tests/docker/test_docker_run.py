@@ -1,5 +1,6 @@
 """Networks in containers of a real Docker Engine: what only an Engine can do to them, and what becomes of it."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -175,10 +176,19 @@ async def ends_after(way: Way, docker_engine: str, tmp_path: Path, run_id: str, 
     return str(caught.value)
 
 
+def reapers_of(run_id: str) -> list[Path]:
+    found = []
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"lucy.run={run_id}".encode() in command.read_bytes().split(b"\0"):
+                found.append(command)
+    return found
+
+
 async def nothing_left(run_id: str) -> None:
-    """Wait until the reaper, which went on alone, has done its work."""
+    """Wait until the reaper, which went on alone, has done its work and has seen so: then it ends."""
     with anyio.fail_after(60):
-        while await left_of(run_id):
+        while await left_of(run_id) or reapers_of(run_id):
             await anyio.sleep(0.05)
 
 

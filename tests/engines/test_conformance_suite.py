@@ -135,7 +135,7 @@ KEPT = "wrong_moves_are_refused_by_name_and_do_nothing"
 def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A directory of an author's own, with an engine in it."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(pytester.path), *filter(None, sys.path))))
-    monkeypatch.setenv("LUCY_CONFORMANCE_SECONDS", "6")
+    monkeypatch.setenv("LUCY_CONFORMANCE_SECONDS", "12")
     pytester.makefile(".ini", pytest="[pytest]\nfilterwarnings = error\n")
     pytester.makepyfile(my_engine=MY_ENGINE)
     return pytester
