@@ -295,6 +295,22 @@ async def test_writers_may_come_go_dawdle_and_die_in_mid_line(opened, tmp_path: 
 
 
 @pytest.mark.anyio
+async def test_an_unfinished_line_is_counted_though_nobody_wants_it(opened, tmp_path: Path) -> None:
+    async with opened as pipeline:
+        fifo = await pipeline.open_fifo("a", tmp_path / "fifo")
+        writer = os.open(fifo, os.O_WRONLY)
+        os.write(writer, say("whole") + b'{"message":"cut sh')
+        os.close(writer)
+        await pipeline.reach(await pipeline.drain("a"))
+        account = pipeline.ledger.of("a")
+        assert (account.lines, account.torn) == (2, 1)
+    if pipeline.directory is not None:
+        async with Pipeline.replay(pipeline.directory) as again:
+            told = again.ledger.of("a")
+            assert (told.lines, told.torn, told.blocked_ns) == (2, 1, account.blocked_ns)
+
+
+@pytest.mark.anyio
 async def test_a_file_is_followed_through_rotation_and_truncation(opened, tmp_path: Path) -> None:
     log = tmp_path / "node.log"
     async with opened as pipeline:

@@ -51,11 +51,12 @@ class Delivery:
 
     # Taking blocks in
 
-    def skip(self, node: str, position: int, lines: int, size: int, arrived_ns: int) -> None:
+    def skip(self, node: str, position: int, lines: int, size: int, arrived_ns: int, *, torn: bool) -> None:
         """Account for a block that nobody wants."""
         account = self.ledger.of(node)
         account.lines += lines
         account.bytes += size
+        account.torn += torn
         self._arrive(position + lines, account, arrived_ns)
 
     def take(self, block: Block) -> None:

@@ -213,4 +213,4 @@ class DirectSources:
         if delivery.hub.wants(node):
             delivery.take(Block(node, position, offset, lines, arrived_ns, data, torn))
         else:
-            delivery.skip(node, position, lines, len(data), arrived_ns)
+            delivery.skip(node, position, lines, len(data), arrived_ns, torn=torn)

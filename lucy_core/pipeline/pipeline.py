@@ -125,9 +125,9 @@ class Pipeline:
             cursor = Cursor()
             while rows := recording.rows(cursor):
                 for row in rows:
-                    delivery.skip(row.node, row.position, row.lines, row.bytes, row.arrived_ns)
+                    delivery.skip(row.node, row.position, row.lines, row.bytes, row.arrived_ns, torn=row.torn)
                     account = ledger.of(row.node)
-                    account.torn += row.torn
+                    account.blocked_ns = row.blocked_ns
                     account.count_shared(torn=row.torn_lines, duplicates=row.duplicates, lost=row.lost)
                 await anyio.lowlevel.checkpoint()
             delivery.ended = True
@@ -345,7 +345,7 @@ class Pipeline:
                 delivery.take(recording.block(row))
                 weight += row.bytes
             else:
-                delivery.skip(row.node, row.position, row.lines, row.bytes, row.arrived_ns)
+                delivery.skip(row.node, row.position, row.lines, row.bytes, row.arrived_ns, torn=row.torn)
             weight += ROW_COST
             if weight > TURN_BYTES:
                 weight = 0
