@@ -232,6 +232,16 @@ class Faults:
         return lease, self._network
 
     async def end_all(self) -> None:
-        """End what is still in effect, latest first. For `Network`, before its nodes are destroyed."""
+        """End what is still in effect, latest first. For `Network`, before its nodes are destroyed.
+
+        Raises:
+            FaultError: one could not be undone: the first such; all others were tried too.
+        """
+        failure: FaultError | None = None
         for lease in reversed(self.in_effect):
-            await lease.end()
+            try:
+                await lease.end()
+            except FaultError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure

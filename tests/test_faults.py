@@ -189,6 +189,25 @@ async def test_what_fails_is_said_and_not_swallowed(network: Scripted, faults: F
 
 
 @scripted
+async def test_one_that_holds_on_keeps_no_other_from_being_ended(network: Scripted, faults: Faults) -> None:
+    async def holds_on() -> float:
+        raise lucy.FaultError("Latency", "it holds on")
+
+    async with (
+        faults.inject(CUT, lasting=30) as first,
+        faults.inject(lucy.Latency(nodes=("a",), others=("b",), delay=0.2), lasting=30) as last,
+    ):
+        revert, last._injection.revert = last._injection.revert, holds_on
+        with pytest.raises(lucy.FaultError, match="it holds on"):
+            await faults.end_all()
+        assert (first.reason, last.reason) == (lucy.LeaseEnd.ENDED, None)
+        assert network.active == [last.fault]
+        last._injection.revert = revert
+        await faults.end_all()
+    assert network.active == []
+
+
+@scripted
 async def test_whoever_comes_late_on_a_blocked_loop_finds_it_expired(network: Scripted, faults: Faults) -> None:
     async with faults.inject(CUT, lasting=3) as lease:
         asyncio.get_running_loop()._jump.now += 60
