@@ -171,6 +171,15 @@ def test_what_is_no_record_always_passes() -> None:
     assert not wanted(b"{}")
 
 
+@pytest.mark.parametrize("raw", (b'{"x":"\xff"}', b'{"x":1e999}'))
+def test_a_record_with_something_unreadable_in_it_raises_nothing(raw: bytes) -> None:
+    line = b'{"message":"m","metadata":' + raw + b"}"
+    record = msgspec.json.decode(line, type=LogRecord)
+    assert lucy.logproc(".metadata.x")(record)
+    assert lucy.logproc(".metadata.x")(line)
+    assert not lucy.logproc('message == "n"')(record)
+
+
 def test_a_spelling_that_nobody_knows_counts_as_info() -> None:
     for text, verdict in (("level >= Info", True), ("level > Info", False)):
         assert lucy.logproc(text)(b'{"level":"Notice"}') is verdict

@@ -39,7 +39,7 @@ class LogFilter:
         return f"logproc({self._filter.text!r})"
 
     def __call__(self, line: Event[Any] | LogRecord | Mapping[str, Any] | bytes | str) -> bool:
-        """Tell whether it passes. A raw line that is no JSON object does: a filter can't judge it.
+        """Tell whether it passes. What can't be read (a raw line that is no JSON object) does: no filter can judge it.
 
         Raises:
             FilterError: it asks a record for a field that only the raw line has.
@@ -58,7 +58,10 @@ class LogFilter:
                 self._filter.text,
                 f"a record keeps {', '.join(_FIELDS)}; {self._unknown} can be asked for in raw lines alone",
             )
-        values = {name: get(record) for name, get in self._getters}
+        try:
+            values = {name: get(record) for name, get in self._getters}
+        except (ValueError, RecursionError):
+            return True  # what stays raw was only searched for its end: it may hold what can't be read
         return self._filter.matches({name: value for name, value in values.items() if value is not None})
 
 
