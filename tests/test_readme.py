@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parent.parent / "README.md"
 LUCY = Path(sys.executable).with_name("lucy")
 OPTION = re.compile(r"--[a-z][a-z-]+")
@@ -39,3 +41,46 @@ def test_every_option_that_the_readme_names_is_in_the_help() -> None:
 
     assert {"--mina-image", "--export", "--older-than"} <= named
     assert named - set(OPTION.findall(helped)) == set()
+
+
+def set_up() -> str:
+    """The library example's imports and its topology."""
+    (example,) = [block for block in python_blocks() if "anyio.run(main)" in block]
+    return example.partition("async def main()")[0]
+
+
+@pytest.mark.slow
+def test_the_example_of_the_plugin_passes(tmp_path: Path) -> None:
+    (example,) = [block for block in python_blocks() if "lucy_network" in block]
+    (tmp_path / "test_example.py").write_text(set_up() + example)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not trio", tmp_path],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_example_of_a_fault_runs_with_one_that_processes_have(tmp_path: Path) -> None:
+    (example,) = [block for block in python_blocks() if "faults.inject" in block]
+    main = """
+async def main():
+    async with lucy.deploy(topology, engine="process") as network:
+        await a_partition_heals(network)
+
+anyio.run(main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", set_up() + example.replace("lucy.Drop(", "lucy.Pause(") + main],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
