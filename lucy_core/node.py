@@ -26,9 +26,11 @@ from lucy_core.engine import (
     State,
     require,
 )
+from lucy_core.errors import CommandError, DeployError
 from lucy_core.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStopped
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, Level, LogRecord, Mark
+from lucy_core.spec import unfit
 from lucy_core.streams import Stream
 
 T = TypeVar("T")
@@ -122,6 +124,9 @@ class Node:
             require(self._network.engine, Capability.FRESH_STATE)
         if environment:
             require(self._network.engine, Capability.ENVIRONMENT)
+            if reason := unfit((), environment):
+                message = f"node {self.name!r} can't be started: {reason}"
+                raise DeployError(message)
         self.last_exit = None
         # Into the journal before its first line: whoever sees that line has seen that it was started.
         self._network.journal(NodeStarted(self.name, fresh_state))
@@ -232,6 +237,9 @@ class Node:
             CommandError: it could not be started, or did not end in `timeout` seconds.
         """
         require(self._network.engine, Capability.EXEC)
+        if reason := unfit(command, {}):
+            message = f"node {self.name!r}: {reason}"
+            raise CommandError(message)
         return await self._engine_node.exec(command, input=input, timeout=timeout)
 
     async def read_file(self, path: str) -> bytes:

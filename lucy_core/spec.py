@@ -1,7 +1,7 @@
 """What a network is, before any engine has given it a place: nodes, their commands, files and ports."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -69,11 +69,31 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
             if not node.command:
                 message = f"node {node.name!r} has an empty command"
                 raise TopologyError(message)
+            if reason := unfit(node.command, node.environment):
+                message = f"node {node.name!r}: {reason}"
+                raise TopologyError(message)
             for other in node.after:
                 if other not in names:
                     message = f"node {node.name!r} is to start after {other!r}, which is not in the network"
                     raise TopologyError(message)
         start_order(self.nodes)
+
+
+def unfit(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Say why no program can be given these words and variables, or return nothing.
+
+    The kernel takes them as texts that a NUL ends. A shell or a language's runtime would cut them there, or leave
+    them out, each in its own way.
+    """
+    for name, value in environment.items():
+        if not name or "=" in name or "\0" in name:
+            return f"{name!r} can't name an environment variable; take letters, digits and '_'"
+        if "\0" in value:
+            return f"environment variable {name!r} has a NUL in its value, which no program can be given; leave it out"
+    for word in command:
+        if "\0" in word:
+            return f"the word {word!r} of a command has a NUL in it, which no program can be given; leave it out"
+    return ""
 
 
 def start_order(nodes: Sequence[NodeSpec]) -> list[list[NodeSpec]]:

@@ -180,3 +180,30 @@ async def test_what_an_engine_awaits_on_its_way_out_swallows_no_error(tmp_path: 
     with pytest.raises(NodeExitedError):
         async with lucy.deploy(spec(node("a", dying)), engine=Lingering(), run_directory=tmp_path / "other"):
             await anyio.sleep_forever()
+
+
+async def test_the_guardian_says_what_no_program_can_be_given(tmp_path: Path) -> None:
+    """`Node.start` refuses it before; an engine is asked by others too."""
+    async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run", start=False) as net:
+        with pytest.raises(lucy.DeployError, match="node 'a': can't run .*: embedded null byte"):
+            await net["a"]._engine_node.start(fresh_state=False, environment={"X": "1\0002"})
+        await net["a"].start()
+
+
+async def test_the_environment_may_hold_bytes_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LUCY_TEST_BYTES", "\udcff")
+    async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
+        done = await network["a"].exec(["sh", "-c", 'printf %s "$LUCY_TEST_BYTES"; kill -40 $$'])
+
+    # The signal has no name, and that is no reason to fall over it either.
+    assert (done.stdout, done.code) == (b"\xff", -40)
+
+
+async def test_a_death_by_a_signal_without_a_name_is_told(tmp_path: Path) -> None:
+    with pytest.raises(NodeExitedError, match="a was killed by SIG40"):
+        async with lucy.deploy(
+            spec(lucy.NodeSpec(name="a", role="x", command=("sh", "-c", "kill -40 $$"))),
+            engine=ProcessEngine(),
+            run_directory=tmp_path / "run",
+        ):
+            await anyio.sleep_forever()

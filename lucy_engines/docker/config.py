@@ -26,6 +26,7 @@ from lucy_engines.docker.faults import clock
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_IMAGE = "lucy-simnode:latest"
+ARCHIVE_ROLE = "archive"
 CAPTURE_KINDS = ("auto", "fifo", "tcp", "attach")
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -86,7 +87,7 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
             node,
             places[node.name],
             run_id=place.run_id,
-            image=node.image or options.get("mina_image") or DEFAULT_IMAGE,
+            image=node.image or _image(node.role, options),
             mounts=[
                 *(mounts(place, node.name) if is_local(host) else [_volume(place, node.name)]),
                 *([_disk(place, node.name, disk)] if disk else ()),
@@ -113,6 +114,11 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
         shared_pipe=bool(options.get("shared_pipe")),
         capture_filter=read_filter(options),
     )
+
+
+def _image(role: str, options: Mapping[str, str]) -> str:
+    own = options.get("archive_image") if role == ARCHIVE_ROLE else None
+    return own or options.get("mina_image") or DEFAULT_IMAGE
 
 
 def docker_host(options: Mapping[str, str]) -> str:

@@ -10,7 +10,10 @@ DOCKER_OPTIONS = (
         help="run nodes from this image, as `mina`",
     ),
     EngineOption(
-        name="archive_image", metavar="IMAGE", variable="ARCHIVE_IMAGE", help="run archive nodes from this image"
+        name="archive_image",
+        metavar="IMAGE",
+        variable="ARCHIVE_IMAGE",
+        help="run nodes of the role `archive` from this image",
     ),
     EngineOption(
         name="capture",

@@ -1,6 +1,7 @@
 """Lucy's end of the guardian: starting it, asking it, hearing of exits."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -35,8 +36,8 @@ class Reply(msgspec.Struct):
     error: str | None = None
     exited: Exited | None = None
     pid: int = 0
-    code: int | None = None
-    signal: str | None = None
+    code: int = 0
+    """A command's exit code, or the negative number of the signal that killed it."""
     stdout: str = ""
     stderr: str = ""
     timed_out: bool = False
@@ -89,7 +90,8 @@ class GuardianClient:
         number = self._last_id
         done = self._waiting[number] = anyio.Event()
         try:
-            await self._send(msgspec.json.encode({"op": op, "id": number, **arguments}) + b"\n")
+            # The environment may hold bytes that are no UTF-8: `json` writes their surrogates, msgspec refuses them.
+            await self._send(json.dumps({"op": op, "id": number, **arguments}).encode() + b"\n")
             await done.wait()
             reply = self._replies.pop(number, None)
         finally:

@@ -12,6 +12,7 @@ id, and `{"exited": …}` whenever a node's leader ends, after what it left behi
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -65,6 +66,14 @@ def send_signal(pid: int, number: int) -> None:
     """Signal a process that may be gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name; most real-time signals have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
 
 
 def has_marker(pid: int, marker: bytes) -> bool:
@@ -131,6 +140,8 @@ def spawn(
             os.execve(argv[0], argv, environment)  # noqa: S606  # the program that was asked for
         except OSError as error:
             os.write(told, f"{error.errno} {error.filename or argv[0]}".encode())
+        except ValueError as error:  # a NUL in a word, or no name of a variable
+            os.write(told, f"{errno.EINVAL} {error}".encode())
         finally:
             os._exit(127)
     os.close(told)
@@ -312,7 +323,7 @@ class Guardian:
     def _report(self, child: Child, status: int, usage: resource.struct_rusage) -> None:
         end = {
             "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
-            "signal": signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else None,
+            "signal": signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None,
             "after": time.monotonic() - child.started,
             "cpu": usage.ru_utime + usage.ru_stime,
         }
@@ -322,8 +333,8 @@ class Guardian:
         for fd in tuple(child.streams):
             while fd in self._streams:
                 self._read_stream(fd)
-        reply = {"stdout": child.output.hex(), "stderr": child.errors.hex(), "timed_out": child.timed_out, **end}
-        self._say({"id": child.reply_to, **reply})
+        reply = {"stdout": child.output.hex(), "stderr": child.errors.hex(), "timed_out": child.timed_out}
+        self._say({"id": child.reply_to, **reply, "code": os.waitstatus_to_exitcode(status)})
 
     def _expire(self) -> None:
         now = time.monotonic()

@@ -171,8 +171,7 @@ class ProcessNode:
             said = bytes.fromhex(reply.stderr).decode(errors="replace").strip()[-200:]
             message = f"node {self.name!r}: {command[0]} did not end in {timeout:g} s and was killed; it said {said!r}"
             raise CommandError(message)
-        code = reply.code if reply.code is not None else -signal.Signals[reply.signal or "SIGKILL"]
-        return ExecResult(code, bytes.fromhex(reply.stdout), bytes.fromhex(reply.stderr))
+        return ExecResult(reply.code, bytes.fromhex(reply.stdout), bytes.fromhex(reply.stderr))
 
     async def read_file(self, path: str) -> bytes:
         try:

@@ -90,6 +90,17 @@ def test_a_nodes_own_image_comes_before_the_runs_and_the_runs_before_the_default
     assert config(tmp_path).containers["b"].image == "lucy-simnode:latest"
 
 
+def test_archive_nodes_have_an_image_of_their_own(tmp_path: Path) -> None:
+    spec = NetworkSpec(name="net", nodes=(NODE, OTHER, NodeSpec(name="c", role="archive", command=("a",))))
+
+    def images(**options: str) -> list[str]:
+        place = RunPlace(run_id="run-1", directory=tmp_path, options=options)
+        return [each.image for each in DockerEngine().expand(spec, place).containers.values()]
+
+    assert images(mina_image="mina:1", archive_image="archive:1") == ["mina:1", "mina:1", "archive:1"]
+    assert images(mina_image="mina:1") == ["mina:1"] * 3
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     (

@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from lucy_core.engine import Capability, Resources
-from lucy_core.errors import CommandError, LifeCycleError
+from lucy_core.errors import CommandError, DeployError, LifeCycleError
 from lucy_core.testing.engine_conformance.suite import WITHIN, Deploy, Script, Suite, can, caught_up, said, told
 from lucy_core.testing.scripted_node import Dialled, Numbered
 
@@ -70,6 +70,8 @@ class ControlConformance(Suite):
                 await a.exec(["nowhere"])
             with pytest.raises(CommandError, match="a.*empty command"):
                 await a.exec([])
+            with pytest.raises(CommandError, match="a.*has a NUL in it"):
+                await a.exec(["echo", "1\0002"])
             # Neither has hurt the node.
             await said(a, since=network.mark())
 
@@ -86,6 +88,9 @@ class ControlConformance(Suite):
             mark = network.mark()
             more = {"FROM_START": "1 \\ 2\n3"}
             if await can(network, Capability.ENVIRONMENT, lambda: a.start(environment=more)):
+                for wrong, text in (({"X": "1\0002"}, "'X' has a NUL in its value"), ({"": "1"}, "'' can't name")):
+                    with pytest.raises(DeployError, match=f"'a' can't be started: .*{text}"):
+                        await a.start(environment=wrong)
                 await a.start(environment=more)
                 assert (await told(a, "FROM_START", mark)).data.value == more["FROM_START"]
                 assert (await told(a, "FROM_SPEC", mark)).data.value == "a = 'b' {x} $y\tz"
