@@ -35,24 +35,31 @@ class Outlet:
         self._descriptor = descriptor
         os.set_blocking(descriptor, False)
         self._pieces = deque()  # type: deque[bytes]
+        self._broken = False
         self.backlog = 0
+        self.lost = 0
+        """How many bytes were given up, since nobody reads them any more."""
 
     def put(self, piece: bytes) -> None:
         """Queue bytes; up to 4,096 of them are written whole or not at all."""
+        if self._broken:
+            self.lost += len(piece)
+            return
         self._pieces.append(piece)
         self.backlog += len(piece)
 
     def turn(self) -> None:
-        """Write what can be written now.
-
-        Raises:
-            OSError: nobody reads it any more.
-        """
+        """Write what can be written now; where nobody reads any more, count what can't be."""
         while self._pieces:
             piece = self._pieces[0]
             try:
                 written = os.write(self._descriptor, piece)
             except BlockingIOError:
+                return
+            except BrokenPipeError:
+                self._broken = True
+                self.lost, self.backlog = self.lost + self.backlog, 0
+                self._pieces.clear()
                 return
             self.backlog -= written
             if written == len(piece):
@@ -75,11 +82,6 @@ class Outlet:
     def finished(self) -> bool:
         """Whether all is out."""
         return not self._pieces
-
-    @property
-    def lost(self) -> int:
-        """Return how many bytes were given up."""
-        return 0
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -194,6 +196,8 @@ class Connection:
     def _hear(self, chunk: bytes) -> None:
         *lines, self._heard = (self._heard + chunk).split(b"\n")
         for line in lines:
+            if not line.isdigit():
+                raise OSError(errno.EPROTO, "what answers is no Lucy")
             taken = int(line)
             del self._kept[: taken - self._taken]
             self._taken = taken

@@ -93,6 +93,14 @@ def send_signal(pids: list[int], number: int) -> None:
             os.kill(pid, number)
 
 
+def signal_name(number: int) -> str:
+    """Return a signal's name; most real-time signals have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"
+
+
 def empty_directory(directory: str) -> None:
     """Remove all that is in a directory, and keep the directory, which may be a mount."""
     for entry in os.listdir(directory):
@@ -121,18 +129,15 @@ def open_log(path: str, *, wait: bool) -> int:
 class End:
     """How the daemon ended."""
 
-    __slots__ = ("after", "at", "code", "signal")
+    __slots__ = ("after", "at", "code", "signal", "status")
 
     def __init__(self, status: int, after: float) -> None:
         self.code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-        self.signal = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else None
+        self.signal = signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
+        self.status = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+        """What a shell would say."""
         self.at = time.time()
         self.after = after
-
-    @property
-    def status(self) -> int:
-        """What a shell would say."""
-        return self.code if self.code is not None else 128 + int(signal.Signals[self.signal or "SIGKILL"])
 
     def fields(self) -> dict[str, Any]:
         """The end as a message has it."""

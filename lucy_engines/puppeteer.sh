@@ -1,7 +1,7 @@
 #!/bin/sh
 # PID 1 of a node's container, for images without Python 3.7: puppeteer.py in POSIX sh. That file says what is spoken;
-# this one does the same, less what needs a relay (tagged lines, TCP, filters), which it refuses by name. Needs mkfifo,
-# sleep, date, rm and /proc. An end by signal is told from the status, so a daemon that exits with 137 by itself counts
+# this one does the same, less what needs a relay (tagged lines, TCP, filters), which it refuses by name. Needs mkdir,
+# mkfifo, sleep, date, rm, sed, tr and /proc. An end by signal is told from the status, so a daemon that exits with 137 by itself counts
 # as killed; times are to the hundredth, a grace to the second.
 #
 # All that happens comes through one queue, a FIFO that is open at both ends here: commands from a reader, the daemon's
@@ -40,6 +40,8 @@ starting=     # number of the command that awaits its start
 waiting=      # numbers of the commands that await its end
 ends=0
 terminating=
+terminated= stopped= begun= # signals that came; a node's own environment may well have such names
+newline=
 
 say() { printf '%s\n' "$1"; }
 clean() { printf '%s' "$1" | tr -d '\000-\037"\\'; }
@@ -218,13 +220,23 @@ obey() { # number verb word...
 }
 
 set_off() { # number of the command or nothing, its words, --, argv
-    for last in "$@"; do [ "$last" != -- ] || break; done
     number=$1
     shift
     fresh=
     for word in "$@"; do
-        [ "$word" != -- ] || break
-        [ "$word" != fresh ] || fresh=fresh
+        case $word in
+        --) break ;;
+        fresh) fresh=fresh ;;
+        *=*)
+            name=${word%%=*}
+            case $name in
+            [0-9]* | '' | *[!A-Za-z0-9_]*)
+                reply "$number" "a shell can't set the variable $(clean "$name"), and this image has no Python 3.7 or newer"
+                return
+                ;;
+            esac
+            ;;
+        esac
     done
     start "$number" "$fresh" "$@"
 }

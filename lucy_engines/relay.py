@@ -97,10 +97,7 @@ class Relay:
                     self._take(chunk)
                 else:
                     self._finish()
-        try:
-            self._outlet.turn()
-        except BrokenPipeError:
-            self._finish()
+        self._outlet.turn()
 
     def _take(self, chunk: bytes) -> None:
         if self._keeps is None and self._tag is None:

@@ -99,7 +99,8 @@ async def test_what_the_daemon_left_behind_detached_goes_with_it(python: str, tm
 
 
 @pytest.mark.parametrize(
-    ("script", "code", "number"), (("exit 3", 3, None), ("kill -9 $$", None, "SIGKILL"), ("kill $$", None, "SIGTERM"))
+    ("script", "code", "number"),
+    (("exit 3", 3, None), ("kill -9 $$", None, "SIGKILL"), ("kill $$", None, "SIGTERM")),
 )
 async def test_a_daemon_that_ends_by_itself_is_reported_with_code_or_signal(
     form: str, tmp_path: Path, script: str, code: int | None, number: str | None
@@ -110,6 +111,16 @@ async def test_a_daemon_that_ends_by_itself_is_reported_with_code_or_signal(
         end = await bp.until("exited")
 
         assert (end.code, end.signal, end.number) == (code, number, 1)
+
+
+async def test_a_death_by_a_signal_that_has_no_name_is_reported_too(form: str, tmp_path: Path) -> None:
+    async with puppet(form, tmp_path, "sh", "-c", "kill -40 $$") as bp:
+        await bp.link.ask("start")
+
+        end = await bp.until("exited")
+
+        assert (end.code, (end.signal or "").startswith("SIG")) == (None, True)  # shells make up one
+        await bp.link.ask("ping")
 
 
 async def test_puppeteer_lines_are_offered_for_the_nodes_log(form: str, tmp_path: Path) -> None:
@@ -209,6 +220,27 @@ async def test_a_word_that_no_program_can_be_given_is_a_sentence(python: str, tm
         with pytest.raises(SupervisorError, match="can't run .*: embedded null byte"):
             await bp.link.ask("start", "X=a\0b")
         await bp.link.ask("start")
+
+
+@pytest.mark.parametrize("name", ("with-hyphen", "1st"))
+async def test_a_variable_that_no_shell_can_set_is_a_sentence(name: str, tmp_path: Path) -> None:
+    for form in SHELLS:
+        (tmp_path / form).mkdir()
+        async with puppet(form, tmp_path / form, "sh", "-c", POLITE) as bp:
+            with pytest.raises(SupervisorError, match=f"a shell can't set the variable {name}"):
+                await bp.link.ask("start", "RIGHT=1", f"{name}=2")
+            await bp.link.ask("start")
+
+
+async def test_a_nodes_environment_means_nothing_to_its_supervisor(form: str, tmp_path: Path) -> None:
+    given = {"stopped": "1", "terminated": "1", "begun": "1"}
+    async with puppet(form, tmp_path, "sh", "-c", POLITE, **given) as bp:
+        await bp.link.ask("ping")
+        await bp.link.ask("start")
+        await bp.link.ask("ping")
+        await bp.wrote(b"here")
+
+        assert bp.heard("exited") == []
 
 
 async def test_a_fifo_that_nobody_reads_is_a_sentence(python: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Lines that a daemon can't write to its log itself: filtered, tagged, over TCP, through the Engine's attach stream."""
 
 import itertools
+import os
 import socket
 import socketserver
 import threading
@@ -118,6 +119,26 @@ async def test_two_nodes_share_a_pipe_and_nothing_is_lost_or_mixed(python: str, 
     assert numbers(got["one"]) == numbers(got["two"]) == list(range(5000))
 
 
+async def test_a_reader_that_goes_away_holds_up_no_end_and_what_it_misses_is_counted(
+    python: str, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    speak = f"echo one; until [ -e {go} ]; do sleep 0.05; done; echo two; echo three"
+    shared = {"LUCY_NODE": "bp", "LUCY_CAPTURE": "shared"}
+    async with puppet(python, tmp_path, "sh", "-c", speak, read=False, **shared) as bp:
+        reader = os.open(tmp_path / "log", os.O_RDONLY | os.O_NONBLOCK)
+        await bp.link.ask("start")
+        await anyio.wait_readable(reader)
+        size = len(os.read(reader, 1 << 16))
+        os.close(reader)
+        go.touch()
+
+        end = await bp.until("exited")
+
+        # As long as the first line, give or take the digits of its length.
+        assert 2 * size <= end.lost <= 2 * size + 4
+
+
 async def test_line_numbers_go_on_over_restarts(python: str, tmp_path: Path) -> None:
     split = Demultiplexer(["bp"])
     async with puppet(python, tmp_path, "echo", "hello", LUCY_NODE="bp", LUCY_CAPTURE="shared") as bp:
@@ -173,6 +194,22 @@ async def test_a_lucy_that_is_not_there_is_a_sentence(python: str, tmp_path: Pat
     async with puppet(python, tmp_path, "true", LUCY_CAPTURE="tcp", LUCY_ADDRESS=address) as bp:
         with pytest.raises(SupervisorError, match=f"can't reach Lucy at {address}: Connection refused"):
             await bp.link.ask("start")
+
+
+async def test_what_answers_and_is_no_lucy_is_a_sentence(python: str, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def answer() -> None:
+            with server.accept()[0] as peer:
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        async with puppet(python, tmp_path, "true", LUCY_CAPTURE="tcp", LUCY_ADDRESS=address) as bp:
+            with pytest.raises(SupervisorError, match=f"Lucy at {address} does not answer: what answers is no Lucy"):
+                await bp.link.ask("start")
+        thread.join()
 
 
 class Saboteur(socketserver.ThreadingTCPServer):
