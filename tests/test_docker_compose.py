@@ -166,6 +166,17 @@ def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_refers_to_nothing_is_found_before_anything_is_written(tmp_path: Path) -> None:
+    a = msgspec.structs.replace(SPEC.nodes[0], files={"k": b"{host:nobody}"})
+    spec = msgspec.structs.replace(SPEC, nodes=(a, SPEC.nodes[1]))
+    config = docker_config(spec, RunPlace(run_id="small-1", directory=tmp_path, options={}))
+
+    with pytest.raises(lucy.TopologyError, match="'a' refers to {host:nobody}"):
+        write_export(config, tmp_path / "compose.json", {})
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_engine_that_can_not_export_says_so(tmp_path: Path) -> None:
     done = run_lucy("process", "chain-reliability", "--export", tmp_path / "compose.json", code=2)
 

@@ -367,6 +367,14 @@ async def test_a_full_disk_and_a_wrong_clock(simnode_image: str, tmp_path: Path)
         wall, _ = map(float, (await ask(network, "a", "b", "clock"))[1].split())
         assert abs(wall - time.time()) < 600
 
+        # In the way of the file that would be written; it hurts this fault and no other.
+        (tmp_path / "run" / "nodes" / "b" / "clock.new").mkdir()
+        with pytest.raises(FaultError, match=r"the clock of b follows can't be written: .*clock\.new: Is a directory"):
+            async with inject(lucy.ClockOffset(nodes=B, seconds=60), lasting=300):
+                pass
+        async with inject(lucy.DiskFull(nodes=B), lasting=300):
+            pass
+
 
 @pytest.mark.anyio
 async def test_what_is_missing_is_named_and_nothing_is_done(simnode_image: str, tmp_path: Path) -> None:

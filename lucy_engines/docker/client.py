@@ -170,14 +170,14 @@ async def connect(address: str) -> AsyncIterator[EngineClient]:
     """
     endpoint = Endpoint(address)
     if endpoint.path is not None:
-        url = "unix://localhost"
         connector: aiohttp.BaseConnector = aiohttp.UnixConnector(endpoint.path, limit=0)
     else:
-        url = f"{'https' if endpoint.tls else 'http'}://{endpoint.host}:{endpoint.port}"
         connector = aiohttp.TCPConnector(limit=0, ssl=endpoint.tls_context() if endpoint.tls else True)
     session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
     try:
-        docker = aiodocker.Docker(url, connector=connector, session=session, api_version=f"v{OLDEST[0]}.{OLDEST[1]}")
+        docker = aiodocker.Docker(
+            endpoint.url, connector=connector, session=session, api_version=f"v{OLDEST[0]}.{OLDEST[1]}"
+        )
         client = EngineClient(endpoint, docker)
         with client.calling("say its version", seconds=PING_SECONDS):
             # Without a version in the path: an Engine that is too old, or too new, would refuse the question itself.

@@ -24,7 +24,7 @@ RETURN_SECONDS = 3.0
 RETRY_SECONDS = 0.1
 RECENT = 1000
 """Events of a second or two, of a hundred containers that all die in it."""
-ACTIONS = ("die", "oom", "health_status", "exec_die")
+ACTIONS = ("die", "oom", "health_status")
 
 
 class ContainerEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,11 +32,10 @@ class ContainerEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     node: str
     action: str
-    """`die`, `oom`, `health_status` or `exec_die`."""
+    """`die`, `oom` or `health_status`."""
     detail: str = ""
     """For `health_status` what it is now."""
     exit_code: int = 0
-    exec_id: str = ""
     time_ns: int = 0
 
 
@@ -52,7 +51,6 @@ def container_event(said: dict[str, Any]) -> ContainerEvent | None:
         action=action,
         detail=detail,
         exit_code=int(attributes.get("exitCode", 0)),
-        exec_id=attributes.get("execID", ""),
         time_ns=int(said.get("timeNano", 0)),
     )
 

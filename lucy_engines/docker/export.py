@@ -21,6 +21,7 @@ def write_export(config: DockerConfig, file: Path, about: Mapping[str, str]) -> 
 
     Raises:
         ExportError: something of that is there already, can't be written, or can't be said in a Compose file.
+        TopologyError: a placeholder in a node's file names nothing.
     """
     directory = file.parent
     there = [path for path in (file, *(directory / part for part in (PIPES, CARRIED, NODES))) if path.exists()]
@@ -29,6 +30,7 @@ def write_export(config: DockerConfig, file: Path, about: Mapping[str, str]) -> 
             str(there[0]), "is there already, and nothing is overwritten; remove it, or choose a new directory"
         )
     composition = compose(config, about)
+    files = {node.name: contents(node, config.layouts[node.name]) for node in config.spec.nodes}
     try:
         for part in (PIPES, CARRIED, NODES):
             (directory / part).mkdir(mode=0o700, parents=True)
@@ -36,8 +38,8 @@ def write_export(config: DockerConfig, file: Path, about: Mapping[str, str]) -> 
             make_fifo(str(directory / pipe))
         for target, source in composition.carried.items():
             shutil.copy(source, directory / target)
-        for node in config.spec.nodes:
-            write_files(directory / NODES / node.name, contents(node, config.layouts[node.name]))
+        for name, content in files.items():
+            write_files(directory / NODES / name, content)
         # Last, so that a file that is there is whole; read by its owner alone, for passwords are in it.
         file.touch(mode=0o600)
         file.write_bytes(msgspec.json.format(msgspec.json.encode(composition.content), indent=2) + b"\n")

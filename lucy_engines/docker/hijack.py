@@ -24,6 +24,7 @@ from lucy_engines.docker.upgrade import Upgrade, attach_request, tls_context, up
 
 READ_BYTES = 1 << 18
 PORT, TLS_PORT = 2375, 2376
+_ADDRESSES = "give unix:///path, tcp://host:port or https://host:port"
 
 
 @final
@@ -39,7 +40,11 @@ class Endpoint:
             EngineUnavailableError: it is of no kind that we speak.
         """
         self.text = text
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError as error:
+            raise EngineUnavailableError(text, f"this is no address ({error})", _ADDRESSES) from error
         self.path: str | None = None
         self.tls = parts.scheme == "https" or (parts.scheme == "tcp" and bool(os.environ.get("DOCKER_TLS_VERIFY")))
         self.host = parts.hostname or "127.0.0.1"
@@ -47,10 +52,18 @@ class Endpoint:
         if parts.scheme == "unix":
             self.path = text.removeprefix("unix://")
         elif parts.scheme in {"tcp", "http", "https"}:
-            self.port = parts.port or (TLS_PORT if self.tls else PORT)
+            self.port = port or (TLS_PORT if self.tls else PORT)
         else:
             found = f"{parts.scheme or text!r} is no way to an Engine that Lucy knows"
-            raise EngineUnavailableError(text, found, "give unix:///path, tcp://host:port or https://host:port")
+            raise EngineUnavailableError(text, found, _ADDRESSES)
+
+    @property
+    def url(self) -> str:
+        """Where its HTTP is, as a client of HTTP has it."""
+        if self.path is not None:
+            return "unix://localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
     def tls_context(self) -> ssl.SSLContext:
         """Make the context that `DOCKER_CERT_PATH` asks for, else the system's."""
@@ -122,9 +135,15 @@ async def connect(endpoint: Endpoint) -> anyio.abc.ByteStream:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not endpoint.tls:
             return stream
-        return await TLSStream.wrap(
-            stream, hostname=endpoint.host, ssl_context=endpoint.tls_context(), standard_compatible=False
-        )
+        try:
+            return await TLSStream.wrap(
+                stream, hostname=endpoint.host, ssl_context=endpoint.tls_context(), standard_compatible=False
+            )
+        except BaseException:
+            await anyio.aclose_forcefully(stream)
+            raise
+    except (anyio.EndOfStream, anyio.BrokenResourceError) as error:
+        raise EngineUnavailableError(endpoint.text, "it hung up on TLS", "look at `docker info`") from error
     except OSError as error:
         found = f"it can't be reached ({error.strerror or error})"
         raise EngineUnavailableError(endpoint.text, found, "look at `docker info`") from error

@@ -24,7 +24,7 @@ LINE_BYTES = 1 << 20
 class LinkEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the puppeteer says unasked."""
 
-    event: Literal["ready", "started", "exited", "filtered", "log", "complaint", "lost"]
+    event: Literal["ready", "started", "exited", "filtered", "log", "complaint"]
     version: int = 0
     form: str = ""
     """`python` or `shell`."""

@@ -243,10 +243,13 @@ class DockerManager:
             except DockerError as error:
                 if error.status == 404:
                     return  # somebody else was faster: the reaper, or a person
-                if error.status == 409 and "in progress" in error.message:
+                if error.status != 409 or "in progress" not in error.message:
+                    raise
+                try:
                     await self._client.post(f"{path}/wait", condition="removed")
-                    return
-                raise
+                except DockerError as late:
+                    if late.status != 404:
+                        raise
 
     async def cleanup(self) -> None:
         await self._faults.close()

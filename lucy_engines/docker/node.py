@@ -13,6 +13,7 @@ import msgspec
 
 from lucy_core.engine import ExecResult, Layout, LineCapture, NodeExit, NodeSpec, Resources, fill_in
 from lucy_core.errors import CaptureDiedError, CommandError, DeployError, EngineError, SupervisorError
+from lucy_core.journal import JOURNAL, EngineNotice, journal_line
 from lucy_core.pipeline.services import Services
 from lucy_engines.docker import archive, commands, statistics
 from lucy_engines.docker.client import EngineClient
@@ -111,6 +112,9 @@ class DockerNode:
             self._reports.services.start(functools.partial(self._settle, event, asked=self._ending))
         elif event.event == "filtered":
             self._reports.outflow.note(self.name, event)
+        elif event.event == "complaint":
+            notice = EngineNotice(self.name, "complaint", f"its supervisor says: {event.text}")
+            self._reports.capture.inject(JOURNAL, journal_line(notice))
 
     async def _settle(self, event: LinkEvent, *, asked: bool) -> None:
         """Take the daemon's last bytes, put the supervisor's words about its end behind them, and report it."""

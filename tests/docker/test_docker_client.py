@@ -1,14 +1,22 @@
 """Each way in which a Docker Engine can fail is one sentence that says what was found and what to do."""
 
+import asyncio
 import socket
 from pathlib import Path
 
+import anyio
 import pytest
-from engines import VERSION, fake_engine
+from engines import VERSION, Serving, fake_engine, serving
 
+from lucy_core.engine import NetworkSpec, NodeSpec, RunPlace
 from lucy_core.errors import DeployError, EngineUnavailableError
+from lucy_core.pipeline.services import Services
 from lucy_engines.docker import client as docker_client
+from lucy_engines.docker import hijack
 from lucy_engines.docker.client import connect, unreachable
+from lucy_engines.docker.config import docker_config
+from lucy_engines.docker.hijack import Endpoint
+from lucy_engines.docker.manager import DockerManager
 
 
 async def test_no_engine_is_told_with_how_to_start_one(tmp_path: Path) -> None:
@@ -96,3 +104,49 @@ async def test_an_address_of_no_known_kind_is_refused() -> None:
     with pytest.raises(EngineUnavailableError, match="give unix:///path, tcp://host:port"):
         async with connect("ssh://me@there"):
             pass
+
+
+@pytest.mark.parametrize("address", ("tcp://here:abc", "tcp://here:99999", "tcp://[::1"))
+async def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(EngineUnavailableError, match="this is no address .*; give unix:///path, tcp://host:port"):
+        async with connect(address):
+            pass
+
+
+async def test_an_engine_at_an_address_of_ipv6_is_reached() -> None:
+    with socket.socket(socket.AF_INET6) as taken:
+        try:
+            taken.bind(("::1", 0))
+        except OSError:
+            pytest.skip("no IPv6 on this machine")
+        # Bound and not listening: whoever comes is refused, and not told that there is no such address.
+        with pytest.raises(EngineUnavailableError, match="nobody answers there"):
+            async with connect(f"tcp://[::1]:{taken.getsockname()[1]}"):
+                pass
+
+
+async def test_who_hangs_up_on_tls_is_told() -> None:
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with serving(Serving(hang_up), None) as server:
+        endpoint = Endpoint(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(EngineUnavailableError, match="it hung up on TLS|can't be reached"):
+            await hijack.attach(endpoint, "c" * 64, "stdout")
+
+
+async def test_a_container_that_somebody_else_has_just_removed_is_removed(tmp_path: Path) -> None:
+    """Between the Engine's word that its removal goes on and the question when it is over."""
+    answers = {
+        "/version": (200, VERSION),
+        "/containers/json": (200, [{"Id": "c"}]),
+        "/containers/c": (409, {"message": "removal of container c is already in progress"}),
+        "/containers/c/wait": (404, {"message": "No such container: c"}),
+        "/networks": (200, []),
+        "/volumes": (200, {"Volumes": None}),
+    }
+    spec = NetworkSpec(name="n", nodes=(NodeSpec(name="a", role="x", command=("true",)),))
+    async with fake_engine(tmp_path / "docker.sock", answers) as address, connect(address) as client:
+        place = RunPlace(run_id="r", directory=tmp_path, options={"docker_host": address})
+        async with anyio.create_task_group() as tasks:
+            await DockerManager(docker_config(spec, place), client, Services(tasks)).remove_all()

@@ -84,6 +84,15 @@ async def test_a_nodes_health_is_an_event_of_the_run(tmp_path: Path, run_id: str
         await recovered.first(within=30)
 
 
+async def test_what_a_supervisor_complains_of_is_an_event_of_the_run(tmp_path: Path, run_id: str) -> None:
+    async with deployed(network(), tmp_path, run_id) as net:
+        complaints = net.events(EngineNotice, since=net.mark()).filter(lambda event: event.data.what == "complaint")
+        complained = complaints.first(within=30)
+        await net["a"].exec(["sh", "-c", "echo nonsense >/proc/1/fd/0"])
+
+        assert "a command begins with its number, not with 'nonsense'" in (await complained).data.detail
+
+
 async def test_what_root_made_in_a_container_is_its_users_afterwards(
     tmp_path: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -188,10 +188,14 @@ class Place:
             self._is = self._is._replace(disk_full=wanted.disk_full)
         if wanted.clock != self._is.clock and self._clock is not None:
             new = f"{self._clock}.new"
-            with open(new, "w") as file:
-                file.write(f"{wanted.clock:+f}\n")
-            os.chmod(new, 0o644)
-            os.replace(new, self._clock)
+            try:
+                with open(new, "w") as file:
+                    file.write(f"{wanted.clock:+f}\n")
+                os.chmod(new, 0o644)
+                os.replace(new, self._clock)
+            except OSError as error:
+                reason = f"the file that the clock of {self.name} follows can't be written: {new}: {error.strerror}"
+                raise Trouble(reason) from error
             self._is = self._is._replace(clock=wanted.clock)
 
     def _inside(self, command: list[str], script: str = "") -> str:
