@@ -20,6 +20,7 @@ import pytest
 import lucy_core as lucy
 from lucy_core import streams
 from lucy_core.pipeline import capture_process
+from lucy_core.pipeline.capture import Capture
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.pipeline.recording import Cursor, Recording
 
@@ -194,6 +195,34 @@ async def test_a_connection_for_which_no_descriptor_is_left_waits_and_is_not_los
 
 
 # --- disks ----------------------------------------------------------------------------------------------------------
+
+
+def test_rows_that_went_in_before_the_disk_was_full_are_not_sent_as_well(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    ours, theirs = socket.socketpair()
+    bell = os.eventfd(0)
+    capture = Capture(theirs, bell, str(tmp_path), "lucy", token="", epoch_ns=0)
+    for text in ("one", "two", "three", "four"):
+        capture._obey({"op": "inject", "node": "a", "text": f"{text}\n"})
+    room = sum(len(row.encode()) for row in capture._rows[:2]) + 10
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        capture._publish()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = ours.recv(1 << 16)
+    with Recording(tmp_path) as recording:
+        assert [row.position for row in recording.rows(Cursor())] == [0, 1]
+        assert recording.end() == 2
+    assert b'"recording_stopped": {"position": 2,' in said
+    assert re.findall(rb'"block":{"position":(\d+)', said) == [b"2", b"3"]
+    assert said.endswith(b"four\n")
+    for fd in (capture._arrivals, capture._logs["a"].fd, bell):
+        os.close(fd)
+    capture._epoll.close()
+    theirs.close()
+    ours.close()
 
 
 @pytest.fixture

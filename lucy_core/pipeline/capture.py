@@ -337,10 +337,15 @@ class Capture:
             try:
                 _write_all(self._arrivals, [text])
             except OSError as error:
+                # Whole rows that went in stay: somebody may have read them already, and would get their lines twice.
+                written = max(0, os.fstat(self._arrivals).st_size - self._arrivals_size)
+                kept = text[:written].rfind(b"\n") + 1
+                self._arrivals_size += kept
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._arrivals, self._arrivals_size)
-                self._stop_recording(rows[0].position, f"arrivals.ndjson: {error.strerror}")
-                for row in rows:
+                rest = rows[text.count(b"\n", 0, kept) :]
+                self._stop_recording(rest[0].position, f"arrivals.ndjson: {error.strerror}")
+                for row in rest:
                     self._send_block(row, os.pread(row.log.fd, row.size, row.offset))
             else:
                 self._arrivals_size += len(text)
