@@ -16,7 +16,7 @@ import anyio.abc
 import msgspec
 
 from lucy_core.engine import Capability, Engine, EngineNetwork, FaultNetwork, Injection, fault_kinds, require
-from lucy_core.errors import FaultError, LucyError, UnsupportedError
+from lucy_core.errors import FaultError, LifeCycleError, LucyError, UnsupportedError
 from lucy_core.faults import AnyFault, Fault, Pause
 from lucy_core.journal import FaultEffective, FaultRequested, FaultReverted
 from lucy_core.node import Node
@@ -71,7 +71,7 @@ class Lease:
         self._wake = anyio.Event()
         self._ended = anyio.Event()
         self._turn = anyio.Lock()
-        self._failure: FaultError | None = None
+        self._failure: LucyError | None = None
         self._deadline = float("inf")
 
     def __repr__(self) -> str:
@@ -81,6 +81,11 @@ class Lease:
     def in_effect(self) -> bool:
         """Whether it hasn't ended yet."""
         return self.reason is None
+
+    @property
+    def begins(self) -> bool:
+        """Whether it was asked for and isn't in effect yet."""
+        return self.reason is None and self._injection is None
 
     async def end(self) -> None:
         """End it now; return once it is undone. Again is no error, and tries again what could not be undone.
@@ -124,7 +129,7 @@ class Lease:
             return
         try:
             await self._finish(reason)
-        except FaultError as error:
+        except LucyError as error:
             self._home.fail(error)
 
     def _lost(self, how: str) -> None:
@@ -142,7 +147,7 @@ class Lease:
         assert self._injection is not None  # noqa: S101  # an invariant: `begin` was first
         try:
             self.seconds = await self._injection.revert()
-        except FaultError as error:
+        except LucyError as error:
             self._failure = error
             raise
         else:
@@ -225,8 +230,16 @@ class Faults:
             raise FaultError(fault.kind, f"lasting={lasting!r}; give the seconds after which it ends by itself")
         placed = fault.among(self._home.nodes)
         if isinstance(placed, Pause):
+            begun = {
+                name
+                for lease in self._leases
+                if lease.begins and isinstance(lease.fault, Pause)
+                for name in lease.fault.nodes
+            }
             for name in placed.nodes:
                 self._home.nodes[name].check_pausable()
+                if name in begun:  # its node doesn't know yet, and of two freezes one would have no end
+                    raise LifeCycleError(f"node {name}", "pause", "about to be paused", ())
         lease = Lease(len(self._leases) + 1, placed, seconds, self._home)
         self._leases.append(lease)
         return lease, self._network
@@ -235,13 +248,13 @@ class Faults:
         """End what is still in effect, latest first. For `Network`, before its nodes are destroyed.
 
         Raises:
-            FaultError: one could not be undone: the first such; all others were tried too.
+            LucyError: one could not be undone: the first such, as a rule a FaultError; all others were tried too.
         """
-        failure: FaultError | None = None
+        failure: LucyError | None = None
         for lease in reversed(self.in_effect):
             try:
                 await lease.end()
-            except FaultError as error:
+            except LucyError as error:
                 failure = failure or error
         if failure is not None:
             raise failure

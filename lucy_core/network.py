@@ -20,7 +20,6 @@ from lucy_core import streams
 from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
 from lucy_core.errors import (
     CaptureDiedError,
-    FaultError,
     InconclusiveError,
     LucyError,
     NodeExitedError,
@@ -336,7 +335,7 @@ class Network:
     async def _end_faults(self) -> None:
         try:
             await self.faults.end_all()
-        except FaultError as error:
+        except LucyError as error:
             self.judgement.hold(error)
 
     async def take_down(self, manager: NetworkManager) -> None:

@@ -189,6 +189,46 @@ async def test_what_fails_is_said_and_not_swallowed(network: Scripted, faults: F
 
 
 @scripted
+async def test_an_engine_that_fails_otherwise_at_the_end_fails_the_run_and_no_more(
+    network: Scripted, faults: Faults
+) -> None:
+    async def fail() -> float:
+        raise lucy.DeployError("a is gone")
+
+    async with faults.inject(CUT, lasting=1) as lease:
+        revert, lease._injection.revert = lease._injection.revert, fail
+        with pytest.raises(lucy.DeployError):
+            await lease.ended()
+        assert isinstance(network.failure, lucy.DeployError)
+        lease._injection.revert = revert
+    assert network.active == []
+
+
+@scripted
+async def test_a_node_is_paused_by_one_of_two_who_ask_at_once(network: Scripted, faults: Faults) -> None:
+    node = SimpleNamespace(check_pausable=lambda: None, was_paused=lambda: None, was_resumed=lambda: None)
+    network.nodes = {"a": node, "b": node}
+    network.slow = 1.0
+    refused: list[str] = []
+
+    async def pause(*nodes: str) -> None:
+        try:
+            async with faults.inject(lucy.Pause(nodes=nodes), lasting=30):
+                pass
+        except lucy.LifeCycleError as error:
+            refused.append(str(error))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(pause, "a")
+        tasks.start_soon(pause, "b", "a")
+        tasks.start_soon(pause, "b")
+    assert refused == ["can't pause node a: it is about to be paused; now possible: nothing"]
+    assert [(reason, seconds) for _, reason, seconds in network.ends()] == [("ended", 1.0)] * 2
+    await pause("a")
+    assert len(refused) == 1
+
+
+@scripted
 async def test_one_that_holds_on_keeps_no_other_from_being_ended(network: Scripted, faults: Faults) -> None:
     async def holds_on() -> float:
         raise lucy.FaultError("Latency", "it holds on")
