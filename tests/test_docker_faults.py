@@ -419,6 +419,11 @@ async def test_a_fault_ends_while_the_loop_is_blocked_and_with_its_container(
             assert lease.detail == "the container of b has ended"
             assert disturbances(space) == []
 
+        async with network.faults.inject(lucy.Disconnect(nodes=A), lasting=300) as lease:
+            with network["a"].expecting_exit():
+                subprocess.run(["docker", "rm", "-f", container(network, "a")], check=True, capture_output=True)
+                assert await lease.ended() is lucy.LeaseEnd.LOST
+
 
 # Holds a fault in containers that aren't its own, as in a network that Compose has made.
 HOLDER = """

@@ -32,7 +32,9 @@ class DockerInjection:
             self._seconds = await self._warden.revert(self._fault, self._lease)
             for node in self._nodes:
                 if isinstance(self._fault, Disconnect):
-                    await node.look()  # it has other ports now
+                    # It has other ports now, or is gone: the fault is undone all the same, and others tell of its end.
+                    with contextlib.suppress(EngineError):
+                        await node.look()
                 elif isinstance(self._fault, Pause):
                     node.frozen = False
         return self._seconds
