@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
+import lucy_core
+
 REPOSITORY = Path(__file__).parent.parent
 PACKAGES = ("lucy_core", "lucy_engines")
 
@@ -280,6 +282,12 @@ def test_what_is_carried_into_containers_reads_under_python_3_7():
 
 def test_each_facade_lists_exactly_what_is_public_there():
     assert unlisted_public_names(REPOSITORY) == []
+
+
+def test_whatever_is_raised_can_be_caught_by_its_public_name():
+    tree = ast.parse((REPOSITORY / "lucy_core/errors.py").read_text())
+    errors = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    assert errors - set(lucy_core.__all__) == set()
 
 
 def test_no_module_grows_beyond_one_noun():
