@@ -125,7 +125,6 @@ class Link:
         self.strays = 0
         """Lines on PID 1's stdout that were none of its own."""
         self.on_event: Callable[[LinkEvent], None] = lambda _: None
-        self.on_gone: Callable[[], None] = lambda: None
 
     async def ask(self, verb: str, *words: str) -> None:
         """Send a command and wait for its reply, however long that takes. Cancelling it undoes nothing.
@@ -164,7 +163,6 @@ class Link:
         self.ready.set()
         for request in self._requests.values():
             request.done.set()
-        self.on_gone()
 
     def _feed(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")

@@ -159,7 +159,7 @@ class DockerNode:
 
         Raises:
             EngineUnavailableError: the Engine is gone.
-            DeployError: the container is gone, or died at its start.
+            DeployError: the container is gone.
         """
         with self._client.calling(f"look at the container of {self.name}"):
             shown: dict[str, Any] = await self._client.get(f"containers/{self.container}/json")
