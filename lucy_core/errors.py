@@ -11,6 +11,7 @@
     │   ├── SourceClosedError       a source was closed, before or while it was read
     │   ├── CaptureDiedError        the capture process ended by itself
     │   └── RecordingError          a run directory can't be written or read back
+    ├── PlaceError                  `since=` names no place in this run
     ├── StreamError
     │   └── StreamEmptyError        a stream ended before the item that was awaited
     ├── JudgementError              what a test decides
@@ -100,6 +101,20 @@ class CaptureDiedError(PipelineError):
 
 class RecordingError(PipelineError):
     """A run directory can't be written or read back."""
+
+
+class PlaceError(LucyError, ValueError):
+    """What was given as `since=` names no place in this run.
+
+    Attributes:
+        since: what was given.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, since: object, reason: str) -> None:
+        self.since = since
+        self.reason = reason
+        super().__init__(f"since={since!r} {reason}; give a mark of this run, a position in it, or 0 for its beginning")
 
 
 class StreamError(LucyError):

@@ -98,8 +98,8 @@ class History:
             decided.set()
             yield tracker
             return
-        stop = self._pipeline.subscribe(interest, take, lambda _: decided.set(), since=start)
+        handle = self._pipeline.subscribe(interest, take, lambda _: decided.set(), since=start)
         try:
             yield tracker
         finally:
-            stop()
+            handle.cancel()

@@ -136,3 +136,5 @@ class Mark(msgspec.Struct, frozen=True, order=True):
     """A place in the run's single order of arrival: everything before `position` had arrived."""
 
     position: int
+    run: int = 0
+    """Which run: when its recording began, in nanoseconds since the epoch. Live and replayed, a run has the same."""

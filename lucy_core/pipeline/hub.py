@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, final
 
+import anyio
+
 from lucy_core.events import EventType
 from lucy_core.pipeline.decoding import Batch, decode
 from lucy_core.pipeline.scanning import scan, spelt, without_disguise
@@ -76,7 +78,7 @@ class Gate:
 class Subscription:
     """One subscriber's place in the run. `next` is the first position that it hasn't seen."""
 
-    __slots__ = ("active", "alone", "gate", "interest", "next", "number", "on_end", "sink")
+    __slots__ = ("active", "alone", "awaited", "gate", "interest", "next", "number", "on_end", "sink")
     _made = itertools.count()
 
     def __init__(
@@ -94,12 +96,24 @@ class Subscription:
         self.gate = gate
         self.active = True
         self.number = next(self._made)
+        self.awaited: list[tuple[int, anyio.Event]] = []
+        """Who waits for it to have seen all before a position."""
         self.alone: _Plan | None = None
         """What it wants, compiled, once it has to read back by itself."""
 
     def wants(self, node: str) -> bool:
         """Whether lines of this node are wanted."""
         return self.interest.nodes is None or node in self.interest.nodes
+
+    def tell_who_waits(self) -> None:
+        """Let go who waits for a position that it has come to; everybody, once it gets nothing more."""
+        if self.awaited:
+            waiting, self.awaited = self.awaited, []
+            for position, event in waiting:
+                if self.active and self.next < position:
+                    self.awaited.append((position, event))
+                else:
+                    event.set()
 
 
 @final

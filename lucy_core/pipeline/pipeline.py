@@ -18,11 +18,11 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from lucy_core.errors import CaptureDiedError, RecordingError
+from lucy_core.errors import CaptureDiedError, PlaceError, RecordingError
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.audit import Audit
 from lucy_core.pipeline.capture_process import CaptureProcess
-from lucy_core.pipeline.delivery import ROW_COST, TURN_BYTES, Delivery
+from lucy_core.pipeline.delivery import ROW_COST, TURN_BYTES, Delivery, Handle
 from lucy_core.pipeline.direct import DirectSources
 from lucy_core.pipeline.hub import Gate, Interest, Sink
 from lucy_core.pipeline.ledger import Ledger, NodeLedger
@@ -48,6 +48,8 @@ class Pipeline:
         self.directory = directory
         self.recording = recording
         self.ledger = delivery.ledger
+        self.began_ns = 0 if recording is None else recording.began_ns()
+        """When the recording began: what tells its marks from those of another run."""
         self.token = ""
         """What a peer that sends lines over TCP has to say first."""
         self._capture = capture
@@ -231,6 +233,36 @@ class Pipeline:
         elif self._capture is not None and self._capture.died is None:
             self._capture.tell("inject", node=node, text=lines.decode())
 
+    async def write(self, node: str, lines: bytes) -> int:
+        """Put whole lines into the run's order, and return the position of the first once they stand there.
+
+        Raises:
+            CaptureDiedError: the capture process is gone.
+        """
+        if self._direct is not None:
+            position = self._delivery.delivered
+            self._direct.inject(node, lines)
+            return position
+        reply = await self._process.ask("inject", node=node, text=lines.decode())
+        return reply.position or 0
+
+    async def fence(self) -> int:
+        """Return a position before which everything stands that has arrived by now, delivered or not.
+
+        Whatever comes after it arrives later than this call. A `mark` may miss what capture has read and not yet
+        written down.
+
+        Raises:
+            CaptureDiedError: the capture process is gone, so nobody can say.
+        """
+        if self._capture is None or self._delivery.ended:
+            return self._delivery.delivered
+        return (await self._capture.ask("fence")).position or 0
+
+    def now_ns(self) -> int:
+        """Return the time on the clock that stamps arrivals, in nanoseconds since the epoch."""
+        return self._delivery.now_ns()
+
     @property
     def _process(self) -> CaptureProcess:
         if self._capture is None:
@@ -261,8 +293,29 @@ class Pipeline:
     def mark(self) -> Mark:
         """Return the place after the last line that has arrived, delivered or not."""
         if self.recording is None or self._delivery.ended:
-            return Mark(self._delivery.delivered)
-        return Mark(max(self.recording.end(), self._delivery.delivered))
+            return Mark(self._delivery.delivered, self.began_ns)
+        return Mark(max(self.recording.end(), self._delivery.delivered), self.began_ns)
+
+    def place(self, since: Mark | int | None) -> int | None:
+        """Return the position that a `since=` means; None stays None.
+
+        Raises:
+            PlaceError: it is no place in this run.
+        """
+        if since is None:
+            return None
+        if isinstance(since, Mark):
+            if since.run != self.began_ns:
+                raise PlaceError(since, "is a mark of another run")
+            since = since.position
+        if not isinstance(since, int) or isinstance(since, bool):
+            raise PlaceError(since, f"is a {type(since).__name__}")
+        if since < 0:
+            raise PlaceError(since, "is before the run's beginning")
+        end = self.mark().position
+        if since > end:
+            raise PlaceError(since, f"is beyond the run's end, which is position {end} now")
+        return since
 
     def subscribe(
         self,
@@ -272,7 +325,7 @@ class Pipeline:
         *,
         since: int | None = None,
         gate: Gate | None = None,
-    ) -> Callable[[], None]:
+    ) -> Handle:
         """Subscribe; see `Delivery.subscribe`. On a finished recording the start is its first line."""
         if since is None and self._capture is None and self._direct is None:
             since = 0

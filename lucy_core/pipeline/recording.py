@@ -137,6 +137,11 @@ class Recording:
             start = begin
         return low
 
+    def began_ns(self) -> int:
+        """Return when it began, in nanoseconds since the epoch: its first row's time."""
+        rows = self.rows(Cursor())
+        return rows[0].arrived_ns if rows else 0
+
     def end(self) -> int:
         """Return the position after the last line that is recorded now."""
         size = os.fstat(self._arrivals).st_size
