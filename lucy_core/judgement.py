@@ -61,8 +61,8 @@ class CurrentWait(msgspec.Struct, frozen=True):
 
     description: str
     started: float
-    soft: float
-    hard: float
+    soft: float | None
+    hard: float | None
 
 
 def outcome_of(error: BaseException) -> Outcome:

@@ -29,8 +29,7 @@ ROOMS = (
     "filters",
     "pipeline",
     "streams",
-    "waiting",
-    "history",
+    "judging",
     "spec",
     "lifecycle",
     "commands",
@@ -39,6 +38,7 @@ ROOMS = (
     "garbage",
     "vocabulary",
     "node",
+    "probing",
     "leases",
     "network",
     "deployment",
@@ -93,6 +93,7 @@ FACADES = (
 LINES = 400
 # Path: why this module is one noun all the same.
 LONG_MODULES: dict[str, str] = {
+    "lucy_core/pipeline/pipeline.py": "the face of a room: mostly signatures and what they promise",
     "lucy_core/streams.py": "one class with an operator a method; its docstrings are the reference",
     "lucy_core/pipeline/capture.py": "one loop and its state; half of it would be a module that knows the other half",
     "lucy_engines/puppeteer.py": "carried into containers as one file; half of it is the account of its protocols",

@@ -47,8 +47,8 @@ class WaitResult(msgspec.Struct, frozen=True, kw_only=True):
     started: float
     """Seconds since the run began."""
     seconds: float
-    soft: float
-    hard: float
+    soft: float | None
+    hard: float | None
     outcome: str
     """`passed`, `late`, `cancelled`, or the name of the error."""
 

@@ -1,0 +1,1 @@
+"""Judging: conditions, waits, and why a verdict can be relied on. The theory stands in `waiting`."""
