@@ -17,7 +17,7 @@ from lucy_core.errors import RecordingError
 from lucy_core.pipeline.decoding import Batch, decode
 from lucy_core.pipeline.hub import Gate, Hub, Interest, Sink, Subscription
 from lucy_core.pipeline.ledger import Ledger
-from lucy_core.pipeline.recording import Recording
+from lucy_core.pipeline.recording import Recording, Row
 from lucy_core.records import Block, Undecodable
 
 TURN_BYTES = 1 << 19
@@ -30,7 +30,7 @@ ROW_COST = 2048
 
 @final
 class Delivery:
-    """Hands blocks to subscribers and keeps the ledger."""
+    """Hands blocks to subscribers, and tells the ledger, which knows of them already, what was decoded and how late."""
 
     def __init__(self, ledger: Ledger, recording: Recording | None) -> None:
         self.ledger = ledger
@@ -51,27 +51,20 @@ class Delivery:
 
     # Taking blocks in
 
-    def skip(self, node: str, position: int, lines: int, size: int, arrived_ns: int, *, torn: bool) -> None:
-        """Account for a block that nobody wants."""
-        account = self.ledger.of(node)
-        account.lines += lines
-        account.bytes += size
-        account.torn += torn
-        self._arrive(position + lines, account, arrived_ns)
+    def skip(self, row: Row) -> None:
+        """Go past a block that nobody wants."""
+        self._arrive(row.position + row.lines, self.ledger.of(row.node), row.arrived_ns)
 
     def take(self, block: Block) -> None:
-        """Decode what is wanted of a block, deliver it, account for it."""
+        """Decode what is wanted of a block, and deliver it."""
         self._take(block, self.hub.read(block))
 
     def take_whole(self, block: Block) -> None:
-        """Decode all of a block that nobody can read again, deliver it, account for it."""
+        """Decode all of a block that nobody can read again, and deliver it."""
         self._take(block, decode(block))
 
     def _take(self, block: Block, batch: Batch) -> None:
         account = self.ledger.of(block.node)
-        account.lines += block.lines
-        account.bytes += len(block.data)
-        account.torn += block.torn
         account.decoded += len(batch.records)
         account.malformed += len(batch.malformed)
         # Moved before the delivery: a subscriber that subscribes in its own callback starts after this block.
