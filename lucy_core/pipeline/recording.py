@@ -29,7 +29,7 @@ ROWS_BYTES = 1 << 16
 """How much of the arrivals is read at a time; some 500 rows."""
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One block's entry in the arrivals, or one fact's: these have no lines."""
 
     position: int
