@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
+from lucy_core.aio import one_error
 from lucy_core.engine import Engine, NetworkSpec, RunPlace, load_engine
 from lucy_core.errors import LucyError
 from lucy_core.network import Network
@@ -59,7 +60,7 @@ async def deploy(
     place = RunPlace(run_id=run_id, directory=directory.absolute(), options=dict(options or {}))
     config = engine.expand(spec, place)
     async with (
-        _one_error(),
+        one_error(),
         Pipeline.record(place.directory) as pipeline,
         anyio.create_task_group() as tasks,
         _cancelled_after(tasks),
@@ -103,17 +104,3 @@ async def _cancelled_after(tasks: TaskGroup) -> AsyncIterator[None]:
         yield
     finally:
         tasks.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def _one_error() -> AsyncIterator[None]:
-    """Take a single error out of the groups that task groups wrap it in."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        if error is group:
-            raise
-        raise error from error.__cause__

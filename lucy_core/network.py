@@ -17,6 +17,7 @@ import anyio.abc
 import msgspec
 
 from lucy_core import streams
+from lucy_core.aio import one_error
 from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
 from lucy_core.errors import (
     CaptureDiedError,
@@ -325,11 +326,14 @@ class Network:
         await done.wait()
 
     async def start_all(self) -> None:
-        """Start every node that was never started, as dependencies allow, each wave concurrently."""
+        """Start every node that was never started, as dependencies allow, each wave concurrently.
+
+        Of several that can't be started the first is raised; the others stand on it as notes.
+        """
         if self._life.state is State.DEPLOYED:
             self._life.move("start")
         for wave in start_order(self.spec.nodes):
-            async with anyio.create_task_group() as tasks:
+            async with one_error(), anyio.create_task_group() as tasks:
                 for spec in wave:
                     if self.nodes[spec.name].state is State.DEPLOYED:
                         tasks.start_soon(self.nodes[spec.name].start)

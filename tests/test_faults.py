@@ -14,9 +14,9 @@ import pytest
 import lucy_core as lucy
 from lucy_core.engine import Capability, State
 from lucy_core.faults import FAULT_KINDS
+from lucy_core.judging.durations import Clock
 from lucy_core.leases import Faults
 from lucy_core.testing import virtual_time
-from lucy_core.judging.durations import Clock
 from lucy_engines.process import ProcessEngine
 
 # --- a scripted engine in virtual time ------------------------------------------------------------------------------

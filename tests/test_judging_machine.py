@@ -282,7 +282,7 @@ class Run(RuleBasedStateMachine):
         soft: int | None,
         hard: int | None,
     ) -> None:
-        """Somebody waits: from now, from the beginning, or from a mark. The call is made at once, and looked at later."""
+        """Somebody waits: from now, from the beginning, or from a mark. The call is made now, and looked at later."""
         if what == "running":
             node = node or NODES[0]
         place: Any = None if since is None else 0 if since >= len(self.marks) else self.marks[since]
@@ -329,12 +329,16 @@ class Run(RuleBasedStateMachine):
     def die(self, node: str, expected: bool) -> None:
         if not self.alive or self.network[node].state is not State.RUNNING:
             return
+
+        async def exit_now() -> None:
+            self.virtual.exit(node)
+
         if expected:
             with self.network[node].expecting_exit():
-                self.virtual.exit(node)
+                self.do(exit_now())
                 self.settle()
         else:
-            self.virtual.exit(node)
+            self.do(exit_now())
             self.settle()
             assert self.network.fatal is not None, "a death that nobody heard of"
 
@@ -519,5 +523,5 @@ FAULTS = {
 def test_a_fault_put_in_on_purpose_is_found(name: str) -> None:
     owner, attribute, fault = FAULTS[name]
     generate = (hypothesis.Phase.generate,)
-    with put(owner, attribute, fault), pytest.raises(BaseException):  # noqa: B017, PT011  # whatever it is that breaks
+    with put(owner, attribute, fault), pytest.raises(BaseException):  # noqa: B017  # whatever it is that breaks
         run_state_machine_as_test(Run, settings=histories(EXAMPLES, phases=generate))

@@ -1,7 +1,6 @@
 """What became of a run, as values: the source of every report, and of the exit code."""
 
 import enum
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -114,15 +113,6 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     def path(self) -> Path:
         """The run directory."""
         return Path(self.directory)
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Give the errors of a group, or the error itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
 
 
 def early_outcome(error: BaseException) -> Outcome:

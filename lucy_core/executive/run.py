@@ -20,6 +20,7 @@ from typing import Any, final
 import anyio
 import msgspec
 
+from lucy_core.aio import leaves
 from lucy_core.deployment import deploy, new_run_id
 from lucy_core.engine import Engine, NetworkSpec, load_engine
 from lucy_core.errors import LucyError, UsageError
@@ -29,12 +30,7 @@ from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.junit import junit
 from lucy_core.executive.outlets import Outlet, follow, own
 from lucy_core.executive.pause import pause
-from lucy_core.executive.result import (
-    RunResult,
-    early_outcome,
-    exit_code,
-    leaves,
-)
+from lucy_core.executive.result import RunResult, early_outcome, exit_code
 from lucy_core.executive.scenario import Scenario
 from lucy_core.journal import JOURNAL
 from lucy_core.judgement import HeldError, Judgement, Outcome, Severity

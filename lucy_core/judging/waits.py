@@ -201,10 +201,9 @@ class Waiting:
         if not ledger.complete:
             self._inconclusive("the log is incomplete")
         if ledger.filtered_events:
-            self._inconclusive(
-                f"the capture filter left out {ledger.filtered_events:,} events, and what was awaited may be among them; "
-                "use a filter that keeps events, or none"
-            )
+            left_out = f"the capture filter left out {ledger.filtered_events:,} events"
+            advice = "use a filter that keeps events, or none"
+            self._inconclusive(f"{left_out}, and what was awaited may be among them; {advice}")
         if Arrived in self._condition.event_types and ledger.filtered_lines:
             self._inconclusive(f"the capture filter left out {ledger.filtered_lines:,} lines; use none")
         hard_ns = self._wait.limits.hard_ns

@@ -36,7 +36,7 @@ from lucy_core.pipeline.capture import log_path
 from lucy_core.pipeline.capture_process import CaptureProcess
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.pipeline.recording import Recording, Row, make_run_directory
+from lucy_core.pipeline.recording import Row, make_run_directory
 from lucy_core.testing.virtual_time import VirtualTimeLoop
 from lucy_core.vocabulary import Vocabulary
 
@@ -62,6 +62,11 @@ class VirtualCapture:
         self._logs: dict[str, int] = {}
         self._offsets: dict[str, int] = {}
         self._position = 0
+
+    @property
+    def position(self) -> int:
+        """The position after the last line that has arrived."""
+        return self._position
 
     def dispose(self) -> None:
         """Close all descriptors."""
@@ -291,13 +296,13 @@ async def virtual_network(
                     tasks=tasks,
                 )
                 try:
-                    await network.bring_up(engine)  # type: ignore[arg-type]  # all that is asked of a manager here
+                    await network.bring_up(engine)
                     if start:
                         await network.start_all()
                     yield VirtualNetwork(network, capture, engine)
                 finally:
                     with anyio.CancelScope(shield=True):
-                        await network.take_down(engine)  # type: ignore[arg-type]  # as above
+                        await network.take_down(engine)
                     tasks.cancel_scope.cancel()
         finally:
             capture.dispose()
