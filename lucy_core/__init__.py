@@ -32,6 +32,7 @@ from lucy_core.errors import (
     PipelineError,
     PlaceError,
     RecordingError,
+    RunFailedError,
     SourceBusyError,
     SourceClosedError,
     StreamEmptyError,
@@ -69,9 +70,10 @@ from lucy_core.journal import (
     NodePaused,
     NodeResumed,
     NodeStarted,
+    NodeStartFailed,
     NodeStopped,
 )
-from lucy_core.judgement import Outcome
+from lucy_core.judging.result import Outcome
 from lucy_core.leases import Faults, Lease, LeaseEnd
 from lucy_core.network import Network
 from lucy_core.node import Node
@@ -140,6 +142,7 @@ __all__ = [
     "NodeRefusedError",
     "NodeResumed",
     "NodeSpec",
+    "NodeStartFailed",
     "NodeStarted",
     "NodeStopped",
     "NodeUnreachableError",
@@ -151,6 +154,7 @@ __all__ = [
     "Progress",
     "RecordingError",
     "Reset",
+    "RunFailedError",
     "SourceBusyError",
     "SourceClosedError",
     "Stream",

@@ -6,9 +6,11 @@ that ends by itself is known at once, with its last lines, and ends the test unl
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, final
 
@@ -28,21 +30,23 @@ from lucy_core.errors import (
 from lucy_core.history import History
 from lucy_core.journal import (
     JOURNAL,
+    NodeExited,
     NodeStopped,
-    RunError,
-    SectionEnded,
-    SectionStarted,
+    RunBegan,
     WaitEnded,
     WaitStarted,
     journal_line,
+    moment,
 )
-from lucy_core.judgement import CurrentWait, HeldError, Judgement, SectionResult
+from lucy_core.judging.fold import Fold
+from lucy_core.judging.judgement import Judgement
 from lucy_core.leases import Faults
 from lucy_core.node import Node
 from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.ledger import Ledger
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, Level, LogRecord, Mark
+from lucy_core.scopes import Scopes
 from lucy_core.streams import Stream
 from lucy_core.vocabulary import Vocabulary
 from lucy_core.waiting import Clock, Condition, Duration, Verdict, WaitOutcome, WaitTracker
@@ -71,11 +75,16 @@ class Network:
         self.pipeline = pipeline
         self.vocabulary = vocabulary
         self.clock = Clock(spec.slot_seconds, spec.slots_per_epoch)
-        self.judgement = Judgement()
+        self.scopes = Scopes()
+        """Numbers what happens in the run, and knows what the running task is inside of."""
+        self._fold = Fold()
+        self.judgement = Judgement(self._fold, self.scopes, self.journal, self._now)
         self.nodes: dict[str, Node] = {}
         self.fatal: LucyError | None = None
         """What ended the run from outside the test: a node that died, a capture that did."""
-        self.on_fatal: list[Callable[[], None]] = []
+        self._when_fatal: dict[object, Callable[[], None]] = {}
+        self._untold = 0
+        self._all_told = anyio.Event()
         self.faults = Faults(self, tasks)
         """Faults, each as a lease: `async with network.faults.inject(…)`."""
         self._life = LifeCycle.of_run(run_id)
@@ -84,7 +93,6 @@ class Network:
             pipeline, vocabulary.event_types if vocabulary else (), vocabulary.new_state() if vocabulary else None
         )
         pipeline.report_cut_off(lambda text: self.soft_error(text, kind="subscriber"))
-        self.judgement.listeners.append(self._journal_judgement)
 
     def __repr__(self) -> str:
         return f"<network {self.spec.name}, run {self.run_id}>"
@@ -155,7 +163,6 @@ class Network:
     @contextmanager
     def section(self, name: str, *, soft: bool = False) -> Iterator[None]:
         """Name and time a part of the test; see `Judgement.section`."""
-        self.journal(SectionStarted(name))
         with self.judgement.section(name, soft=soft):
             yield
 
@@ -167,15 +174,26 @@ class Network:
         """End the test unless `condition` holds. Raises CheckFailedError."""
         self.judgement.check(condition, message)
 
-    def _journal_judgement(self, what: HeldError | SectionResult) -> None:
-        if isinstance(what, HeldError):
-            self.journal(RunError(what.severity, what.message))
-        else:
-            self.journal(SectionEnded(what.name, round(what.seconds, 3), what.outcome))
-
     def journal(self, event: msgspec.Struct) -> None:
         """Write one of Lucy's own events into the run's order."""
-        self.pipeline.inject(JOURNAL, journal_line(event))
+        self.pipeline.inject(JOURNAL, self._entry(event))
+
+    async def journaled(self, event: msgspec.Struct) -> None:
+        """Write one, and return once it has its place: a mark that is taken then stands behind it.
+
+        A capture that has died is no error here: what happened counts for the result all the same, and the run is over.
+        """
+        line = self._entry(event)
+        with contextlib.suppress(CaptureDiedError):
+            await self.pipeline.write(JOURNAL, line)
+
+    def _now(self) -> datetime:
+        return moment(self.pipeline.now_ns())
+
+    def _entry(self, event: msgspec.Struct) -> bytes:
+        at = self._now()
+        self._fold.apply(event, at)
+        return journal_line(event, at)
 
     async def wait_for(
         self,
@@ -201,12 +219,14 @@ class Network:
         """
         soft_seconds = self.clock.in_seconds(condition.soft if soft is None else soft)
         hard_seconds = max(soft_seconds, self.clock.in_seconds(condition.hard if hard is None else hard))
-        self.journal(WaitStarted(condition.description, soft_seconds, hard_seconds))
-        wait = CurrentWait(condition.description, time.monotonic(), soft_seconds, hard_seconds)
-        self.judgement.current_wait = wait
+        number = self.scopes.new_id()
+        soft_limit, hard_limit = (_limit(seconds) for seconds in (soft_seconds, hard_seconds))
+        self.journal(WaitStarted(number, condition.description, soft_limit, hard_limit, self.scopes.current()))
+        began = time.monotonic()
         outcome = "cancelled"
         try:
-            result = await self._wait(condition, since, soft_seconds, hard_seconds)
+            with self.scopes.entered(number):
+                result = await self._wait(condition, since, soft_seconds, hard_seconds)
             outcome = "late" if result.late else "passed"
         except LucyError as error:
             outcome = type(error).__name__
@@ -214,10 +234,7 @@ class Network:
         else:
             return result
         finally:
-            waited = time.monotonic() - wait.started
-            self.judgement.waits.append((condition.description, waited, outcome))
-            self.judgement.current_wait = None
-            self.journal(WaitEnded(condition.description, round(waited, 3), outcome))
+            self.journal(WaitEnded(number, condition.description, round(time.monotonic() - began, 3), outcome))
 
     async def _wait(self, condition: Condition[Any], since: Mark | int | None, soft: float, hard: float) -> WaitOutcome:
         if self.fatal is not None:
@@ -225,7 +242,7 @@ class Network:
         started = time.monotonic()
         decided = anyio.Event()
         async with self._history.track(condition, since, decided) as tracker:
-            self.on_fatal.append(decided.set)
+            deaf = self.when_fatal(decided.set)
             try:
                 late = not await _within(decided, soft)
                 if late:
@@ -239,7 +256,7 @@ class Network:
                         with anyio.move_on_after(hard):
                             await self.pipeline.reach(self.pipeline.mark().position)
             finally:
-                self.on_fatal.remove(decided.set)
+                deaf()
             waited = time.monotonic() - started
             return self._conclude(condition, tracker, waited, (soft, hard), late=late)
 
@@ -282,25 +299,53 @@ class Network:
 
     def _exited(self, end: NodeExit) -> None:
         node = self.nodes[end.node]
-        if node.exited(end) and self._life.state is not State.DESTROYED:
-            self._tasks.start_soon(self._explain_exit, node, end)
+        if (event := node.exited(end)) is not None:
+            self._untold += 1
+            self._tasks.start_soon(self._tell_death, node, end, event)
 
-    async def _explain_exit(self, node: Node, end: NodeExit) -> None:
-        await self.pipeline.drain(node.name)
-        event = node.settle_exit(end)
-        self.journal(event)
-        if event.expected or self._life.state is not State.RUNNING:
-            return
-        recording = self.pipeline.recording
-        lines = recording.last_lines(node.name, LAST_LINES) if recording else []
-        self.fail(NodeExitedError(node.name, end.how, end.after, lines))
+    async def _tell_death(self, node: Node, end: NodeExit, event: NodeExited) -> None:
+        try:
+            # Whoever is cancelled meanwhile: a death that was heard of is told. The capture answers or has an end.
+            with anyio.CancelScope(shield=True):
+                await node.settle(event)
+            if not event.expected:
+                recording = self.pipeline.recording
+                lines = recording.last_lines(node.name, LAST_LINES) if recording else []
+                self.fail(NodeExitedError(node.name, end.how, end.after, lines))
+        finally:
+            self._untold -= 1
+            if not self._untold:
+                self._all_told.set()
+                self._all_told = anyio.Event()
+
+    async def deaths_told(self) -> None:
+        """Wait until each death that was heard of stands in the journal, and has ended the run if it has to."""
+        while self._untold:
+            await self._all_told.wait()
 
     def fail(self, error: LucyError) -> None:
         """End the run from outside the test: whatever the test awaits of the network raises this."""
         if self.fatal is None:
             self.fatal = error
-            for call in tuple(self.on_fatal):
+            calls, self._when_fatal = self._when_fatal, {}
+            for call in calls.values():
                 call()
+
+    def when_fatal(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have something called once when the run ends from outside the test; at once, where it has.
+
+        Returns what takes that back; again is no error.
+        """
+        key = object()
+        if self.fatal is None:
+            self._when_fatal[key] = call
+        else:
+            call()
+
+        def take_back() -> None:
+            self._when_fatal.pop(key, None)
+
+        return take_back
 
     async def _watch_capture(self) -> None:
         done = anyio.Event()
@@ -318,13 +363,28 @@ class Network:
         if self._life.state is State.DEPLOYED:
             self._life.move("start")
         for wave in start_order(self.spec.nodes):
+            failures: list[Exception] = []
             async with anyio.create_task_group() as tasks:
                 for spec in wave:
                     if self.nodes[spec.name].state is State.DEPLOYED:
-                        tasks.start_soon(self.nodes[spec.name].start)
+                        tasks.start_soon(self._start_one, self.nodes[spec.name], failures, tasks.cancel_scope)
+            if failures:
+                raise failures[0]  # of the others each stands in the journal
+
+    async def _start_one(self, node: Node, failures: list[Exception], rest: anyio.CancelScope) -> None:
+        try:
+            await node.start()
+        except Exception as error:  # noqa: BLE001  # raised by `start_all`, and not in a group
+            failures.append(error)
+            rest.cancel()
+
+    def begin(self, test: str) -> None:
+        """Write that the run begins. For `Run`."""
+        nodes = {spec.name: spec.role for spec in self.spec.nodes}
+        self.journal(RunBegan(self.run_id, test, self.engine.name, nodes))
 
     async def bring_up(self, manager: NetworkManager) -> None:
-        """Deploy the nodes, without starting any. For `deploy`."""
+        """Deploy the nodes, without starting any. For `Run`."""
         await self._history.begin()
         deployed = await manager.deploy(self._exited)
         self.faults.serve(deployed)
@@ -332,24 +392,38 @@ class Network:
         self._life.move("deploy")
         self._tasks.start_soon(self._watch_capture)
 
-    async def _end_faults(self) -> None:
+    async def take_down(self, manager: NetworkManager) -> None:
+        """Destroy the nodes and take their last lines. For `Run`.
+
+        Raises:
+            LucyError: a fault could not be undone, or a node not be destroyed; all else was done.
+        """
+        self._life.move("destroy")
+        for node in self:
+            node.leaving()
+        trouble: LucyError | None = None
         try:
             await self.faults.end_all()
         except LucyError as error:
-            self.judgement.hold(error)
-
-    async def take_down(self, manager: NetworkManager) -> None:
-        """Destroy the nodes and take their last lines. For `deploy`."""
-        self._life.move("destroy")
-        await self._end_faults()
-        await manager.destroy()
+            trouble = error
+        try:
+            await manager.destroy()
+        except LucyError as error:
+            trouble = trouble or error
+        await self.deaths_told()
         with contextlib.suppress(CaptureDiedError):  # said already, by `_watch_capture`
             for node in self:
                 last = await self.pipeline.drain(node.name)
                 if node.state in (State.RUNNING, State.PAUSED):
-                    self.journal(NodeStopped(node.name))
+                    await self.journaled(NodeStopped(node.name))
                 node.destroyed()
                 self.pipeline.end_node(node.name, last)
+        if trouble is not None:
+            raise trouble
+
+
+def _limit(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) else None
 
 
 async def _within(event: anyio.Event, seconds: float) -> bool:
