@@ -242,6 +242,17 @@ class NodeMeasured(msgspec.Struct, frozen=True):
     threads: int = 0
 
 
+@event(ids="lucy.probed")
+class Probed(msgspec.Struct, frozen=True):
+    """A node was asked whether it answers, and what it answered differs from the time before."""
+
+    node: str
+    probe: str
+    """What was asked: `web.http/health`."""
+    ok: bool
+    answer: str
+
+
 LIFE_EVENTS: tuple[type, ...] = (NodeStarted, NodeStartFailed, NodeStopped, NodeExited, NodePaused, NodeResumed)
 """What happened to nodes: every vocabulary's state sees these beside its own events."""
 
@@ -287,6 +298,7 @@ _MESSAGES = {
     RunError: "$severity error: $message",
     EngineNotice: "$node: $what $detail",
     NodeMeasured: "$node uses $memory_bytes bytes",
+    Probed: "$node asked for $probe: $answer",
 }
 _encode = msgspec.json.Encoder().encode
 

@@ -19,9 +19,9 @@ from lucy_core.engine import Capability, Engine, EngineNetwork, FaultNetwork, In
 from lucy_core.errors import FaultError, LifeCycleError, LucyError, UnsupportedError
 from lucy_core.faults import AnyFault, Fault, Pause
 from lucy_core.journal import FaultEffective, FaultRequested, FaultReverted
+from lucy_core.judging.durations import Clock, Duration
 from lucy_core.node import Node
 from lucy_core.scopes import Scopes
-from lucy_core.waiting import Clock, Duration
 
 
 class LeaseEnd(enum.StrEnum):

@@ -6,31 +6,27 @@ that ends by itself is known at once, with its last lines, and ends the test unl
 """
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar, final, overload
 
 import anyio
 import anyio.abc
 import msgspec
 
 from lucy_core import streams
+from lucy_core.ending import Ending
 from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
 from lucy_core.errors import (
     CaptureDiedError,
-    InconclusiveError,
     LucyError,
-    NodeExitedError,
     UnknownNodeError,
 )
-from lucy_core.history import History
 from lucy_core.journal import (
     JOURNAL,
-    NodeExited,
     NodeStopped,
     RunBegan,
     WaitEnded,
@@ -38,18 +34,24 @@ from lucy_core.journal import (
     journal_line,
     moment,
 )
+from lucy_core.judging import waits
+from lucy_core.judging.conditions import AnyCondition
+from lucy_core.judging.durations import Clock, Duration
 from lucy_core.judging.fold import Fold
+from lucy_core.judging.history import History
 from lucy_core.judging.judgement import Judgement
+from lucy_core.judging.probes import Prober
+from lucy_core.judging.sightings import Seen
+from lucy_core.judging.waiting import Limits, WaitOutcome
 from lucy_core.leases import Faults
 from lucy_core.node import Node
-from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.ledger import Ledger
 from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.probing import NodeProber
 from lucy_core.records import Event, Level, LogRecord, Mark
 from lucy_core.scopes import Scopes
 from lucy_core.streams import Stream
 from lucy_core.vocabulary import Vocabulary
-from lucy_core.waiting import Clock, Condition, Duration, Verdict, WaitOutcome, WaitTracker
 
 T = TypeVar("T")
 LAST_LINES = 5
@@ -74,22 +76,19 @@ class Network:
         self.engine = engine
         self.pipeline = pipeline
         self.vocabulary = vocabulary
-        self.clock = Clock(spec.slot_seconds, spec.slots_per_epoch)
+        self.clock = Clock(spec.slot_seconds, spec.slots_per_epoch, spec.genesis_time)
         self.scopes = Scopes()
         """Numbers what happens in the run, and knows what the running task is inside of."""
         self._fold = Fold()
         self.judgement = Judgement(self._fold, self.scopes, self.journal, self._now)
         self.nodes: dict[str, Node] = {}
-        self.fatal: LucyError | None = None
-        """What ended the run from outside the test: a node that died, a capture that did."""
-        self._when_fatal: dict[object, Callable[[], None]] = {}
-        self._untold = 0
-        self._all_told = anyio.Event()
+        self.ending = Ending(pipeline, tasks)
+        """What ends the run from outside the test."""
         self.faults = Faults(self, tasks)
         """Faults, each as a lease: `async with network.faults.inject(…)`."""
         self._life = LifeCycle.of_run(run_id)
         self._tasks = tasks
-        self._history = History(
+        self.history = History(
             pipeline, vocabulary.event_types if vocabulary else (), vocabulary.new_state() if vocabulary else None
         )
         pipeline.report_cut_off(lambda text: self.soft_error(text, kind="subscriber"))
@@ -124,13 +123,13 @@ class Network:
     @property
     def state(self) -> Any:  # each vocabulary has its own
         """The vocabulary's picture of the network, up to what is delivered. Read it; don't keep or change it."""
-        return self._history.state
+        return self.history.state
 
     # Observing
 
     def mark(self) -> Mark:
         """Return the place after the last line that has arrived: `since=` it, nothing that follows is missed."""
-        return self._history.mark()
+        return self.history.mark()
 
     def events(
         self,
@@ -195,38 +194,80 @@ class Network:
         self._fold.apply(event, at)
         return journal_line(event, at)
 
+    @overload
     async def wait_for(
         self,
-        condition: Condition[Any],
+        condition: Seen[T],
         *,
         since: Mark | int | None = None,
         soft: Duration | float | None = None,
         hard: Duration | float | None = None,
-    ) -> WaitOutcome:
-        """Wait until a condition is decided.
+    ) -> WaitOutcome[T]: ...
+    @overload
+    async def wait_for(
+        self,
+        condition: AnyCondition,
+        *,
+        since: Mark | int | None = None,
+        soft: Duration | float | None = None,
+        hard: Duration | float | None = None,
+        lasting: Duration | float | None = None,
+    ) -> WaitOutcome[Any]: ...
+    async def wait_for(
+        self,
+        condition: AnyCondition,
+        *,
+        since: Mark | int | None = None,
+        soft: Duration | float | None = None,
+        hard: Duration | float | None = None,
+        lasting: Duration | float | None = None,
+    ) -> WaitOutcome[Any]:
+        """Wait until a condition is decided; return what decided it.
+
+        Limits count from the call, by the arrival of lines and not by when this loop looks at them; a bare number is
+        seconds. Those given in slots or epochs count the network's: before its genesis none has begun.
 
         Args:
             condition: what to wait for.
-            since: from where on events count; by default from now, with the state as it is.
-            soft: after this the run has a soft error, and the wait goes on; a bare number is seconds.
+            since: from where on events count; by default from now, with the state as it is once all that has arrived
+                by now is folded.
+            soft: after this the run has a soft error, and the wait goes on.
             hard: after this the wait is over.
+            lasting: for how long a condition has to hold that is never true for good: `never(…)`.
 
         Raises:
-            WaitTimeoutError: the hard timeout has passed.
+            WaitTimeoutError: the hard limit has passed.
             ImpossibleError: it can't come true any more.
+            ViolationError: it had to hold, and was broken.
+            ConditionError: the condition's own code failed.
             InconclusiveError: the log has a gap, so nobody can say.
             NodeExitedError: a node died that should be running.
+            UnknownNodeError: it names a node that the network doesn't have.
+            LimitError: a limit is no length of time, or doesn't go with the condition.
+            PlaceError: `since` is no place in this run.
         """
-        soft_seconds = self.clock.in_seconds(condition.soft if soft is None else soft)
-        hard_seconds = max(soft_seconds, self.clock.in_seconds(condition.hard if hard is None else hard))
-        number = self.scopes.new_id()
-        soft_limit, hard_limit = (_limit(seconds) for seconds in (soft_seconds, hard_seconds))
-        self.journal(WaitStarted(number, condition.description, soft_limit, hard_limit, self.scopes.current()))
+        number, parent = self.scopes.new_id(), self.scopes.current()
+        announced = False
         began = time.monotonic()
+
+        async def announce(limits: Limits) -> int:
+            nonlocal announced
+            announced = True
+            soft_seconds, hard_seconds = limits.seconds(limits.soft_ns), limits.seconds(limits.hard_ns)
+            lasting_seconds = hard_seconds if limits.lasting else None
+            line = self._entry(
+                WaitStarted(number, condition.description, soft_seconds, hard_seconds, parent, lasting_seconds)
+            )
+            if self.pipeline.ended:
+                return self.pipeline.delivered
+            return await self.pipeline.write(JOURNAL, line)
+
         outcome = "cancelled"
         try:
             with self.scopes.entered(number):
-                result = await self._wait(condition, since, soft_seconds, hard_seconds)
+                result = await waits.wait(
+                    self, condition, since=since, soft=soft, hard=hard, lasting=lasting, announce=announce
+                )
             outcome = "late" if result.late else "passed"
         except LucyError as error:
             outcome = type(error).__name__
@@ -234,129 +275,46 @@ class Network:
         else:
             return result
         finally:
-            self.journal(WaitEnded(number, condition.description, round(time.monotonic() - began, 3), outcome))
+            if announced:
+                self.journal(WaitEnded(number, condition.description, round(time.monotonic() - began, 3), outcome))
 
-    async def _wait(self, condition: Condition[Any], since: Mark | int | None, soft: float, hard: float) -> WaitOutcome:
-        if self.fatal is not None:
-            raise self.fatal
-        started = time.monotonic()
-        decided = anyio.Event()
-        async with self._history.track(condition, since, decided) as tracker:
-            deaf = self.when_fatal(decided.set)
-            try:
-                late = not await _within(decided, soft)
-                if late:
-                    near = f"{tracker.closest.have:g} of {tracker.closest.need:g}"
-                    self.soft_error(
-                        f"soft timeout after {soft:g} s waiting for {condition.description} ({near} so far)",
-                        kind="soft timeout",
-                    )
-                    if not await _within(decided, hard - soft):
-                        # Lines that came in time may still be on their way through a loop that was blocked.
-                        with anyio.move_on_after(hard):
-                            await self.pipeline.reach(self.pipeline.mark().position)
-            finally:
-                deaf()
-            waited = time.monotonic() - started
-            return self._conclude(condition, tracker, waited, (soft, hard), late=late)
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """All nodes' names, in the spec's order."""
+        return tuple(node.name for node in self.spec.nodes)
 
-    def _conclude(
-        self,
-        condition: Condition[Any],
-        tracker: WaitTracker[Any],
-        waited: float,
-        limits: tuple[float, float],
-        *,
-        late: bool,
-    ) -> WaitOutcome:
-        if tracker.verdict is Verdict.TRUE:
-            return WaitOutcome(
-                description=condition.description,
-                waited=waited,
-                position=tracker.decided_by,
-                soft=limits[0],
-                hard=limits[1],
-                late=late,
-            )
-        if self.fatal is not None:
-            raise self.fatal
-        if not self.ledger.complete:
-            message = (
-                f"waiting for {condition.description}: the log is incomplete\n{tracker.explain(self.ledger.summary())}"
-            )
-            raise InconclusiveError(message)
-        left_out = self.ledger.filtered_events
-        if left_out and tracker.progress.impossible is None:
-            message = (
-                f"waiting for {condition.description}: the capture filter left out {left_out:,} events, and what was "
-                "awaited may be among them; use a filter that keeps events, or none\n"
-                f"{tracker.explain(self.ledger.summary())}"
-            )
-            raise InconclusiveError(message)
-        raise tracker.failure(waited, self.ledger.summary())
+    def check_nodes(self, names: Iterable[str]) -> None:
+        """Refuse names that the network doesn't have.
+
+        Raises:
+            UnknownNodeError: naming the first, and those that there are.
+        """
+        for name in names:
+            if name not in self.node_names:
+                raise UnknownNodeError(name, self.node_names)
+
+    @property
+    def prober(self) -> Prober | None:
+        """Who asks nodes whether they answer; nobody once the run is over."""
+        return None if self.pipeline.ended else NodeProber(self.nodes)
 
     # Life
 
-    def _exited(self, end: NodeExit) -> None:
-        node = self.nodes[end.node]
-        if (event := node.exited(end)) is not None:
-            self._untold += 1
-            self._tasks.start_soon(self._tell_death, node, end, event)
-
-    async def _tell_death(self, node: Node, end: NodeExit, event: NodeExited) -> None:
-        try:
-            # Whoever is cancelled meanwhile: a death that was heard of is told. The capture answers or has an end.
-            with anyio.CancelScope(shield=True):
-                await node.settle(event)
-            if not event.expected:
-                recording = self.pipeline.recording
-                lines = recording.last_lines(node.name, LAST_LINES) if recording else []
-                self.fail(NodeExitedError(node.name, end.how, end.after, lines))
-        finally:
-            self._untold -= 1
-            if not self._untold:
-                self._all_told.set()
-                self._all_told = anyio.Event()
-
-    async def deaths_told(self) -> None:
-        """Wait until each death that was heard of stands in the journal, and has ended the run if it has to."""
-        while self._untold:
-            await self._all_told.wait()
+    @property
+    def fatal(self) -> LucyError | None:
+        """What ended the run from outside the test: a node that died, a capture that did."""
+        return self.ending.error
 
     def fail(self, error: LucyError) -> None:
-        """End the run from outside the test: whatever the test awaits of the network raises this."""
-        if self.fatal is None:
-            self.fatal = error
-            calls, self._when_fatal = self._when_fatal, {}
-            for call in calls.values():
-                call()
+        """End the run from outside the test; see `Ending.fail`."""
+        self.ending.fail(error)
 
     def when_fatal(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have something called once when the run ends from outside the test; at once, where it has.
+        """Have something called once when the run ends from outside the test; see `Ending.when`."""
+        return self.ending.when(call)
 
-        Returns what takes that back; again is no error.
-        """
-        key = object()
-        if self.fatal is None:
-            self._when_fatal[key] = call
-        else:
-            call()
-
-        def take_back() -> None:
-            self._when_fatal.pop(key, None)
-
-        return take_back
-
-    async def _watch_capture(self) -> None:
-        done = anyio.Event()
-
-        def ended(error: Exception | None) -> None:
-            if isinstance(error, CaptureDiedError):
-                self.fail(error)
-            done.set()
-
-        self.pipeline.subscribe(Interest(nodes=()), lambda _: None, ended)
-        await done.wait()
+    def _exited(self, end: NodeExit) -> None:
+        self.ending.exited(self.nodes[end.node], end)
 
     async def start_all(self) -> None:
         """Start every node that was never started, as dependencies allow, each wave concurrently."""
@@ -385,12 +343,12 @@ class Network:
 
     async def bring_up(self, manager: NetworkManager) -> None:
         """Deploy the nodes, without starting any. For `Run`."""
-        await self._history.begin()
+        await self.history.begin()
         deployed = await manager.deploy(self._exited)
         self.faults.serve(deployed)
         self.nodes.update({spec.name: Node(self, spec, deployed.nodes[spec.name]) for spec in self.spec.nodes})
         self._life.move("deploy")
-        self._tasks.start_soon(self._watch_capture)
+        self.ending.watch_capture()
 
     async def take_down(self, manager: NetworkManager) -> None:
         """Destroy the nodes and take their last lines. For `Run`.
@@ -410,8 +368,8 @@ class Network:
             await manager.destroy()
         except LucyError as error:
             trouble = trouble or error
-        await self.deaths_told()
-        with contextlib.suppress(CaptureDiedError):  # said already, by `_watch_capture`
+        await self.ending.deaths_told()
+        with contextlib.suppress(CaptureDiedError):  # said already, by `watch_capture`
             for node in self:
                 last = await self.pipeline.drain(node.name)
                 if node.state in (State.RUNNING, State.PAUSED):
@@ -420,13 +378,3 @@ class Network:
                 self.pipeline.end_node(node.name, last)
         if trouble is not None:
             raise trouble
-
-
-def _limit(seconds: float) -> float | None:
-    return seconds if math.isfinite(seconds) else None
-
-
-async def _within(event: anyio.Event, seconds: float) -> bool:
-    with anyio.move_on_after(seconds):
-        await event.wait()
-    return event.is_set()

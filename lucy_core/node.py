@@ -9,7 +9,6 @@ late that is heard. `NodeExit.after` counts from somewhere inside of the start, 
 that it can have had; what we end ourselves is never taken for a death.
 """
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,8 @@ from typing import Protocol, TypeVar, final
 import anyio
 import msgspec
 
+from lucy_core.asking import Answer, asking
+from lucy_core.asking import Home as Asked
 from lucy_core.commands import PATIENCE, carry_through
 from lucy_core.engine import (
     Capability,
@@ -35,19 +36,15 @@ from lucy_core.engine import (
 )
 from lucy_core.errors import CaptureDiedError, CommandError, DeployError
 from lucy_core.journal import (
-    CommandEnded,
-    CommandStarted,
     NodeExited,
     NodePaused,
     NodeResumed,
     NodeStarted,
     NodeStartFailed,
     NodeStopped,
-    bounded,
 )
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, Level, LogRecord, Mark
-from lucy_core.scopes import Scopes
 from lucy_core.spec import unfit
 from lucy_core.streams import Stream
 
@@ -58,16 +55,11 @@ COARSENESS = 0.02
 """By how many seconds `NodeExit.after` may be too small: a container's shell counts hundredths."""
 
 
-class Home(Protocol):
+class Home(Asked, Protocol):
     """What a node needs of the network that it is part of."""
 
     engine: Engine
     pipeline: Pipeline
-    scopes: Scopes
-
-    def journal(self, event: msgspec.Struct) -> None:
-        """Write one of Lucy's own events into the run's order."""
-        ...
 
     async def journaled(self, event: msgspec.Struct) -> None:
         """Write one, and return once it has its place there."""
@@ -84,16 +76,6 @@ class Home(Protocol):
     ) -> Stream[Event[LogRecord]]:
         """Stream records."""
         ...
-
-
-@final
-class Answer:
-    """What came of something that a node was asked: whoever asked puts it here, for the journal."""
-
-    __slots__ = ("value",)
-
-    def __init__(self) -> None:
-        self.value: object = None
 
 
 @final
@@ -348,29 +330,14 @@ class Node:
     def asking(self, command: str, arguments: object = None) -> Iterator[Answer]:
         """Have the journal tell that this node is asked something, and what comes of it.
 
-        Its own commands do so; whoever speaks to an API of the node's does it alike. Both texts are bounded.
+        Its own commands do so; whoever speaks to an API of the node's does it alike.
 
         Args:
             command: what is asked.
             arguments: with what; written as JSON, or as it is if it is text.
         """
-        scopes = self._network.scopes
-        number, answer = scopes.new_id(), Answer()
-        text, left_out = bounded(arguments)
-        self._network.journal(CommandStarted(number, self.name, command, text, left_out, scopes.current()))
-        began = time.monotonic()
-        outcome = "done"
-        try:
-            with scopes.entered(number):
-                yield answer
-        except BaseException as error:
-            cancelled = isinstance(error, asyncio.CancelledError)
-            outcome, answer.value = ("cancelled", None) if cancelled else (type(error).__name__, str(error))
-            raise
-        finally:
-            text, left_out = bounded(answer.value)
-            seconds = round(time.monotonic() - began, 6)
-            self._network.journal(CommandEnded(number, self.name, command, seconds, outcome, text, left_out))
+        with asking(self._network, self.name, command, arguments) as answer:
+            yield answer
 
     @contextmanager
     def expecting_exit(self) -> Iterator[None]:

@@ -217,7 +217,7 @@ class Run:
                     await network.bring_up(manager)
                 with anyio.CancelScope() as body:
                     if interrupt:
-                        network.when_fatal(body.cancel)
+                        network.ending.when(body.cancel)
                     if start:
                         await network.start_all()
                     yield network
@@ -317,7 +317,7 @@ def _deciding_early(network: Network) -> Iterator[None]:
 
 async def _taken_down(network: Network, manager: NetworkManager, failure: BaseException | None) -> BaseException | None:
     """Take a network down, and return what is to be raised. For a shielded caller."""
-    await network.deaths_told()
+    await network.ending.deaths_told()
     if failure is None or (_is_cancellation(failure) and network.fatal is not None):
         network.judgement.decide(network.fatal)
     else:

@@ -1,1 +1,1 @@
-"""What is held against a run, and what becomes of it: conditions, waits, sections, errors, the result. Sans-IO."""
+"""Judging: conditions, waits, why a verdict can be relied on (the theory stands in `waiting`), and the result."""

@@ -24,10 +24,11 @@ from gql.transport.exceptions import (
     TransportServerError,
 )
 
+from lucy_core.asking import Answer
 from lucy_core.errors import NodeRefusedError, NodeUnreachableError
 from lucy_core.mina.documents import DOCUMENTS
 from lucy_core.mina.keys import PASSWORD
-from lucy_core.node import Answer, Node
+from lucy_core.node import Node
 
 T = TypeVar("T")
 DEADLINE = 30.0

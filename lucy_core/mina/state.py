@@ -119,6 +119,14 @@ class MinaState:
         """List the nodes that run."""
         return [name for name, node in self.nodes.items() if node.running]
 
+    def acting(self) -> list[str]:
+        """List the nodes that run and aren't paused: only these can do anything."""
+        return [name for name, node in self.nodes.items() if node.running and not node.paused]
+
+    def paused(self) -> list[str]:
+        """List the nodes that are paused."""
+        return [name for name, node in self.nodes.items() if node.running and node.paused]
+
     def _change(self, name: str, **fields: Any) -> None:  # NodeState's own fields
         self.nodes[name] = msgspec.structs.replace(self.node(name), **fields)
 

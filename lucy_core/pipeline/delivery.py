@@ -60,6 +60,7 @@ class Delivery:
         self.hub = Hub(self._cut_off, self._undecodable)
         self.delivered = 0
         self.ended = False
+        self.last_arrival_ns = 0
         self.on_cut_off: Callable[[str], None] | None = None
         self._recording = recording
         self._reached: list[tuple[int, anyio.Event]] = []
@@ -106,6 +107,7 @@ class Delivery:
 
     def _arrive(self, position: int, account: Any, arrived_ns: int) -> None:
         self.delivered = position
+        self.last_arrival_ns = arrived_ns
         account.lag_ns = max(0, self.now_ns() - arrived_ns)
         account.lag_max_ns = max(account.lag_max_ns, account.lag_ns)
         if self._reached and self._reached[0][0] <= position:

@@ -260,8 +260,19 @@ class Pipeline:
         return (await self._capture.ask("fence")).position or 0
 
     def now_ns(self) -> int:
-        """Return the time on the clock that stamps arrivals, in nanoseconds since the epoch."""
-        return self._delivery.now_ns()
+        """Return the time on the clock that stamps arrivals, in nanoseconds since the epoch; it ends with the run."""
+        return self._delivery.last_arrival_ns if self._delivery.ended else self._delivery.now_ns()
+
+    def began_at_ns(self, since: int | None) -> int:
+        """Return when what begins at a position begins: now or, once the run is over, when that position arrived."""
+        if not self._delivery.ended or self.recording is None:
+            return self.now_ns()
+        return self.recording.arrival_ns(since or 0) or self._delivery.last_arrival_ns
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over, and nothing comes any more."""
+        return self._delivery.ended
 
     @property
     def _process(self) -> CaptureProcess:
@@ -296,7 +307,7 @@ class Pipeline:
             return Mark(self._delivery.delivered, self.began_ns)
         return Mark(max(self.recording.end(), self._delivery.delivered), self.began_ns)
 
-    def place(self, since: Mark | int | None) -> int | None:
+    def place(self, since: object) -> int | None:
         """Return the position that a `since=` means; None stays None.
 
         Raises:

@@ -142,6 +142,11 @@ class Recording:
         rows = self.rows(Cursor())
         return rows[0].arrived_ns if rows else 0
 
+    def arrival_ns(self, position: int) -> int | None:
+        """Return when a position arrived, in nanoseconds since the epoch; None where nothing stands there yet."""
+        rows = self.rows(self.cursor_at(position))
+        return rows[0].arrived_ns if rows else None
+
     def end(self) -> int:
         """Return the position after the last line that is recorded now."""
         size = os.fstat(self._arrivals).st_size
