@@ -34,6 +34,7 @@ from lucy_core.errors import (
     PipelineError,
     PlaceError,
     RecordingError,
+    RunFailedError,
     SourceBusyError,
     SourceClosedError,
     StateError,
@@ -73,14 +74,15 @@ from lucy_core.journal import (
     NodePaused,
     NodeResumed,
     NodeStarted,
+    NodeStartFailed,
     NodeStopped,
 )
-from lucy_core.judgement import Outcome
 from lucy_core.judging.combinations import all_of, any_of, each_node, in_order
 from lucy_core.judging.conditions import AnyCondition, Condition, Machine, Progress, Start, StateFold, Verdict
 from lucy_core.judging.durations import Clock, Duration, epochs, seconds, slots
 from lucy_core.judging.lives import Life, Lives
 from lucy_core.judging.probes import http_ok, port_open
+from lucy_core.judging.result import Outcome
 from lucy_core.judging.sightings import never, quiet, seen
 from lucy_core.judging.waiting import WaitOutcome
 from lucy_core.leases import Faults, Lease, LeaseEnd
@@ -157,6 +159,7 @@ __all__ = [
     "NodeRefusedError",
     "NodeResumed",
     "NodeSpec",
+    "NodeStartFailed",
     "NodeStarted",
     "NodeStopped",
     "NodeUnreachableError",
@@ -168,6 +171,7 @@ __all__ = [
     "Progress",
     "RecordingError",
     "Reset",
+    "RunFailedError",
     "SourceBusyError",
     "SourceClosedError",
     "Start",

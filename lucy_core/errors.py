@@ -16,6 +16,7 @@
     ├── StreamError
     │   └── StreamEmptyError        a stream ended before the item that was awaited
     ├── JudgementError              what a test decides
+    │   ├── RunFailedError          a run is over, and something is held against it
     │   ├── CheckFailedError        a hard check of the test's own failed
     │   ├── WaitTimeoutError        a wait ran into its hard timeout
     │   ├── ImpossibleError         a wait can't come true any more
@@ -152,6 +153,24 @@ class StreamEmptyError(StreamError):
 
 class JudgementError(LucyError):
     """A test's verdict, as an exception that ends the section."""
+
+
+class RunFailedError(JudgementError):
+    """A run is over, its block raised nothing, and something is held against it.
+
+    Attributes:
+        outcome: what became of the run: `failed`, `interrupted` and so on.
+        held: what is held against it, a text each.
+        directory: the run directory, with the full report.
+    """
+
+    def __init__(self, outcome: str, held: tuple[str, ...], directory: Path) -> None:
+        self.outcome = outcome
+        self.held = held
+        self.directory = directory
+        count = f"{len(held)} {'error was' if len(held) == 1 else 'errors were'} held against it"
+        head, foot = f"the run's outcome is {outcome}: {count}", f"run directory {directory}"
+        super().__init__("\n".join((head, *(f"  {text}" for text in held), foot)))
 
 
 class CheckFailedError(JudgementError):

@@ -1,1 +1,1 @@
-"""Judging: conditions, waits, and why a verdict can be relied on. The theory stands in `waiting`."""
+"""Judging: conditions, waits, why a verdict can be relied on (the theory stands in `waiting`), and the result."""

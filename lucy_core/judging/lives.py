@@ -4,7 +4,7 @@ from typing import Any, Self, final
 
 import msgspec
 
-from lucy_core.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStopped
+from lucy_core.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStartFailed, NodeStopped
 from lucy_core.records import Event
 
 
@@ -45,7 +45,7 @@ class Lives:
         match event.data:
             case NodeStarted():
                 self.nodes[event.data.node] = Life(running=True)
-            case NodeStopped():
+            case NodeStopped() | NodeStartFailed():
                 self.nodes[event.data.node] = Life()
             case NodeExited():
                 self.nodes[event.data.node] = Life(died=None if event.data.expected else event.data.how)

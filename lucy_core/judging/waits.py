@@ -25,6 +25,8 @@ from lucy_core.records import Arrived, Mark, Undecodable
 
 PATIENCE = 30.0
 """Seconds that capture, and the way from it to here, get to answer a fence."""
+PAST = 1e-5
+"""Seconds behind a limit at which to look: at the limit itself something may still arrive that counts."""
 LONGEST_SLEEP = 3600.0
 """Loops differ in what they make of timers of years."""
 
@@ -137,13 +139,13 @@ class Waiting:
             self._tell_late()
             now_ns = pipeline.now_ns()
             next_ns = wait.next_ns()
-            if next_ns is None or now_ns < next_ns:
-                seconds = LONGEST_SLEEP if next_ns is None else min(LONGEST_SLEEP, (next_ns - now_ns) / NS)
+            if next_ns is None or now_ns <= next_ns:
+                seconds = LONGEST_SLEEP if next_ns is None else min(LONGEST_SLEEP, (next_ns - now_ns) / NS + PAST)
                 with anyio.move_on_after(seconds):
                     await self._changed.wait()
                 continue
             await self._reach(None)
-            wait.pass_time(now_ns)
+            wait.pass_time(now_ns - 1)  # something else may yet arrive at this very moment
         if self._ended and not wait.is_over:
             # A replayed run is over at its last line, a live one now.
             wait.begin()

@@ -9,7 +9,7 @@ from typing import Any, Self, final
 
 import msgspec
 
-from lucy_core.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStopped
+from lucy_core.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStartFailed, NodeStopped
 from lucy_core.mina.events import (
     BlockGossip,
     BlockProduced,
@@ -136,7 +136,7 @@ class MinaState:
         match data:
             case NodeStarted():
                 self._change(data.node, running=True, paused=False, died=None, initialized=False, best_tip=None)
-            case NodeStopped():
+            case NodeStopped() | NodeStartFailed():
                 self._change(data.node, running=False, paused=False, initialized=False, best_tip=None)
             case NodeExited():
                 how = None if data.expected else data.how
