@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, final
+from typing import Any, TypeVar, final, overload
 
 import anyio
 import anyio.abc
@@ -73,8 +73,8 @@ class Network:
         self.clock = Clock(spec.slot_seconds, spec.slots_per_epoch)
         self.judgement = Judgement()
         self.nodes: dict[str, Node] = {}
-        self.fatal: LucyError | None = None
-        """What ended the run from outside the test: a node that died, a capture that did."""
+        self.fatal: BaseException | None = None
+        """What ended the run from outside the test: a node or a capture that died, a callback's `pytest.fail`."""
         self.on_fatal: list[Callable[[], None]] = []
         self.faults = Faults(self, tasks)
         """Faults, each as a lease: `async with network.faults.inject(…)`."""
@@ -84,6 +84,7 @@ class Network:
             pipeline, vocabulary.event_types if vocabulary else (), vocabulary.new_state() if vocabulary else None
         )
         pipeline.report_cut_off(lambda text: self.soft_error(text, kind="subscriber"))
+        pipeline.report_escape(self.fail)
         self.judgement.listeners.append(self._journal_judgement)
 
     def __repr__(self) -> str:
@@ -132,7 +133,13 @@ class Network:
         level: Level | None = None,
         since: Mark | int | None = None,
     ) -> Stream[Event[T]]:
-        """Stream events of one or more types, from `since` on, or from now. `since=0` is the run's beginning."""
+        """Stream events of one or more types, from `since` on, or from now. `since=0` is the run's beginning.
+
+        Raises:
+            UnknownNodeError: the network has no such node.
+            NoNodesError: `nodes` is empty.
+            PlaceError: `since` is no place in this run.
+        """
         return streams.events(self.pipeline, kind, *others, nodes=self._known(nodes), level=level, since=since)
 
     def records(
@@ -142,13 +149,49 @@ class Network:
         level: Level | None = None,
         since: Mark | int | None = None,
     ) -> Stream[Event[LogRecord]]:
-        """Stream all records from a level up, Lucy's own included."""
+        """Stream all records from a level up, Lucy's own included; raises as `events` does."""
         return streams.records(self.pipeline, nodes=self._known(nodes), level=level, since=since)
+
+    @overload
+    async def so_far(
+        self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int = 0
+    ) -> list[Event[LogRecord]]: ...
+    @overload
+    async def so_far(
+        self,
+        kind: type[T],
+        /,
+        *others: type[T],
+        nodes: Iterable[str] | None = None,
+        level: Level | None = None,
+        since: Mark | int = 0,
+    ) -> list[Event[T]]: ...
+    async def so_far(
+        self,
+        *kinds: Any,
+        nodes: Iterable[str] | None = None,
+        level: Level | None = None,
+        since: Mark | int = 0,
+    ) -> list[Event[Any]]:
+        """Return what was logged from `since` to this call, exactly, or raise: records, where no types are named.
+
+        ::
+
+            assert not await network.so_far(level=lucy.Level.ERROR)
+
+        Raises:
+            InconclusiveError: the log has a gap, so that nobody can say.
+            UnknownNodeError: the network has no such node.
+            NoNodesError: `nodes` is empty.
+            PlaceError: `since` is no place in this run.
+        """
+        return await streams.so_far(self.pipeline, *kinds, nodes=self._known(nodes), level=level, since=since)
 
     def _known(self, nodes: Iterable[str] | None) -> list[str] | None:
         if nodes is None:
             return None
-        return [self[name].name for name in ((nodes,) if isinstance(nodes, str) else nodes)]
+        names = [nodes] if isinstance(nodes, str) else list(nodes)
+        return [name if name == JOURNAL else self[name].name for name in names]
 
     # Judging
 
@@ -295,10 +338,11 @@ class Network:
         lines = recording.last_lines(node.name, LAST_LINES) if recording else []
         self.fail(NodeExitedError(node.name, end.how, end.after, lines))
 
-    def fail(self, error: LucyError) -> None:
+    def fail(self, error: BaseException) -> None:
         """End the run from outside the test: whatever the test awaits of the network raises this."""
         if self.fatal is None:
             self.fatal = error
+            self.pipeline.abort(error)
             for call in tuple(self.on_fatal):
                 call()
 

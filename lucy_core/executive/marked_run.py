@@ -135,7 +135,7 @@ class MarkedRun:
         self._began = time.monotonic()
         self._network: Network | None = None
         self._told: list[BaseException] = []
-        self._error: Exception | BaseExceptionGroup[BaseException] | None = None
+        self._error: BaseException | None = None
 
     @classmethod
     def of(
@@ -206,6 +206,11 @@ class MarkedRun:
                 await done.wait()
                 self._chronicle.test_over(network)
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # raised again by `deployed`
+            self._error = error
+        except BaseException as error:
+            # `pytest.fail` in a callback ends the run with that, and is raised again by `deployed` too.
+            if self._network is None or error is not self._network.fatal:
+                raise
             self._error = error
         finally:
             ready.set()

@@ -9,10 +9,10 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import anyio
 import anyio.abc
@@ -24,7 +24,7 @@ from lucy_core.pipeline.audit import Audit
 from lucy_core.pipeline.capture_process import CaptureProcess
 from lucy_core.pipeline.delivery import ROW_COST, TURN_BYTES, Delivery, Handle
 from lucy_core.pipeline.direct import DirectSources
-from lucy_core.pipeline.hub import Gate, Interest, Sink
+from lucy_core.pipeline.hub import Gate, Group, Interest, Sink
 from lucy_core.pipeline.ledger import Ledger, NodeLedger
 from lucy_core.pipeline.recording import Cursor, Recording, make_run_directory
 from lucy_core.pipeline.services import Services
@@ -87,14 +87,18 @@ class Pipeline:
                         services.start(delivery.serve_late_comers)
                         services.start(pipeline._follow)  # its own
                         try:
-                            yield pipeline
+                            with _left_at_escape(delivery):
+                                yield pipeline
                         finally:
                             with anyio.CancelScope(shield=True):
                                 await pipeline._finish(capture)  # its own
+                            delivery.close()
                 finally:
                     services.stop()
         finally:
             capture.dispose()
+        if delivery.escaped is not None:
+            raise delivery.escaped
 
     @classmethod
     @asynccontextmanager
@@ -106,12 +110,16 @@ class Pipeline:
                 direct.tasks = tasks
                 tasks.start_soon(direct.beat)
                 try:
-                    yield cls(directory=None, recording=None, capture=None, direct=direct, delivery=delivery)
+                    with _left_at_escape(delivery):
+                        yield cls(directory=None, recording=None, capture=None, direct=direct, delivery=delivery)
                 finally:
                     tasks.cancel_scope.cancel()
             for node in tuple(delivery.ledger.nodes):
                 direct.drain(node)
             delivery.end()
+            delivery.close()
+        if delivery.escaped is not None:
+            raise delivery.escaped
 
     @classmethod
     @asynccontextmanager
@@ -138,11 +146,15 @@ class Pipeline:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(delivery.serve_late_comers)
                 try:
-                    yield cls(
-                        directory=Path(directory), recording=recording, capture=None, direct=None, delivery=delivery
-                    )
+                    with _left_at_escape(delivery):
+                        yield cls(
+                            directory=Path(directory), recording=recording, capture=None, direct=None, delivery=delivery
+                        )
                 finally:
+                    delivery.close()
                     tasks.cancel_scope.cancel()
+        if delivery.escaped is not None:
+            raise delivery.escaped
 
     # Sources
 
@@ -286,6 +298,29 @@ class Pipeline:
     # Subscribing
 
     @property
+    def is_replay(self) -> bool:
+        """Whether this is a finished recording, to which nothing is added."""
+        return self._capture is None and self._direct is None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be read back any more."""
+        return self._delivery.closed
+
+    @property
+    def recorded_nodes(self) -> tuple[str, ...]:
+        """Whose lines there are, or could have been; sources that are yet to be opened aren't among them."""
+        nodes = dict.fromkeys(self.ledger.nodes)
+        if self.directory is not None:
+            nodes |= dict.fromkeys(sorted(path.stem for path in (self.directory / "logs").glob("*.ndjson")))
+        return tuple(nodes)
+
+    @property
+    def arriving_ns(self) -> int | None:
+        """When the lines that are being delivered arrived; None outside of subscribers' callbacks."""
+        return self._delivery.hub.arriving_ns
+
+    @property
     def delivered(self) -> int:
         """The position up to which every live subscriber has seen what it wants."""
         return self._delivery.delivered
@@ -325,11 +360,12 @@ class Pipeline:
         *,
         since: int | None = None,
         gate: Gate | None = None,
+        group: Group | None = None,
     ) -> Handle:
         """Subscribe; see `Delivery.subscribe`. On a finished recording the start is its first line."""
-        if since is None and self._capture is None and self._direct is None:
+        if since is None and self.is_replay and not self._delivery.closed:
             since = 0
-        return self._delivery.subscribe(interest, sink, on_end, since=since, gate=gate)
+        return self._delivery.subscribe(interest, sink, on_end, since=since, gate=gate, group=group)
 
     async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
         """Give `sink` what came from `start` to just before `stop`; see `Delivery.read_back`."""
@@ -340,8 +376,30 @@ class Pipeline:
         self._delivery.end_node(node, position)
 
     async def reach(self, position: int) -> None:
-        """Wait until every line before `position` is delivered."""
+        """Wait until every line before `position` is delivered to all who subscribe now; see `Delivery.reach`."""
         await self._delivery.reach(position)
+
+    def run(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something beside delivery, until the pipeline is closed. It must not raise."""
+        if self._direct is not None and self._direct.tasks is not None:
+            self._direct.tasks.start_soon(job)
+        else:
+            self._delivery.run(job)
+
+    # The run's end, for whoever waits
+
+    def abort(self, error: BaseException) -> None:
+        """Say that the run is over for whoever waits. Lines are delivered on. Again changes nothing."""
+        self._delivery.abort(error)
+
+    @property
+    def aborted(self) -> BaseException | None:
+        """Why the run is over for whoever waits, if it is: a node or the capture died, or a callback ended the run."""
+        return self._delivery.aborted
+
+    def when_aborted(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call once the run is over for whoever waits, or now if it is; return what takes that back."""
+        return self._delivery.when_aborted(call)
 
     async def audit(self) -> None:
         """Decode what was captured and not yet decoded, so that the ledger's `malformed` is exact up to here.
@@ -357,6 +415,18 @@ class Pipeline:
     def report_cut_off(self, report: Callable[[str], None]) -> None:
         """Have subscribers that raised reported, beside the ledger."""
         self._delivery.on_cut_off = report
+
+    def report_escape(self, report: Callable[[BaseException], None]) -> None:
+        """Have what a callback raises that ends the run (`SystemExit`, `pytest.fail`) end it so.
+
+        Without this, the block in which the pipeline is open is cancelled. Either way it raises the error at its end,
+        unless it ends with another.
+        """
+        self._delivery.on_escape = report
+
+    def report(self, subscriber: str, error: BaseException) -> None:
+        """Have what a callback raised heard; see `Delivery.report`."""
+        self._delivery.report(subscriber, error)
 
     # The pump
 
@@ -441,10 +511,18 @@ class Pipeline:
         position = await capture.close()
         if position >= 0 and not self._delivery.ended:
             with anyio.move_on_after(30):
-                await self._delivery.reach(position)
+                await self._delivery.reach_live(position)
         self._hear_notices(capture)
         if not self._delivery.ended:
             self._delivery.end()
         await self._delivery.finish_late_comers()
         if self.ledger.recording_stopped is None and self._audit is not None:
             await self._audit.finish()
+
+
+@contextmanager
+def _left_at_escape(delivery: Delivery) -> Iterator[None]:
+    """Leave the block once a callback has ended the run, unless somebody else sees to that."""
+    with anyio.CancelScope() as body:
+        delivery.on_escape = lambda _: body.cancel()
+        yield
