@@ -64,11 +64,8 @@ async def test_a_limit_of_nothing_asks_whether_it_is_there(tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.blocking
 async def test_lines_are_judged_by_their_arrival_though_the_loop_was_blocked(tmp_path: Path) -> None:
-    late = shell(
-        "a",
-        """sleep 1.5; echo '{"message":"m","event_id":"lucy.scripted.told","metadata":"""
-        + ("""{"start":1,"what":"x","value":""}}'; exec sleep 60"""),
-    )
+    told = '{"message":"m","event_id":"lucy.scripted.told","metadata":{"start":1,"what":"x","value":""}}'
+    late = shell("a", f"sleep 1.5; echo '{told}'; exec sleep 60")
 
     async def block() -> None:
         await anyio.sleep(0.1)

@@ -182,6 +182,11 @@ class MarkedRun:
             pass  # `complaint` says it
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # raised again by `deployed`
             self._error = error
+        except BaseException as error:
+            # `pytest.fail` in a callback ends the run with that, and is raised again by `deployed` too.
+            if self._network is None or error is not self._network.fatal:
+                raise
+            self._error = error
         finally:
             ready.set()
 
