@@ -96,6 +96,7 @@ from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.ledger import Ledger, NodeLedger
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Arrived, Event, Level, LogRecord, Malformed, Mark, Undecodable
+from lucy_core.replaying import Replay, replay
 from lucy_core.streams import Stream, from_items, merge
 
 __all__ = [
@@ -177,6 +178,7 @@ __all__ = [
     "PlaceError",
     "Progress",
     "RecordingError",
+    "Replay",
     "Reset",
     "RunFailedError",
     "SourceBusyError",
@@ -215,6 +217,7 @@ __all__ = [
     "never",
     "port_open",
     "quiet",
+    "replay",
     "seconds",
     "seen",
     "slots",

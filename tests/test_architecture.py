@@ -49,6 +49,7 @@ ROOMS = (
     "run",
     "deployment",
     "attachment",
+    "replaying",
     "mina",
     "executive",
     "testing",

@@ -184,7 +184,7 @@ class MarkedRun:
             self._error = error
         except BaseException as error:
             # `pytest.fail` in a callback ends the run with that, and is raised again by `deployed` too.
-            if self._network is None or error is not self._network.fatal:
+            if not network or error is not network[0].fatal:
                 raise
             self._error = error
         finally:
