@@ -151,6 +151,7 @@ async def test_what_an_engine_notes_is_in_the_ledger_and_in_the_recording(record
         await until(pipeline, "a")
         pipeline.note_filtered("a", lines=10, bytes=1000, events=2)
         pipeline.note_filtered("a", lines=5, bytes=500, events=1)
+        await until(pipeline, "a")  # or capture might take the line before them
         await write(fifo, say(2))
         await until(pipeline, "a")
         assert pipeline.ledger.complete
@@ -405,6 +406,7 @@ async def test_a_recording_that_stopped_says_so_though_its_disk_is_full(
                 written += 1
                 await until(pipeline, "a")
         await write(fifo, say("live") * 10)
+        await until(pipeline, "a")
         pipeline.note_failed("a", "the pump ended")
         await until(pipeline, "a")
         assert pipeline.ledger.recording_stopped is not None
