@@ -422,8 +422,8 @@ class _Lines(Observable[Any]):
             else:
                 observer.on_error(error)
 
-        stop = self._pipeline.subscribe(self._interest, push, end, since=self._since, gate=_gate.get())
-        return Disposable(stop)
+        handle = self._pipeline.subscribe(self._interest, push, end, since=self._since, gate=_gate.get())
+        return Disposable(handle.cancel)
 
 
 def _position(since: Mark | int | None) -> int | None:

@@ -397,7 +397,7 @@ async def test_a_subscriber_that_raises_is_cut_off_and_the_others_miss_nothing(o
                 pipeline.subscribe(Interest(nodes=["a"]), lambda items: ended.append("heard"), lambda _: None)
 
         pipeline.subscribe(Interest(nodes=["a"]), raises, lambda _: None)
-        leave = pipeline.subscribe(Interest(nodes=["a"]), leaves, lambda _: None)
+        leave = pipeline.subscribe(Interest(nodes=["a"]), leaves, lambda _: None).cancel
         pipeline.subscribe(Interest(nodes=["a"]), joins, lambda _: None)
         writer = os.open(fifo, os.O_WRONLY)
         for number in range(3):

@@ -550,6 +550,8 @@ class Capture:
                 listener = Listener(address if isinstance(address, str) else (address[0], address[1]), self._token)
                 self._add(listener, log)
                 return {"address": listener.address}
+            case "fence":
+                return {"position": self._position}
             case "drain":
                 self._drain(command["node"])
                 return {"position": self._position}

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any, final
 
+import anyio
 import anyio.lowlevel
 import structlog
 
@@ -29,16 +30,38 @@ ROW_COST = 2048
 
 
 @final
+class Handle:
+    """A subscription, as its owner holds it."""
+
+    __slots__ = ("_delivery", "_subscription")
+
+    def __init__(self, delivery: "Delivery", subscription: Subscription) -> None:
+        self._delivery = delivery
+        self._subscription = subscription
+
+    def cancel(self) -> None:
+        """Deliver nothing more, not even of a batch under way; `on_end` isn't called. Again is no error."""
+        self._delivery.cancel(self._subscription)
+
+    async def reach(self, position: int) -> None:
+        """Wait until it has seen all that it wants before `position`, or gets nothing more. Always a checkpoint."""
+        await self._delivery.reach_with(self._subscription, position)
+
+
+@final
 class Delivery:
     """Hands blocks to subscribers, and tells the ledger, which knows of them already, what was decoded and how late."""
 
     def __init__(self, ledger: Ledger, recording: Recording | None) -> None:
         self.ledger = ledger
         # Read once, for whoever stamps arrivals too: the machine's clock may step, and a lag is no matter of that.
-        self.epoch_ns = time.time_ns() - time.monotonic_ns()
+        epoch_ns = time.time_ns() - time.monotonic_ns()
+        self.now_ns: Callable[[], int] = lambda: epoch_ns + time.monotonic_ns()
+        """The clock that stamps arrivals, in nanoseconds since the epoch."""
         self.hub = Hub(self._cut_off, self._undecodable)
         self.delivered = 0
         self.ended = False
+        self.last_arrival_ns = 0
         self.on_cut_off: Callable[[str], None] | None = None
         self._recording = recording
         self._reached: list[tuple[int, anyio.Event]] = []
@@ -74,7 +97,8 @@ class Delivery:
 
     def _arrive(self, position: int, account: Any, arrived_ns: int) -> None:
         self.delivered = position
-        account.lag_ns = max(0, self.epoch_ns + time.monotonic_ns() - arrived_ns)
+        self.last_arrival_ns = arrived_ns
+        account.lag_ns = max(0, self.now_ns() - arrived_ns)
         account.lag_max_ns = max(account.lag_max_ns, account.lag_ns)
         if self._reached and self._reached[0][0] <= position:
             self._announce()
@@ -112,10 +136,10 @@ class Delivery:
         *,
         since: int | None = None,
         gate: Gate | None = None,
-    ) -> Callable[[], None]:
+    ) -> Handle:
         """Deliver to `sink` what `interest` names from position `since` on (None: from what is delivered next).
 
-        Nothing is delivered before this returns. Returns what ends the subscription.
+        Nothing is delivered before this returns.
 
         Raises:
             RecordingError: the past is wanted, and nothing was recorded.
@@ -129,13 +153,14 @@ class Delivery:
             self._read_back(subscription)
         else:
             self.hub.add(subscription)
+        return Handle(self, subscription)
 
-        def unsubscribe() -> None:
-            subscription.active = False
-            self.hub.remove(subscription)
-            self._no_longer_behind(subscription)
-
-        return unsubscribe
+    def cancel(self, subscription: Subscription) -> None:
+        """Deliver nothing more to it. For its handle."""
+        subscription.active = False
+        self.hub.remove(subscription)
+        self._no_longer_behind(subscription)
+        subscription.tell_who_waits()
 
     async def serve_late_comers(self) -> None:
         """Read back for those who are behind, for as long as it runs."""
@@ -196,6 +221,7 @@ class Delivery:
                     weight += row.bytes
                 else:
                     subscription.next = row.position + row.lines
+                subscription.tell_who_waits()
                 weight += ROW_COST
                 if weight > TURN_BYTES * 2:  # more than the live ones get in a turn, or it would never reach them
                     weight = 0
@@ -246,6 +272,7 @@ class Delivery:
         else:
             self.hub.add(subscription)
             self._complete_nodes()
+        subscription.tell_who_waits()
         return True
 
     def _missing(self, subscription: Subscription) -> str:
@@ -259,6 +286,7 @@ class Delivery:
                 subscription.on_end(error)
             except Exception as raised:  # noqa: BLE001  # a subscriber's fault must not reach the others
                 self._cut_off(subscription, raised)
+            subscription.tell_who_waits()
 
     # Ends
 
@@ -292,6 +320,14 @@ class Delivery:
         self._reached.append((position, event))
         self._reached.sort(key=lambda pair: pair[0])
         await event.wait()
+
+    async def reach_with(self, subscription: Subscription, position: int) -> None:
+        """Wait until one subscription has seen all that it wants before `position`. For its handle."""
+        await self.reach(position)
+        if subscription.active and subscription in self._behind and subscription.next < position:
+            event = anyio.Event()
+            subscription.awaited.append((position, event))
+            await event.wait()
 
     def _announce(self, *, everybody: bool = False) -> None:
         while self._reached and (everybody or self._reached[0][0] <= self.delivered):

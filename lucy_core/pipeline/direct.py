@@ -233,7 +233,7 @@ class DirectSources:
             offset=self._offsets.get(node, 0),
             bytes=len(data),
             lines=lines,
-            arrived_ns=self._delivery.epoch_ns + time.monotonic_ns(),
+            arrived_ns=self._delivery.now_ns(),
             blocked_ns=self._blocked_ns.get(node, 0),
             torn=torn,
         )

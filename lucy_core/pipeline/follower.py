@@ -6,7 +6,6 @@ run was closed, or with the death of capture, which it writes down itself: nobod
 
 import contextlib
 import os
-import time
 from typing import final
 
 import anyio
@@ -99,8 +98,7 @@ class Follower:
 
     def _write_death(self, reason: str) -> None:
         """Say in the recording that capture has died; a disk that takes no more can't keep us from knowing."""
-        arrived_ns = self._delivery.epoch_ns + time.monotonic_ns()
-        row = Row(self._delivery.delivered, "", 0, 0, 0, arrived_ns, fact=Fact.DIED, reason=reason)
+        row = Row(self._delivery.delivered, "", 0, 0, 0, self._delivery.now_ns(), fact=Fact.DIED, reason=reason)
         try:
             self._recording.append(row)
         except RecordingError:

@@ -10,13 +10,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any, final
 
+import anyio
+
 from lucy_core.events import EventType
 from lucy_core.pipeline.decoding import Batch, decode
 from lucy_core.pipeline.scanning import scan, spelt, without_disguise
-from lucy_core.records import Block, Event, Level, LogRecord, Malformed, Undecodable
+from lucy_core.records import Arrived, Block, Event, Level, LogRecord, Malformed, Undecodable
 
 Sink = Callable[[list[Any]], None]
 """Takes a batch's items, in order, synchronously."""
+
+
+_NO_RECORD = LogRecord(message="")
+"""What stands for the record of an event that is no line."""
 
 
 @final
@@ -24,10 +30,11 @@ class Interest:
     """What a subscription names. None means any.
 
     `event_types` gives typed events; without it every record is wanted, from `level` up. `kind` asks for the lines that
-    are no records (`Malformed`) or no events (`Undecodable`) instead.
+    are no records (`Malformed`) or no events (`Undecodable`) instead. With `arrivals` an event with an `Arrived` comes
+    before those of each block, whatever its lines say.
     """
 
-    __slots__ = ("event_types", "kind", "level", "nodes")
+    __slots__ = ("arrivals", "event_types", "kind", "level", "nodes")
 
     def __init__(
         self,
@@ -36,11 +43,13 @@ class Interest:
         event_types: Iterable[EventType[Any]] | None = None,
         level: Level | None = None,
         kind: type = Event,
+        arrivals: bool = False,
     ) -> None:
         self.nodes = None if nodes is None else frozenset(nodes)
         self.event_types = None if event_types is None else tuple(event_types)
         self.level = level
         self.kind = kind
+        self.arrivals = arrivals
 
 
 @final
@@ -76,7 +85,7 @@ class Gate:
 class Subscription:
     """One subscriber's place in the run. `next` is the first position that it hasn't seen."""
 
-    __slots__ = ("active", "alone", "gate", "interest", "next", "number", "on_end", "sink")
+    __slots__ = ("active", "alone", "awaited", "gate", "interest", "next", "number", "on_end", "sink")
     _made = itertools.count()
 
     def __init__(
@@ -94,6 +103,8 @@ class Subscription:
         self.gate = gate
         self.active = True
         self.number = next(self._made)
+        self.awaited: list[tuple[int, anyio.Event]] = []
+        """Who waits for it to have seen all before a position."""
         self.alone: _Plan | None = None
         """What it wants, compiled, once it has to read back by itself."""
 
@@ -101,12 +112,23 @@ class Subscription:
         """Whether lines of this node are wanted."""
         return self.interest.nodes is None or node in self.interest.nodes
 
+    def tell_who_waits(self) -> None:
+        """Let go who waits for a position that it has come to; everybody, once it gets nothing more."""
+        if self.awaited:
+            waiting, self.awaited = self.awaited, []
+            for position, event in waiting:
+                if self.active and self.next < position:
+                    self.awaited.append((position, event))
+                else:
+                    event.set()
+
 
 @final
 class _Plan:
     """All subscriptions to one node, compiled."""
 
     __slots__ = (
+        "arrivals",
         "by_id",
         "by_message",
         "by_puppeteer",
@@ -126,6 +148,7 @@ class _Plan:
         self.records: list[Subscription] = []
         self.unreadable: list[Subscription] = []
         self.undecodable: list[Subscription] = []
+        self.arrivals = [each for each in subscriptions if each.interest.arrivals]
         wanted: dict[EventType[Any], list[Subscription]] = defaultdict(list)
         for subscription in subscriptions:
             interest = subscription.interest
@@ -266,6 +289,8 @@ class Hub:
         block = batch.block
         first = block.position
         out: dict[Subscription, list[Any]] = {}
+        for subscription in plan.arrivals:
+            out[subscription] = [Event(block.node, first, block.arrived_ns, _NO_RECORD, Arrived(block.lines))]
         if plan.typed:
             failed: list[tuple[EventType[Any], Undecodable]] = []
             for position, record in plan.hits(batch):

@@ -227,6 +227,11 @@ class Ledger:
         return not self.gaps
 
     @property
+    def filtered_lines(self) -> int:
+        """Lines that a capture filter left out."""
+        return sum(account.filtered_lines for account in self.nodes.values())
+
+    @property
     def filtered_events(self) -> int:
         """Events that a capture filter left out."""
         return sum(account.filtered_events for account in self.nodes.values())

@@ -17,11 +17,11 @@ import anyio.abc
 import anyio.lowlevel
 
 from lucy_core.aio import one_error
-from lucy_core.errors import RecordingError
+from lucy_core.errors import PlaceError, RecordingError
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.audit import Audit
 from lucy_core.pipeline.capture_process import CaptureProcess
-from lucy_core.pipeline.delivery import Delivery
+from lucy_core.pipeline.delivery import Delivery, Handle
 from lucy_core.pipeline.direct import DirectSources
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.follower import Follower
@@ -52,6 +52,8 @@ class Pipeline:
         self.directory = directory
         self.recording = recording
         self.ledger = delivery.ledger
+        self.began_ns = 0 if recording is None else recording.began_ns()
+        """When the recording began: what tells its marks from those of another run."""
         self.token = ""
         """What a peer that sends lines over TCP has to say first."""
         self._capture = capture
@@ -78,26 +80,44 @@ class Pipeline:
                 try:
                     services.start(capture.listen)
                     await capture.ask("inject", node=JOURNAL, text="")
-                    with Recording(place) as recording:
-                        recording.make_log(JOURNAL)
-                        delivery = Delivery(Ledger(), recording)
-                        delivery.epoch_ns = epoch_ns
-                        pipeline = cls(
-                            directory=place, recording=recording, capture=capture, direct=None, delivery=delivery
-                        )
+                    async with cls.over(capture, place, lambda: epoch_ns + time.monotonic_ns()) as pipeline:
                         pipeline.token = token
-                        services.start(delivery.serve_late_comers)
-                        follower = Follower(capture, recording, delivery)
-                        services.start(follower.follow)
-                        try:
-                            yield pipeline
-                        finally:
-                            with anyio.CancelScope(shield=True):
-                                await pipeline._finish(capture, follower)  # its own
+                        yield pipeline
                 finally:
                     services.stop()
         finally:
             capture.dispose()
+
+    @classmethod
+    @asynccontextmanager
+    async def over(
+        cls, capture: CaptureProcess, directory: Path, now_ns: Callable[[], int]
+    ) -> AsyncIterator["Pipeline"]:
+        """Follow what a capture records into a directory. For `record`, and for `lucy_core.testing`.
+
+        Args:
+            capture: who records; its first row is there.
+            directory: where.
+            now_ns: the clock that stamps arrivals.
+        """
+        with Recording(directory) as recording:
+            recording.make_log(JOURNAL)
+            delivery = Delivery(Ledger(), recording)
+            delivery.now_ns = now_ns
+            pipeline = cls(directory=directory, recording=recording, capture=capture, direct=None, delivery=delivery)
+            async with one_error(), anyio.create_task_group() as tasks:
+                services = Services(tasks)
+                services.start(delivery.serve_late_comers)
+                follower = Follower(capture, recording, delivery)
+                services.start(follower.follow)
+                try:
+                    yield pipeline
+                finally:
+                    try:
+                        with anyio.CancelScope(shield=True):
+                            await pipeline._finish(capture, follower)  # its own
+                    finally:
+                        services.stop()
 
     @classmethod
     @asynccontextmanager
@@ -242,6 +262,47 @@ class Pipeline:
         elif self._capture is not None and self._capture.died is None:
             self._capture.tell("inject", node=node, text=lines.decode())
 
+    async def write(self, node: str, lines: bytes) -> int:
+        """Put whole lines into the run's order, and return the position of the first once they stand there.
+
+        Raises:
+            CaptureDiedError: the capture process is gone.
+        """
+        if self._direct is not None:
+            position = self._delivery.delivered
+            self._direct.inject(node, lines)
+            return position
+        reply = await self._process.ask("inject", node=node, text=lines.decode())
+        return reply.position or 0
+
+    async def fence(self) -> int:
+        """Return a position before which everything stands that has arrived by now, delivered or not.
+
+        Whatever comes after it arrives later than this call. A `mark` may miss what capture has read and not yet
+        written down.
+
+        Raises:
+            CaptureDiedError: the capture process is gone, so nobody can say.
+        """
+        if self._capture is None or self._delivery.ended:
+            return self._delivery.delivered
+        return (await self._capture.ask("fence")).position or 0
+
+    def now_ns(self) -> int:
+        """Return the time on the clock that stamps arrivals, in nanoseconds since the epoch; it ends with the run."""
+        return self._delivery.last_arrival_ns if self._delivery.ended else self._delivery.now_ns()
+
+    def began_at_ns(self, since: int | None) -> int:
+        """Return when what begins at a position begins: now or, once the run is over, when that position arrived."""
+        if not self._delivery.ended or self.recording is None:
+            return self.now_ns()
+        return self.recording.arrival_ns(since or 0) or self._delivery.last_arrival_ns
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over, and nothing comes any more."""
+        return self._delivery.ended
+
     @property
     def _process(self) -> CaptureProcess:
         if self._capture is None:
@@ -272,8 +333,29 @@ class Pipeline:
     def mark(self) -> Mark:
         """Return the place after the last line that has arrived, delivered or not."""
         if self.recording is None or self._delivery.ended:
-            return Mark(self._delivery.delivered)
-        return Mark(max(self.recording.end(), self._delivery.delivered))
+            return Mark(self._delivery.delivered, self.began_ns)
+        return Mark(max(self.recording.end(), self._delivery.delivered), self.began_ns)
+
+    def place(self, since: object) -> int | None:
+        """Return the position that a `since=` means; None stays None.
+
+        Raises:
+            PlaceError: it is no place in this run.
+        """
+        if since is None:
+            return None
+        if isinstance(since, Mark):
+            if since.run != self.began_ns:
+                raise PlaceError(since, "is a mark of another run")
+            since = since.position
+        if not isinstance(since, int) or isinstance(since, bool):
+            raise PlaceError(since, f"is a {type(since).__name__}")
+        if since < 0:
+            raise PlaceError(since, "is before the run's beginning")
+        end = self.mark().position
+        if since > end:
+            raise PlaceError(since, f"is beyond the run's end, which is position {end} now")
+        return since
 
     def subscribe(
         self,
@@ -283,7 +365,7 @@ class Pipeline:
         *,
         since: int | None = None,
         gate: Gate | None = None,
-    ) -> Callable[[], None]:
+    ) -> Handle:
         """Subscribe; see `Delivery.subscribe`. On a finished recording the start is its first line."""
         if since is None and self._capture is None and self._direct is None:
             since = 0

@@ -232,6 +232,16 @@ class Recording:
             start = begin
         return low
 
+    def began_ns(self) -> int:
+        """Return when it began, in nanoseconds since the epoch: its first row's time."""
+        rows = self.rows(Cursor())
+        return rows[0].arrived_ns if rows else 0
+
+    def arrival_ns(self, position: int) -> int | None:
+        """Return when a position arrived, in nanoseconds since the epoch; None where nothing stands there yet."""
+        rows = self.rows(self.cursor_at(position))
+        return rows[0].arrived_ns if rows else None
+
     def end(self) -> int:
         """Return the position after the last line that is recorded now."""
         size = self.arrivals_size()
