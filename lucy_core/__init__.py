@@ -93,7 +93,7 @@ from lucy_core.leases import Faults, Lease, LeaseEnd
 from lucy_core.network import Network
 from lucy_core.node import Node
 from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.ledger import Ledger, NodeLedger
+from lucy_core.pipeline.ledger import Gap, Ledger, NodeLedger
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Arrived, Event, Level, LogRecord, Malformed, Mark, Undecodable
 from lucy_core.replaying import Replay, replay
@@ -133,6 +133,7 @@ __all__ = [
     "FaultReverted",
     "Faults",
     "FilterError",
+    "Gap",
     "ImpossibleError",
     "InconclusiveError",
     "Interest",

@@ -64,6 +64,7 @@ async def use_waits(network: lucy.Network) -> None:
     assert_type(network["a"], lucy.Node)
     assert_type(network["a"].address("rest"), tuple[str, int])
     assert_type(network.ledger.of("a"), lucy.NodeLedger)
+    assert_type(network.ledger.gaps, list[lucy.Gap])
     with network.section("one", soft=True):
         network.check(network.ledger.complete, "the log is complete")
 
