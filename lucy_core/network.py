@@ -18,6 +18,7 @@ import anyio.abc
 import msgspec
 
 from lucy_core import streams
+from lucy_core.aio import one_error
 from lucy_core.ending import Ending
 from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
 from lucy_core.errors import (
@@ -317,24 +318,17 @@ class Network:
         self.ending.exited(self.nodes[end.node], end)
 
     async def start_all(self) -> None:
-        """Start every node that was never started, as dependencies allow, each wave concurrently."""
+        """Start every node that was never started, as dependencies allow, each wave concurrently.
+
+        Of several that can't be started the first is raised; the others stand on it as notes.
+        """
         if self._life.state is State.DEPLOYED:
             self._life.move("start")
         for wave in start_order(self.spec.nodes):
-            failures: list[Exception] = []
-            async with anyio.create_task_group() as tasks:
+            async with one_error(), anyio.create_task_group() as tasks:
                 for spec in wave:
                     if self.nodes[spec.name].state is State.DEPLOYED:
-                        tasks.start_soon(self._start_one, self.nodes[spec.name], failures, tasks.cancel_scope)
-            if failures:
-                raise failures[0]  # of the others each stands in the journal
-
-    async def _start_one(self, node: Node, failures: list[Exception], rest: anyio.CancelScope) -> None:
-        try:
-            await node.start()
-        except Exception as error:  # noqa: BLE001  # raised by `start_all`, and not in a group
-            failures.append(error)
-            rest.cancel()
+                        tasks.start_soon(self.nodes[spec.name].start)
 
     def begin(self, test: str) -> None:
         """Write that the run begins. For `Run`."""

@@ -12,6 +12,7 @@ A disk that takes no more result costs the files, never the verdict.
 
 import asyncio
 import enum
+import functools
 import os
 import platform
 import secrets
@@ -19,8 +20,8 @@ import shlex
 import shutil
 import time
 import traceback
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,6 +32,7 @@ import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
+from lucy_core.aio import leaves, one_error
 from lucy_core.engine import Engine, NetworkManager, NetworkSpec, RunPlace
 from lucy_core.errors import LucyError, RunFailedError
 from lucy_core.judging.judgement import text_of
@@ -41,7 +43,6 @@ from lucy_core.judging.result import (
     Severity,
     early_outcome,
     exit_code,
-    leaves,
     ledger_notes,
     ledger_rows,
 )
@@ -51,6 +52,9 @@ from lucy_core.pipeline.recording import make_run_directory
 from lucy_core.reports.junit import junit
 from lucy_core.reports.page import html_report
 from lucy_core.vocabulary import Topology, Vocabulary
+
+Recorder = Callable[[Path], AbstractAsyncContextManager[Pipeline]]
+"""Opens a pipeline that records into a directory: `Pipeline.record`, or what stands in for it in virtual time."""
 
 
 class When(enum.StrEnum):
@@ -93,7 +97,8 @@ def new_run_id(name: str) -> str:
     return f"{name}-{stamp}-{secrets.token_hex(3)}"
 
 
-def versions() -> dict[str, str]:
+@functools.cache
+def versions() -> Mapping[str, str]:
     """Name what the run depends on."""
     # Of the kernel itself: `platform.platform` runs a command, and this is done on the loop.
     machine = os.uname()
@@ -146,9 +151,10 @@ class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
 class Run:
     """One run, and what is known of it so far."""
 
-    def __init__(self, order: RunOrder) -> None:
-        """Nothing is written or started yet."""
+    def __init__(self, order: RunOrder, record: Recorder = Pipeline.record) -> None:
+        """Nothing is written or started yet; `record` opens the pipeline."""
         self.order = order
+        self._record = record
         self.network: Network | None = None
         """The network, from when it is about to be deployed."""
         self.unwritten: str | None = None
@@ -176,10 +182,10 @@ class Run:
             make_run_directory(self.order.directory)
             self._has_directory = True
             self._write("run.json", self.order.description())
-            async with self._deployed(start=start, interrupt=interrupt) as network:
+            async with one_error(), self._deployed(start=start, interrupt=interrupt) as network:
                 yield network
-        except BaseException as error:  # noqa: BLE001  # raised again below, out of its groups
-            failure = _the_one(error)
+        except BaseException as error:  # noqa: BLE001  # raised again below
+            failure = error
         result = self._ended(failure)
         if failure is not None:
             raise failure
@@ -194,7 +200,7 @@ class Run:
         engine, spec = order.engine, order.topology.spec
         config = engine.expand(spec, RunPlace(run_id=order.run_id, directory=order.directory, options=order.options))
         async with (
-            Pipeline.record(order.directory) as pipeline,
+            self._record(order.directory) as pipeline,
             anyio.create_task_group() as tasks,
             _cancelled_after(tasks),
             engine.open(config) as (manager, log_engine),
@@ -338,14 +344,6 @@ async def _taken_down(network: Network, manager: NetworkManager, failure: BaseEx
 
 def _is_cancellation(error: BaseException) -> bool:
     return isinstance(error, (asyncio.CancelledError, GeneratorExit))
-
-
-def _the_one(error: BaseException) -> BaseException:
-    """Take a single error out of the groups that task groups wrap it in."""
-    inner = error
-    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-        inner = inner.exceptions[0]
-    return error if isinstance(inner, BaseExceptionGroup) else inner
 
 
 @asynccontextmanager

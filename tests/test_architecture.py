@@ -21,6 +21,7 @@ PACKAGES = ("lucy_core", "lucy_engines")
 # From the ground up. A module stands on the rooms before its own, and knows nothing of those after it.
 ROOMS = (
     "errors",
+    "aio",
     "records",
     "events",
     "faults",
@@ -35,6 +36,7 @@ ROOMS = (
     "lifecycle",
     "commands",
     "injection",
+    "intake",
     "engine",
     "garbage",
     "vocabulary",
@@ -56,6 +58,7 @@ ROOMS = (
 BARE = (
     "lucy_core/filters/logproc.py",
     "lucy_core/pipeline/capture.py",
+    "lucy_core/pipeline/facts.py",
     "lucy_core/pipeline/fifo.py",
     "lucy_core/pipeline/files.py",
     "lucy_core/pipeline/framing.py",

@@ -12,10 +12,10 @@ import lucy_core as lucy
 from lucy_core.engine import NetworkSpec, NodeSpec, State
 from lucy_core.errors import DeployError, InconclusiveError, NodeExitedError
 from lucy_core.journal import EngineNotice
+from lucy_core.judging.conditions import Condition, Progress
 from lucy_core.mina.events import NodeOffline
 from lucy_core.network import Network
 from lucy_core.testing.scripted_node import Numbered, Told, scripted_node
-from lucy_core.judging.conditions import Condition, Progress
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("docker_engine", "simnode_image")]
 NO_PYTHON = {"PATH": "/usr/bin:/bin"}

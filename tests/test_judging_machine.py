@@ -17,7 +17,6 @@ The gate runs 2,000 histories; LUCY_FUZZ_EXAMPLES=N runs N instead.
 """
 
 import asyncio
-import math
 import os
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -42,6 +41,9 @@ from lucy_core.testing import VirtualTimeLoop, virtual_network
 EXAMPLES = int(os.environ.get("LUCY_FUZZ_EXAMPLES", "2000"))
 STEPS = 12
 NODES = ("a", "b")
+TENTH = NS // 10
+MOMENT = NS // 10_000
+"""How far behind its limit a wait may look."""
 
 
 @lucy.event(ids="j.ping")
@@ -58,9 +60,9 @@ class Pong(msgspec.Struct, frozen=True):
 
 
 class Arrival(NamedTuple):
-    """One line: when it arrived (seconds), of which node, and what it says."""
+    """One line: when it arrived (nanoseconds), of which node, and what it says."""
 
-    at: float
+    at: int
     node: str
     what: Any
 
@@ -73,9 +75,9 @@ class Asked(NamedTuple):
     node: str | None
     count: int
     start: int
-    at: float
-    soft: float | None
-    hard: float | None
+    at: int
+    soft: int | None
+    hard: int | None
 
 
 def up(history: list[Arrival]) -> set[str]:
@@ -89,7 +91,7 @@ def up(history: list[Arrival]) -> set[str]:
     return running
 
 
-def decided_at(asked: Asked, history: list[Arrival]) -> tuple[str, float] | None:
+def decided_at(asked: Asked, history: list[Arrival]) -> tuple[str, int] | None:
     """What decides a wait, and when: the plainest loop that can say it."""
     found = 0
     then: type = asked.kind
@@ -174,7 +176,7 @@ class Run(RuleBasedStateMachine):
         self.marks: list[lucy.Mark] = []
         self.waits: list[Pending] = []
         self.watchers: list[tuple[Watcher, int]] = []
-        self.fatal: tuple[float, int] | None = None
+        self.fatal: int | None = None
         self.over = asyncio.Event()
         self.main: asyncio.Task[None] | None = None
 
@@ -188,7 +190,7 @@ class Run(RuleBasedStateMachine):
         ready = asyncio.Event()
 
         async def main() -> None:
-            async with virtual_network(*NODES, start=False) as virtual:
+            async with virtual_network(*NODES, start=False, interrupt=False) as virtual:
                 self.virtual = virtual
                 virtual.network.pipeline.subscribe(lucy.Interest(), self.note, lambda _: None, since=0)
                 ready.set()
@@ -208,9 +210,12 @@ class Run(RuleBasedStateMachine):
                     data = declared.decode(data)
                     break
             assert item.position == len(self.history)
-            self.history.append(Arrival(item.arrived_ns / NS, item.node, data))
+            self.history.append(Arrival(item.arrived_ns, item.node, data))
             if isinstance(data, lucy.NodeExited) and not data.expected and self.fatal is None:
-                self.fatal = (item.arrived_ns / NS, item.position)
+                self.fatal = item.arrived_ns
+
+    def now_ns(self) -> int:
+        return round(self.loop.time() * NS)
 
     def settle(self) -> None:
         """Let everything that can happen now happen, without letting time pass."""
@@ -282,22 +287,22 @@ class Run(RuleBasedStateMachine):
         soft: int | None,
         hard: int | None,
     ) -> None:
-        """Somebody waits: from now, from the beginning, or from a mark. The call is made at once, and looked at later."""
+        """Somebody waits: from now, from the beginning, or from a mark. The call is made now, and looked at later."""
         if what == "running":
             node = node or NODES[0]
         place: Any = None if since is None else 0 if since >= len(self.marks) else self.marks[since]
-        default = (3.0, 6.0) if what == "running" else (30.0, 60.0)
+        default = (30, 60) if what == "running" else (300, 600)
         limits: dict[str, float] = {}
         if what == "never":
-            limits["lasting"] = (5 if hard is None else hard) / 10
-            hard_seconds, soft_seconds = limits["lasting"], None
+            hard, soft = 5 if hard is None else hard, None
+            limits["lasting"] = hard / 10
         else:
             limits |= {} if soft is None else {"soft": soft / 10}
             limits |= {} if hard is None else {"hard": hard / 10}
-            soft_seconds = default[0] if soft is None else soft / 10
-            hard_seconds = max(default[1], soft_seconds) if hard is None else hard / 10
-            soft_seconds = None if soft_seconds >= hard_seconds else soft_seconds
-        asked = Asked(what, kind, node, count, -1, self.loop.time(), soft_seconds, hard_seconds)
+            soft = default[0] if soft is None else soft
+            hard = max(default[1], soft) if hard is None else hard
+            soft = None if soft >= hard else soft
+        asked = Asked(what, kind, node, count, -1, self.now_ns(), None if soft is None else soft * TENTH, hard * TENTH)
         condition = condition_of(asked)
         # Everything that had arrived by now stands before it, what the loop has not yet seen too.
         arrived = self.virtual.capture.position
@@ -329,12 +334,16 @@ class Run(RuleBasedStateMachine):
     def die(self, node: str, expected: bool) -> None:
         if not self.alive or self.network[node].state is not State.RUNNING:
             return
+
+        async def exit_now() -> None:
+            self.virtual.exit(node)
+
         if expected:
             with self.network[node].expecting_exit():
-                self.virtual.exit(node)
+                self.do(exit_now())
                 self.settle()
         else:
-            self.virtual.exit(node)
+            self.do(exit_now())
             self.settle()
             assert self.network.fatal is not None, "a death that nobody heard of"
 
@@ -349,18 +358,22 @@ class Run(RuleBasedStateMachine):
 
     # What must hold
 
-    def check_wait(self, asked: Asked, task: "asyncio.Task[Any]", now: float) -> None:
+    def check_wait(self, asked: Asked, task: "asyncio.Task[Any]", now: int) -> None:
         decided = decided_at(asked, self.history)
         outcomes = set()
+        certain = False
         if decided is not None and decided[1] <= now:
             outcomes.add(decided[0])
-        if self.fatal is not None and (decided is None or decided[1] >= self.fatal[0]):
+            by_time = decided[0] == ("passed" if asked.what == "never" else "timed out")
+            certain = decided[1] < now - MOMENT if by_time else True
+        if self.fatal is not None and (decided is None or decided[1] >= self.fatal):
             outcomes.add("fatal")
         if self.fatal is not None and decided is not None and decided[0] != "violated" and task.done():
             # Both have come while the loop stood still, or the wait was asked for after it: the death goes first.
             outcomes.add("fatal")
         if not task.done():
-            assert not outcomes, f"{asked} goes on, though it has {outcomes} ({decided}, fatal {self.fatal}, now {now})"
+            assert not certain, f"{asked} goes on, though it has {outcomes} ({decided}, fatal {self.fatal}, now {now})"
+            assert self.fatal is None, f"{asked} goes on, though a node has died at {self.fatal}"
             return
         assert not task.cancelled()
         error = task.exception()
@@ -378,14 +391,14 @@ class Run(RuleBasedStateMachine):
         if outcome == "passed" and decided is not None and asked.what != "never":
             late = asked.soft is not None and decided[1] > asked.at + asked.soft
             assert task.result().late == late, f"{asked}: late={not late}, decided {decided}"
-            assert math.isclose(task.result().waited, max(0, decided[1] - asked.at), abs_tol=1e-6)
+            assert task.result().waited == max(0, decided[1] - asked.at) / NS
 
     @precondition(lambda self: self.main is not None)
     @rule()
     def look(self) -> None:
         self.settle()
         for pending in self.waits:
-            self.check_wait(pending.asked, pending.task, self.loop.time())
+            self.check_wait(pending.asked, pending.task, self.now_ns())
         for watcher, start in self.watchers:
             kind = self.kinds[id(watcher)]
             wanted = [
@@ -421,11 +434,18 @@ class Run(RuleBasedStateMachine):
         assert self.main is not None
         await asyncio.wait([self.main])
         error = self.main.exception()
-        if self.fatal is None:
-            if error is not None:
-                raise error
-        else:
+        held = [each for each in self.network.judgement.errors if each.kind == "soft timeout"]
+        if self.fatal is not None:
             assert isinstance(error, lucy.NodeExitedError), f"the run ended with {error!r}, though a node died"
+            return
+        late = [asked for asked, _ in self.waits if self.became_late(asked)]
+        assert len(held) == len(late), f"{held} are held for {late}"
+        wrong = bool(late) or any(watcher.told[0] for watcher, _ in self.watchers)
+        assert isinstance(error, lucy.RunFailedError) if wrong else error is None, error
+
+    def became_late(self, asked: Asked) -> bool:
+        decided = decided_at(asked, self.history)
+        return asked.soft is not None and (decided is None or decided[1] > asked.at + asked.soft)
 
 
 def histories(examples: int, *, phases: Any = tuple(hypothesis.Phase)) -> hypothesis.settings:
@@ -519,5 +539,5 @@ FAULTS = {
 def test_a_fault_put_in_on_purpose_is_found(name: str) -> None:
     owner, attribute, fault = FAULTS[name]
     generate = (hypothesis.Phase.generate,)
-    with put(owner, attribute, fault), pytest.raises(BaseException):  # noqa: B017, PT011  # whatever it is that breaks
+    with put(owner, attribute, fault), pytest.raises(BaseException):  # noqa: B017  # whatever it is that breaks
         run_state_machine_as_test(Run, settings=histories(EXAMPLES, phases=generate))

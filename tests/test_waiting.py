@@ -93,7 +93,9 @@ def test_never_holds_for_its_time_and_is_broken_by_the_very_line() -> None:
     assert quiet.verdict is Verdict.PRESUMABLY_TRUE
     assert not quiet.is_over
     assert judge(lucy.never(Ping), history((5.001, "a", Ping())), hard=5, lasting=True).has_come_true
-    broken = judge(lucy.never(Ping), history((1, "a", Pong()), (2, "b", Ping(7)), (3, "a", Ping())), hard=5, lasting=True)
+    broken = judge(
+        lucy.never(Ping), history((1, "a", Pong()), (2, "b", Ping(7)), (3, "a", Ping())), hard=5, lasting=True
+    )
     assert (broken.verdict, broken.decided_by) == (Verdict.FALSE, 1)
     assert isinstance(broken.failure(2 * NS, {}), lucy.ViolationError)
     assert "Ping(n=7)" in str(broken.failure(2 * NS, {}))
@@ -277,7 +279,7 @@ def test_a_network_without_slots_says_so() -> None:
         lambda: lucy.seen(Ping, nodes=()),
         lambda: lucy.quiet(-1),
         lambda: lucy.quiet(math.inf),
-        lambda: lucy.all_of(),
+        lucy.all_of,
         lambda: lucy.any_of(3),
         lambda: lucy.in_order(lucy.never(Ping), Pong),
         lambda: lucy.each_node(lucy.seen(Ping, nodes="a")),
@@ -324,9 +326,7 @@ def test_seen_is_what_counting_says(raw: Any, start: int, count: int, hard: int 
     counted = [
         event
         for event in told
-        if event.position >= start
-        and isinstance(event.data, Ping)
-        and (hard is None or event.arrived_ns <= hard * NS)
+        if event.position >= start and isinstance(event.data, Ping) and (hard is None or event.arrived_ns <= hard * NS)
     ]
     assert wait.has_come_true == (len(counted) >= count)
     assert wait.expired == (not wait.has_come_true and hard is not None and hard <= until)

@@ -17,6 +17,7 @@ from typing import final
 
 import msgspec
 
+from lucy_core.aio import leaves
 from lucy_core.errors import CheckFailedError
 from lucy_core.journal import RunDecided, RunError, SectionEnded, SectionStarted, encodable
 from lucy_core.judging.fold import Fold
@@ -29,7 +30,6 @@ from lucy_core.judging.result import (
     Severity,
     WaitResult,
     exit_code,
-    leaves,
     outcome_of,
 )
 from lucy_core.scopes import Scopes

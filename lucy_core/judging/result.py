@@ -5,7 +5,6 @@ was run and what the ledger counted.
 """
 
 import enum
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -209,15 +208,6 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     def path(self) -> Path:
         """The run directory."""
         return Path(self.directory)
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Give the errors of a group, or the error itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
 
 
 def outcome_of(error: BaseException) -> Outcome:

@@ -25,6 +25,8 @@ from lucy_core.records import Arrived, Mark, Undecodable
 
 PATIENCE = 30.0
 """Seconds that capture, and the way from it to here, get to answer a fence."""
+PAST = 1e-5
+"""Seconds behind a limit at which to look: at the limit itself something may still arrive that counts."""
 LONGEST_SLEEP = 3600.0
 """Loops differ in what they make of timers of years."""
 
@@ -137,13 +139,13 @@ class Waiting:
             self._tell_late()
             now_ns = pipeline.now_ns()
             next_ns = wait.next_ns()
-            if next_ns is None or now_ns < next_ns:
-                seconds = LONGEST_SLEEP if next_ns is None else min(LONGEST_SLEEP, (next_ns - now_ns) / NS)
+            if next_ns is None or now_ns <= next_ns:
+                seconds = LONGEST_SLEEP if next_ns is None else min(LONGEST_SLEEP, (next_ns - now_ns) / NS + PAST)
                 with anyio.move_on_after(seconds):
                     await self._changed.wait()
                 continue
             await self._reach(None)
-            wait.pass_time(now_ns)
+            wait.pass_time(now_ns - 1)  # something else may yet arrive at this very moment
         if self._ended and not wait.is_over:
             # A replayed run is over at its last line, a live one now.
             wait.begin()
@@ -201,10 +203,9 @@ class Waiting:
         if not ledger.complete:
             self._inconclusive("the log is incomplete")
         if ledger.filtered_events:
-            self._inconclusive(
-                f"the capture filter left out {ledger.filtered_events:,} events, and what was awaited may be among them; "
-                "use a filter that keeps events, or none"
-            )
+            left_out = f"the capture filter left out {ledger.filtered_events:,} events"
+            advice = "use a filter that keeps events, or none"
+            self._inconclusive(f"{left_out}, and what was awaited may be among them; {advice}")
         if Arrived in self._condition.event_types and ledger.filtered_lines:
             self._inconclusive(f"the capture filter left out {ledger.filtered_lines:,} lines; use none")
         hard_ns = self._wait.limits.hard_ns

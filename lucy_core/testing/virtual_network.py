@@ -36,11 +36,13 @@ from lucy_core.pipeline.capture import log_path
 from lucy_core.pipeline.capture_process import CaptureProcess
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.pipeline.recording import Recording, Row, make_run_directory
+from lucy_core.pipeline.recording import Row, make_run_directory
+from lucy_core.run import FixedTopology, Run, RunOrder, When
 from lucy_core.testing.virtual_time import VirtualTimeLoop
 from lucy_core.vocabulary import Vocabulary
 
 NS = 1_000_000_000
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a directory of its own in it, private and gone with the block
 
 
 class _Reply(msgspec.Struct, frozen=True):
@@ -62,6 +64,11 @@ class VirtualCapture:
         self._logs: dict[str, int] = {}
         self._offsets: dict[str, int] = {}
         self._position = 0
+
+    @property
+    def position(self) -> int:
+        """The position after the last line that has arrived."""
+        return self._position
 
     def dispose(self) -> None:
         """Close all descriptors."""
@@ -139,10 +146,9 @@ class VirtualNode:
 
     directory = None
 
-    def __init__(self, name: str, capture: VirtualCapture, on_exit: Callable[[NodeExit], None]) -> None:
+    def __init__(self, name: str, on_exit: Callable[[NodeExit], None]) -> None:
         self.name = name
         self.running = False
-        self._capture = capture
         self._on_exit = on_exit
 
     def end(self, *, code: int) -> None:
@@ -197,16 +203,24 @@ class VirtualEngine:
     name = "virtual"
     capabilities = frozenset({Capability.PAUSE, Capability.FRESH_STATE})
 
-    def __init__(self, capture: VirtualCapture) -> None:
-        self._capture = capture
+    def __init__(self) -> None:
         self.nodes: dict[str, VirtualNode] = {}
         self._names: tuple[str, ...] = ()
 
-    def expand(self, spec: NetworkSpec, place: object) -> Any:  # noqa: ARG002  # nothing to work out
+    def expand(self, spec: NetworkSpec, place: object) -> None:  # noqa: ARG002  # nothing to work out
+        """Remember the names."""
         self._names = tuple(node.name for node in spec.nodes)
 
+    @asynccontextmanager
+    async def open(self, config: object) -> AsyncIterator[tuple["VirtualEngine", "VirtualEngine"]]:  # noqa: ARG002
+        """Give itself."""
+        yield self, self
+
+    async def attach(self, capture: object) -> None:
+        """There are no sources."""
+
     async def deploy(self, on_exit: Callable[[NodeExit], None]) -> "VirtualEngine":
-        self.nodes = {name: VirtualNode(name, self._capture, on_exit) for name in self._names}
+        self.nodes = {name: VirtualNode(name, on_exit) for name in self._names}
         return self
 
     async def destroy(self) -> None:
@@ -256,7 +270,11 @@ def line_of(data: msgspec.Struct) -> bytes:
 
 @asynccontextmanager
 async def virtual_network(
-    *names: str, vocabulary: Vocabulary | None = None, directory: Path | None = None, start: bool = True
+    *names: str,
+    vocabulary: Vocabulary | None = None,
+    directory: Path | None = None,
+    start: bool = True,
+    interrupt: bool = True,
 ) -> AsyncIterator[VirtualNetwork]:
     """Have a network of virtual nodes for a block. What ends the run raises where it is awaited, and at the end.
 
@@ -265,39 +283,38 @@ async def virtual_network(
         vocabulary: what their lines mean.
         directory: where the recording goes; by default it is gone with the block.
         start: whether to start all nodes.
+        interrupt: whether an unexpected death cancels the block at once. Otherwise the next wait raises it.
     """
-    with tempfile.TemporaryDirectory(prefix="lucy-virtual-") as own:
-        place = (directory or Path(own) / "run").absolute()
+    clock = asyncio.get_running_loop().time
+    captures: list[VirtualCapture] = []
+    engine = VirtualEngine()
+
+    @asynccontextmanager
+    async def record(place: Path) -> AsyncIterator[Pipeline]:
         make_run_directory(place)
-        clock = asyncio.get_running_loop().time
         capture = VirtualCapture(place, clock)
+        captures.append(capture)
         try:
             capture.append(JOURNAL, b"", 0)
-            spec = NetworkSpec(
-                name="virtual", nodes=tuple(NodeSpec(name=name, role="virtual", command=("true",)) for name in names)
-            )
-            engine = VirtualEngine(capture)
-            engine.expand(spec, None)
-            async with (
-                Pipeline.over(cast("CaptureProcess", capture), place, lambda: round(clock() * NS)) as pipeline,
-                anyio.create_task_group() as tasks,
-            ):
-                network = Network(
-                    run_id="virtual",
-                    spec=spec,
-                    engine=cast("Engine", engine),
-                    pipeline=pipeline,
-                    vocabulary=vocabulary,
-                    tasks=tasks,
-                )
-                try:
-                    await network.bring_up(engine)  # type: ignore[arg-type]  # all that is asked of a manager here
-                    if start:
-                        await network.start_all()
-                    yield VirtualNetwork(network, capture, engine)
-                finally:
-                    with anyio.CancelScope(shield=True):
-                        await network.take_down(engine)  # type: ignore[arg-type]  # as above
-                    tasks.cancel_scope.cancel()
+            now_ns = lambda: round(clock() * NS)  # noqa: E731
+            async with Pipeline.over(cast("CaptureProcess", capture), place, now_ns) as pipeline:
+                yield pipeline
         finally:
             capture.dispose()
+
+    spec = NetworkSpec(
+        name="virtual", nodes=tuple(NodeSpec(name=name, role="virtual", command=("true",)) for name in names)
+    )
+    in_memory = SHARED_MEMORY if directory is None and os.path.isdir(SHARED_MEMORY) else None
+    with tempfile.TemporaryDirectory(prefix="lucy-virtual-", dir=in_memory) as own:
+        order = RunOrder(
+            test="virtual",
+            topology=FixedTopology(vocabulary, spec),
+            engine=cast("Engine", engine),
+            options={},
+            run_id="virtual",
+            directory=(directory or Path(own) / "run").absolute(),
+            keep=When.ALWAYS if directory else When.NEVER,
+        )
+        async with Run(order, record).opened(start=start, interrupt=interrupt) as network:
+            yield VirtualNetwork(network, captures[0], engine)
