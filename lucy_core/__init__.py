@@ -9,6 +9,7 @@ from lucy_core.deployment import deploy
 from lucy_core.engine import NetworkSpec, NodeSpec
 from lucy_core.errors import (
     AttachError,
+    CallbackError,
     CaptureDiedError,
     CheckFailedError,
     CommandError,
@@ -31,6 +32,8 @@ from lucy_core.errors import (
     NodeExitedError,
     NodeRefusedError,
     NodeUnreachableError,
+    NoNodesError,
+    OperatorError,
     PipelineError,
     PlaceError,
     RecordingError,
@@ -40,6 +43,7 @@ from lucy_core.errors import (
     StateError,
     StreamEmptyError,
     StreamError,
+    StreamTimeoutError,
     SupervisorError,
     TopologyError,
     UnknownEngineError,
@@ -92,6 +96,7 @@ from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.ledger import Gap, Ledger, NodeLedger
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Arrived, Event, Level, LogRecord, Malformed, Mark, Undecodable
+from lucy_core.replaying import Replay, replay
 from lucy_core.streams import Stream, from_items, merge
 
 __all__ = [
@@ -100,6 +105,7 @@ __all__ = [
     "Arrived",
     "AttachError",
     "Bandwidth",
+    "CallbackError",
     "CaptureDiedError",
     "CheckFailedError",
     "Clock",
@@ -151,6 +157,7 @@ __all__ = [
     "MemoryLimit",
     "Network",
     "NetworkSpec",
+    "NoNodesError",
     "Node",
     "NodeApiError",
     "NodeExited",
@@ -164,6 +171,7 @@ __all__ = [
     "NodeStarted",
     "NodeStopped",
     "NodeUnreachableError",
+    "OperatorError",
     "Outcome",
     "Pause",
     "Pipeline",
@@ -171,6 +179,7 @@ __all__ = [
     "PlaceError",
     "Progress",
     "RecordingError",
+    "Replay",
     "Reset",
     "RunFailedError",
     "SourceBusyError",
@@ -181,6 +190,7 @@ __all__ = [
     "Stream",
     "StreamEmptyError",
     "StreamError",
+    "StreamTimeoutError",
     "SupervisorError",
     "TopologyError",
     "Undecodable",
@@ -208,6 +218,7 @@ __all__ = [
     "never",
     "port_open",
     "quiet",
+    "replay",
     "seconds",
     "seen",
     "slots",

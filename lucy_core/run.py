@@ -12,6 +12,7 @@ A disk that takes no more result costs the files, never the verdict.
 
 import asyncio
 import enum
+import functools
 import os
 import platform
 import secrets
@@ -96,7 +97,8 @@ def new_run_id(name: str) -> str:
     return f"{name}-{stamp}-{secrets.token_hex(3)}"
 
 
-def versions() -> dict[str, str]:
+@functools.cache
+def versions() -> Mapping[str, str]:
     """Name what the run depends on."""
     # Of the kernel itself: `platform.platform` runs a command, and this is done on the loop.
     machine = os.uname()
@@ -141,6 +143,7 @@ class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
             "started": datetime.now(UTC).isoformat(),
             "command": list(self.again),
             "versions": versions(),
+            "vocabulary": None if self.topology.vocabulary is None else self.topology.vocabulary.name,
             "network": network,
         }
 

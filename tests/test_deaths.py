@@ -15,6 +15,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.engine import NodeExit, State
+from lucy_core.journal import RunDecided
 from lucy_core.judging.fold import replayed
 from lucy_core.node import COARSENESS, Node
 from lucy_core.scopes import Scopes
@@ -94,6 +95,12 @@ async def test_a_death_that_is_still_being_explained_when_the_block_ends_is_not_
             await told(network["a"])
             assert network.fatal is None
     assert network.judgement.outcome is lucy.Outcome.FAILED
+    # It was told before the test was called over, and not by the teardown.
+    async with lucy.Pipeline.replay(tmp_path / "run") as pipeline:
+        decided: list[lucy.Event[RunDecided]] = []
+        interest = lucy.Interest(event_types=[lucy.event_type(RunDecided)])
+        await pipeline.read_back(interest, decided.extend, 0, pipeline.mark().position)
+    assert [(each.data.outcome, each.data.kind) for each in decided] == [("failed", "NodeExitedError")]
 
 
 async def test_a_death_that_is_told_during_the_teardown_is_not_lost(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from lucy_core.journal import (
     SectionStarted,
     WaitEnded,
     WaitStarted,
+    moment,
 )
 from lucy_core.judging.result import (
     ExitCode,
@@ -252,15 +253,13 @@ async def replayed(pipeline: Pipeline) -> Findings:
     Raises:
         RecordingError: nothing was recorded.
     """
-    fold = Fold()
-
-    def take(events: list[Event[Any]]) -> None:
-        for event in events:
-            fold.apply(event.data, event.timestamp)  # type: ignore[arg-type]  # each line of the journal has one
-
+    events: list[Event[Any]] = []
     # Of the journal alone: a node may print a line that looks like one of Lucy's.
     own = Interest(nodes=(JOURNAL,), event_types=[event_type(kind) for kind in JUDGED])
-    await pipeline.read_back(own, take, 0, pipeline.mark().position)
+    await pipeline.read_back(own, events.extend, 0, pipeline.mark().position)
+    fold = Fold()
+    for event in events:
+        fold.apply(event.data, event.timestamp or moment(event.arrived_ns))
     return fold.findings()
 
 

@@ -42,6 +42,7 @@ from lucy_core.testing.virtual_time import VirtualTimeLoop
 from lucy_core.vocabulary import Vocabulary
 
 NS = 1_000_000_000
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a directory of its own in it, private and gone with the block
 
 
 class _Reply(msgspec.Struct, frozen=True):
@@ -304,7 +305,8 @@ async def virtual_network(
     spec = NetworkSpec(
         name="virtual", nodes=tuple(NodeSpec(name=name, role="virtual", command=("true",)) for name in names)
     )
-    with tempfile.TemporaryDirectory(prefix="lucy-virtual-") as own:
+    in_memory = SHARED_MEMORY if directory is None and Path(SHARED_MEMORY).is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="lucy-virtual-", dir=in_memory) as own:
         order = RunOrder(
             test="virtual",
             topology=FixedTopology(vocabulary, spec),
