@@ -216,5 +216,6 @@ async def test_a_filter_saves_lines_and_never_turns_into_a_verdict(tmp_path: Pat
         assert "1,000 lines" in network.ledger.summary()["a"]
         assert b"no log line" in (tmp_path / "run/logs/a.ndjson").read_bytes()
     async with Pipeline.replay(tmp_path / "run") as replayed:
+        await replayed.audit()
         assert replayed.ledger.filtered_events == 1000
         assert replayed.ledger.summary()["a"].split(", lag")[0] == network.ledger.summary()["a"].split(", lag")[0]
