@@ -299,9 +299,9 @@ class Run(RuleBasedStateMachine):
         else:
             limits |= {} if soft is None else {"soft": soft / 10}
             limits |= {} if hard is None else {"hard": hard / 10}
-            soft = default[0] if soft is None else soft
-            hard = max(default[1], soft) if hard is None else hard
-            soft = None if soft >= hard else soft
+            soft = default[0] if soft is None and hard is None else soft
+            hard = max(default[1], soft or 0) if hard is None else hard
+            soft = None if soft is None or soft >= hard else soft
         asked = Asked(what, kind, node, count, -1, self.now_ns(), None if soft is None else soft * TENTH, hard * TENTH)
         condition = condition_of(asked)
         # Everything that had arrived by now stands before it, what the loop has not yet seen too.
@@ -517,7 +517,7 @@ def raised_limit(right: Callable[..., Any]) -> Callable[..., Any]:
     def wrong(condition: Any, clock: Any, began_ns: int, **given: Any) -> Any:
         found = right(condition, clock, began_ns, **given)
         soft = began_ns + round(condition.soft.count * NS)
-        if given["soft"] is None and found.hard_ns is not None and not found.lasting:
+        if given["soft"] is None and given["hard"] is not None and not found.lasting:
             return msgspec.structs.replace(found, hard_ns=max(found.hard_ns, soft))
         return found
 
