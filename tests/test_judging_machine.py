@@ -31,6 +31,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 import lucy_core as lucy
+from lucy_core.ending import Ending
 from lucy_core.engine import State
 from lucy_core.judging import waits
 from lucy_core.judging.durations import NS
@@ -279,6 +280,7 @@ class Run(RuleBasedStateMachine):
         since=st.none() | st.integers(0, 5),
         soft=st.none() | st.integers(0, 40),
         hard=st.none() | st.integers(0, 40),
+        just=st.none() | st.sampled_from(NODES),
     )
     def wait(
         self,
@@ -289,8 +291,14 @@ class Run(RuleBasedStateMachine):
         since: int | None,
         soft: int | None,
         hard: int | None,
+        just: str | None,
     ) -> None:
-        """Somebody waits: from now, from the beginning, or from a mark. The call is made now, and looked at later."""
+        """Somebody waits: from now, from the beginning, or from a mark. The call is made now, and looked at later.
+
+        A line may just have arrived that nobody has seen yet.
+        """
+        if just is not None:
+            self.virtual.log(just, kind())
         if what == "running":
             node = node or NODES[0]
         place: Any = None if since is None else 0 if since >= len(self.marks) else self.marks[since]
@@ -428,9 +436,12 @@ class Run(RuleBasedStateMachine):
             self.do(self.end())
             assert all(watcher.told for watcher, _ in self.watchers)
         finally:
-            for task in asyncio.all_tasks(self.loop):
+            self.over.set()
+            self.do(asyncio.wait([self.main], timeout=1000))
+            for task in (left := asyncio.all_tasks(self.loop)):
                 task.cancel()
-            self.loop.run_until_complete(asyncio.sleep(0))
+            if left:
+                self.do(asyncio.wait(left, timeout=1000))
             self.loop.close()
 
     async def end(self) -> None:
@@ -488,9 +499,10 @@ def put(owner: Any, name: str, fault: Any) -> Iterator[None]:
 
 
 def delivered_state(right: Callable[..., Any]) -> Callable[..., Any]:
-    async def wrong(self: Any) -> None:
-        self._wait.begin()
-        await right(self)
+    async def wrong(self: Any, node: str, lines: bytes) -> int:
+        delivered = self.delivered
+        position = await right(self, node, lines)
+        return delivered if b"lucy.wait_started" in lines else position
 
     return wrong
 
@@ -532,10 +544,10 @@ def raised_limit(right: Callable[..., Any]) -> Callable[..., Any]:
 
 
 FAULTS = {
-    "delivered state": (waits.Waiting, "_follow", delivered_state),
+    "delivered state": (Pipeline, "write", delivered_state),
     "lost cut-off": (Delivery, "_cut_off", lost_cut_off),
     "late mark": (Pipeline, "write", late_mark),
-    "unarmed death": (Network, "fail", unarmed_death),
+    "unarmed death": (Ending, "fail", unarmed_death),
     "raised limit": (waits, "limits", raised_limit),
 }
 

@@ -289,6 +289,7 @@ async def test_a_vocabulary_whose_own_code_fails_is_nobodys_truth_any_more() -> 
             virtual.log("a", Height(5))
             assert (await virtual.network.wait_for(higher, since=mark)).data == Height(5)
             assert virtual.network.state.height == 5
+            mark = virtual.network.mark()
             virtual.log("a", Height(13), Height(14))
             with pytest.raises(lucy.ConditionError, match="the condition higher failed .* unlucky"):
                 await virtual.network.wait_for(higher, since=mark)

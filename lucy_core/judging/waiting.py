@@ -164,6 +164,8 @@ class Wait:
         self.late = False
         self.expired = False
         """Whether the hard limit has passed and all that arrived before it was seen."""
+        self.position = start
+        """Up to where the run was looked at: what came later has no part in the verdict."""
         self.decided_by: int | None = None
         self.decided_ns = limits.began_ns
         self.progress = Progress(have=0, need=1)
@@ -231,7 +233,7 @@ class Wait:
     def _still_open_at(self, event: Event[Any]) -> bool:
         """Let time come to just before an event: all that arrived earlier has been told."""
         self.begin()
-        self.pass_time(event.arrived_ns - 1)
+        self.pass_time(event.arrived_ns - 1, event.position)
         return not self.is_over
 
     def _step(self, event: Event[Any]) -> None:
@@ -243,8 +245,10 @@ class Wait:
             self._machine.step(event)
             self._look(event)
 
-    def pass_time(self, now_ns: int) -> None:
-        """Take note that all that arrived up to `now_ns` has been taken in."""
+    def pass_time(self, now_ns: int, position: int = 0) -> None:
+        """Take note that all that arrived up to `now_ns` has been taken in, and stands before `position`."""
+        if not self.is_over:
+            self.position = max(self.position, position)
         while not self.is_over and (due := self._due_ns()) is not None and due <= now_ns and self._is_within(due):
             self._now_ns = max(self._now_ns, due)
             self._guarded(self._pass, due)

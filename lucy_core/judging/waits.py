@@ -144,16 +144,16 @@ class Waiting:
                 with anyio.move_on_after(seconds):
                     await self._changed.wait()
                 continue
-            await self._reach(None)
-            wait.pass_time(now_ns - 1)  # something else may yet arrive at this very moment
+            position = await self._reach(None)
+            wait.pass_time(now_ns - 1, position)  # something else may yet arrive at this very moment
         if self._ended and not wait.is_over:
             # A replayed run is over at its last line, a live one now.
             wait.begin()
-            wait.pass_time(pipeline.now_ns())
+            wait.pass_time(pipeline.now_ns(), pipeline.delivered)
         self._tell_late()
 
-    async def _reach(self, position: int | None) -> None:
-        """See all before a position; None: before a fence behind which only later arrivals stand.
+    async def _reach(self, position: int | None) -> int:
+        """See all before a position; None: before a fence behind which only later arrivals stand. Return it.
 
         Raises:
             InconclusiveError: neither came in time.
@@ -165,6 +165,7 @@ class Waiting:
                 await handle.reach(position)
         if scope.cancelled_caught and not self._wait.is_over and self._run.fatal is None:
             self._inconclusive(f"for {PATIENCE:g} s capture did not answer, or did not deliver what had arrived")
+        return position or 0
 
     def _tell_late(self) -> None:
         wait = self._wait
@@ -199,15 +200,21 @@ class Waiting:
         Raises:
             InconclusiveError: there is a gap, a capture filter left out events, or some can't be read.
         """
-        ledger = self._run.pipeline.ledger
-        if not ledger.complete:
-            self._inconclusive("the log is incomplete")
-        if ledger.filtered_events:
-            left_out = f"the capture filter left out {ledger.filtered_events:,} events"
-            advice = "use a filter that keeps events, or none"
-            self._inconclusive(f"{left_out}, and what was awaited may be among them; {advice}")
-        if Arrived in self._condition.event_types and ledger.filtered_lines:
-            self._inconclusive(f"the capture filter left out {ledger.filtered_lines:,} lines; use none")
+        ledger, judged = self._run.pipeline.ledger, self._wait.position
+        gap = next((gap for gap in ledger.gaps if gap.position <= judged), None)
+        if gap is not None:
+            where = f"from position {gap.position:,} on" + (f" of {gap.node}" if gap.node else "")
+            self._inconclusive(f"the log is incomplete {where}: {gap.reason}")
+        any_line = Arrived in self._condition.event_types
+        left_out = sum(
+            account.filtered_lines if any_line else account.filtered_events
+            for account in ledger.nodes.values()
+            if account.filtered_at is not None and account.filtered_at <= judged
+        )
+        if left_out:
+            what = f"the capture filter left out {left_out:,} {'lines' if any_line else 'events'}"
+            advice = "use none" if any_line else "use a filter that keeps events, or none"
+            self._inconclusive(f"{what}, and what was awaited may be among them; {advice}")
         hard_ns = self._wait.limits.hard_ns
         unreadable = [each for each in self._unreadable if hard_ns is None or each.arrived_ns <= hard_ns]
         if unreadable:

@@ -223,8 +223,8 @@ class Ledger:
 
     @property
     def complete(self) -> bool:
-        """Whether all that the nodes wrote was captured and delivered."""
-        return not self.gaps
+        """Whether all that the nodes wrote was captured and delivered: no gap, and nothing left out by a filter."""
+        return not self.gaps and not self.filtered_lines
 
     @property
     def filtered_lines(self) -> int:

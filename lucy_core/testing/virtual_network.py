@@ -71,7 +71,8 @@ class VirtualCapture:
         return self._position
 
     def dispose(self) -> None:
-        """Close all descriptors."""
+        """Close all descriptors; nothing is recorded any more."""
+        self.died = self.died or "it was closed"
         for fd in (self.bell, self._arrivals, *self._logs.values()):
             os.close(fd)
 
@@ -123,9 +124,9 @@ class VirtualCapture:
         if op == "inject":
             text = str(arguments["text"]).encode()
             return self.append(arguments["node"], text, text.count(b"\n"))
-        if op == "fact":
+        if op == "note":
             row = Row(self._position, arguments["node"], 0, 0, 0, self._now_ns(), fact=Fact(arguments["fact"]))
-            self._write(row)
+            self._write(msgspec.structs.replace(row, **arguments["more"]))
         return self._position
 
     def saw(self, position: int) -> None:
