@@ -76,6 +76,18 @@ class Passed(msgspec.Struct, frozen=True):
     check: int
 
 
+class Taken:
+    """Stands where a subscription's handle stands."""
+
+    def __init__(self, source: "Source", sink: Sink) -> None:
+        self._source = source
+        self._sink = sink
+
+    def cancel(self) -> None:
+        """Deliver nothing more to it."""
+        self._source.sinks.remove(self._sink)
+
+
 class Source:
     """Stands where the pipeline stands: keeps the sinks that `streams.events` subscribes."""
 
@@ -90,10 +102,10 @@ class Source:
         *,
         since: int | None = None,  # noqa: ARG002  # there is no past here
         gate: Gate | None = None,
-    ) -> Callable[[], None]:
+    ) -> Taken:
         self.gate = gate
         self.sinks.append(sink)
-        return lambda: self.sinks.remove(sink)
+        return Taken(self, sink)
 
     def deliver(self, batch: list[Event[Numbered]]) -> None:
         """Hand a batch over as the hub does: whole to one subscriber, in the order of lines to several."""

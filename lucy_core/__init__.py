@@ -9,6 +9,7 @@ from lucy_core.deployment import deploy
 from lucy_core.engine import NetworkSpec, NodeSpec
 from lucy_core.errors import (
     AttachError,
+    CallbackError,
     CaptureDiedError,
     CheckFailedError,
     CommandError,
@@ -31,6 +32,8 @@ from lucy_core.errors import (
     NodeExitedError,
     NodeRefusedError,
     NodeUnreachableError,
+    NoNodesError,
+    OperatorError,
     PipelineError,
     PlaceError,
     RecordingError,
@@ -40,6 +43,7 @@ from lucy_core.errors import (
     StateError,
     StreamEmptyError,
     StreamError,
+    StreamTimeoutError,
     SupervisorError,
     TopologyError,
     UnknownEngineError,
@@ -89,9 +93,10 @@ from lucy_core.leases import Faults, Lease, LeaseEnd
 from lucy_core.network import Network
 from lucy_core.node import Node
 from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.ledger import Ledger, NodeLedger
+from lucy_core.pipeline.ledger import Gap, Ledger, NodeLedger
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Arrived, Event, Level, LogRecord, Malformed, Mark, Undecodable
+from lucy_core.replaying import Replay, replay
 from lucy_core.streams import Stream, from_items, merge
 
 __all__ = [
@@ -100,6 +105,7 @@ __all__ = [
     "Arrived",
     "AttachError",
     "Bandwidth",
+    "CallbackError",
     "CaptureDiedError",
     "CheckFailedError",
     "Clock",
@@ -127,6 +133,7 @@ __all__ = [
     "FaultReverted",
     "Faults",
     "FilterError",
+    "Gap",
     "ImpossibleError",
     "InconclusiveError",
     "Interest",
@@ -150,6 +157,7 @@ __all__ = [
     "MemoryLimit",
     "Network",
     "NetworkSpec",
+    "NoNodesError",
     "Node",
     "NodeApiError",
     "NodeExited",
@@ -163,6 +171,7 @@ __all__ = [
     "NodeStarted",
     "NodeStopped",
     "NodeUnreachableError",
+    "OperatorError",
     "Outcome",
     "Pause",
     "Pipeline",
@@ -170,6 +179,7 @@ __all__ = [
     "PlaceError",
     "Progress",
     "RecordingError",
+    "Replay",
     "Reset",
     "RunFailedError",
     "SourceBusyError",
@@ -180,6 +190,7 @@ __all__ = [
     "Stream",
     "StreamEmptyError",
     "StreamError",
+    "StreamTimeoutError",
     "SupervisorError",
     "TopologyError",
     "Undecodable",
@@ -207,6 +218,7 @@ __all__ = [
     "never",
     "port_open",
     "quiet",
+    "replay",
     "seconds",
     "seen",
     "slots",

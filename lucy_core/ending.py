@@ -12,7 +12,7 @@ import anyio
 import anyio.abc
 
 from lucy_core.engine import NodeExit
-from lucy_core.errors import CaptureDiedError, LucyError, NodeExitedError
+from lucy_core.errors import CaptureDiedError, NodeExitedError
 from lucy_core.journal import NodeExited
 from lucy_core.node import Node
 from lucy_core.pipeline.hub import Interest
@@ -26,37 +26,26 @@ class Ending:
     """Hears of what ends one run, and says so to whoever asked."""
 
     def __init__(self, pipeline: Pipeline, tasks: anyio.abc.TaskGroup) -> None:
-        self.error: LucyError | None = None
-        """What has ended it."""
         self._pipeline = pipeline
         self._tasks = tasks
-        self._calls: dict[object, Callable[[], None]] = {}
         self._untold = 0
         self._all_told = anyio.Event()
 
-    def fail(self, error: LucyError) -> None:
+    @property
+    def error(self) -> BaseException | None:
+        """What has ended it."""
+        return self._pipeline.aborted
+
+    def fail(self, error: BaseException) -> None:
         """End the run: whatever the test awaits of the network raises this. The first counts."""
-        if self.error is None:
-            self.error = error
-            calls, self._calls = self._calls, {}
-            for call in calls.values():
-                call()
+        self._pipeline.abort(error)
 
     def when(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have something called once, when the run ends; at once, where it has.
 
         Returns what takes that back; again is no error.
         """
-        key = object()
-        if self.error is None:
-            self._calls[key] = call
-        else:
-            call()
-
-        def take_back() -> None:
-            self._calls.pop(key, None)
-
-        return take_back
+        return self._pipeline.when_aborted(call)
 
     def exited(self, node: Node, end: NodeExit) -> None:
         """Take note that a node's process ended, and tell it if that was its own doing."""

@@ -14,7 +14,11 @@
     ├── PlaceError                  `since=` names no place in this run
     ├── LimitError                  a limit of a wait is no length of time, or doesn't go with the others
     ├── StreamError
-    │   └── StreamEmptyError        a stream ended before the item that was awaited
+    │   ├── StreamEmptyError        a stream ended before the item that was awaited
+    │   ├── StreamTimeoutError      a stream ran into its limit
+    │   ├── CallbackError           a callback raised what no handler takes: a cancellation, an exit
+    │   └── OperatorError           an operator can't do on the loop what it promises
+    ├── NoNodesError                `nodes=` names nobody
     ├── JudgementError              what a test decides
     │   ├── RunFailedError          a run is over, and something is held against it
     │   ├── CheckFailedError        a hard check of the test's own failed
@@ -149,6 +153,53 @@ class StreamEmptyError(StreamError):
     def __init__(self, stream: str) -> None:
         self.stream = stream
         super().__init__(f"{stream} ended before an item came that was awaited")
+
+
+class StreamTimeoutError(StreamError, TimeoutError):
+    """A stream ran into its limit.
+
+    Attributes:
+        stream: the stream, by the names of its steps.
+        what: what it had to do in time, and didn't.
+        seconds: the limit.
+        explanation: how many items came, the last, the nearest miss, the ledger.
+    """
+
+    def __init__(self, stream: str, what: str, seconds: float, explanation: str) -> None:
+        self.stream = stream
+        self.what = what
+        self.seconds = seconds
+        self.explanation = explanation
+        super().__init__(f"{stream} did not {what} within {seconds:g} s" + (f"\n{explanation}" if explanation else ""))
+
+
+class CallbackError(StreamError):
+    """A callback raised what is no `Exception`, so that no handler could take it; its cause is what was raised."""
+
+    def __init__(self, raised: BaseException) -> None:
+        self.raised = raised
+        super().__init__(f"a callback raised {type(raised).__name__}: {raised}")
+
+
+class OperatorError(StreamError):
+    """An operator would lose items or run callbacks on a thread of its own; nothing was subscribed.
+
+    Attributes:
+        operator: its name.
+        reason: what it would do, and what to use instead.
+    """
+
+    def __init__(self, operator: str, reason: str) -> None:
+        self.operator = operator
+        self.reason = reason
+        super().__init__(f"{operator} can't be used on a stream: {reason}")
+
+
+class NoNodesError(LucyError, ValueError):
+    """What was given as `nodes=` names nobody, so that nothing could ever come."""
+
+    def __init__(self) -> None:
+        super().__init__("nodes= names no node; leave it out to mean all of them")
 
 
 class JudgementError(LucyError):

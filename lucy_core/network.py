@@ -93,6 +93,7 @@ class Network:
             pipeline, vocabulary.event_types if vocabulary else (), vocabulary.new_state() if vocabulary else None
         )
         pipeline.report_cut_off(lambda text: self.soft_error(text, kind="subscriber"))
+        pipeline.report_escape(self.fail)
 
     def __repr__(self) -> str:
         return f"<network {self.spec.name}, run {self.run_id}>"
@@ -140,7 +141,13 @@ class Network:
         level: Level | None = None,
         since: Mark | int | None = None,
     ) -> Stream[Event[T]]:
-        """Stream events of one or more types, from `since` on, or from now. `since=0` is the run's beginning."""
+        """Stream events of one or more types, from `since` on, or from now. `since=0` is the run's beginning.
+
+        Raises:
+            UnknownNodeError: the network has no such node.
+            NoNodesError: `nodes` is empty.
+            PlaceError: `since` is no place in this run.
+        """
         return streams.events(self.pipeline, kind, *others, nodes=self._known(nodes), level=level, since=since)
 
     def records(
@@ -150,13 +157,49 @@ class Network:
         level: Level | None = None,
         since: Mark | int | None = None,
     ) -> Stream[Event[LogRecord]]:
-        """Stream all records from a level up, Lucy's own included."""
+        """Stream all records from a level up, Lucy's own included; raises as `events` does."""
         return streams.records(self.pipeline, nodes=self._known(nodes), level=level, since=since)
+
+    @overload
+    async def so_far(
+        self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int = 0
+    ) -> list[Event[LogRecord]]: ...
+    @overload
+    async def so_far(
+        self,
+        kind: type[T],
+        /,
+        *others: type[T],
+        nodes: Iterable[str] | None = None,
+        level: Level | None = None,
+        since: Mark | int = 0,
+    ) -> list[Event[T]]: ...
+    async def so_far(
+        self,
+        *kinds: Any,
+        nodes: Iterable[str] | None = None,
+        level: Level | None = None,
+        since: Mark | int = 0,
+    ) -> list[Event[Any]]:
+        """Return what was logged from `since` to this call, exactly, or raise: records, where no types are named.
+
+        ::
+
+            assert not await network.so_far(level=lucy.Level.ERROR)
+
+        Raises:
+            InconclusiveError: the log has a gap, so that nobody can say.
+            UnknownNodeError: the network has no such node.
+            NoNodesError: `nodes` is empty.
+            PlaceError: `since` is no place in this run.
+        """
+        return await streams.so_far(self.pipeline, *kinds, nodes=self._known(nodes), level=level, since=since)
 
     def _known(self, nodes: Iterable[str] | None) -> list[str] | None:
         if nodes is None:
             return None
-        return [self[name].name for name in ((nodes,) if isinstance(nodes, str) else nodes)]
+        names = [nodes] if isinstance(nodes, str) else list(nodes)
+        return [name if name == JOURNAL else self[name].name for name in names]
 
     # Judging
 
@@ -302,11 +345,11 @@ class Network:
     # Life
 
     @property
-    def fatal(self) -> LucyError | None:
-        """What ended the run from outside the test: a node that died, a capture that did."""
+    def fatal(self) -> BaseException | None:
+        """What ended the run from outside the test: a node or a capture that died, a callback's `pytest.fail`."""
         return self.ending.error
 
-    def fail(self, error: LucyError) -> None:
+    def fail(self, error: BaseException) -> None:
         """End the run from outside the test; see `Ending.fail`."""
         self.ending.fail(error)
 

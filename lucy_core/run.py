@@ -144,6 +144,7 @@ class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
             "started": datetime.now(UTC).isoformat(),
             "command": list(self.again),
             "versions": versions(),
+            "vocabulary": None if self.topology.vocabulary is None else self.topology.vocabulary.name,
             "network": network,
         }
 

@@ -49,6 +49,7 @@ ROOMS = (
     "run",
     "deployment",
     "attachment",
+    "replaying",
     "mina",
     "executive",
     "testing",
@@ -102,7 +103,8 @@ LINES = 400
 LONG_MODULES: dict[str, str] = {
     "lucy_core/errors.py": "one tree, all of it in one place",
     "lucy_core/pipeline/pipeline.py": "the face of a room: mostly signatures and what they promise",
-    "lucy_core/streams.py": "one class with an operator a method; its docstrings are the reference",
+    "lucy_core/pipeline/hub.py": "one index: what is asked, compiled, and who gets what of a batch",
+    "lucy_core/pipeline/delivery.py": "one state, where a position is reached; every part of it moves the others",
     "lucy_core/pipeline/capture.py": "one loop and its state; half of it would be a module that knows the other half",
     "lucy_engines/puppeteer.py": "carried into containers as one file; half of it is the account of its protocols",
     "lucy_core/filters/logproc.py": "one language in one file, which a container's supervisor has to carry",

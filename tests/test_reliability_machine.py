@@ -192,6 +192,9 @@ async def test_a_connection_for_which_no_descriptor_is_left_waits_and_is_not_los
                     await anyio.sleep(0.001)
         assert numbers == list(range(100))
         assert pipeline.ledger.complete
+    async with Pipeline.replay(tmp_path / "run") as replayed:
+        assert replayed.ledger.complete
+        assert replayed.ledger.of("a").waiting == pipeline.ledger.of("a").waiting
 
 
 # --- disks ----------------------------------------------------------------------------------------------------------
@@ -276,6 +279,7 @@ async def test_when_the_disk_is_full_live_subscribers_miss_nothing_and_the_past_
     assert sum(log.count(b"\n") for log in logs) >= position
     async with Pipeline.replay(small_disk / "run") as replayed:
         assert replayed.ledger.lines == position
+        assert replayed.ledger.gaps[0] == lucy.Gap(position, None, f"the recording stopped: {reason}")
 
 
 @pytest.mark.anyio

@@ -200,6 +200,7 @@ async def test_a_crowd_of_subscribers_that_come_go_raise_and_send_each_other_awa
         for _ in range(30):
             Watcher(crowd, None)
         await write(fifo, 0, EVENTS // 2)
+        await pipeline.drain("a")  # so that position 77 is one of this run
         for _ in range(10):
             Watcher(crowd, crowd.dice.choice((None, 0, 77)))
         await write(fifo, EVENTS // 2, EVENTS)

@@ -112,7 +112,7 @@ async def test_time_runs_on_the_loop_and_not_on_threads(source: Source) -> None:
     numbers = streams.events(source.pipeline, N).map(lambda event: event.data.n)
     gathered: list[list[int]] = []
     numbers.buffer(seconds=0.02).subscribe(gathered.append)
-    with pytest.raises(TimeoutError, match=r"did not complete within 0\.05 s"):
+    with pytest.raises(TimeoutError, match=r"first\(\) did not give an item within 0\.05 s"):
         await numbers.first(within=0.05)
     await source.write(number(1), number(2))
     with anyio.fail_after(20):
@@ -202,7 +202,7 @@ async def test_an_operator_that_raises_ends_its_own_stream_alone(source: Source)
     assert [type(error) for error in errors] == [ZeroDivisionError]
     assert others == [1, 0, 2]
     assert source.pipeline.ledger.cut_off == [
-        "a subscriber to N raised ZeroDivisionError: integer division or modulo by zero"
+        "a subscriber to N.map(…).map(…) raised ZeroDivisionError: integer division or modulo by zero"
     ]
 
 

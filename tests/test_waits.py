@@ -64,11 +64,8 @@ async def test_a_limit_of_nothing_asks_whether_it_is_there(tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.blocking
 async def test_lines_are_judged_by_their_arrival_though_the_loop_was_blocked(tmp_path: Path) -> None:
-    late = shell(
-        "a",
-        """sleep 1.5; echo '{"message":"m","event_id":"lucy.scripted.told","metadata":"""
-        + ("""{"start":1,"what":"x","value":""}}'; exec sleep 60"""),
-    )
+    told = '{"message":"m","event_id":"lucy.scripted.told","metadata":{"start":1,"what":"x","value":""}}'
+    late = shell("a", f"sleep 1.5; echo '{told}'; exec sleep 60")
 
     async def block() -> None:
         await anyio.sleep(0.1)
@@ -158,7 +155,7 @@ async def test_a_node_is_asked_until_it_answers_and_the_journal_has_its_answers(
     )
     async with lucy.deploy(spec, run_directory=tmp_path / "run") as net:
         outcome = await net.wait_for(lucy.all_of(lucy.port_open("web", "web"), lucy.http_ok("web", "web", "/")))
-        assert [event.data.answer for event in outcome.events][-1] == "HTTP 200"
+        assert {event.data.answer for event in outcome.events} == {"it takes connections", "HTTP 200"}
         with pytest.raises(lucy.WaitTimeoutError, match="web.web/nothing: HTTP 404"):
             await net.wait_for(lucy.http_ok("web", "web", "/nothing"), hard=1)
         assert await net.wait_for(lucy.http_ok("web", "web", "/nothing", statuses=(404, 404)), hard=20)
@@ -180,12 +177,35 @@ async def test_whatever_ends_the_run_ends_who_waits_with_the_same_error(tmp_path
 
     async with lucy.deploy(network(scripted_node("a", "say:1", "rest")), run_directory=tmp_path / "end") as net:
         await net.wait_for(lucy.seen(Numbered), since=0)
+    with anyio.fail_after(20), pytest.raises(lucy.RecordingError, match="this run is over"):
+        await net.wait_for(lucy.seen(Numbered), since=0)
+
+
+async def test_a_finished_run_answers_as_it_did_live(tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    async with lucy.deploy(network(scripted_node("a", "say:3", "rest")), run_directory=place) as net:
+        live = await net.wait_for(lucy.seen(Numbered, count=2), since=0)
+        mark = net.mark()
+        await net["a"].stop()
     with anyio.fail_after(20):
-        assert (await net.wait_for(lucy.seen(Numbered), since=0)).data.n == 1
-        with pytest.raises(lucy.ImpossibleError, match="the run has ended"):
-            await net.wait_for(lucy.seen(Numbered, count=2), since=0)
-        with pytest.raises(lucy.InconclusiveError, match="the run has ended before its time was over"):
-            await net.wait_for(lucy.never(Told, where=lambda event: event.data.what == "x"), since=0, lasting=1000)
+        async with lucy.replay(place) as run:
+            assert run.ledger.complete
+            again = await run.wait_for(lucy.seen(Numbered, count=2))
+            assert [(event.position, event.data) for event in again.events] == [
+                (event.position, event.data) for event in live.events
+            ]
+            assert (await run.wait_for(lucy.seen(lucy.NodeStopped), since=mark)).data.node == "a"
+            assert (await run.wait_for(runs("a"))).waited < 1
+            with pytest.raises(lucy.ImpossibleError, match="the run has ended"):
+                await run.wait_for(lucy.seen(Numbered, count=4))
+            with pytest.raises(lucy.InconclusiveError, match="the run has ended before its time was over"):
+                await run.wait_for(lucy.never(Numbered), since=mark, lasting=1000)
+            with pytest.raises(lucy.WaitTimeoutError):
+                await run.wait_for(lucy.seen(lucy.NodeStopped), hard=0)
+            with pytest.raises(lucy.UnknownNodeError):
+                await run.wait_for(lucy.seen(Numbered, nodes="z"))
+            assert len(await run.so_far(Numbered)) == 3
+            assert (await run.findings()).outcome is lucy.Outcome.PASSED
 
 
 async def test_a_capture_that_stands_still_makes_a_wait_inconclusive_and_not_endless(

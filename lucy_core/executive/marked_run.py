@@ -182,6 +182,11 @@ class MarkedRun:
             pass  # `complaint` says it
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # raised again by `deployed`
             self._error = error
+        except BaseException as error:
+            # `pytest.fail` in a callback ends the run with that, and is raised again by `deployed` too.
+            if not network or error is not network[0].fatal:
+                raise
+            self._error = error
         finally:
             ready.set()
 

@@ -245,6 +245,9 @@ async def wait(
         announce: awaited with the limits; writes into the journal that the wait begins, and returns that position.
     """
     pipeline = run.pipeline
+    if pipeline.is_closed:
+        message = "this run is over and its recording closed: open it with `lucy.replay(…)` to ask it again"
+        raise RecordingError(message)
     run.check_nodes(condition.nodes)
     start = pipeline.place(since)
     began_ns = pipeline.began_at_ns(start)

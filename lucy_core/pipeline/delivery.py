@@ -1,22 +1,33 @@
 """From blocks to subscribers: the one place where a position is reached. Sans-IO but for reading back.
 
 `delivered` is the position up to which every live subscriber has seen what it wants. A subscription that starts
-earlier, or whose subscriber can't take more, is not live: it reads the recording by itself (`catch_up`) until it stands
-exactly where `delivered` stands, and becomes live in the same turn of the loop. So past and present are one stream, in
-which no line is missing and none comes twice.
+earlier, or whose subscriber can't take more, is not live: it reads the recording by itself (`catch_up`), together with
+the others of its group, until it stands exactly where `delivered` stands, and becomes live in the same turn of the
+loop. So past and present are one stream, in which no line is missing and none comes twice.
+
+How a subscription ends is said to it once, by `on_end`: with None at the end of what it names, with an error where
+there is more that it can't have, and with its own error where it raised and is cut off. What a callback raises never
+reaches the pump, which would be everybody's end. Errors, a `CancelledError` of nobody's cancelling included, are
+reported and the run goes on. `SystemExit`, `KeyboardInterrupt` and the outcomes of a test framework (`pytest.fail`)
+*escape*: they mean the test as a whole, so they end the run and come out where it was opened, while the delivery to the
+others goes on.
+
+The run may be over for whoever waits while lines still come (a node died, and one wants to read how): `abort` tells
+those who registered with `when_aborted`, and delivers on.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, final
 
 import anyio
 import anyio.lowlevel
 import structlog
 
-from lucy_core.errors import RecordingError
+from lucy_core.errors import CallbackError, RecordingError
 from lucy_core.pipeline.decoding import Batch, decode
-from lucy_core.pipeline.hub import Gate, Hub, Interest, Sink, Subscription
+from lucy_core.pipeline.hub import Gate, Group, Hub, Interest, Sink, Subscription
 from lucy_core.pipeline.ledger import Ledger
 from lucy_core.pipeline.recording import Recording, Row
 from lucy_core.records import Block, Undecodable
@@ -58,18 +69,29 @@ class Delivery:
         epoch_ns = time.time_ns() - time.monotonic_ns()
         self.now_ns: Callable[[], int] = lambda: epoch_ns + time.monotonic_ns()
         """The clock that stamps arrivals, in nanoseconds since the epoch."""
-        self.hub = Hub(self._cut_off, self._undecodable)
+        self.hub = Hub(self._cut_off, self._undecodable, self._escape)
         self.delivered = 0
         self.ended = False
+        """Whether nothing comes any more. The past can still be read."""
+        self.closed = False
+        """Whether the recording is closed too."""
         self.last_arrival_ns = 0
         self.on_cut_off: Callable[[str], None] | None = None
+        self.on_escape: Callable[[BaseException], None] | None = None
+        self.escaped: BaseException | None = None
+        """What a callback raised that ends the run."""
+        self.aborted: BaseException | None = None
+        """Why the run is over for whoever waits."""
+        self._when_aborted: dict[object, Callable[[], None]] = {}
+        self._end_error: Exception | None = None
+        self._cutting: BaseException | None = None
         self._recording = recording
         self._reached: list[tuple[int, anyio.Event]] = []
         self._ended_nodes: dict[str, int] = {}
-        self._waiting: list[Subscription] = []
-        self._behind: set[Subscription] = set()
+        self._jobs: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._behind: set[Group] = set()
         self._all_caught_up = anyio.Event()
-        self._catch_up_wanted = anyio.Event()
+        self._work_wanted = anyio.Event()
         self._log = structlog.get_logger()
 
     # Taking blocks in
@@ -108,23 +130,34 @@ class Delivery:
     def set_aside(self, node: str, position: int) -> None:
         """Take those out of the live ones who can't take more; they come back by reading the recording."""
         for subscription in self.hub.closed(node):
-            self.hub.remove(subscription)
-            subscription.next = max(subscription.next, position)
-            self._when_open(subscription)
+            group = subscription.group
+            if not group.behind:
+                self._leave_behind(group, position)
+                self._when_open(group)
 
-    def _when_open(self, subscription: Subscription) -> None:
-        self._behind.add(subscription)
+    def _leave_behind(self, group: Group, position: int) -> None:
+        """Have a group read back from where its members stand: those who were live have seen all before `position`."""
+        for member in group.members:
+            if member in self.hub.subscriptions:
+                self.hub.remove(member)
+                member.next = max(member.next, position)
+        group.behind = True
+        group.next = min(member.next for member in group.members)
+        self._behind.add(group)
 
+    def _when_open(self, group: Group) -> None:
         def wanted() -> None:
-            self._read_back(subscription)
+            self._read_back(group)
 
-        assert subscription.gate is not None  # noqa: S101  # only gates close
-        subscription.gate.when_open(wanted)
+        assert group.gate is not None  # noqa: S101  # only gates close
+        group.gate.when_open(wanted)
+        group.tell_who_waits()
 
-    def _read_back(self, subscription: Subscription) -> None:
-        self._behind.add(subscription)
-        self._waiting.append(subscription)
-        self._catch_up_wanted.set()
+    def _read_back(self, group: Group) -> None:
+        async def catch_up() -> None:
+            await self.catch_up(group)
+
+        self.run(catch_up)
 
     # Subscribing
 
@@ -136,53 +169,90 @@ class Delivery:
         *,
         since: int | None = None,
         gate: Gate | None = None,
+        group: Group | None = None,
     ) -> Handle:
         """Deliver to `sink` what `interest` names from position `since` on (None: from what is delivered next).
 
-        Nothing is delivered before this returns.
+        Nothing is delivered before this returns; only after the run's end may `on_end` come that early.
+
+        Args:
+            interest: what is wanted.
+            sink: takes it, a batch at a time. What it raises cuts it off.
+            on_end: called once, when nothing more comes: with the error if there is more, or if the sink raised one.
+            since: where it starts.
+            gate: lets the subscriber say that it can't take more.
+            group: those with whom it reads back, all of whom subscribe in one turn of the loop; it brings the gate.
 
         Raises:
-            RecordingError: the past is wanted, and nothing was recorded.
+            RecordingError: the past is wanted, and nothing was recorded, or the recording is closed.
         """
         start = self.delivered if since is None else since
-        subscription = Subscription(interest, sink, on_end, start, gate)
-        if start < self.delivered or self.ended:
-            if self._recording is None:
-                message = f"position {start} is past (now {self.delivered}) and this pipeline keeps no recording"
-                raise RecordingError(message)
-            self._read_back(subscription)
+        is_past = start < self.delivered
+        if is_past:
+            self._readable(f"position {start} is past (now {self.delivered})")
+        group = Group(gate) if group is None else group
+        subscription = Subscription(interest, sink, on_end, start, group)
+        if self.closed or (self.ended and self._recording is None):
+            self._finish(subscription, self._end_error)
+            return Handle(self, subscription)
+        group.members.append(subscription)
+        if group.behind:
+            group.next = min(group.next, start)
+        elif is_past or self.ended:
+            self._leave_behind(group, self.delivered)
+            self._read_back(group)
         else:
             self.hub.add(subscription)
         return Handle(self, subscription)
+
+    def _readable(self, what: str) -> Recording:
+        if self._recording is not None and not self.closed:
+            return self._recording
+        why = "this pipeline keeps no recording" if self._recording is None else "its recording is closed: replay it"
+        message = f"{what} and {why}"
+        raise RecordingError(message)
 
     def cancel(self, subscription: Subscription) -> None:
         """Deliver nothing more to it. For its handle."""
         subscription.active = False
         self.hub.remove(subscription)
-        self._no_longer_behind(subscription)
-        subscription.tell_who_waits()
+        self._leave_group(subscription)
+
+    def _leave_group(self, subscription: Subscription) -> None:
+        group = subscription.group
+        group.drop(subscription)
+        if not group.members:
+            self._no_longer_behind(group)
+
+    def run(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something beside delivery, until the pipeline is closed. It must not raise."""
+        self._jobs.append(job)
+        self._work_wanted.set()
 
     async def serve_late_comers(self) -> None:
         """Read back for those who are behind, for as long as it runs."""
         async with anyio.create_task_group() as tasks:
             while True:
-                await self._catch_up_wanted.wait()
-                self._catch_up_wanted = anyio.Event()
-                waiting, self._waiting = self._waiting, []
-                for subscription in waiting:
-                    tasks.start_soon(self.catch_up, subscription)
+                await self._work_wanted.wait()
+                self._work_wanted = anyio.Event()
+                jobs, self._jobs = self._jobs, []
+                for job in jobs:
+                    tasks.start_soon(job)
 
-    async def catch_up(self, subscription: Subscription) -> None:
-        """Read the recording for one subscription until it is live, ended, or can't take more."""
+    async def catch_up(self, group: Group) -> None:
+        """Read the recording for one group until it is live, ended, or can't take more."""
         try:
-            await self._catch_up(subscription)
+            is_set_aside = await self._catch_up(group)
         except RecordingError as error:
-            self._finish(subscription, error)
-        if not (subscription.active and subscription.gate is not None and subscription.gate.closed):
-            self._no_longer_behind(subscription)
+            is_set_aside = False
+            self._finish_all(group, error)
+        if not is_set_aside:
+            self._no_longer_behind(group)
 
-    def _no_longer_behind(self, subscription: Subscription) -> None:
-        self._behind.discard(subscription)
+    def _no_longer_behind(self, group: Group) -> None:
+        group.behind = False
+        group.tell_who_waits()
+        self._behind.discard(group)
         if not self._behind:
             self._all_caught_up.set()
 
@@ -192,91 +262,109 @@ class Delivery:
             while self._behind:
                 self._all_caught_up = anyio.Event()
                 await self._all_caught_up.wait()
-        for subscription in tuple(self._behind):
-            self._finish(subscription, RecordingError(f"closed before all was read; {self._missing(subscription)}"))
+        self._finish_behind()
 
-    async def _catch_up(self, subscription: Subscription) -> None:
+    def _finish_behind(self) -> None:
+        for group in tuple(self._behind):
+            self._finish_all(group, RecordingError(f"closed before all was read; {self._missing(group)}"))
+            self._no_longer_behind(group)
+
+    def close(self) -> None:
+        """Say that nothing can be read back any more. Whoever subscribes from now on is told of the end at once."""
+        self.closed = self.ended = True
+        self._finish_behind()
+
+    async def _catch_up(self, group: Group) -> bool:
+        """Read the recording for a group; tell whether it was set aside on the way."""
         recording = self._recording
         assert recording is not None  # noqa: S101  # nobody is behind without one
-        cursor = recording.cursor_at(subscription.next)
+        cursor = recording.cursor_at(group.next)
         weight = 0
-        while subscription.active:
-            rows = recording.rows(cursor) if subscription.next < self.delivered else []
-            if not rows and not self._join(subscription):
-                # What is delivered and not in the rows came past the recording, whose disk has failed.
-                self._finish(subscription, RecordingError(self._missing(subscription)))
-                return
+        while group.members:
+            rows = recording.rows(cursor) if group.next < self.delivered else []
             if not rows:
-                return
+                if not self._join(group):
+                    # What is delivered and not in the rows came past the recording, whose disk has failed.
+                    self._finish_all(group, RecordingError(self._missing(group)))
+                return False
             for row in rows:
-                if subscription.next >= self.delivered:
+                if group.next >= self.delivered:
                     break
-                if row.position + row.lines <= subscription.next:
+                after = row.position + row.lines
+                if after <= group.next:
                     continue
-                if subscription.gate is not None and subscription.gate.closed:
-                    self._when_open(subscription)
-                    return
-                if subscription.wants(row.node):
-                    self.hub.deliver_to(subscription, recording.block(row))
+                if group.is_shut:
+                    self._when_open(group)
+                    return True
+                if group.wants(row.node):
+                    self.hub.deliver_to(group, recording.block(row))
                     weight += row.bytes
-                else:
-                    subscription.next = row.position + row.lines
-                subscription.tell_who_waits()
+                group.has_read(after)
                 weight += ROW_COST
                 if weight > TURN_BYTES * 2:  # more than the live ones get in a turn, or it would never reach them
                     weight = 0
                     await anyio.lowlevel.checkpoint()
-                if self._is_over(subscription):
-                    return
+                if not group.members:
+                    return False
+        return False
 
     async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
         """Give `sink` what `interest` names from `start` to just before `stop`, waiting for `stop` to be delivered.
 
         Raises:
-            RecordingError: it is past, and nothing was recorded.
+            RecordingError: it is past, and nothing was recorded, not all of it, or the recording is closed.
+            Exception: what `sink` raised.
         """
-        await self.reach(stop)
+        await self.reach_live(stop)
         if start >= stop:
             return
-        if self._recording is None:
-            message = f"positions {start} to {stop} are past and this pipeline keeps no recording"
-            raise RecordingError(message)
+        recording = self._readable(f"positions {start} to {stop} are past")
 
         def before_stop(items: list[Any]) -> None:
-            sink([item for item in items if item.position < stop])
+            if raised:
+                return
+            try:
+                sink([item for item in items if item.position < stop])
+            except BaseException as error:  # noqa: BLE001  # raised again below: here it would be a subscriber's
+                raised.append(error)
 
-        reader = Subscription(interest, before_stop, lambda _: None, start, None)
-        cursor = self._recording.cursor_at(start)
-        while reader.next < stop and reader.active:
-            rows = self._recording.rows(cursor)
+        raised: list[BaseException] = []
+        group = Group()
+        group.next = start
+        group.members.append(Subscription(interest, before_stop, lambda _: None, start, group))
+        cursor = recording.cursor_at(start)
+        while group.next < stop:
+            rows = recording.rows(cursor)
             if not rows:
-                raise RecordingError(self._missing(reader))
+                raise RecordingError(self._missing(group))
             for row in rows:
-                if reader.next >= stop:
+                if group.next >= stop:
                     break
-                if reader.wants(row.node):
-                    self.hub.deliver_to(reader, self._recording.block(row))
-                reader.next = max(reader.next, row.position + row.lines)
+                if group.wants(row.node):
+                    self.hub.deliver_to(group, recording.block(row))
+                group.has_read(max(group.next, row.position + row.lines))
+            if raised:
+                raise raised[0]
             await anyio.lowlevel.checkpoint()
 
-    @staticmethod
-    def _is_over(subscription: Subscription) -> bool:
-        return not subscription.active
-
-    def _join(self, subscription: Subscription) -> bool:
-        """Make a subscription live, if it stands where the live ones stand."""
-        if subscription.next < self.delivered:
+    def _join(self, group: Group) -> bool:
+        """Make a group live, if it stands where the live ones stand."""
+        if group.next < self.delivered:
             return False
         if self.ended:
-            self._finish(subscription, None)
+            self._finish_all(group, self._end_error)
         else:
-            self.hub.add(subscription)
+            for member in group.members:
+                self.hub.add(member)
             self._complete_nodes()
-        subscription.tell_who_waits()
         return True
 
-    def _missing(self, subscription: Subscription) -> str:
-        return f"read up to position {subscription.next} of {self.delivered}"
+    def _missing(self, group: Group) -> str:
+        return f"read up to position {group.next} of {self.delivered}"
+
+    def _finish_all(self, group: Group, error: Exception | None) -> None:
+        for member in tuple(group.members):
+            self._finish(member, error)
 
     def _finish(self, subscription: Subscription, error: Exception | None) -> None:
         if subscription.active:
@@ -284,9 +372,9 @@ class Delivery:
             self.hub.remove(subscription)
             try:
                 subscription.on_end(error)
-            except Exception as raised:  # noqa: BLE001  # a subscriber's fault must not reach the others
-                self._cut_off(subscription, raised)
-            subscription.tell_who_waits()
+            except BaseException as raised:  # noqa: BLE001  # a subscriber's fault must not reach the others
+                self.report(_names(subscription), raised)
+            self._leave_group(subscription)
 
     # Ends
 
@@ -305,14 +393,51 @@ class Delivery:
                 self._finish(subscription, None)
 
     def end(self, error: Exception | None = None) -> None:
-        """Say that nothing comes any more; complete every live subscriber, and let waiters go."""
+        """Say that nothing comes any more; complete every live subscriber, and let waiters go.
+
+        With an error, there was more: whoever subscribes later and has read the past is told so too.
+        """
         self.ended = True
+        self._end_error = error
         for subscription in self.hub.subscriptions:
             self._finish(subscription, error)
         self._announce(everybody=True)
+        if error is not None:
+            self.abort(error)
+
+    def abort(self, error: BaseException) -> None:
+        """Say that the run is over for whoever waits. Lines are delivered on. Again changes nothing."""
+        if self.aborted is None:
+            self.aborted = error
+            calls, self._when_aborted = self._when_aborted, {}
+            for call in calls.values():
+                call()
+
+    def when_aborted(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call once the run is over for whoever waits, or now if it is; return what takes that back."""
+        if self.aborted is not None:
+            call()
+            return lambda: None
+        key = object()
+        self._when_aborted[key] = call
+
+        def forget() -> None:
+            self._when_aborted.pop(key, None)
+
+        return forget
 
     async def reach(self, position: int) -> None:
-        """Wait until all lines before `position` are delivered, or the run has ended."""
+        """Wait until all who subscribe now have seen what they want before `position`, or nothing more comes.
+
+        Those who are reading back are waited for as well. Only one who can't take more, whose gate is closed, isn't:
+        whether it opens again is its owner's business, who may be the very task that waits here.
+        """
+        await self.reach_live(position)
+        for group in tuple(self._behind):
+            await group.wait_for(position, None)
+
+    async def reach_live(self, position: int) -> None:
+        """Wait until all lines before `position` are delivered to the live ones, or nothing more comes."""
         if self.delivered >= position or self.ended:
             await anyio.lowlevel.checkpoint()
             return
@@ -323,11 +448,8 @@ class Delivery:
 
     async def reach_with(self, subscription: Subscription, position: int) -> None:
         """Wait until one subscription has seen all that it wants before `position`. For its handle."""
-        await self.reach(position)
-        if subscription.active and subscription in self._behind and subscription.next < position:
-            event = anyio.Event()
-            subscription.awaited.append((position, event))
-            await event.wait()
+        await self.reach_live(position)
+        await subscription.group.wait_for(position, subscription)
 
     def _announce(self, *, everybody: bool = False) -> None:
         while self._reached and (everybody or self._reached[0][0] <= self.delivered):
@@ -335,14 +457,53 @@ class Delivery:
 
     # Faults
 
-    def _cut_off(self, subscription: Subscription, error: Exception) -> None:
-        names = ", ".join(kind.name for kind in subscription.interest.event_types or ()) or "records"
-        text = f"a subscriber to {names} raised {type(error).__name__}: {error}"
+    def _cut_off(self, subscription: Subscription, error: BaseException) -> None:
+        """End a subscription whose sink raised, and tell it so."""
+        self.report(_names(subscription), error)
+        before, self._cutting = self._cutting, error
+        self._finish(subscription, as_exception(error))
+        self._cutting = before
+
+    def report(self, subscriber: str, error: BaseException) -> None:
+        """Have what a callback raised heard: by the ledger and the run, or, where it ends the run, by its owner.
+
+        What has cut a subscription off and comes back as its end has been reported already.
+        """
+        if self._cutting is not None and self._cutting in (error, error.__cause__):
+            return
+        text = f"a subscriber to {subscriber} raised {type(error).__name__}: {error}"
         self.ledger.cut_off.append(text)
-        self._log.error("subscriber cut off", reason=text, exc_info=error)
-        subscription.active = False
-        if self.on_cut_off is not None:
-            self.on_cut_off(text)
+        if isinstance(error, _ERRORS):
+            self._log.error("subscriber cut off", reason=text, exc_info=error)
+            if self.on_cut_off is not None:
+                self.on_cut_off(text)
+        else:
+            self._escape(error)
+
+    def _escape(self, error: BaseException) -> None:
+        if not isinstance(error, _ERRORS) and self.escaped is None:
+            self.escaped = error
+            self.abort(error)
+            if self.on_escape is not None:
+                self.on_escape(error)
 
     def _undecodable(self, items: list[Undecodable]) -> None:
         self.ledger.of(items[0].node).undecodable += len(items)
+
+
+_ERRORS = (Exception, asyncio.CancelledError, GeneratorExit)
+"""What cuts a subscriber off and doesn't escape. The two that are no `Exception` steer a task or a generator, and a
+callback is neither: raised there, they are errors like others."""
+
+
+def as_exception(error: BaseException) -> Exception:
+    """Return an error as one that any handler may take and any task may raise."""
+    if isinstance(error, Exception):
+        return error
+    wrapped = CallbackError(error)
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _names(subscription: Subscription) -> str:
+    return ", ".join(kind.name for kind in subscription.interest.event_types or ()) or "records"

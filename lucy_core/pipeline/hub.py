@@ -82,10 +82,89 @@ class Gate:
 
 
 @final
+class Group:
+    """Subscriptions that are behind together or live together: those of one chain of operators, with one gate.
+
+    They read back as one, so that what several of them get from the past comes in the order of arrival, as it does
+    live. Whoever is alone is a group of its own.
+    """
+
+    __slots__ = ("_plans", "_waiting", "behind", "gate", "members", "next")
+
+    def __init__(self, gate: Gate | None = None) -> None:
+        self.gate = gate
+        self.members: list[Subscription] = []
+        self.behind = False
+        """Whether they read back, or wait to."""
+        self.next = 0
+        """While they are behind: the position before which each of them has seen everything."""
+        self._plans: dict[str, _Plan] = {}
+        self._waiting: list[tuple[int, Subscription | None, anyio.Event]] = []
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether its subscriber can't take more now."""
+        return self.gate is not None and self.gate.closed
+
+    def wants(self, node: str) -> bool:
+        """Whether a block of this node is worth reading."""
+        return any(each.wants(node) for each in self.members)
+
+    def plan(self, node: str) -> "_Plan":
+        """Return what they want of a node, compiled."""
+        plan = self._plans.get(node)
+        if plan is None:
+            plan = self._plans[node] = _Plan([each for each in self.members if each.wants(node)], live=False)
+        return plan
+
+    def drop(self, subscription: "Subscription") -> None:
+        """Forget one of them. Again is no error."""
+        if subscription in self.members:
+            self.members.remove(subscription)
+            self._plans.clear()
+            self.tell_who_waits()
+
+    def has_read(self, position: int) -> None:
+        """Take note that all before a position has been read."""
+        self.next = position
+        for each in self.members:
+            each.next = max(each.next, position)
+        self.tell_who_waits()
+
+    async def wait_for(self, position: int, subscription: "Subscription | None") -> None:
+        """Wait until all before a position was read, or nothing more comes.
+
+        Args:
+            position: what is waited for.
+            subscription: on whose behalf. On nobody's (None), one that is shut is not waited for: nobody may ever open
+                it.
+        """
+        if not self._lets_go(position, subscription):
+            event = anyio.Event()
+            self._waiting.append((position, subscription, event))
+            await event.wait()
+
+    def _lets_go(self, position: int, subscription: "Subscription | None") -> bool:
+        if not self.behind or not self.members or self.next >= position:
+            return True
+        return self.is_shut if subscription is None else not subscription.active
+
+    def tell_who_waits(self) -> None:
+        """Let go whose wait is over."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for position, subscription, event in waiting:
+                if self._lets_go(position, subscription):
+                    event.set()
+                else:
+                    self._waiting.append((position, subscription, event))
+
+
+@final
 class Subscription:
     """One subscriber's place in the run. `next` is the first position that it hasn't seen."""
 
-    __slots__ = ("active", "alone", "awaited", "gate", "interest", "next", "number", "on_end", "sink")
+    __slots__ = ("active", "gate", "group", "interest", "next", "number", "on_end", "sink")
     _made = itertools.count()
 
     def __init__(
@@ -94,33 +173,20 @@ class Subscription:
         sink: Sink,
         on_end: Callable[[Exception | None], None],
         start: int,
-        gate: Gate | None,
+        group: Group,
     ) -> None:
         self.interest = interest
         self.sink = sink
         self.on_end = on_end
         self.next = start
-        self.gate = gate
+        self.group = group
+        self.gate = group.gate
         self.active = True
         self.number = next(self._made)
-        self.awaited: list[tuple[int, anyio.Event]] = []
-        """Who waits for it to have seen all before a position."""
-        self.alone: _Plan | None = None
-        """What it wants, compiled, once it has to read back by itself."""
 
     def wants(self, node: str) -> bool:
         """Whether lines of this node are wanted."""
         return self.interest.nodes is None or node in self.interest.nodes
-
-    def tell_who_waits(self) -> None:
-        """Let go who waits for a position that it has come to; everybody, once it gets nothing more."""
-        if self.awaited:
-            waiting, self.awaited = self.awaited, []
-            for position, event in waiting:
-                if self.active and self.next < position:
-                    self.awaited.append((position, event))
-                else:
-                    event.set()
 
 
 @final
@@ -225,17 +291,22 @@ class Hub:
 
     def __init__(
         self,
-        cut_off: Callable[[Subscription, Exception], None],
+        cut_off: Callable[[Subscription, BaseException], None],
         undecodable: Callable[[list[Undecodable]], None],
+        escaped: Callable[[BaseException], None],
     ) -> None:
         """Make an empty hub.
 
         Args:
             cut_off: told of a subscriber that raised; it gets nothing more.
             undecodable: told of payloads that were not of their type, once each.
+            escaped: told of what a decoder raised that is no mere error of its line, such as `SystemExit`.
         """
         self._cut_off = cut_off
         self._count_undecodable = undecodable
+        self._escaped = escaped
+        self.arriving_ns: int | None = None
+        """When the lines that are being delivered arrived; None between deliveries."""
         self._subscriptions: list[Subscription] = []
         self._plans: dict[str, _Plan] = {}
 
@@ -277,17 +348,15 @@ class Hub:
         """Give everybody what they want of a batch, each subscriber in the order of lines."""
         self._deliver(self._plan(batch.block.node), batch)
 
-    def deliver_to(self, subscription: Subscription, block: Block) -> None:
-        """Give one subscriber, live or not, what it wants of a block."""
-        if subscription.wants(block.node):
-            plan = subscription.alone
-            if plan is None:
-                plan = subscription.alone = _Plan([subscription], live=False)
-            self._deliver(plan, plan.read(block))
+    def deliver_to(self, group: Group, block: Block) -> None:
+        """Give those who read back together what they want of a block."""
+        plan = group.plan(block.node)
+        self._deliver(plan, plan.read(block))
 
     def _deliver(self, plan: _Plan, batch: Batch) -> None:
         block = batch.block
         first = block.position
+        before, self.arriving_ns = self.arriving_ns, block.arrived_ns
         out: dict[Subscription, list[Any]] = {}
         for subscription in plan.arrivals:
             out[subscription] = [Event(block.node, first, block.arrived_ns, _NO_RECORD, Arrived(block.lines))]
@@ -300,7 +369,9 @@ class Hub:
                         continue
                     try:
                         data = kind.decode(record)
-                    except Exception as error:  # noqa: BLE001  # a decoder may be anybody's; its fault is the line's
+                    except BaseException as error:  # noqa: BLE001  # a decoder may be anybody's; its fault is the line's
+                        if not isinstance(error, Exception):
+                            self._escaped(error)
                         reason = f"{type(error).__name__}: {error}"
                         bad = Undecodable(block.node, position, block.arrived_ns, record, kind.name, reason)
                         failed.append((kind, bad))
@@ -320,6 +391,7 @@ class Hub:
             for subscription in plan.unreadable:
                 out[subscription] = list(batch.malformed)
         self._hand_over(plan, out, first, first + block.lines)
+        self.arriving_ns = before
 
     def _hand_over(self, plan: _Plan, out: dict[Subscription, list[Any]], first: int, after: int) -> None:
         """Give each subscriber its items of the lines from `first` to before `after`, but none that it has seen."""
@@ -332,9 +404,7 @@ class Hub:
             if items and subscription.active:
                 try:
                     subscription.sink(items)
-                except Exception as error:  # noqa: BLE001  # a subscriber's fault must not reach the others
-                    subscription.active = False
-                    self.remove(subscription)
+                except BaseException as error:  # noqa: BLE001  # a subscriber's fault must not reach the others
                     self._cut_off(subscription, error)
 
 

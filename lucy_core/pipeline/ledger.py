@@ -69,6 +69,8 @@ class NodeLedger(msgspec.Struct):
     filtered_bytes: int = 0
     filtered_events: int = 0
     """Those of them that said they were events."""
+    filtered_at: int | None = None
+    """The position at which this was first told."""
 
     @property
     def unread(self) -> int:
@@ -94,7 +96,8 @@ class NodeLedger(msgspec.Struct):
         if self.filtered_lines:
             bad += (
                 f", {self.filtered_lines:,} lines ({self.filtered_bytes / 1e6:,.1f} MB, "
-                f"{self.filtered_events:,} events) left out by the capture filter"
+                f"{self.filtered_events:,} events) left out by the capture filter, first told at position "
+                f"{self.filtered_at or 0:,}"
             )
         return (
             f"{self.lines:,} lines{way}, {self.bytes / 1e6:,.1f} MB{bad}, lag {self.lag_max_ns / 1e6:,.0f} ms at most, "
@@ -173,6 +176,7 @@ class Ledger:
                 self.of(row.node).capture = row.reason
             case Fact.FILTERED:
                 account = self.of(row.node)
+                account.filtered_at = row.position if account.filtered_at is None else account.filtered_at
                 account.filtered_lines += row.filtered_lines
                 account.filtered_bytes += row.filtered_bytes
                 account.filtered_events += row.filtered_events

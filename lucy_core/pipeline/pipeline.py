@@ -7,10 +7,10 @@ wait once their pipes are full, and no process is started; good for a tool that 
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import anyio
 import anyio.abc
@@ -25,7 +25,7 @@ from lucy_core.pipeline.delivery import Delivery, Handle
 from lucy_core.pipeline.direct import DirectSources
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.follower import Follower
-from lucy_core.pipeline.hub import Gate, Interest, Sink
+from lucy_core.pipeline.hub import Gate, Group, Interest, Sink
 from lucy_core.pipeline.ledger import Gap, Ledger
 from lucy_core.pipeline.recording import Recording, make_run_directory
 from lucy_core.pipeline.services import Services
@@ -111,13 +111,17 @@ class Pipeline:
                 follower = Follower(capture, recording, delivery)
                 services.start(follower.follow)
                 try:
-                    yield pipeline
+                    with _left_at_escape(delivery):
+                        yield pipeline
                 finally:
                     try:
                         with anyio.CancelScope(shield=True):
                             await pipeline._finish(capture, follower)  # its own
+                        delivery.close()
                     finally:
                         services.stop()
+        if delivery.escaped is not None:
+            raise delivery.escaped
 
     @classmethod
     @asynccontextmanager
@@ -129,12 +133,16 @@ class Pipeline:
                 direct.tasks = tasks
                 tasks.start_soon(direct.beat)
                 try:
-                    yield cls(directory=None, recording=None, capture=None, direct=direct, delivery=delivery)
+                    with _left_at_escape(delivery):
+                        yield cls(directory=None, recording=None, capture=None, direct=direct, delivery=delivery)
                 finally:
                     tasks.cancel_scope.cancel()
             for node in tuple(delivery.ledger.nodes):
                 direct.drain(node)
             delivery.end()
+            delivery.close()
+        if delivery.escaped is not None:
+            raise delivery.escaped
 
     @classmethod
     @asynccontextmanager
@@ -153,11 +161,15 @@ class Pipeline:
             async with one_error(), anyio.create_task_group() as tasks:
                 tasks.start_soon(delivery.serve_late_comers)
                 try:
-                    yield cls(
-                        directory=Path(directory), recording=recording, capture=None, direct=None, delivery=delivery
-                    )
+                    with _left_at_escape(delivery):
+                        yield cls(
+                            directory=Path(directory), recording=recording, capture=None, direct=None, delivery=delivery
+                        )
                 finally:
+                    delivery.close()
                     tasks.cancel_scope.cancel()
+        if delivery.escaped is not None:
+            raise delivery.escaped
 
     # Sources
 
@@ -326,6 +338,29 @@ class Pipeline:
     # Subscribing
 
     @property
+    def is_replay(self) -> bool:
+        """Whether this is a finished recording, to which nothing is added."""
+        return self._capture is None and self._direct is None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be read back any more."""
+        return self._delivery.closed
+
+    @property
+    def recorded_nodes(self) -> tuple[str, ...]:
+        """Whose lines there are, or could have been; sources that are yet to be opened aren't among them."""
+        nodes = dict.fromkeys(self.ledger.nodes)
+        if self.directory is not None:
+            nodes |= dict.fromkeys(sorted(path.stem for path in (self.directory / "logs").glob("*.ndjson")))
+        return tuple(nodes)
+
+    @property
+    def arriving_ns(self) -> int | None:
+        """When the lines that are being delivered arrived; None outside of subscribers' callbacks."""
+        return self._delivery.hub.arriving_ns
+
+    @property
     def delivered(self) -> int:
         """The position up to which every live subscriber has seen what it wants."""
         return self._delivery.delivered
@@ -365,11 +400,12 @@ class Pipeline:
         *,
         since: int | None = None,
         gate: Gate | None = None,
+        group: Group | None = None,
     ) -> Handle:
         """Subscribe; see `Delivery.subscribe`. On a finished recording the start is its first line."""
-        if since is None and self._capture is None and self._direct is None:
+        if since is None and self.is_replay and not self._delivery.closed:
             since = 0
-        return self._delivery.subscribe(interest, sink, on_end, since=since, gate=gate)
+        return self._delivery.subscribe(interest, sink, on_end, since=since, gate=gate, group=group)
 
     async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
         """Give `sink` what came from `start` to just before `stop`; see `Delivery.read_back`."""
@@ -380,8 +416,30 @@ class Pipeline:
         self._delivery.end_node(node, position)
 
     async def reach(self, position: int) -> None:
-        """Wait until every line before `position` is delivered."""
+        """Wait until every line before `position` is delivered to all who subscribe now; see `Delivery.reach`."""
         await self._delivery.reach(position)
+
+    def run(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something beside delivery, until the pipeline is closed. It must not raise."""
+        if self._direct is not None and self._direct.tasks is not None:
+            self._direct.tasks.start_soon(job)
+        else:
+            self._delivery.run(job)
+
+    # The run's end, for whoever waits
+
+    def abort(self, error: BaseException) -> None:
+        """Say that the run is over for whoever waits. Lines are delivered on. Again changes nothing."""
+        self._delivery.abort(error)
+
+    @property
+    def aborted(self) -> BaseException | None:
+        """Why the run is over for whoever waits, if it is: a node or the capture died, or a callback ended the run."""
+        return self._delivery.aborted
+
+    def when_aborted(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call once the run is over for whoever waits, or now if it is; return what takes that back."""
+        return self._delivery.when_aborted(call)
 
     async def audit(self) -> None:
         """Decode what was captured and not yet decoded, so that the ledger's `malformed` is exact up to here.
@@ -398,6 +456,18 @@ class Pipeline:
         """Have subscribers that raised reported, beside the ledger."""
         self._delivery.on_cut_off = report
 
+    def report_escape(self, report: Callable[[BaseException], None]) -> None:
+        """Have what a callback raises that ends the run (`SystemExit`, `pytest.fail`) end it so.
+
+        Without this, the block in which the pipeline is open is cancelled. Either way it raises the error at its end,
+        unless it ends with another.
+        """
+        self._delivery.on_escape = report
+
+    def report(self, subscriber: str, error: BaseException) -> None:
+        """Have what a callback raised heard; see `Delivery.report`."""
+        self._delivery.report(subscriber, error)
+
     # The end
 
     async def _finish(self, capture: CaptureProcess, follower: Follower) -> None:
@@ -413,3 +483,11 @@ class Pipeline:
         await self._delivery.finish_late_comers()
         if self.ledger.recording_stopped is None and self._audit is not None:
             await self._audit.finish()
+
+
+@contextmanager
+def _left_at_escape(delivery: Delivery) -> Iterator[None]:
+    """Leave the block once a callback has ended the run, unless somebody else sees to that."""
+    with anyio.CancelScope() as body:
+        delivery.on_escape = lambda _: body.cancel()
+        yield

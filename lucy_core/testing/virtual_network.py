@@ -305,7 +305,7 @@ async def virtual_network(
     spec = NetworkSpec(
         name="virtual", nodes=tuple(NodeSpec(name=name, role="virtual", command=("true",)) for name in names)
     )
-    in_memory = SHARED_MEMORY if directory is None and os.path.isdir(SHARED_MEMORY) else None
+    in_memory = SHARED_MEMORY if directory is None and Path(SHARED_MEMORY).is_dir() else None
     with tempfile.TemporaryDirectory(prefix="lucy-virtual-", dir=in_memory) as own:
         order = RunOrder(
             test="virtual",

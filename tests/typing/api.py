@@ -66,6 +66,7 @@ async def use_waits(network: lucy.Network) -> None:
     assert_type(network.ledger.of("a"), lucy.NodeLedger)
     assert_type(network.judgement.outcome, lucy.Outcome)
     assert_type(network.judgement.ended_by, BaseException | None)
+    assert_type(network.ledger.gaps, list[lucy.Gap])
     with network.section("one", soft=True):
         network.check(network.ledger.complete, "the log is complete")
 

@@ -1,0 +1,215 @@
+"""The ends of a chain: a callback, an iterator.
+
+Whatever a callback raises ends here and goes no further up: an operator that others share, and the root whose batch is
+under way, never see it. The subscription is cut off, its owner is told by `on_error`, once, and the run hears of it.
+Where no run stands behind a chain (`from_items`), the error goes to whoever pushes, which is the caller.
+
+Whoever waits, rather than being called, also ends when the run does: with its error where one ended it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, final
+
+import anyio
+from reactivex import Observable, abc
+from reactivex.scheduler import CurrentThreadScheduler
+
+from lucy_core.errors import CallbackError
+from lucy_core.pipeline.delivery import as_exception
+from lucy_core.pipeline.hub import Gate, Group
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.streams.opening import Opening, opening
+from lucy_core.streams.scheduling import LoopScheduler
+
+T = TypeVar("T")
+
+
+@final
+class End(abc.ObserverBase[Any]):
+    """One subscription of somebody's callbacks."""
+
+    def __init__(
+        self,
+        name: str,
+        pipeline: Pipeline | None,
+        on_next: Callable[[Any], None],
+        on_error: Callable[[Exception], None] | None,
+        on_completed: Callable[[], None] | None,
+    ) -> None:
+        self._name = name
+        self._pipeline = pipeline
+        self._take = on_next
+        self._fail = on_error
+        self._complete = on_completed
+        self._held: abc.DisposableBase | None = None
+        self._opened = False
+        self.over = False
+
+    def open(self, observable: "Observable[Any]", walk: Opening) -> None:
+        """Subscribe to a chain.
+
+        Raises:
+            Exception: it refused, and nobody else was to be told.
+        """
+        scheduler = LoopScheduler(asyncio.get_running_loop(), self.cut_off)
+
+        def start(_: abc.SchedulerBase | None = None, __: Any = None) -> None:
+            # `Observable.subscribe` would put an observer of its own before this one, which does just what it does.
+            self._held = observable._subscribe_core(self, scheduler)  # noqa: SLF001
+
+        trampoline = CurrentThreadScheduler.singleton()
+        with opening(walk):
+            try:
+                if trampoline.schedule_required():
+                    trampoline.schedule(start)
+                else:
+                    start()
+            except Exception as error:
+                if self.over or self._fail is None:
+                    raise
+                self.on_error(error)
+        self._opened = True
+        if self.over:
+            self.dispose()
+
+    def dispose(self) -> None:
+        """Take nothing more. Again is no error."""
+        self.over = True
+        if self._held is not None:
+            self._held.dispose()
+
+    def on_next(self, value: Any) -> None:
+        """Give the callback an item."""
+        if self.over:
+            return
+        try:
+            self._take(value)
+        except BaseException as error:  # noqa: BLE001  # it must not reach the others, whatever it is
+            self.cut_off(error)
+
+    def on_error(self, error: Exception) -> None:
+        """Tell of the chain's end with an error; where nobody is to be told, the run hears of it."""
+        if self.over:
+            return
+        self.dispose()
+        if self._fail is None:
+            self._report(error)
+            return
+        try:
+            self._fail(error)
+        except BaseException as raised:  # noqa: BLE001
+            self._report(raised)
+
+    def on_completed(self) -> None:
+        """Tell of the chain's end."""
+        if self.over:
+            return
+        self.dispose()
+        if self._complete is not None:
+            try:
+                self._complete()
+            except BaseException as error:  # noqa: BLE001
+                self._report(error)
+
+    def cut_off(self, error: BaseException) -> None:
+        """Give nothing more to a callback that raised; have that heard, and tell who waits for the end."""
+        was_over = self.over
+        self.dispose()
+        try:
+            self._report(error)
+        finally:
+            if self._fail is not None and not was_over:
+                try:
+                    self._fail(as_exception(error))
+                except BaseException as raised:  # noqa: BLE001
+                    self._report(raised)
+
+    def _report(self, error: BaseException) -> None:
+        if self._pipeline is None or (not self._opened and isinstance(error, Exception) and self._fail is None):
+            raise error
+        self._pipeline.report(self._name, error)
+
+
+def end_of_run(pipeline: Pipeline | None, error: Exception | None) -> BaseException | None:
+    """Return what a waiter has to raise: what ended the run, where its own end follows from that."""
+    aborted = None if pipeline is None else pipeline.aborted
+    if error is None or (isinstance(error, CallbackError) and error.raised is aborted):
+        return aborted
+    return error
+
+
+@final
+class Items(Generic[T]):
+    """The pulling end of a pushed stream.
+
+    `__anext__` waits only where nothing is held: a receive that always yielded would take one item a turn, while a
+    batch of hundreds comes in one. Several tasks may pull: each item goes to one of them, the end to all.
+    """
+
+    def __init__(self, pipeline: Pipeline | None, limit: int) -> None:
+        self.gate = Gate()
+        self._pipeline = pipeline
+        self._limit = limit
+        self._held: deque[T] = deque()
+        self._changed = anyio.Event()
+        self._error: Exception | None = None
+        self._completed = False
+        self.peak = 0
+
+    def open(self, name: str, observable: "Observable[T]") -> Callable[[], None]:
+        """Subscribe; return what ends it for whoever still pulls."""
+        end = End(name, self._pipeline, self._put, self._fail, self._complete)
+        forget = self._pipeline.when_aborted(self._wake) if self._pipeline is not None else None
+        end.open(observable, Opening(Group(self.gate)))
+
+        def close() -> None:
+            end.dispose()
+            if forget is not None:
+                forget()
+            self._complete()
+
+        return close
+
+    def _put(self, item: T) -> None:
+        self._held.append(item)
+        held = len(self._held)
+        self.peak = max(self.peak, held)
+        if held >= self._limit:
+            self.gate.close()
+        self._changed.set()
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        self._complete()
+
+    def _complete(self) -> None:
+        self._completed = True
+        self._changed.set()
+
+    def _wake(self) -> None:
+        self._changed.set()
+
+    def __aiter__(self) -> "Items[T]":
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._held:
+            if self.gate.closed:
+                self.gate.open()
+            aborted = None if self._pipeline is None else self._pipeline.aborted
+            if self._completed or aborted is not None:
+                break
+            if self._changed.is_set():  # one event for all who wait, so that nobody's is put in place of another's
+                self._changed = anyio.Event()
+            await self._changed.wait()
+        if self._held:
+            item = self._held.popleft()
+            if self.gate.closed and len(self._held) <= self._limit // 2:
+                self.gate.open()
+            return item
+        error = end_of_run(self._pipeline, self._error)
+        if error is not None and not (self._completed and self._error is None):
+            raise error
+        raise StopAsyncIteration

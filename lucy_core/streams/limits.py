@@ -1,0 +1,173 @@
+"""Limits in time, judged by arrival.
+
+What counts is when a line arrived, not when the loop got round to it: an item whose line came after the limit is too
+late although the loop was blocked and no timer has fired, and one that came in time counts although its timer has. So
+the timer alone decides nothing. When it fires, everything that has arrived by then is delivered to the chain first (a
+fence), and only then is the stream late.
+"""
+
+import asyncio
+import math
+from typing import Any, final
+
+import anyio
+import msgspec
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from lucy_core.errors import PipelineError, StreamTimeoutError
+from lucy_core.pipeline.delivery import as_exception
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.streams.opening import current, opening
+from lucy_core.streams.scheduling import FAR_SECONDS, LoopScheduler
+from lucy_core.streams.watching import Watch, described
+
+
+def seconds_of(value: object, name: str) -> float:
+    """Check a limit in seconds; `math.inf` is no limit.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is negative, or no number of seconds (NaN).
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        message = f"{name}={value!r} is a {type(value).__name__}; give seconds, as a number"
+        raise TypeError(message)
+    if math.isnan(value) or value < 0:
+        message = f"{name}={value!r} is no number of seconds; give 0 or more, or math.inf for no limit"
+        raise ValueError(message)
+    return math.inf if value > 1e300 else float(value)  # an int may be beyond every float
+
+
+def count_of(value: object, name: str, least: int) -> int:
+    """Check a number of items.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        message = f"{name}={value!r} is a {type(value).__name__}; give a whole number"
+        raise TypeError(message)
+    if value < least:
+        message = f"{name}={value} is too small; the least is {least}"
+        raise ValueError(message)
+    return value
+
+
+@final
+class Limited(Observable[Any]):
+    """A chain that has to complete in time, from its subscription on."""
+
+    def __init__(
+        self, source: "Observable[Any]", pipeline: Pipeline | None, seconds: float, *, name: str, what: str
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.pipeline = pipeline
+        self.seconds = seconds
+        self.name = name
+        self.what = what
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        if math.isinf(self.seconds):
+            return self.source.subscribe(observer, scheduler=scheduler)
+        if scheduler is None:  # somebody subscribes to the bare observable
+            scheduler = LoopScheduler(asyncio.get_running_loop(), lambda error: observer.on_error(as_exception(error)))
+        return _Run(self, observer).start(scheduler)
+
+
+@final
+class _Run(abc.ObserverBase[Any]):
+    """One subscription with a limit."""
+
+    def __init__(self, limited: Limited, observer: abc.ObserverBase[Any]) -> None:
+        self._limited = limited
+        self._observer = observer
+        self._pipeline = limited.pipeline
+        self._watch = Watch()
+        self._over = False
+        self._held: list[abc.DisposableBase] = []
+        self._limit_ns = 0
+
+    def start(self, scheduler: abc.SchedulerBase) -> abc.DisposableBase:
+        if self._pipeline is not None:
+            self._limit_ns = self._pipeline.now_ns() + int(min(self._limited.seconds, FAR_SECONDS) * 1e9)
+        walk = current()
+        with opening(msgspec.structs.replace(walk, watches=(*walk.watches, self._watch))):
+            self._hold(self._limited.source.subscribe(self, scheduler=scheduler))
+        if not self._over:
+            self._hold(scheduler.schedule_relative(self._limited.seconds, self._due))
+        return Disposable(self._stop)
+
+    def _hold(self, held: abc.DisposableBase) -> None:
+        if self._over:
+            held.dispose()
+        else:
+            self._held.append(held)
+
+    def _stop(self) -> None:
+        self._over = True
+        for each in self._held:
+            each.dispose()
+        self._held.clear()
+
+    def on_next(self, value: Any) -> None:
+        """Pass an item on that is in time."""
+        if self._over:
+            return
+        if self._pipeline is not None:
+            arrived = self._pipeline.arriving_ns
+            late_ns = (self._pipeline.now_ns() if arrived is None else arrived) - self._limit_ns
+            if late_ns > 0:
+                self._watch.other = f"came {late_ns / 1e9:.3f} s too late: {described(value)}"
+                self._fail(self._late())
+                return
+        self._observer.on_next(value)
+
+    def on_error(self, error: Exception) -> None:
+        """Pass an error on."""
+        self._fail(error)
+
+    def on_completed(self) -> None:
+        """Pass the end on."""
+        if not self._over:
+            self._stop()
+            self._observer.on_completed()
+
+    def _fail(self, error: Exception) -> None:
+        if not self._over:
+            self._stop()
+            self._observer.on_error(error)
+
+    def _late(self) -> StreamTimeoutError:
+        explanation = "" if self._pipeline is None else self._watch.explain(self._pipeline)
+        return StreamTimeoutError(self._limited.name, self._limited.what, self._limited.seconds, explanation)
+
+    def _due(self, _: abc.SchedulerBase, __: Any = None) -> None:
+        if self._pipeline is None or self._pipeline.is_closed:
+            self._fail(self._late())
+        else:
+            self._pipeline.run(self._decide)
+
+    async def _decide(self) -> None:
+        """Let all that has arrived by the limit be delivered, then be late."""
+        pipeline = self._pipeline
+        assert pipeline is not None  # noqa: S101  # asked before
+        try:
+            if (left := self._limit_ns - pipeline.now_ns()) > 0:  # a loop's timer may fire a millisecond early
+                await anyio.sleep(left / 1e9 + 0.001)
+            fence = await pipeline.fence()
+            for handle in tuple(self._watch.handles):
+                await handle.reach(fence)
+            if not self._over:
+                await self._watch.look_elsewhere(pipeline, fence)
+            error: Exception = self._late()
+        except PipelineError as failed:
+            error = failed
+        try:
+            self._fail(error)
+        except BaseException as raised:  # noqa: BLE001  # of an operator below: this is its turn of the loop
+            pipeline.report(self._limited.name, raised)

@@ -1,0 +1,82 @@
+"""What the roots of a chain find while it is being subscribed: RxPY can't hand it up to them.
+
+Subscribing walks up the chain, from its end to its roots, in one turn of the loop. Whatever an end or an operator wants
+of the roots above it stands in a context variable for the length of that walk.
+"""
+
+import contextvars
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, final
+
+import msgspec
+from reactivex import Observable, abc
+
+from lucy_core.pipeline.hub import Group
+from lucy_core.streams.watching import Watch
+
+
+@final
+class Opening(msgspec.Struct, frozen=True):
+    """One walk up."""
+
+    group: Group
+    """In which the roots subscribe, so that what they read back comes in the order of arrival."""
+    start: int | None = None
+    """From where roots start that name no place themselves; None where that is the subscription."""
+    watches: tuple[Watch, ...] = ()
+    """Who wants to know what came, to explain why nothing more did."""
+
+    def again(self) -> "Opening":
+        """Return what holds for a chain that is subscribed later on behalf of this one, such as those of `flat_map`."""
+        return Opening(Group(self.group.gate), None, self.watches)
+
+
+_opening: contextvars.ContextVar[Opening | None] = contextvars.ContextVar("lucy_opening", default=None)
+
+
+def current() -> Opening:
+    """Return the walk under way, or a plain one where somebody subscribes to a bare observable."""
+    return _opening.get() or Opening(Group())
+
+
+@contextmanager
+def opening(walk: Opening) -> Iterator[None]:
+    """Have this walk be found."""
+    token = _opening.set(walk)
+    try:
+        yield
+    finally:
+        _opening.reset(token)
+
+
+@final
+class Opened(Observable[Any]):
+    """A chain that is subscribed with a walk of its own."""
+
+    def __init__(self, observable: "Observable[Any]", walk: Opening) -> None:
+        super().__init__()
+        self._observable = observable
+        self._walk = walk
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        with opening(self._walk):
+            return self._observable.subscribe(observer, scheduler=scheduler)
+
+
+@final
+class Since(Observable[Any]):
+    """A chain whose roots start at a position, where they name none themselves."""
+
+    def __init__(self, observable: "Observable[Any]", start: int) -> None:
+        super().__init__()
+        self._observable = observable
+        self._start = start
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        with opening(msgspec.structs.replace(current(), start=self._start)):
+            return self._observable.subscribe(observer, scheduler=scheduler)

@@ -1,0 +1,112 @@
+"""Several streams as one, and one stream for several.
+
+RxPY's own are of no use here: its `merge` gives its parts to a scheduler, which subscribes to them when lines have gone
+by, and locks every item; its `share` lets what one subscriber's operator raises hide the item from the others.
+"""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+import msgspec
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable, Disposable
+
+from lucy_core.pipeline.delivery import as_exception
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.streams.opening import current, opening
+from lucy_core.streams.watching import Watch
+
+
+@final
+class Merged(Observable[Any]):
+    """All items of several chains as they are delivered, which for those of one run is the order of arrival."""
+
+    def __init__(self, parts: "Sequence[Observable[Any]]") -> None:
+        super().__init__()
+        self._parts = tuple(parts)
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        held = CompositeDisposable()
+        left = len(self._parts)
+
+        def failed(error: Exception) -> None:
+            held.dispose()
+            observer.on_error(error)
+
+        def completed() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                observer.on_completed()
+
+        if not self._parts:
+            observer.on_completed()
+        for part in self._parts:
+            if not held.is_disposed:
+                held.add(part.subscribe(observer.on_next, failed, completed, scheduler=scheduler))
+        return held
+
+
+@final
+class Shared(Observable[Any]):
+    """One subscription to a chain, for as long as somebody subscribes to this."""
+
+    def __init__(self, source: "Observable[Any]", pipeline: Pipeline | None, name: str) -> None:
+        super().__init__()
+        self._source = source
+        self._pipeline = pipeline
+        self._name = name
+        self._takers: tuple[abc.ObserverBase[Any], ...] = ()
+        self._held: abc.DisposableBase | None = None
+        self._watch = Watch()
+        """Has the roots' handles, for limits of those who come later."""
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        walk = current()
+        is_first = not self._takers
+        self._takers += (observer,)
+        if is_first:
+            self._watch = Watch()
+            with opening(msgspec.structs.replace(walk, watches=(*walk.watches, self._watch))):
+                held = self._source.subscribe(self._next, self._failed, self._completed, scheduler=scheduler)
+            if self._takers:
+                self._held = held
+            else:
+                held.dispose()
+        else:
+            for watch in walk.watches:
+                watch.handles += self._watch.handles
+                watch.interests += self._watch.interests
+        return Disposable(lambda: self._leave(observer))
+
+    def _leave(self, observer: abc.ObserverBase[Any]) -> None:
+        if observer in self._takers:
+            self._takers = tuple(each for each in self._takers if each is not observer)
+            if not self._takers and self._held is not None:
+                held, self._held = self._held, None
+                held.dispose()
+
+    def _next(self, item: Any) -> None:
+        for each in self._takers:
+            try:
+                each.on_next(item)
+            except BaseException as error:
+                if self._pipeline is None:
+                    raise
+                self._leave(each)
+                self._pipeline.report(self._name, error)
+                each.on_error(as_exception(error))
+
+    def _failed(self, error: Exception) -> None:
+        takers, self._takers, self._held = self._takers, (), None
+        for each in takers:
+            each.on_error(error)
+
+    def _completed(self) -> None:
+        takers, self._takers, self._held = self._takers, (), None
+        for each in takers:
+            each.on_completed()

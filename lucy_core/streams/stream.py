@@ -1,0 +1,388 @@
+"""Streams: the typed face over reactivex.
+
+A `Stream[T]` is a real `reactivex.Observable` underneath (`.observable`, `.pipe` takes RxPY's operators) with repairs.
+Its types are inferred, where RxPY's fluent `filter`, `take` and `merge` give `Any`. What its operators do, they do on
+the loop: RxPY's default is a thread per timer, and even what is due now comes a turn late. Several streams of one run
+give their items in the order of arrival, live, from the past and on replay. And `async for` over it has bounded memory:
+the iterator closes a gate when it holds enough, its subscription is set aside, and it reads on from the recording when
+there is room, so that a slow reader slows nobody and loses nothing.
+
+Everything happens on one loop thread, synchronously, a batch at a time. No operator here makes a task.
+"""
+
+import math
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Generic, TypeVar, final, overload
+
+import anyio
+import anyio.lowlevel
+import reactivex
+from reactivex import Observable, abc, operators
+from reactivex.internal.utils import NotSet
+
+from lucy_core.errors import EventDefinitionError, StreamEmptyError
+from lucy_core.events import EventType, event_type
+from lucy_core.pipeline.hub import Group
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.records import Event, LogRecord
+from lucy_core.streams.ends import End, Items, end_of_run
+from lucy_core.streams.limits import Limited, count_of, seconds_of
+from lucy_core.streams.opening import Opened, Opening, Since, current
+from lucy_core.streams.several import Merged, Shared
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+U = TypeVar("U")
+
+AITER_ITEMS = 1024
+"""How many items an async iterator holds before its subscription is set aside. A batch under way still comes whole."""
+
+
+class Stream(Generic[T_co]):
+    """Items over time, of one type. Subscribing starts it; each subscriber has its own place in the run.
+
+    Callbacks run on the loop, in the turn in which the line is delivered. One that raises is cut off, told so by its
+    `on_error` and reported, and the others miss nothing; `SystemExit`, `KeyboardInterrupt` and `pytest.fail` end the
+    run. A stream completes when the run, or the one node that it is about, has ended. Whoever *waits* for an item, by
+    `await stream.first()` or `async for`, also hears of what ends the run: it raises the same error as `wait_for`.
+    """
+
+    __slots__ = ("_name", "_observable", "_pipeline")
+
+    def __init__(self, observable: "Observable[T_co]", name: str = "stream", pipeline: Pipeline | None = None) -> None:
+        """Make one of an observable.
+
+        Args:
+            observable: gives the items.
+            name: what errors call it.
+            pipeline: the run that it is about, which hears of callbacks that raise, and whose end it hears of.
+        """
+        self._observable = observable
+        self._name = name
+        self._pipeline = pipeline
+
+    def __repr__(self) -> str:
+        return f"<{self._name}>"
+
+    @property
+    def observable(self) -> "Observable[T_co]":
+        """The observable underneath, for libraries that want one; what they do with it, Lucy doesn't watch over.
+
+        Give its `subscribe` a scheduler of the loop: without one, RxPY's operators that take time make threads.
+        """
+        return self._observable
+
+    def _then(self, observable: "Observable[U]", step: str) -> "Stream[U]":
+        return Stream(observable, f"{self._name}.{step}", self._pipeline)
+
+    # Choosing and changing items
+
+    def filter(self, predicate: Callable[[T_co], bool]) -> "Stream[T_co]":
+        """Keep the items for which `predicate` holds."""
+        name = f"filter({_called(predicate)})"
+
+        def filtered(observer: abc.ObserverBase[T_co], scheduler: abc.SchedulerBase | None = None) -> Any:
+            watches = current().watches
+
+            def noted(item: Any) -> bool:
+                if predicate(item):
+                    return True
+                for watch in watches:
+                    watch.refused = (name, item)
+                return False
+
+            chosen = operators.filter(noted if watches else predicate)
+            return self._observable.pipe(chosen).subscribe(observer, scheduler=scheduler)
+
+        return self._then(reactivex.create(filtered), name)
+
+    def map(self, mapper: Callable[[T_co], U]) -> "Stream[U]":
+        """Replace each item by what `mapper` makes of it."""
+        return self._then(self._observable.pipe(operators.map(mapper)), "map(…)")
+
+    def flat_map(self, mapper: Callable[[T_co], "Stream[U]"]) -> "Stream[U]":
+        """Replace each item by a stream, and merge them all."""
+
+        def flattened(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> Any:
+            walk = current()
+
+            def inner(item: Any) -> Any:
+                return Opened(mapper(item).observable, walk.again())
+
+            flat: Any = operators.flat_map(inner)
+            return self._observable.pipe(flat).subscribe(observer, scheduler=scheduler)
+
+        return self._then(reactivex.create(flattened), "flat_map(…)")
+
+    @overload
+    def scan(self, fold: Callable[[T_co, T_co], T_co]) -> "Stream[T_co]": ...
+    @overload
+    def scan(self, fold: Callable[[U, T_co], U], seed: U) -> "Stream[U]": ...
+    def scan(self, fold: Callable[[Any, T_co], Any], seed: Any = NotSet) -> "Stream[Any]":
+        """Fold items, giving every intermediate result. Without a seed the first item is the first result."""
+        return self._then(self._observable.pipe(operators.scan(fold, seed)), "scan(…)")
+
+    def distinct_until_changed(self, key: Callable[[T_co], object] | None = None) -> "Stream[T_co]":
+        """Drop an item that equals the one before it (or whose `key` does)."""
+        changed: Any = operators.distinct_until_changed(key)
+        return self._then(self._observable.pipe(changed), "distinct_until_changed()")
+
+    @overload
+    def of(self: "Stream[Event[LogRecord]]", kind: type[U] | EventType[U]) -> "Stream[Event[U]]": ...
+    @overload
+    def of(self, kind: type[U]) -> "Stream[U]": ...
+    def of(self, kind: Any) -> "Stream[Any]":
+        """Keep the items of a type.
+
+        On a stream of records, `kind` is an event type: its lines come as typed events, and those whose payload isn't
+        of the type are left out. On any other stream, items that are instances of `kind` are kept.
+        """
+        declared = event_type(kind) if is_event_type(kind) else None
+        if declared is None and not isinstance(kind, type):
+            message = f"of({kind!r}) needs a type"
+            raise TypeError(message)
+
+        def typed(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            def pass_on(item: Any) -> None:
+                if declared is None or not isinstance(item, Event):
+                    if isinstance(kind, type) and isinstance(item, kind):
+                        observer.on_next(item)
+                elif type(item.data) is declared.data_type:
+                    observer.on_next(item)
+                elif isinstance(item.data, LogRecord) and declared.matches(item.data):
+                    try:
+                        data = declared.decode(item.data)
+                    except Exception:  # noqa: BLE001  # the line's fault: whoever asks for the type counts it
+                        return
+                    observer.on_next(Event(item.node, item.position, item.arrived_ns, item.record, data))
+
+            return self._observable.subscribe(pass_on, observer.on_error, observer.on_completed, scheduler=scheduler)
+
+        return self._then(reactivex.create(typed), f"of({getattr(kind, '__name__', kind)})")
+
+    # How many, how long
+
+    def take(self, count: int) -> "Stream[T_co]":
+        """Complete after `count` items."""
+        return self._then(self._observable.pipe(operators.take(count_of(count, "count", 0))), f"take({count})")
+
+    def take_until(self, other: "Stream[object]") -> "Stream[T_co]":
+        """Complete when `other` gives its first item."""
+        return self._then(self._observable.pipe(operators.take_until(other.observable)), f"take_until({other!r})")
+
+    def first(self, predicate: Callable[[T_co], bool] | None = None, *, within: float | None = None) -> "First[T_co]":
+        """Give the first item (for which `predicate` holds) and complete. Await it to have the item.
+
+        Where the stream names no `since`, what arrives after this call counts, whenever it is awaited: make it before
+        an action and await it after it, and nothing is missed. (Without a recording it starts where it is awaited.)
+
+        Args:
+            predicate: which item is meant.
+            within: seconds from the `await`, or from the subscription, in which the item's line has to arrive; then it
+                is a `StreamTimeoutError`. With 0 the question is whether it is there already.
+
+        Raises:
+            TypeError: `within` is no number.
+            ValueError: `within` is negative or NaN.
+        """
+        chosen = self if predicate is None else self.filter(predicate)
+        name = f"{chosen._name}.first()"  # noqa: SLF001  # its own kind
+        observable: Any = chosen._observable.pipe(operators.take(1))  # noqa: SLF001
+        pipeline = self._pipeline
+        if within is not None:
+            seconds = seconds_of(within, "within")
+            observable = Limited(observable, pipeline, seconds, name=name, what="give an item")
+        if pipeline is not None and pipeline.recording is not None and not pipeline.is_replay:
+            observable = Since(observable, pipeline.mark().position)
+        return First(observable, name, pipeline)
+
+    def within(self, seconds: float) -> "Stream[T_co]":
+        """Fail with `StreamTimeoutError` unless the stream has completed `seconds` after the subscription.
+
+        The time of an item is the arrival of its line: one that arrived in time counts, however late the loop gets
+        round to it.
+
+        Raises:
+            TypeError: it is no number.
+            ValueError: it is negative or NaN.
+        """
+        seconds = seconds_of(seconds, "seconds")
+        limited = Limited(self._observable, self._pipeline, seconds, name=self._name, what="complete")
+        return self._then(limited, f"within({seconds:g})")
+
+    def buffer(self, *, seconds: float | None = None, count: int | None = None) -> "Stream[list[T_co]]":
+        """Gather items into lists: of `count`, or of what came in `seconds`, or of whichever is reached first."""
+        if seconds is not None and not 0 < seconds_of(seconds, "seconds") < math.inf:
+            message = f"seconds={seconds!r} is no length of time to gather in"
+            raise ValueError(message)
+        if count is not None:
+            count_of(count, "count", 1)
+        if seconds is not None and count is not None:
+            gathered: Any = operators.buffer_with_time_or_count(seconds, count)
+        elif seconds is not None:
+            gathered = operators.buffer_with_time(seconds)
+        elif count is not None:
+            gathered = operators.buffer_with_count(count)
+        else:
+            message = "buffer needs seconds=, count= or both"
+            raise ValueError(message)
+        return self._then(self._observable.pipe(gathered), "buffer(…)")
+
+    def window_count(self, count: int, skip: int | None = None) -> "Stream[list[T_co]]":
+        """Give sliding windows: lists of `count` items, a new one every `skip` items (None: every `count`)."""
+        count_of(count, "count", 1)
+        if skip is not None:
+            count_of(skip, "skip", 1)
+        windows: Any = operators.buffer_with_count(count, skip)
+        return self._then(self._observable.pipe(windows), f"window_count({count})")
+
+    # Several streams
+
+    def merge(self, *others: "Stream[U]") -> "Stream[T_co | U]":
+        """Interleave with other streams, those of one run in the order of arrival, from the past too.
+
+        It completes when all have, and fails when one does.
+        """
+        return merge(self, *others)
+
+    def share(self) -> "Stream[T_co]":
+        """Subscribe once for all subscribers: later ones get what comes after them."""
+        return self._then(Shared(self._observable, self._pipeline, self._name), "share()")
+
+    def start_with(self, *items: U) -> "Stream[T_co | U]":
+        """Give `items` first, in the turn of the subscription."""
+
+        # RxPY's own gives them on the scheduler and subscribes after that: what came in between would be missed.
+        def started(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
+            for item in items:
+                observer.on_next(item)
+            return self._observable.subscribe(observer, scheduler=scheduler)
+
+        return self._then(reactivex.create(started), "start_with(…)")
+
+    def pipe(self, *steps: Callable[[Any], Any]) -> "Stream[Any]":
+        """Apply RxPY operators, in order; their items are `Any` to a type checker.
+
+        They run on the loop, also those that take time. Give none of them a scheduler, and no callback that blocks.
+        """
+        observable: Any = self._observable
+        for step in steps:
+            observable = step(observable)
+        return self._then(observable, "pipe(…)")
+
+    # Ends of the chain
+
+    def subscribe(
+        self,
+        on_next: Callable[[T_co], None],
+        on_error: Callable[[Exception], None] | None = None,
+        on_completed: Callable[[], None] | None = None,
+    ) -> Callable[[], None]:
+        """Call `on_next` with every item, on the loop; return what ends it.
+
+        An error of `on_next` cuts the subscription off, goes to `on_error` and is reported. An error of an operator
+        goes to `on_error`; without one it is reported. Either is the end, and comes once.
+
+        Raises:
+            RecordingError: the past is wanted, there is none to be had, and no `on_error` to tell.
+        """
+        end = End(self._name, self._pipeline, on_next, on_error, on_completed)
+        end.open(self._observable, Opening(Group()))
+        return end.dispose
+
+    def aiter(self, *, limit: int = AITER_ITEMS) -> "AbstractAsyncContextManager[AsyncIterator[T_co]]":
+        """Open the stream for `async for`, holding about `limit` items at the most.
+
+        ::
+
+            async with stream.aiter() as items:
+                async for item in items: ...
+
+        The loop ends when the stream completes, and raises what the stream fails with, or what ended the run, after all
+        that is held. Several tasks may share the iterator: each item goes to one of them, the end to all. Leaving the
+        block unsubscribes.
+        """
+        return _iterate(self._name, self._observable, self._pipeline, count_of(limit, "limit", 1))
+
+
+@final
+class First(Stream[T_co]):
+    """A stream of one item, which can be awaited."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, T_co]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> T_co:
+        done = anyio.Event()
+        items: list[T_co] = []
+        errors: list[Exception] = []
+
+        def failed(error: Exception) -> None:
+            errors.append(error)
+            done.set()
+
+        def took(item: Any) -> None:
+            items.append(item)
+            done.set()
+
+        pipeline = self._pipeline
+        if pipeline is not None and pipeline.aborted is not None:
+            await anyio.lowlevel.checkpoint()
+            raise pipeline.aborted
+        forget = None if pipeline is None else pipeline.when_aborted(done.set)
+        dispose = self.subscribe(took, failed, done.set)
+        try:
+            await done.wait()
+        finally:
+            dispose()
+            if forget is not None:
+                forget()
+        if items:
+            return items[0]
+        error = end_of_run(pipeline, errors[0] if errors else None)
+        if error is not None:
+            raise error
+        raise StreamEmptyError(self._name)
+
+
+def merge(*streams: Stream[T]) -> Stream[T]:
+    """Interleave streams, those of one run in the order of arrival; see `Stream.merge`."""
+    pipelines = [stream._pipeline for stream in streams if stream._pipeline is not None]  # noqa: SLF001
+    name = f"merge({', '.join(map(repr, streams))})"
+    return Stream(Merged([stream.observable for stream in streams]), name, pipelines[0] if pipelines else None)
+
+
+def from_items(items: Iterable[T]) -> Stream[T]:
+    """Make a stream that gives `items` at once to each subscriber, and completes."""
+    return Stream(reactivex.from_iterable(items), "from_items(…)")
+
+
+def is_event_type(kind: object) -> bool:
+    """Whether something was declared with `lucy.event`."""
+    if isinstance(kind, EventType):
+        return True
+    try:
+        event_type(kind)  # type: ignore[call-overload]  # any object may be asked about
+    except EventDefinitionError:
+        return False
+    return True
+
+
+def _called(function: object) -> str:
+    name = getattr(function, "__name__", "…")
+    return "…" if name == "<lambda>" else str(name)
+
+
+@asynccontextmanager
+async def _iterate(
+    name: str, observable: "Observable[T]", pipeline: Pipeline | None, limit: int
+) -> AsyncIterator[AsyncIterator[T]]:
+    items: Items[T] = Items(pipeline, limit)
+    close = items.open(name, observable)
+    try:
+        yield items
+    finally:
+        close()

@@ -1,0 +1,86 @@
+"""What a stream with a limit keeps, to explain itself should it run into it: little, and nothing per item.
+
+A root notes each batch, and `filter` its last refusal. What the wished types brought from nodes that were not asked
+about is looked up in the recording, after the fact.
+"""
+
+from typing import Any, final
+
+from lucy_core.pipeline.delivery import Handle
+from lucy_core.pipeline.hub import Interest
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.records import Event
+
+LOOK_BACK_LINES = 100_000
+"""How far back a time-out looks for what other nodes said: a fraction of a second's reading."""
+SHOWN = 160
+"""How much of an item is shown."""
+
+
+@final
+class Watch:
+    """What came to one limit's chain."""
+
+    __slots__ = ("came", "handles", "interests", "last", "other", "refused")
+
+    def __init__(self) -> None:
+        self.came = 0
+        self.last: Any = None
+        self.refused: tuple[str, Any] | None = None
+        """The last item that a `filter` dropped, and which."""
+        self.other: str | None = None
+        self.handles: list[Handle] = []
+        self.interests: list[tuple[Interest, int]] = []
+        """What the roots want, and from where on."""
+
+    def note(self, items: list[Any]) -> None:
+        """Take note of a batch."""
+        self.came += len(items)
+        self.last = items[-1]
+
+    async def look_elsewhere(self, pipeline: Pipeline, stop: int) -> None:
+        """Find the last event of the wished types that came from another node than the wished ones.
+
+        Raises:
+            RecordingError: it can't be read back.
+        """
+        if self.came or pipeline.recording is None or pipeline.is_closed:
+            return
+        for interest, start in self.interests:
+            if interest.nodes is None:
+                continue
+            found: list[Any] = []
+
+            def keep(items: list[Any], found: list[Any] = found) -> None:
+                found[:] = items[-1:]
+
+            begin = max(start, stop - LOOK_BACK_LINES)
+            anywhere = Interest(event_types=interest.event_types, level=interest.level, kind=interest.kind)
+            await pipeline.read_back(anywhere, keep, begin, stop)
+            if found:
+                where = "" if begin == start else f" (of the last {LOOK_BACK_LINES:,} lines)"
+                self.other = f"from a node that wasn't asked about: {described(found[0])}{where}"
+
+    def explain(self, pipeline: Pipeline) -> str:
+        """Say how many items came, what the last was, the nearest miss, and what the ledger says."""
+        lines = [f"  came    : {self.came:,} items" + (f", the last {described(self.last)}" if self.came else "")]
+        if self.refused is not None:
+            name, item = self.refused
+            lines.append(f"  nearest : dropped by {name}: {described(item)}")
+        if self.other is not None:
+            lines.append(f"  nearest : {self.other}")
+        lines += [f"  log     : {node}: {text}" for node, text in pipeline.ledger.summary().items()]
+        return "\n".join(lines)
+
+
+def described(item: Any) -> str:
+    """Show an item in one line, an event with its place."""
+    if isinstance(item, Event):
+        stamp = item.timestamp
+        when = f"{stamp.strftime('%H:%M:%S.%f')[:-3]} " if stamp else ""
+        return f"{when}{item.node} #{item.position} {_cut(repr(item.data))}"
+    return _cut(repr(item))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
