@@ -61,7 +61,7 @@ class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
     """`SIGKILL` and the like; then `code` is None."""
     out_of_memory: bool = False
     after: float = 0.0
-    """Seconds since it was started."""
+    """Seconds from its start to its end, 0 if unknown: it tells whether it died before it was stopped."""
 
     @property
     def how(self) -> str:

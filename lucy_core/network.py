@@ -9,7 +9,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, final, overload
 
@@ -31,15 +30,12 @@ from lucy_core.journal import (
     NodeStopped,
     RunBegan,
     WaitEnded,
-    WaitStarted,
-    journal_line,
-    moment,
 )
 from lucy_core.judging import waits
 from lucy_core.judging.conditions import AnyCondition
 from lucy_core.judging.durations import Clock, Duration
-from lucy_core.judging.fold import Fold
 from lucy_core.judging.history import History
+from lucy_core.judging.journaling import Journal
 from lucy_core.judging.judgement import Judgement
 from lucy_core.judging.probes import Prober
 from lucy_core.judging.sightings import Seen
@@ -80,8 +76,8 @@ class Network:
         self.clock = Clock(spec.slot_seconds, spec.slots_per_epoch, spec.genesis_time)
         self.scopes = Scopes()
         """Numbers what happens in the run, and knows what the running task is inside of."""
-        self._fold = Fold()
-        self.judgement = Judgement(self._fold, self.scopes, self.journal, self._now)
+        self._journal = Journal(pipeline)
+        self.judgement = Judgement(self._journal.fold, self.scopes, self._journal.write, self._journal.now)
         self.nodes: dict[str, Node] = {}
         self.ending = Ending(pipeline, tasks)
         """What ends the run from outside the test."""
@@ -219,24 +215,11 @@ class Network:
 
     def journal(self, event: msgspec.Struct) -> None:
         """Write one of Lucy's own events into the run's order."""
-        self.pipeline.inject(JOURNAL, self._entry(event))
+        self._journal.write(event)
 
     async def journaled(self, event: msgspec.Struct) -> None:
-        """Write one, and return once it has its place: a mark that is taken then stands behind it.
-
-        A capture that has died is no error here: what happened counts for the result all the same, and the run is over.
-        """
-        line = self._entry(event)
-        with contextlib.suppress(CaptureDiedError):
-            await self.pipeline.write(JOURNAL, line)
-
-    def _now(self) -> datetime:
-        return moment(self.pipeline.now_ns())
-
-    def _entry(self, event: msgspec.Struct) -> bytes:
-        at = self._now()
-        self._fold.apply(event, at)
-        return journal_line(event, at)
+        """Write one, and return once it has its place; see `Journal.written`."""
+        await self._journal.written(event)
 
     @overload
     async def wait_for(
@@ -297,14 +280,7 @@ class Network:
         async def announce(limits: Limits) -> int:
             nonlocal announced
             announced = True
-            soft_seconds, hard_seconds = limits.seconds(limits.soft_ns), limits.seconds(limits.hard_ns)
-            lasting_seconds = hard_seconds if limits.lasting else None
-            line = self._entry(
-                WaitStarted(number, condition.description, soft_seconds, hard_seconds, parent, lasting_seconds)
-            )
-            if self.pipeline.ended:
-                return self.pipeline.delivered
-            return await self.pipeline.write(JOURNAL, line)
+            return await self._journal.begin_wait(number, condition.description, limits, parent)
 
         outcome = "cancelled"
         try:

@@ -11,6 +11,7 @@ A disk that takes no more result costs the files, never the verdict.
 """
 
 import asyncio
+import contextlib
 import enum
 import functools
 import os
@@ -257,12 +258,16 @@ class Run:
 
     def _write(self, name: str, content: Any) -> None:  # bytes, or what msgspec writes
         path = self.order.directory / name
+        draft = path.with_name(f".{name}.draft")
         try:
             if not isinstance(content, bytes):
                 content = msgspec.json.format(msgspec.json.encode(content, enc_hook=str), indent=2) + b"\n"
-            path.write_bytes(content)
+            draft.write_bytes(content)
+            draft.replace(path)  # whole or not at all: half a result is worse than none
         except (OSError, ValueError) as error:
             self.unwritten = f"{path} can't be written: {getattr(error, 'strerror', None) or error}"
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
             structlog.get_logger().warning("run_file_unwritten", file=str(path), reason=str(error))
 
     @property

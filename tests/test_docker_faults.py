@@ -250,9 +250,9 @@ async def test_faults_on_the_same_nodes_compose_and_end_each_by_itself(simnode_i
         space = f"/proc/{pid(network, 'a')}/ns/net"
         async with (
             inject(lucy.Latency(nodes=A, others=B, delay=0.1), lasting=300) as near,
-            inject(lucy.Latency(nodes=B, delay=0.15), lasting=300),
+            inject(lucy.Latency(nodes=B, delay=0.15), lasting=300) as far,
         ):
-            async with inject(lucy.Drop(nodes=B, others=A), lasting=300):
+            async with inject(lucy.Drop(nodes=B, others=A), lasting=300) as cut:
                 assert (await ask(network, "a", "b", within=0.7))[1] == "TimeoutError"
             took, answer = await ask(network, "a", "b")
             assert (took >= 1.0, answer) == (True, "pong")
@@ -262,7 +262,7 @@ async def test_faults_on_the_same_nodes_compose_and_end_each_by_itself(simnode_i
             assert disturbances(space) != []
         assert disturbances(space) == []
         ends = [event.data async for event in reverted(network, 3)]
-        assert [(end.lease, end.reason) for end in ends] == [(3, "ended"), (1, "ended"), (2, "ended")]
+        assert [(end.lease, end.reason) for end in ends] == [(each.number, "ended") for each in (cut, near, far)]
 
 
 async def reverted(network: lucy.Network, count: int) -> AsyncIterator[lucy.Event[lucy.FaultReverted]]:

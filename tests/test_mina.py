@@ -174,6 +174,8 @@ def test_a_stopped_node_is_not_initialized_any_more() -> None:
     assert progress.missing == ("a: not initialized yet",)
     died = fold(*up, ("lucy", NodeExited("a", "was killed by SIGKILL")))
     assert check(mina.nodes_initialized("a"), died).impossible == "a was killed by SIGKILL"
+    unstarted = fold(("lucy", NodeStarted("a")), ("lucy", lucy.NodeStartFailed("a", "there is no program")))
+    assert not unstarted.node("a").running
 
 
 def test_every_block_counts_once_forks_too() -> None:

@@ -186,6 +186,7 @@ async def test_a_result_that_can_not_be_written_costs_no_verdict(tmp_path: Path)
         async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
             network.soft_error("not nice")
     assert "not nice" in (tmp_path / "run/report.html").read_text()
+    assert list((tmp_path / "run").glob(".*.draft")) == []
 
 
 async def test_a_recording_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:

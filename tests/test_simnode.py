@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core import mina
+from lucy_core.journal import CommandEnded
 from lucy_core.mina.graphql import client
 from lucy_engines.process import ProcessEngine
 from lucy_engines.simnode.chain import Frontier
@@ -180,6 +181,13 @@ async def test_a_network_lives_through_stop_pause_fresh_and_kept_restarts(tmp_pa
             assert account.delegate == other
         assert network.ledger.complete
         assert all(account.undecodable == 0 for account in network.ledger.nodes.values())
+        answered = network.events(CommandEnded, since=0).filter(lambda event: event.data.command.startswith("GraphQL"))
+        answer = (await answered.first(within=20)).data
+        assert (answer.node, answer.command, answer.outcome) == ("a", "GraphQL daemonStatus", "done")
+        assert '"syncStatus":"SYNCED"' in answer.result
+        refused = await answered.first(lambda event: event.data.command == "GraphQL sendPayment", within=20)
+        assert refused.data.outcome == "NodeRefusedError"
+        assert "insufficient" in refused.data.result.lower()
 
 
 @pytest.mark.anyio

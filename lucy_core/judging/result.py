@@ -72,7 +72,8 @@ class HeldError(msgspec.Struct, frozen=True):
     """The id of the innermost of these sections; 0 outside of all."""
 
     def __str__(self) -> str:
-        return f"[{self.at:.1f} s] {self.severity} {self.kind}: {self.message}"
+        what = self.kind if self.kind.startswith(self.severity) else f"{self.severity} {self.kind}"
+        return f"[{self.at:.1f} s] {what}: {self.message}"
 
 
 class SectionResult(msgspec.Struct, frozen=True):

@@ -116,6 +116,8 @@ def _ledger(result: RunResult, paint: Paint) -> Iterator[str]:
 def _verdict(result: RunResult, paint: Paint) -> Iterator[str]:
     mark = GOOD if result.outcome is Outcome.PASSED else BAD
     yield paint(f"{mark} {VERDICTS[result.outcome]} after {result.seconds:.1f} s", mark)
+    if result.decided_by is not None and len(result.errors) > 1:
+        yield f"  decided by     {str(result.decided_by).splitlines()[0]}"
     code = ExitCode(result.exit_code)
     if code not in (ExitCode.PASSED, ExitCode.FAILED):
         yield f"  exit code {code.value}: {EXIT_CODES[code]}"

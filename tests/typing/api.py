@@ -64,13 +64,15 @@ async def use_waits(network: lucy.Network) -> None:
     assert_type(network["a"], lucy.Node)
     assert_type(network["a"].address("rest"), tuple[str, int])
     assert_type(network.ledger.of("a"), lucy.NodeLedger)
+    assert_type(network.judgement.outcome, lucy.Outcome)
+    assert_type(network.judgement.ended_by, BaseException | None)
     assert_type(network.ledger.gaps, list[lucy.Gap])
     with network.section("one", soft=True):
         network.check(network.ledger.complete, "the log is complete")
 
 
 async def use_deploy(spec: lucy.NetworkSpec) -> None:
-    async with lucy.deploy(spec, engine="process", options={"seed": "1"}) as network:
+    async with lucy.deploy(spec, engine="process", options={"seed": "1"}, test="mine") as network:
         assert_type(network, lucy.Network)
     async with lucy.Pipeline.replay("run") as pipeline:
         blocks = streams.events(pipeline, BlockProduced)
