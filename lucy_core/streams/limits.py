@@ -18,7 +18,7 @@ from reactivex.disposable import Disposable
 from lucy_core.errors import PipelineError, StreamTimeoutError
 from lucy_core.pipeline.delivery import as_exception
 from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.streams.opening import current, opening
+from lucy_core.streams.opening import current, opening, subscribe_within
 from lucy_core.streams.scheduling import FAR_SECONDS, LoopScheduler
 from lucy_core.streams.watching import Watch, described
 
@@ -73,7 +73,7 @@ class Limited(Observable[Any]):
         self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         if math.isinf(self.seconds):
-            return self.source.subscribe(observer, scheduler=scheduler)
+            return subscribe_within(self.source, observer, scheduler)
         if scheduler is None:  # somebody subscribes to the bare observable
             scheduler = LoopScheduler(asyncio.get_running_loop(), lambda error: observer.on_error(as_exception(error)))
         return _Run(self, observer).start(scheduler)
