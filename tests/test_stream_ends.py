@@ -108,10 +108,10 @@ async def test_a_callback_that_raises_is_cut_off_reported_and_told_once(
         await raiser.done.wait()
     assert {name: raiser.calls for name, raiser in raisers.items()} == dict.fromkeys(CHAINS, 1)
     if isinstance(raised, Exception):
-        assert {name: raiser.told for name, raiser in raisers.items()} == dict.fromkeys(CHAINS, [raised])
+        assert {name: raiser.told for name, raiser in raisers.items()} == {name: [raised] for name in CHAINS}
     else:
         told = {name: [(type(error), error.__cause__) for error in raiser.told] for name, raiser in raisers.items()}
-        assert told == dict.fromkeys(CHAINS, [(lucy.CallbackError, raised)])
+        assert told == {name: [(lucy.CallbackError, raised)] for name in CHAINS}
     assert len(reported) == len(CHAINS)
     assert all(f"raised {type(raised).__name__}: bad" in text for text in reported)
     assert neighbour == [1, 2, 3]
@@ -161,7 +161,7 @@ async def test_what_an_operators_callback_raises_ends_its_own_chain_with_that(pi
     await write(pipeline, "a", numbered(1, 2))
     for end in ends.values():
         await end.done.wait()
-    assert {name: end.told for name, end in ends.items()} == dict.fromkeys(OPERATORS, [raised])
+    assert {name: end.told for name, end in ends.items()} == {name: [raised] for name in OPERATORS}
     assert neighbour == [1, 2]
     assert pipeline.ledger.cut_off == []
 

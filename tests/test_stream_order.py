@@ -54,9 +54,11 @@ async def test_merged_streams_keep_the_order_of_arrival_live_from_the_past_and_o
         await pipeline.reach(await pipeline.fence())
     assert live == past == written
     assert mixed == [n for n in written if n % 2 or n >= ROUNDS]
-    async with Pipeline.replay(tmp_path / "run") as replayed:
-        async with lucy.merge(numbers(replayed, "a"), numbers(replayed, "b")).aiter() as items:
-            assert [item async for item in items] == written
+    async with (
+        Pipeline.replay(tmp_path / "run") as replayed,
+        lucy.merge(numbers(replayed, "a"), numbers(replayed, "b")).aiter() as items,
+    ):
+        assert [item async for item in items] == written
 
 
 async def test_an_iterator_that_is_set_aside_again_and_again_keeps_the_order_of_its_parts(pipeline: Pipeline) -> None:

@@ -33,7 +33,7 @@ def seconds_of(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         message = f"{name}={value!r} is a {type(value).__name__}; give seconds, as a number"
         raise TypeError(message)
-    if math.isnan(value) or value < 0:
+    if not value >= 0:  # which NaN is not either, and any int may be asked
         message = f"{name}={value!r} is no number of seconds; give 0 or more, or math.inf for no limit"
         raise ValueError(message)
     return math.inf if value > 1e300 else float(value)  # an int may be beyond every float
