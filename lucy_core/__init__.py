@@ -13,6 +13,7 @@ from lucy_core.errors import (
     CaptureDiedError,
     CheckFailedError,
     CommandError,
+    ConditionError,
     ContainerGoneError,
     DeployError,
     EngineError,
@@ -25,6 +26,7 @@ from lucy_core.errors import (
     InconclusiveError,
     JudgementError,
     LifeCycleError,
+    LimitError,
     LucyError,
     NodeApiError,
     NodeExitedError,
@@ -35,8 +37,10 @@ from lucy_core.errors import (
     PipelineError,
     PlaceError,
     RecordingError,
+    RunFailedError,
     SourceBusyError,
     SourceClosedError,
+    StateError,
     StreamEmptyError,
     StreamError,
     StreamTimeoutError,
@@ -46,6 +50,7 @@ from lucy_core.errors import (
     UnknownNodeError,
     UnsupportedError,
     UsageError,
+    ViolationError,
     WaitTimeoutError,
 )
 from lucy_core.events import EventType, event, event_type
@@ -73,21 +78,31 @@ from lucy_core.journal import (
     NodePaused,
     NodeResumed,
     NodeStarted,
+    NodeStartFailed,
     NodeStopped,
 )
-from lucy_core.judgement import Outcome
+from lucy_core.judging.combinations import all_of, any_of, each_node, in_order
+from lucy_core.judging.conditions import AnyCondition, Condition, Machine, Progress, Start, StateFold, Verdict
+from lucy_core.judging.durations import Clock, Duration, epochs, seconds, slots
+from lucy_core.judging.lives import Life, Lives
+from lucy_core.judging.probes import http_ok, port_open
+from lucy_core.judging.result import Outcome
+from lucy_core.judging.sightings import never, quiet, seen
+from lucy_core.judging.waiting import WaitOutcome
 from lucy_core.leases import Faults, Lease, LeaseEnd
 from lucy_core.network import Network
 from lucy_core.node import Node
 from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.ledger import Ledger, NodeLedger
+from lucy_core.pipeline.ledger import Gap, Ledger, NodeLedger
 from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Event, Level, LogRecord, Malformed, Mark, Undecodable
+from lucy_core.records import Arrived, Event, Level, LogRecord, Malformed, Mark, Undecodable
+from lucy_core.replaying import Replay, replay
 from lucy_core.streams import Stream, from_items, merge
-from lucy_core.waiting import Clock, Condition, Duration, Progress, Verdict, WaitOutcome, epochs, seconds, slots
 
 __all__ = [
+    "AnyCondition",
     "AnyFault",
+    "Arrived",
     "AttachError",
     "Bandwidth",
     "CallbackError",
@@ -97,6 +112,7 @@ __all__ = [
     "ClockOffset",
     "CommandError",
     "Condition",
+    "ConditionError",
     "ContainerGoneError",
     "CpuLimit",
     "DeployError",
@@ -117,6 +133,7 @@ __all__ = [
     "FaultReverted",
     "Faults",
     "FilterError",
+    "Gap",
     "ImpossibleError",
     "InconclusiveError",
     "Interest",
@@ -126,11 +143,15 @@ __all__ = [
     "LeaseEnd",
     "Ledger",
     "Level",
+    "Life",
     "LifeCycleError",
+    "LimitError",
+    "Lives",
     "LogFilter",
     "LogRecord",
     "Loss",
     "LucyError",
+    "Machine",
     "Malformed",
     "Mark",
     "MemoryLimit",
@@ -146,6 +167,7 @@ __all__ = [
     "NodeRefusedError",
     "NodeResumed",
     "NodeSpec",
+    "NodeStartFailed",
     "NodeStarted",
     "NodeStopped",
     "NodeUnreachableError",
@@ -157,9 +179,14 @@ __all__ = [
     "PlaceError",
     "Progress",
     "RecordingError",
+    "Replay",
     "Reset",
+    "RunFailedError",
     "SourceBusyError",
     "SourceClosedError",
+    "Start",
+    "StateError",
+    "StateFold",
     "Stream",
     "StreamEmptyError",
     "StreamError",
@@ -172,16 +199,27 @@ __all__ = [
     "UnsupportedError",
     "UsageError",
     "Verdict",
+    "ViolationError",
     "WaitOutcome",
     "WaitTimeoutError",
+    "all_of",
+    "any_of",
     "attach",
     "deploy",
+    "each_node",
     "epochs",
     "event",
     "event_type",
     "from_items",
+    "http_ok",
+    "in_order",
     "logproc",
     "merge",
+    "never",
+    "port_open",
+    "quiet",
+    "replay",
     "seconds",
+    "seen",
     "slots",
 ]

@@ -25,8 +25,8 @@ import msgspec
 from lucy_core.errors import UnknownEngineError, UnsupportedError
 from lucy_core.faults import Fault
 from lucy_core.injection import FaultEngine, FaultNetwork, Injection
+from lucy_core.intake import LineCapture
 from lucy_core.lifecycle import LifeCycle, State
-from lucy_core.pipeline.ledger import NodeLedger
 from lucy_core.spec import Layout, NetworkSpec, NodeSpec, fill_in, start_order
 
 
@@ -179,44 +179,6 @@ class NetworkConfig(Protocol):
     @property
     def spec(self) -> NetworkSpec:
         """The network that it stands for."""
-        ...
-
-
-class LineCapture(Protocol):
-    """Where lines go in: what a log engine is given. `lucy_core.pipeline` implements it."""
-
-    async def open_fifo(self, node: str, path: Path | None = None) -> Path:
-        """Make the FIFO of a node, drain it from now on, and return its path. Writers may open it at any time.
-
-        By default it is in the run directory; one that is at `path` already is taken as it is.
-        """
-        ...
-
-    async def open_shared_fifo(self, nodes: Sequence[str]) -> Path:
-        """Make one FIFO for several nodes, drain it from now on, and return its path.
-
-        Their lines come tagged (`lucy_core.pipeline.tagged`); what is torn, there twice or missing is in the ledgers.
-        """
-        ...
-
-    async def follow_file(self, node: str, path: Path) -> None:
-        """Read a file from its start and follow it, through rotation and truncation."""
-        ...
-
-    async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
-        """Take a node's lines over a socket, unix (a path) or TCP (port 0: any); return the real address."""
-        ...
-
-    def inject(self, node: str, lines: bytes) -> None:
-        """Put whole lines into the run's order, as if `node` had written them now; the journal is the node `lucy`."""
-        ...
-
-    def ledger_of(self, node: str) -> NodeLedger:
-        """Return a node's account, to note what an engine alone knows: the way of its lines, what a filter left out."""
-        ...
-
-    async def drain(self, node: str) -> int:
-        """Take all that a node has written whose writer is gone, half a line too; return the position after it."""
         ...
 
 

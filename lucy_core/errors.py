@@ -12,6 +12,7 @@
     │   ├── CaptureDiedError        the capture process ended by itself
     │   └── RecordingError          a run directory can't be written or read back
     ├── PlaceError                  `since=` names no place in this run
+    ├── LimitError                  a limit of a wait is no length of time, or doesn't go with the others
     ├── StreamError
     │   ├── StreamEmptyError        a stream ended before the item that was awaited
     │   ├── StreamTimeoutError      a stream ran into its limit
@@ -19,9 +20,13 @@
     │   └── OperatorError           an operator makes no stream
     ├── NoNodesError                `nodes=` names nobody
     ├── JudgementError              what a test decides
+    │   ├── RunFailedError          a run is over, and something is held against it
     │   ├── CheckFailedError        a hard check of the test's own failed
     │   ├── WaitTimeoutError        a wait ran into its hard timeout
     │   ├── ImpossibleError         a wait can't come true any more
+    │   ├── ViolationError          what had to hold was broken
+    │   ├── ConditionError          a condition's own code failed
+    │   ├── StateError              a vocabulary's own code failed, and its state is worth nothing any more
     │   └── InconclusiveError       the log has a gap where the answer would be
     ├── EngineError
     │   ├── UnknownEngineError      no engine of that name is installed
@@ -121,6 +126,23 @@ class PlaceError(LucyError, ValueError):
         super().__init__(f"since={since!r} {reason}; give a mark of this run, a position in it, or 0 for its beginning")
 
 
+class LimitError(LucyError, ValueError):
+    """A limit of a wait is no length of time, or doesn't go with the condition or with the other limits.
+
+    Attributes:
+        name: which limit: `soft`, `hard`, `lasting`, `within`.
+        value: what was given.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, name: str, value: object, reason: str) -> None:
+        self.name = name
+        self.value = value
+        self.reason = reason
+        shown = f"{name}={value!r}" if value is not None else f"{name}="
+        super().__init__(f"{shown} {reason}")
+
+
 class StreamError(LucyError):
     """A stream could not give what was asked of it."""
 
@@ -184,6 +206,24 @@ class JudgementError(LucyError):
     """A test's verdict, as an exception that ends the section."""
 
 
+class RunFailedError(JudgementError):
+    """A run is over, its block raised nothing, and something is held against it.
+
+    Attributes:
+        outcome: what became of the run: `failed`, `interrupted` and so on.
+        held: what is held against it, a text each.
+        directory: the run directory, with the full report.
+    """
+
+    def __init__(self, outcome: str, held: tuple[str, ...], directory: Path) -> None:
+        self.outcome = outcome
+        self.held = held
+        self.directory = directory
+        count = f"{len(held)} {'error was' if len(held) == 1 else 'errors were'} held against it"
+        head, foot = f"the run's outcome is {outcome}: {count}", f"run directory {directory}"
+        super().__init__("\n".join((head, *(f"  {text}" for text in held), foot)))
+
+
 class CheckFailedError(JudgementError):
     """A hard check of the test's own failed."""
 
@@ -222,6 +262,57 @@ class ImpossibleError(JudgementError):
         self.reason = reason
         self.explanation = explanation
         super().__init__(f"gave up after {waited:.1f} s waiting for {description}: {reason}\n{explanation}")
+
+
+class ViolationError(JudgementError):
+    """What had to hold was broken, at a line that the reason names.
+
+    Attributes:
+        description: what had to hold.
+        waited: seconds from the call to the decision.
+        reason: what broke it.
+        explanation: the last related events, the ledger.
+    """
+
+    def __init__(self, description: str, waited: float, reason: str, explanation: str) -> None:
+        self.description = description
+        self.waited = waited
+        self.reason = reason
+        self.explanation = explanation
+        super().__init__(f"{description} was broken after {waited:.1f} s: {reason}\n{explanation}")
+
+
+class ConditionError(JudgementError):
+    """A condition's own code failed, and with it whoever waited for it.
+
+    Attributes:
+        condition: the condition's kind.
+        description: what was awaited.
+        error: what its code raised; also this error's cause.
+    """
+
+    def __init__(self, condition: str, description: str, error: BaseException) -> None:
+        self.condition = condition
+        self.description = description
+        self.error = error
+        text = f"{type(error).__name__}: {error}".rstrip(": ")
+        super().__init__(f"the condition {condition} failed while waiting for {description}: {text}")
+        self.__cause__ = error
+
+
+class StateError(JudgementError):
+    """A vocabulary's own code failed at an event: from there on its picture of the network is worth nothing.
+
+    Attributes:
+        state: the class of the picture.
+        error: what its code raised; also this error's cause.
+    """
+
+    def __init__(self, state: str, error: BaseException) -> None:
+        self.state = state
+        self.error = error
+        super().__init__(f"{state} could not be folded any further: {type(error).__name__}: {error}")
+        self.__cause__ = error
 
 
 class InconclusiveError(JudgementError):

@@ -6,7 +6,7 @@ comparison of two positions, live and in a recording.
 """
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -25,6 +25,14 @@ class NodeStarted(msgspec.Struct, frozen=True):
 
     node: str
     fresh_state: bool = False
+
+
+@event(ids="lucy.node_start_failed")
+class NodeStartFailed(msgspec.Struct, frozen=True):
+    """A start that was announced came to nothing: the node doesn't run."""
+
+    node: str
+    reason: str
 
 
 @event(ids="lucy.node_stopped")
@@ -66,10 +74,11 @@ class FaultRequested(msgspec.Struct, frozen=True):
     """The test asked for a fault."""
 
     lease: int
-    """Which of the run's leases, from 1."""
+    """The id of its lease."""
     fault: AnyFault
     lasting: float
     """Seconds after which it ends by itself."""
+    parent: int = 0
 
 
 @event(ids="lucy.fault_effective")
@@ -94,38 +103,110 @@ class FaultReverted(msgspec.Struct, frozen=True):
     """How it was lost, or why it failed."""
 
 
+@event(ids="lucy.run_began")
+class RunBegan(msgspec.Struct, frozen=True):
+    """A run began; all times of its result count from here."""
+
+    run_id: str
+    test: str
+    engine: str
+    nodes: dict[str, str]
+    """The role of each node, by name."""
+
+
+@event(ids="lucy.run_decided")
+class RunDecided(msgspec.Struct, frozen=True):
+    """The test is over, and its nodes are about to be taken down."""
+
+    outcome: str
+    """`passed`, or what the error makes of the run with which the test ended."""
+    exit_code: int = 0
+    kind: str = ""
+    """The type of that error."""
+    message: str = ""
+
+
 @event(ids="lucy.section_started")
 class SectionStarted(msgspec.Struct, frozen=True):
     """The test began a section."""
 
+    id: int
     name: str
+    parent: int = 0
 
 
 @event(ids="lucy.section_ended")
 class SectionEnded(msgspec.Struct, frozen=True):
     """The test left a section."""
 
+    id: int
     name: str
     seconds: float
     outcome: str
+    """`passed`, `soft errors` or `failed`."""
 
 
 @event(ids="lucy.wait_started")
 class WaitStarted(msgspec.Struct, frozen=True):
     """The test began to wait."""
 
+    id: int
     description: str
-    soft: float
-    hard: float
+    soft: float | None
+    """Seconds; None is no limit, as JSON has no infinity."""
+    hard: float | None
+    parent: int = 0
+    lasting: float | None = None
+    """For how many seconds it has to hold, where that is what was asked."""
 
 
 @event(ids="lucy.wait_ended")
 class WaitEnded(msgspec.Struct, frozen=True):
     """A wait was decided, or timed out."""
 
+    id: int
     description: str
     seconds: float
     outcome: str
+    """`passed`, `late`, `cancelled`, or the type of the error."""
+
+
+@event(ids="lucy.command_started")
+class CommandStarted(msgspec.Struct, frozen=True):
+    """The test asked something of a node: a command, or a call of an API of its own."""
+
+    id: int
+    node: str
+    command: str
+    arguments: str = ""
+    left_out: int = 0
+    """How many characters of `arguments` were cut off."""
+    parent: int = 0
+
+
+@event(ids="lucy.command_ended")
+class CommandEnded(msgspec.Struct, frozen=True):
+    """A node, or its engine, has answered."""
+
+    id: int
+    node: str
+    command: str
+    seconds: float
+    outcome: str
+    """`done`, `cancelled`, or the type of the error."""
+    result: str = ""
+    """What it returned, or what the error says."""
+    left_out: int = 0
+    """How many characters of `result` were cut off."""
+
+
+@event(ids="lucy.mark_taken")
+class MarkTaken(msgspec.Struct, frozen=True):
+    """The test took a mark."""
+
+    id: int
+    position: int
+    parent: int = 0
 
 
 @event(ids="lucy.error")
@@ -134,6 +215,12 @@ class RunError(msgspec.Struct, frozen=True):
 
     severity: str
     message: str
+    kind: str = ""
+    """The type of a hard error, `check` or the like of a soft one."""
+    parent: int = 0
+    outcome: str = "failed"
+    """What it makes of the run, if it decides."""
+    exit_code: int = 1
 
 
 @event(ids="lucy.engine_notice")
@@ -155,13 +242,35 @@ class NodeMeasured(msgspec.Struct, frozen=True):
     threads: int = 0
 
 
-LIFE_EVENTS: tuple[type, ...] = (NodeStarted, NodeStopped, NodeExited, NodePaused, NodeResumed)
+@event(ids="lucy.probed")
+class Probed(msgspec.Struct, frozen=True):
+    """A node was asked whether it answers, and what it answered differs from the time before."""
+
+    node: str
+    probe: str
+    """What was asked: `web.http/health`."""
+    ok: bool
+    answer: str
+
+
+LIFE_EVENTS: tuple[type, ...] = (NodeStarted, NodeStartFailed, NodeStopped, NodeExited, NodePaused, NodeResumed)
 """What happened to nodes: every vocabulary's state sees these beside its own events."""
 
 FAULT_EVENTS: tuple[type, ...] = (FaultRequested, FaultEffective, FaultReverted)
 """What was done to the network on purpose."""
 
-TEST_EVENTS: tuple[type, ...] = (SectionStarted, SectionEnded, WaitStarted, WaitEnded, RunError)
+TEST_EVENTS: tuple[type, ...] = (
+    RunBegan,
+    RunDecided,
+    SectionStarted,
+    SectionEnded,
+    WaitStarted,
+    WaitEnded,
+    CommandStarted,
+    CommandEnded,
+    MarkTaken,
+    RunError,
+)
 """What happened in the test."""
 
 ENGINE_EVENTS: tuple[type, ...] = (EngineNotice, NodeMeasured)
@@ -169,6 +278,7 @@ ENGINE_EVENTS: tuple[type, ...] = (EngineNotice, NodeMeasured)
 
 _MESSAGES = {
     NodeStarted: "$node started",
+    NodeStartFailed: "$node could not be started: $reason",
     NodeStopped: "$node stopped",
     NodeExited: "$node $how",
     NodePaused: "$node paused",
@@ -176,13 +286,19 @@ _MESSAGES = {
     FaultRequested: "Fault $fault requested for $lasting s",
     FaultEffective: "Fault $fault in effect",
     FaultReverted: "Fault $fault $reason after $seconds s",
+    RunBegan: "Run $run_id of $test on the $engine engine",
+    RunDecided: "Test ended: $outcome",
     SectionStarted: "Section $name",
     SectionEnded: "Section $name: $outcome after $seconds s",
     WaitStarted: "Waiting for $description",
     WaitEnded: "Waited for $description: $outcome after $seconds s",
+    CommandStarted: "$node is asked: $command",
+    CommandEnded: "$node was asked: $command, $outcome after $seconds s",
+    MarkTaken: "Mark at $position",
     RunError: "$severity error: $message",
     EngineNotice: "$node: $what $detail",
     NodeMeasured: "$node uses $memory_bytes bytes",
+    Probed: "$node asked for $probe: $answer",
 }
 _encode = msgspec.json.Encoder().encode
 
@@ -195,8 +311,42 @@ class _Line(msgspec.Struct):
     event_id: str
 
 
-def journal_line(data: msgspec.Struct) -> bytes:
-    """Write one of Lucy's own events as a log line, ending in a newline.
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(at_ns: int) -> datetime:
+    """Return a time in nanoseconds since the epoch as a line can carry it: to the microsecond, exactly."""
+    return EPOCH + timedelta(microseconds=at_ns // 1000)
+
+
+def encodable(text: str) -> str:
+    """Return a text with what no JSON can carry replaced: a name from the file system may hold such."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+TEXT_LIMIT = 2048
+"""How many characters of an answer the journal keeps: enough to recognise it, and a file of a node may be large."""
+
+
+def bounded(value: object) -> tuple[str, int]:
+    """Return a value as a text for the journal, and how many characters of it were left out."""
+    match value:
+        case None:
+            text = ""
+        case str():
+            text = value
+        case bytes():
+            text = value.decode(errors="backslashreplace")
+        case _:
+            try:
+                text = msgspec.json.encode(value, enc_hook=repr).decode()
+            except ValueError:  # a name of the file system's that is no UTF-8
+                text = repr(value)
+    return encodable(text[:TEXT_LIMIT]), max(0, len(text) - TEXT_LIMIT)
+
+
+def journal_line(data: msgspec.Struct, at: datetime | None = None) -> bytes:
+    """Write one of Lucy's own events as a log line, ending in a newline; it happened now unless `at` says when.
 
     Raises:
         EventDefinitionError: the event isn't Lucy's own.
@@ -205,7 +355,7 @@ def journal_line(data: msgspec.Struct) -> bytes:
     if kind not in _MESSAGES:
         message = f"{kind.__name__} is not an event of Lucy's journal"
         raise EventDefinitionError(message)
-    stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M:%S.%fZ")
+    stamp = (at or moment(time.time_ns())).strftime("%Y-%m-%d %H:%M:%S.%fZ")
     (event_id,) = event_type(kind).ids
     return _encode(_Line(stamp, _level(data), _MESSAGES[kind], data, event_id)) + b"\n"
 

@@ -19,8 +19,9 @@ from lucy_core.engine import Capability, Engine, EngineNetwork, FaultNetwork, In
 from lucy_core.errors import FaultError, LifeCycleError, LucyError, UnsupportedError
 from lucy_core.faults import AnyFault, Fault, Pause
 from lucy_core.journal import FaultEffective, FaultRequested, FaultReverted
+from lucy_core.judging.durations import Clock, Duration
 from lucy_core.node import Node
-from lucy_core.waiting import Clock, Duration
+from lucy_core.scopes import Scopes
 
 
 class LeaseEnd(enum.StrEnum):
@@ -42,9 +43,10 @@ class Home(Protocol):
     engine: Engine
     clock: Clock
     nodes: dict[str, Node]
+    scopes: Scopes
 
-    def journal(self, event: msgspec.Struct) -> None:
-        """Write one of Lucy's own events into the run's order."""
+    async def journaled(self, event: msgspec.Struct) -> None:
+        """Write one of Lucy's own events into the run's order, and return once it has its place there."""
         ...
 
     def fail(self, error: LucyError) -> None:
@@ -58,6 +60,7 @@ class Lease:
 
     def __init__(self, number: int, fault: AnyFault, lasting: float, home: Home) -> None:
         self.number = number
+        """Its id among all that happens in the run."""
         self.fault = fault
         self.lasting = lasting
         self.reason: LeaseEnd | None = None
@@ -107,17 +110,17 @@ class Lease:
 
     async def begin(self, network: FaultNetwork) -> None:
         """Make the fault effective. For `Faults.inject`, which shields it."""
-        self._home.journal(FaultRequested(self.number, self.fault, self.lasting))
+        await self._home.journaled(FaultRequested(self.number, self.fault, self.lasting, self._home.scopes.current()))
         try:
             self._injection = await network.inject(self.fault, lasting=self.lasting, on_lost=self._lost)
         except LucyError as error:
             self.reason = LeaseEnd.FAILED
-            self._home.journal(self._reverted(str(error)))
+            await self._home.journaled(self._reverted(str(error)))
             raise
         self._deadline = anyio.current_time() + self.lasting
         for node in self._frozen():
             node.was_paused()
-        self._home.journal(FaultEffective(self.number, self.fault))
+        await self._home.journaled(FaultEffective(self.number, self.fault))
 
     async def watch(self) -> None:
         """End it when its time is over or its place gone."""
@@ -159,7 +162,7 @@ class Lease:
             self.reason = reason
             for node in self._frozen():
                 node.was_resumed()
-            self._home.journal(self._reverted(self.detail))
+            await self._home.journaled(self._reverted(self.detail))
         finally:
             self._ended.set()
             self._wake.set()
@@ -240,7 +243,7 @@ class Faults:
                 self._home.nodes[name].check_pausable()
                 if name in begun:  # its node doesn't know yet, and of two freezes one would have no end
                     raise LifeCycleError(f"node {name}", "pause", "about to be paused", ())
-        lease = Lease(len(self._leases) + 1, placed, seconds, self._home)
+        lease = Lease(self._home.scopes.new_id(), placed, seconds, self._home)
         self._leases.append(lease)
         return lease, self._network
 

@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, final, overload
 
@@ -17,35 +18,41 @@ import anyio.abc
 import msgspec
 
 from lucy_core import streams
+from lucy_core.aio import one_error
+from lucy_core.ending import Ending
 from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
 from lucy_core.errors import (
     CaptureDiedError,
-    InconclusiveError,
     LucyError,
-    NodeExitedError,
     UnknownNodeError,
 )
-from lucy_core.history import History
 from lucy_core.journal import (
     JOURNAL,
     NodeStopped,
-    RunError,
-    SectionEnded,
-    SectionStarted,
+    RunBegan,
     WaitEnded,
     WaitStarted,
     journal_line,
+    moment,
 )
-from lucy_core.judgement import CurrentWait, HeldError, Judgement, SectionResult
+from lucy_core.judging import waits
+from lucy_core.judging.conditions import AnyCondition
+from lucy_core.judging.durations import Clock, Duration
+from lucy_core.judging.fold import Fold
+from lucy_core.judging.history import History
+from lucy_core.judging.judgement import Judgement
+from lucy_core.judging.probes import Prober
+from lucy_core.judging.sightings import Seen
+from lucy_core.judging.waiting import Limits, WaitOutcome
 from lucy_core.leases import Faults
 from lucy_core.node import Node
-from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.ledger import Ledger
 from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.probing import NodeProber
 from lucy_core.records import Event, Level, LogRecord, Mark
+from lucy_core.scopes import Scopes
 from lucy_core.streams import Stream
 from lucy_core.vocabulary import Vocabulary
-from lucy_core.waiting import Clock, Condition, Duration, Verdict, WaitOutcome, WaitTracker
 
 T = TypeVar("T")
 LAST_LINES = 5
@@ -70,22 +77,23 @@ class Network:
         self.engine = engine
         self.pipeline = pipeline
         self.vocabulary = vocabulary
-        self.clock = Clock(spec.slot_seconds, spec.slots_per_epoch)
-        self.judgement = Judgement()
+        self.clock = Clock(spec.slot_seconds, spec.slots_per_epoch, spec.genesis_time)
+        self.scopes = Scopes()
+        """Numbers what happens in the run, and knows what the running task is inside of."""
+        self._fold = Fold()
+        self.judgement = Judgement(self._fold, self.scopes, self.journal, self._now)
         self.nodes: dict[str, Node] = {}
-        self.fatal: BaseException | None = None
-        """What ended the run from outside the test: a node or a capture that died, a callback's `pytest.fail`."""
-        self.on_fatal: list[Callable[[], None]] = []
+        self.ending = Ending(pipeline, tasks)
+        """What ends the run from outside the test."""
         self.faults = Faults(self, tasks)
         """Faults, each as a lease: `async with network.faults.inject(…)`."""
         self._life = LifeCycle.of_run(run_id)
         self._tasks = tasks
-        self._history = History(
+        self.history = History(
             pipeline, vocabulary.event_types if vocabulary else (), vocabulary.new_state() if vocabulary else None
         )
         pipeline.report_cut_off(lambda text: self.soft_error(text, kind="subscriber"))
         pipeline.report_escape(self.fail)
-        self.judgement.listeners.append(self._journal_judgement)
 
     def __repr__(self) -> str:
         return f"<network {self.spec.name}, run {self.run_id}>"
@@ -117,13 +125,13 @@ class Network:
     @property
     def state(self) -> Any:  # each vocabulary has its own
         """The vocabulary's picture of the network, up to what is delivered. Read it; don't keep or change it."""
-        return self._history.state
+        return self.history.state
 
     # Observing
 
     def mark(self) -> Mark:
         """Return the place after the last line that has arrived: `since=` it, nothing that follows is missed."""
-        return self._history.mark()
+        return self.history.mark()
 
     def events(
         self,
@@ -198,7 +206,6 @@ class Network:
     @contextmanager
     def section(self, name: str, *, soft: bool = False) -> Iterator[None]:
         """Name and time a part of the test; see `Judgement.section`."""
-        self.journal(SectionStarted(name))
         with self.judgement.section(name, soft=soft):
             yield
 
@@ -210,46 +217,101 @@ class Network:
         """End the test unless `condition` holds. Raises CheckFailedError."""
         self.judgement.check(condition, message)
 
-    def _journal_judgement(self, what: HeldError | SectionResult) -> None:
-        if isinstance(what, HeldError):
-            self.journal(RunError(what.severity, what.message))
-        else:
-            self.journal(SectionEnded(what.name, round(what.seconds, 3), what.outcome))
-
     def journal(self, event: msgspec.Struct) -> None:
         """Write one of Lucy's own events into the run's order."""
-        self.pipeline.inject(JOURNAL, journal_line(event))
+        self.pipeline.inject(JOURNAL, self._entry(event))
 
+    async def journaled(self, event: msgspec.Struct) -> None:
+        """Write one, and return once it has its place: a mark that is taken then stands behind it.
+
+        A capture that has died is no error here: what happened counts for the result all the same, and the run is over.
+        """
+        line = self._entry(event)
+        with contextlib.suppress(CaptureDiedError):
+            await self.pipeline.write(JOURNAL, line)
+
+    def _now(self) -> datetime:
+        return moment(self.pipeline.now_ns())
+
+    def _entry(self, event: msgspec.Struct) -> bytes:
+        at = self._now()
+        self._fold.apply(event, at)
+        return journal_line(event, at)
+
+    @overload
     async def wait_for(
         self,
-        condition: Condition[Any],
+        condition: Seen[T],
         *,
         since: Mark | int | None = None,
         soft: Duration | float | None = None,
         hard: Duration | float | None = None,
-    ) -> WaitOutcome:
-        """Wait until a condition is decided.
+    ) -> WaitOutcome[T]: ...
+    @overload
+    async def wait_for(
+        self,
+        condition: AnyCondition,
+        *,
+        since: Mark | int | None = None,
+        soft: Duration | float | None = None,
+        hard: Duration | float | None = None,
+        lasting: Duration | float | None = None,
+    ) -> WaitOutcome[Any]: ...
+    async def wait_for(
+        self,
+        condition: AnyCondition,
+        *,
+        since: Mark | int | None = None,
+        soft: Duration | float | None = None,
+        hard: Duration | float | None = None,
+        lasting: Duration | float | None = None,
+    ) -> WaitOutcome[Any]:
+        """Wait until a condition is decided; return what decided it.
+
+        Limits count from the call, by the arrival of lines and not by when this loop looks at them; a bare number is
+        seconds. Those given in slots or epochs count the network's: before its genesis none has begun.
 
         Args:
             condition: what to wait for.
-            since: from where on events count; by default from now, with the state as it is.
-            soft: after this the run has a soft error, and the wait goes on; a bare number is seconds.
+            since: from where on events count; by default from now, with the state as it is once all that has arrived
+                by now is folded.
+            soft: after this the run has a soft error, and the wait goes on.
             hard: after this the wait is over.
+            lasting: for how long a condition has to hold that is never true for good: `never(…)`.
 
         Raises:
-            WaitTimeoutError: the hard timeout has passed.
+            WaitTimeoutError: the hard limit has passed.
             ImpossibleError: it can't come true any more.
+            ViolationError: it had to hold, and was broken.
+            ConditionError: the condition's own code failed.
             InconclusiveError: the log has a gap, so nobody can say.
             NodeExitedError: a node died that should be running.
+            UnknownNodeError: it names a node that the network doesn't have.
+            LimitError: a limit is no length of time, or doesn't go with the condition.
+            PlaceError: `since` is no place in this run.
         """
-        soft_seconds = self.clock.in_seconds(condition.soft if soft is None else soft)
-        hard_seconds = max(soft_seconds, self.clock.in_seconds(condition.hard if hard is None else hard))
-        self.journal(WaitStarted(condition.description, soft_seconds, hard_seconds))
-        wait = CurrentWait(condition.description, time.monotonic(), soft_seconds, hard_seconds)
-        self.judgement.current_wait = wait
+        number, parent = self.scopes.new_id(), self.scopes.current()
+        announced = False
+        began = time.monotonic()
+
+        async def announce(limits: Limits) -> int:
+            nonlocal announced
+            announced = True
+            soft_seconds, hard_seconds = limits.seconds(limits.soft_ns), limits.seconds(limits.hard_ns)
+            lasting_seconds = hard_seconds if limits.lasting else None
+            line = self._entry(
+                WaitStarted(number, condition.description, soft_seconds, hard_seconds, parent, lasting_seconds)
+            )
+            if self.pipeline.ended:
+                return self.pipeline.delivered
+            return await self.pipeline.write(JOURNAL, line)
+
         outcome = "cancelled"
         try:
-            result = await self._wait(condition, since, soft_seconds, hard_seconds)
+            with self.scopes.entered(number):
+                result = await waits.wait(
+                    self, condition, since=since, soft=soft, hard=hard, lasting=lasting, announce=announce
+                )
             outcome = "late" if result.late else "passed"
         except LucyError as error:
             outcome = type(error).__name__
@@ -257,146 +319,99 @@ class Network:
         else:
             return result
         finally:
-            waited = time.monotonic() - wait.started
-            self.judgement.waits.append((condition.description, waited, outcome))
-            self.judgement.current_wait = None
-            self.journal(WaitEnded(condition.description, round(waited, 3), outcome))
+            if announced:
+                self.journal(WaitEnded(number, condition.description, round(time.monotonic() - began, 3), outcome))
 
-    async def _wait(self, condition: Condition[Any], since: Mark | int | None, soft: float, hard: float) -> WaitOutcome:
-        if self.fatal is not None:
-            raise self.fatal
-        started = time.monotonic()
-        decided = anyio.Event()
-        async with self._history.track(condition, since, decided) as tracker:
-            self.on_fatal.append(decided.set)
-            try:
-                late = not await _within(decided, soft)
-                if late:
-                    near = f"{tracker.closest.have:g} of {tracker.closest.need:g}"
-                    self.soft_error(
-                        f"soft timeout after {soft:g} s waiting for {condition.description} ({near} so far)",
-                        kind="soft timeout",
-                    )
-                    if not await _within(decided, hard - soft):
-                        # Lines that came in time may still be on their way through a loop that was blocked.
-                        with anyio.move_on_after(hard):
-                            await self.pipeline.reach(self.pipeline.mark().position)
-            finally:
-                self.on_fatal.remove(decided.set)
-            waited = time.monotonic() - started
-            return self._conclude(condition, tracker, waited, (soft, hard), late=late)
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """All nodes' names, in the spec's order."""
+        return tuple(node.name for node in self.spec.nodes)
 
-    def _conclude(
-        self,
-        condition: Condition[Any],
-        tracker: WaitTracker[Any],
-        waited: float,
-        limits: tuple[float, float],
-        *,
-        late: bool,
-    ) -> WaitOutcome:
-        if tracker.verdict is Verdict.TRUE:
-            return WaitOutcome(
-                description=condition.description,
-                waited=waited,
-                position=tracker.decided_by,
-                soft=limits[0],
-                hard=limits[1],
-                late=late,
-            )
-        if self.fatal is not None:
-            raise self.fatal
-        if not self.ledger.complete:
-            message = (
-                f"waiting for {condition.description}: the log is incomplete\n{tracker.explain(self.ledger.summary())}"
-            )
-            raise InconclusiveError(message)
-        left_out = self.ledger.filtered_events
-        if left_out and tracker.progress.impossible is None:
-            message = (
-                f"waiting for {condition.description}: the capture filter left out {left_out:,} events, and what was "
-                "awaited may be among them; use a filter that keeps events, or none\n"
-                f"{tracker.explain(self.ledger.summary())}"
-            )
-            raise InconclusiveError(message)
-        raise tracker.failure(waited, self.ledger.summary())
+    def check_nodes(self, names: Iterable[str]) -> None:
+        """Refuse names that the network doesn't have.
+
+        Raises:
+            UnknownNodeError: naming the first, and those that there are.
+        """
+        for name in names:
+            if name not in self.node_names:
+                raise UnknownNodeError(name, self.node_names)
+
+    @property
+    def prober(self) -> Prober | None:
+        """Who asks nodes whether they answer; nobody once the run is over."""
+        return None if self.pipeline.ended else NodeProber(self.nodes)
 
     # Life
 
-    def _exited(self, end: NodeExit) -> None:
-        node = self.nodes[end.node]
-        if node.exited(end) and self._life.state is not State.DESTROYED:
-            self._tasks.start_soon(self._explain_exit, node, end)
-
-    async def _explain_exit(self, node: Node, end: NodeExit) -> None:
-        await self.pipeline.drain(node.name)
-        event = node.settle_exit(end)
-        self.journal(event)
-        if event.expected or self._life.state is not State.RUNNING:
-            return
-        recording = self.pipeline.recording
-        lines = recording.last_lines(node.name, LAST_LINES) if recording else []
-        self.fail(NodeExitedError(node.name, end.how, end.after, lines))
+    @property
+    def fatal(self) -> BaseException | None:
+        """What ended the run from outside the test: a node or a capture that died, a callback's `pytest.fail`."""
+        return self.ending.error
 
     def fail(self, error: BaseException) -> None:
-        """End the run from outside the test: whatever the test awaits of the network raises this."""
-        if self.fatal is None:
-            self.fatal = error
-            self.pipeline.abort(error)
-            for call in tuple(self.on_fatal):
-                call()
+        """End the run from outside the test; see `Ending.fail`."""
+        self.ending.fail(error)
 
-    async def _watch_capture(self) -> None:
-        done = anyio.Event()
+    def when_fatal(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have something called once when the run ends from outside the test; see `Ending.when`."""
+        return self.ending.when(call)
 
-        def ended(error: Exception | None) -> None:
-            if isinstance(error, CaptureDiedError):
-                self.fail(error)
-            done.set()
-
-        self.pipeline.subscribe(Interest(nodes=()), lambda _: None, ended)
-        await done.wait()
+    def _exited(self, end: NodeExit) -> None:
+        self.ending.exited(self.nodes[end.node], end)
 
     async def start_all(self) -> None:
-        """Start every node that was never started, as dependencies allow, each wave concurrently."""
+        """Start every node that was never started, as dependencies allow, each wave concurrently.
+
+        Of several that can't be started the first is raised; the others stand on it as notes.
+        """
         if self._life.state is State.DEPLOYED:
             self._life.move("start")
         for wave in start_order(self.spec.nodes):
-            async with anyio.create_task_group() as tasks:
+            async with one_error(), anyio.create_task_group() as tasks:
                 for spec in wave:
                     if self.nodes[spec.name].state is State.DEPLOYED:
                         tasks.start_soon(self.nodes[spec.name].start)
 
+    def begin(self, test: str) -> None:
+        """Write that the run begins. For `Run`."""
+        nodes = {spec.name: spec.role for spec in self.spec.nodes}
+        self.journal(RunBegan(self.run_id, test, self.engine.name, nodes))
+
     async def bring_up(self, manager: NetworkManager) -> None:
-        """Deploy the nodes, without starting any. For `deploy`."""
-        await self._history.begin()
+        """Deploy the nodes, without starting any. For `Run`."""
+        await self.history.begin()
         deployed = await manager.deploy(self._exited)
         self.faults.serve(deployed)
         self.nodes.update({spec.name: Node(self, spec, deployed.nodes[spec.name]) for spec in self.spec.nodes})
         self._life.move("deploy")
-        self._tasks.start_soon(self._watch_capture)
+        self.ending.watch_capture()
 
-    async def _end_faults(self) -> None:
+    async def take_down(self, manager: NetworkManager) -> None:
+        """Destroy the nodes and take their last lines. For `Run`.
+
+        Raises:
+            LucyError: a fault could not be undone, or a node not be destroyed; all else was done.
+        """
+        self._life.move("destroy")
+        for node in self:
+            node.leaving()
+        trouble: LucyError | None = None
         try:
             await self.faults.end_all()
         except LucyError as error:
-            self.judgement.hold(error)
-
-    async def take_down(self, manager: NetworkManager) -> None:
-        """Destroy the nodes and take their last lines. For `deploy`."""
-        self._life.move("destroy")
-        await self._end_faults()
-        await manager.destroy()
-        with contextlib.suppress(CaptureDiedError):  # said already, by `_watch_capture`
+            trouble = error
+        try:
+            await manager.destroy()
+        except LucyError as error:
+            trouble = trouble or error
+        await self.ending.deaths_told()
+        with contextlib.suppress(CaptureDiedError):  # said already, by `watch_capture`
             for node in self:
                 last = await self.pipeline.drain(node.name)
                 if node.state in (State.RUNNING, State.PAUSED):
-                    self.journal(NodeStopped(node.name))
+                    await self.journaled(NodeStopped(node.name))
                 node.destroyed()
                 self.pipeline.end_node(node.name, last)
-
-
-async def _within(event: anyio.Event, seconds: float) -> bool:
-    with anyio.move_on_after(seconds):
-        await event.wait()
-    return event.is_set()
+        if trouble is not None:
+            raise trouble

@@ -1,9 +1,15 @@
 """One node as a test sees it: its life, its lines, its place.
 
 The engine does the primitive thing; here a call at the wrong moment is refused by name, and what was done is written
-into the journal after all that the node had written before.
+into the journal after all that the node had written before. Each command stands there too, with what it returned.
+
+**Whose doing an end was** is judged at the moment at which the engine tells of it, and by the moment at which it
+happened: a node that died before `stop` was called, or before the network was taken down, has died by itself, however
+late that is heard. `NodeExit.after` counts from somewhere inside of the start, so the end is put at the latest moment
+that it can have had; what we end ourselves is never taken for a death.
 """
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +19,8 @@ from typing import Protocol, TypeVar, final
 import anyio
 import msgspec
 
+from lucy_core.asking import Answer, asking
+from lucy_core.asking import Home as Asked
 from lucy_core.commands import PATIENCE, carry_through
 from lucy_core.engine import (
     Capability,
@@ -26,8 +34,15 @@ from lucy_core.engine import (
     State,
     require,
 )
-from lucy_core.errors import CommandError, DeployError
-from lucy_core.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStopped
+from lucy_core.errors import CaptureDiedError, CommandError, DeployError
+from lucy_core.journal import (
+    NodeExited,
+    NodePaused,
+    NodeResumed,
+    NodeStarted,
+    NodeStartFailed,
+    NodeStopped,
+)
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, Level, LogRecord, Mark
 from lucy_core.spec import unfit
@@ -36,16 +51,18 @@ from lucy_core.streams import Stream
 T = TypeVar("T")
 STOP_GRACE = 10.0
 """Seconds that a node gets to end by itself before it is killed."""
+COARSENESS = 0.02
+"""By how many seconds `NodeExit.after` may be too small: a container's shell counts hundredths."""
 
 
-class Home(Protocol):
+class Home(Asked, Protocol):
     """What a node needs of the network that it is part of."""
 
     engine: Engine
     pipeline: Pipeline
 
-    def journal(self, event: msgspec.Struct) -> None:
-        """Write one of Lucy's own events into the run's order."""
+    async def journaled(self, event: msgspec.Struct) -> None:
+        """Write one, and return once it has its place there."""
         ...
 
     def events(
@@ -74,8 +91,11 @@ class Node:
         self._engine_node = engine_node
         self._life = LifeCycle.of_node(spec.name)
         self._turn = anyio.Lock()
-        self._leaving = False
-        self._exit_expected = spec.wait_for_exit
+        self._ended_since = float("inf")
+        """From when on its end is our doing, on the monotonic clock."""
+        self._expecting = 0
+        self._settled = anyio.Event()
+        self._settled.set()
         self.started_at: float | None = None
         """When it was started last, on the monotonic clock."""
         self.last_exit: NodeExit | None = None
@@ -115,9 +135,12 @@ class Node:
             UnsupportedError: the engine can't give it a fresh state, or an environment.
             DeployError: it could not be started.
         """
-        async with self._turn:
-            self._life.check("start")
-            await carry_through(self._start(fresh_state=fresh_state, environment=environment))
+        arguments = {"fresh_state": fresh_state, "environment": environment or {}}
+        with self.asking("start", arguments):
+            async with self._turn:
+                await self._settled.wait()
+                self._life.check("start")
+                await carry_through(self._start(fresh_state=fresh_state, environment=environment))
 
     async def _start(self, *, fresh_state: bool, environment: Mapping[str, str] | None) -> None:
         if fresh_state:
@@ -127,12 +150,20 @@ class Node:
             if reason := unfit((), environment):
                 message = f"node {self.name!r} can't be started: {reason}"
                 raise DeployError(message)
-        self.last_exit = None
         # Into the journal before its first line: whoever sees that line has seen that it was started.
-        self._network.journal(NodeStarted(self.name, fresh_state))
-        await self._engine_node.start(fresh_state=fresh_state, environment=environment or {})
-        self.started_at = time.monotonic()
+        await self._network.journaled(NodeStarted(self.name, fresh_state))
+        before = self._life.state
+        # It may end while the engine is still busy starting it, so it counts as running from here.
         self._life.move("start")
+        self.last_exit = None
+        self.started_at = time.monotonic()
+        try:
+            await self._engine_node.start(fresh_state=fresh_state, environment=environment or {})
+        except BaseException as error:
+            self._life.state = before
+            await self._network.journaled(NodeStartFailed(self.name, str(error) or type(error).__name__))
+            raise
+        self.started_at = time.monotonic()
 
     async def stop(self, *, grace: float = STOP_GRACE) -> None:
         """Ask it to end, make it end after `grace` seconds, and take its last lines.
@@ -140,10 +171,11 @@ class Node:
         Raises:
             LifeCycleError: it doesn't run.
         """
-        async with self._turn:
-            self._life.check("stop")
-            ended = self._leave("stop", lambda: self._engine_node.stop(grace=grace), NodeStopped(self.name))
-            await carry_through(ended, patience=grace + PATIENCE)
+        with self.asking("stop", {"grace": grace}):
+            async with self._turn:
+                self._life.check("stop")
+                ended = self._leave("stop", lambda: self._engine_node.stop(grace=grace), NodeStopped(self.name))
+                await carry_through(ended, patience=grace + PATIENCE)
 
     async def kill(self) -> None:
         """End it with SIGKILL, and take its last lines.
@@ -151,20 +183,26 @@ class Node:
         Raises:
             LifeCycleError: it doesn't run.
         """
-        async with self._turn:
-            self._life.check("kill")
-            ended = self._leave("kill", self._engine_node.kill, NodeStopped(self.name, killed=True))
-            await carry_through(ended)
+        with self.asking("kill"):
+            async with self._turn:
+                self._life.check("kill")
+                ended = self._leave("kill", self._engine_node.kill, NodeStopped(self.name, killed=True))
+                await carry_through(ended)
 
     async def _leave(self, move: str, end: Callable[[], Awaitable[None]], event: NodeStopped) -> None:
-        self._leaving = True
+        self._ended_since = time.monotonic()
         try:
             await end()
         finally:
-            self._leaving = False
-        await self._network.pipeline.drain(self.name)
-        self._network.journal(event)
+            self._ended_since = float("inf")
+        if self.state is State.STOPPED:
+            await self._settled.wait()
+            return  # it had died before: that is what the journal says of it
         self._life.move(move)
+        try:
+            await self._network.pipeline.drain(self.name)
+        finally:
+            await self._network.journaled(event)
 
     async def restart(
         self,
@@ -174,9 +212,10 @@ class Node:
         grace: float = STOP_GRACE,
     ) -> None:
         """Stop it if it runs, and start it. Raises as `stop` and `start` do."""
-        if self.state in (State.RUNNING, State.PAUSED):
-            await self.stop(grace=grace)
-        await self.start(fresh_state=fresh_state, environment=environment)
+        with self.asking("restart"):
+            if self.state in (State.RUNNING, State.PAUSED):
+                await self.stop(grace=grace)
+            await self.start(fresh_state=fresh_state, environment=environment)
 
     async def pause(self) -> None:
         """Freeze it: it keeps its memory and connections, and does nothing.
@@ -186,14 +225,16 @@ class Node:
             UnsupportedError: the engine can't.
         """
         require(self._network.engine, Capability.PAUSE)
-        async with self._turn:
-            self._life.check("pause")
-            await carry_through(self._pause())
+        with self.asking("pause"):
+            async with self._turn:
+                self._life.check("pause")
+                await carry_through(self._pause())
 
     async def _pause(self) -> None:
         await self._engine_node.pause()
-        self._life.move("pause")
-        self._network.journal(NodePaused(self.name))
+        if self.state is State.RUNNING:  # it may have died meanwhile
+            self._life.move("pause")
+            await self._network.journaled(NodePaused(self.name))
 
     async def resume(self) -> None:
         """Let a frozen node go on.
@@ -201,14 +242,16 @@ class Node:
         Raises:
             LifeCycleError: it isn't paused.
         """
-        async with self._turn:
-            self._life.check("resume")
-            await carry_through(self._resume())
+        with self.asking("resume"):
+            async with self._turn:
+                self._life.check("resume")
+                await carry_through(self._resume())
 
     async def _resume(self) -> None:
-        self._network.journal(NodeResumed(self.name))
+        await self._network.journaled(NodeResumed(self.name))
         await self._engine_node.resume()
-        self._life.move("resume")
+        if self.state is State.PAUSED:  # it may have died meanwhile
+            self._life.move("resume")
 
     def check_pausable(self) -> None:
         """Tell whether it may be frozen now.
@@ -219,9 +262,10 @@ class Node:
         self._life.check("pause")
 
     def was_paused(self) -> None:
-        """Take note that a fault froze it."""
-        self._life.move("pause")
-        self._network.journal(NodePaused(self.name))
+        """Take note that a fault froze it, unless it has died meanwhile."""
+        if self.state is State.RUNNING:
+            self._life.move("pause")
+            self._network.journal(NodePaused(self.name))
 
     def was_resumed(self) -> None:
         """Take note that a fault that froze it has ended; whatever else ended its pause meanwhile stands."""
@@ -240,7 +284,13 @@ class Node:
         if reason := unfit(command, {}):
             message = f"node {self.name!r}: {reason}"
             raise CommandError(message)
-        return await self._engine_node.exec(command, input=input, timeout=timeout)
+        with self.asking("exec", {"command": list(command), "timeout": timeout}) as answer:
+            result = await self._engine_node.exec(command, input=input, timeout=timeout)
+            said = {"stdout": result.stdout, "stderr": result.stderr}
+            answer.value = {"code": result.code} | {
+                name: text.decode(errors="backslashreplace") for name, text in said.items()
+            }
+            return result
 
     async def read_file(self, path: str) -> bytes:
         """Return what a file of the node holds, running or not; a relative path starts at its directory.
@@ -250,7 +300,9 @@ class Node:
             CommandError: there is no such file.
         """
         require(self._network.engine, Capability.FILES)
-        return await self._engine_node.read_file(path)
+        with self.asking("read_file", {"path": path}) as answer:
+            answer.value = content = await self._engine_node.read_file(path)
+            return content
 
     async def write_file(self, path: str, content: bytes) -> None:
         """Put a file into the node, running or not, making directories on the way.
@@ -260,7 +312,8 @@ class Node:
             CommandError: it can't be written.
         """
         require(self._network.engine, Capability.FILES)
-        await self._engine_node.write_file(path, content)
+        with self.asking("write_file", {"path": path, "bytes": len(content)}):
+            await self._engine_node.write_file(path, content)
 
     async def resources(self) -> Resources | None:
         """Measure what it uses now; None while it doesn't run.
@@ -269,28 +322,61 @@ class Node:
             UnsupportedError: the engine can't.
         """
         require(self._network.engine, Capability.RESOURCES)
-        return await self._engine_node.resources()
+        with self.asking("resources") as answer:
+            answer.value = used = await self._engine_node.resources()
+            return used
+
+    @contextmanager
+    def asking(self, command: str, arguments: object = None) -> Iterator[Answer]:
+        """Have the journal tell that this node is asked something, and what comes of it.
+
+        Its own commands do so; whoever speaks to an API of the node's does it alike.
+
+        Args:
+            command: what is asked.
+            arguments: with what; written as JSON, or as it is if it is text.
+        """
+        with asking(self._network, self.name, command, arguments) as answer:
+            yield answer
 
     @contextmanager
     def expecting_exit(self) -> Iterator[None]:
         """Let it end by itself in this block without ending the test."""
-        before, self._exit_expected = self._exit_expected, True
+        self._expecting += 1
         try:
             yield
         finally:
-            self._exit_expected = before
+            self._expecting -= 1
 
-    def exited(self, end: NodeExit) -> bool:
-        """Take note that its process ended; return whether that was its own doing."""
+    def leaving(self) -> None:
+        """Take note that from now on its end is our doing."""
+        self._ended_since = time.monotonic()
+
+    def exited(self, end: NodeExit) -> NodeExited | None:
+        """Take note that its process ended, and judge it at once; None where that was our doing."""
         self.last_exit = end
-        return not self._leaving and self.state is not State.DESTROYED
-
-    def settle_exit(self, end: NodeExit) -> NodeExited:
-        """Move to stopped after its own end, and say what happened."""
-        if self.state in (State.RUNNING, State.PAUSED):
-            self._life.move("exit")
-        expected = self._exit_expected and (not self.spec.wait_for_exit or end.code == 0)
+        if self._was_ended(end) or self.state not in (State.RUNNING, State.PAUSED):
+            return None
+        self._life.move("exit")
+        self._settled = anyio.Event()
+        expected = self._expecting > 0 or (self.spec.wait_for_exit and end.code == 0)
         return NodeExited(self.name, end.how, end.code, end.signal, round(end.after, 3), expected)
+
+    def _was_ended(self, end: NodeExit) -> bool:
+        if time.monotonic() < self._ended_since:
+            return False
+        if self.started_at is None or end.after <= 0:
+            return True
+        return self.started_at + end.after + COARSENESS >= self._ended_since
+
+    async def settle(self, event: NodeExited) -> None:
+        """Take its last lines and write its end behind them. It can't be started before that."""
+        try:
+            with contextlib.suppress(CaptureDiedError):  # whoever watches the capture says so
+                await self._network.pipeline.drain(self.name)
+            await self._network.journaled(event)
+        finally:
+            self._settled.set()
 
     def destroyed(self) -> None:
         """Take note that it is gone for good."""

@@ -121,6 +121,12 @@ class Event(msgspec.Struct, Generic[T_co], frozen=True):
         return self.record.time
 
 
+class Arrived(msgspec.Struct, frozen=True):
+    """That lines of a node arrived, whatever they say: the `data` of an event that stands for a whole block."""
+
+    lines: int
+
+
 class Undecodable(msgspec.Struct, frozen=True):
     """A record that says it is of a type, with a payload that isn't: counted and delivered, never raised."""
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from lucy_core.engine import NetworkSpec
-from lucy_core.waiting import StateFold
+from lucy_core.judging.conditions import StateFold
 
 
 class Vocabulary(Protocol):

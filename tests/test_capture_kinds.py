@@ -12,10 +12,11 @@ import lucy_core as lucy
 from lucy_core.engine import NetworkSpec, NodeSpec, State
 from lucy_core.errors import DeployError, InconclusiveError, NodeExitedError
 from lucy_core.journal import EngineNotice
+from lucy_core.judging.conditions import Condition, Progress
 from lucy_core.mina.events import NodeOffline
 from lucy_core.network import Network
+from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.testing.scripted_node import Numbered, Told, scripted_node
-from lucy_core.waiting import Condition, Progress
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("docker_engine", "simnode_image")]
 NO_PYTHON = {"PATH": "/usr/bin:/bin"}
@@ -73,6 +74,9 @@ async def test_the_ledger_and_the_journal_say_which_way_lines_took(tmp_path: Pat
         assert f"by {kind}" in network.ledger.summary()["a"]
         assert notice.data.detail.startswith(f"its lines come by {kind}: ")
         assert network.ledger.complete
+    async with Pipeline.replay(tmp_path / "run") as replayed:
+        assert replayed.ledger.complete
+        assert replayed.ledger.of("a").capture == kind
 
 
 @pytest.mark.parametrize("kind", ("attach", "tcp"))
@@ -155,6 +159,10 @@ async def test_a_pump_that_dies_makes_verdicts_inconclusive(tmp_path: Path, kind
 
         with pytest.raises(InconclusiveError, match="the pump, the process that carried its lines, ended by itself"):
             await network.wait_for(never(Numbered))
+    async with Pipeline.replay(tmp_path / "run") as replayed:
+        assert [gap.reason for gap in replayed.ledger.gaps if gap.node == "a"] == [
+            "its source failed: the pump, the process that carried its lines, ended by itself"
+        ]
 
 
 @pytest.mark.parametrize("kind", ("fifo", "attach"))
@@ -208,3 +216,6 @@ async def test_a_filter_saves_lines_and_never_turns_into_a_verdict(tmp_path: Pat
         assert account.filtered_bytes > 100_000
         assert "1,000 lines" in network.ledger.summary()["a"]
         assert b"no log line" in (tmp_path / "run/logs/a.ndjson").read_bytes()
+    async with Pipeline.replay(tmp_path / "run") as replayed:
+        assert replayed.ledger.filtered_events == 1000
+        assert replayed.ledger.summary()["a"].split(", lag")[0] == network.ledger.summary()["a"].split(", lag")[0]

@@ -14,8 +14,7 @@ import pytest
 from lucy_core.engine import EngineOption, engine_names
 from lucy_core.errors import NodeExitedError, UsageError, WaitTimeoutError
 from lucy_core.executive.command_line import command_again, gather_options, make_parser
-from lucy_core.executive.result import EXIT_CODES, ExitCode, exit_code
-from lucy_core.judgement import Outcome
+from lucy_core.judging.result import EXIT_CODES, ExitCode, Outcome, exit_code
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -15,7 +15,7 @@ import lucy_core as lucy
 from lucy_core.engine import NodeSpec
 from lucy_core.executive.events_out import EventLines, event_line
 from lucy_core.executive.live import LiveView, Rates, doing, picture
-from lucy_core.judgement import CurrentWait
+from lucy_core.judging.result import OpenWait
 from lucy_engines.process import ProcessEngine
 
 
@@ -77,7 +77,7 @@ def drawn(what: object, width: int = 100) -> str:
 
 
 async def test_the_picture_shows_where_each_node_stands(network: lucy.Network) -> None:
-    text = drawn(picture(network, "small on process", elapsed=3, now=0, rates={"one": 1234.0}, last=["what came last"]))
+    text = drawn(picture(network, "small on process", elapsed=3, rates={"one": 1234.0}, last=["what came last"]))
 
     assert "small on process" in text
     assert any(all(word in line for word in ("one", "running", "height 42", "1,234")) for line in text.splitlines())
@@ -91,22 +91,26 @@ async def test_a_vocabulary_that_slips_does_not_end_the_view(network: lucy.Netwo
 
     network.vocabulary.summary = slip
 
-    text = drawn(picture(network, "", elapsed=0, now=0, rates={}, last=[]))
+    text = drawn(picture(network, "", elapsed=0, rates={}, last=[]))
     del network.vocabulary.summary
 
     assert "ValueError: no idea" in text
 
 
 def test_before_there_is_a_network_the_picture_says_so() -> None:
-    assert "deploying" in drawn(picture(None, "title", elapsed=0, now=0, rates={}, last=[]))
+    assert "deploying" in drawn(picture(None, "title", elapsed=0, rates={}, last=[]))
 
 
 def test_what_is_awaited_is_shown_with_the_time_that_is_left() -> None:
-    wait = CurrentWait("two blocks", 100.0, 10.0, 30.0)
+    wait = OpenWait(id=2, description="two blocks", section="begin", inside=1, started=100.0, soft=10.0, hard=30.0)
+    endless = msgspec.structs.replace(wait, section="", soft=None, hard=None)
 
-    assert doing("begin", wait, 104.0) == "begin: waiting for two blocks, 4 s (soft in 6 s, hard in 26 s)"
-    assert doing("begin", wait, 115.0) == "begin: waiting for two blocks, 15 s (past its soft timeout, hard in 15 s)"
-    assert doing("begin", None, 0.0) == "begin"
+    assert doing(["begin"], [wait], 104.0) == "begin: waiting for two blocks, 4 s (soft in 6 s, hard in 26 s)"
+    assert (
+        doing(["begin"], [wait], 115.0) == "begin: waiting for two blocks, 15 s (past its soft timeout, hard in 15 s)"
+    )
+    assert doing([], [endless, wait], 104.0) == "waiting for two blocks and 1 more, 4 s"
+    assert doing(["begin", "beside"], [], 0.0) == "begin, beside"
 
 
 def test_rates_count_over_the_last_second() -> None:

@@ -14,9 +14,10 @@ import pytest
 import lucy_core as lucy
 from lucy_core.engine import Capability, State
 from lucy_core.faults import FAULT_KINDS
+from lucy_core.judging.durations import Clock
 from lucy_core.leases import Faults
+from lucy_core.scopes import Scopes
 from lucy_core.testing import virtual_time
-from lucy_core.waiting import Clock
 from lucy_engines.process import ProcessEngine
 
 # --- a scripted engine in virtual time ------------------------------------------------------------------------------
@@ -36,8 +37,9 @@ class Scripted:
         self.slow = 0.0
         self.stuck = ""
         self.reverts = 0
+        self.scopes = Scopes()
 
-    def journal(self, event: msgspec.Struct) -> None:
+    async def journaled(self, event: msgspec.Struct) -> None:
         self.said.append(event)
 
     def fail(self, error: lucy.LucyError) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.errors import NodeExitedError
-from lucy_core.waiting import Condition, Progress
+from lucy_core.judging.conditions import Condition, Progress
 from lucy_engines.process import ProcessEngine
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +92,11 @@ async def test_a_wait_since_a_mark_finds_what_came_before_the_call(tmp_path: Pat
 
 
 async def test_a_timeout_explains_itself_and_the_soft_one_is_held_against_the_run(tmp_path: Path) -> None:
+    with pytest.raises(lucy.RunFailedError, match="soft timeout"):
+        await wait_in_vain(tmp_path)
+
+
+async def wait_in_vain(tmp_path: Path) -> None:
     async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
         await network["a"].events(Tick, since=0).first(within=20)
         with pytest.raises(lucy.WaitTimeoutError) as caught:
@@ -103,6 +108,11 @@ async def test_a_timeout_explains_itself_and_the_soft_one_is_held_against_the_ru
 
 
 async def test_sections_are_timed_and_hold_their_errors(tmp_path: Path) -> None:
+    with pytest.raises(lucy.RunFailedError, match="two is not three"):
+        await go_through_sections(tmp_path)
+
+
+async def go_through_sections(tmp_path: Path) -> None:
     async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
         with network.section("soft one", soft=True):
             network.check(False, "two is not three")

@@ -192,6 +192,9 @@ async def test_a_connection_for_which_no_descriptor_is_left_waits_and_is_not_los
                     await anyio.sleep(0.001)
         assert numbers == list(range(100))
         assert pipeline.ledger.complete
+    async with Pipeline.replay(tmp_path / "run") as replayed:
+        assert replayed.ledger.complete
+        assert replayed.ledger.of("a").waiting == pipeline.ledger.of("a").waiting
 
 
 # --- disks ----------------------------------------------------------------------------------------------------------
@@ -215,8 +218,8 @@ def test_rows_that_went_in_before_the_disk_was_full_are_not_sent_as_well(tmp_pat
     with Recording(tmp_path) as recording:
         assert [row.position for row in recording.rows(Cursor())] == [0, 1]
         assert recording.end() == 2
-    assert b'"recording_stopped": {"position": 2,' in said
-    assert re.findall(rb'"block":{"position":(\d+)', said) == [b"2", b"3"]
+    assert re.findall(rb'"block":{"position":(\d+),"node":"(a?)"', said) == [(b"2", b""), (b"2", b"a"), (b"3", b"a")]
+    assert b'"fact":"stopped","reason":"arrivals.ndjson: File too large"' in said
     assert said.endswith(b"four\n")
     for fd in (capture._arrivals, capture._logs["a"].fd, bell):
         os.close(fd)
@@ -276,6 +279,7 @@ async def test_when_the_disk_is_full_live_subscribers_miss_nothing_and_the_past_
     assert sum(log.count(b"\n") for log in logs) >= position
     async with Pipeline.replay(small_disk / "run") as replayed:
         assert replayed.ledger.lines == position
+        assert replayed.ledger.gaps[0] == lucy.Gap(position, None, f"the recording stopped: {reason}")
 
 
 @pytest.mark.anyio

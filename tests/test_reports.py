@@ -9,11 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucy_core.executive.html_report import html_report
-from lucy_core.executive.junit import junit
-from lucy_core.executive.report import report
-from lucy_core.executive.result import LedgerRow, NodeResult, RunResult, WaitResult
-from lucy_core.judgement import HeldError, Outcome, SectionResult, Severity
+from lucy_core.judging.result import (
+    HeldError,
+    LedgerRow,
+    NodeResult,
+    Outcome,
+    RunResult,
+    SectionResult,
+    Severity,
+    WaitResult,
+)
+from lucy_core.reports.junit import junit
+from lucy_core.reports.page import html_report
+from lucy_core.reports.text import report
 
 RESULT = RunResult(
     run_id="small-1",
@@ -27,18 +35,26 @@ RESULT = RunResult(
     directory="/runs/small-1",
     again="lucy process small --seed 1",
     sections=(
-        SectionResult("begin", 0.0, 2.0, "passed"),
-        SectionResult("middle", 2.0, 3.0, "soft errors"),
-        SectionResult("end", 5.0, 7.0, "failed"),
+        SectionResult("begin", 0.0, 2.0, "passed", 1),
+        SectionResult("middle", 2.0, 3.0, "soft errors", 2),
+        SectionResult("end", 5.0, 7.0, "failed", 5),
     ),
     waits=(
         WaitResult(
-            description="two blocks", section="begin", started=0.5, seconds=1.5, soft=3, hard=6, outcome="passed"
+            description="two blocks",
+            section="begin",
+            started=0.5,
+            seconds=1.5,
+            soft=3,
+            hard=6,
+            outcome="passed",
+            id=4,
+            inside=1,
         ),
     ),
     errors=(
-        HeldError(Severity.SOFT, "middle", "check", "a little late", 4.0),
-        HeldError(Severity.HARD, "end", "CheckFailedError", "<b>chains</b> differ & more", 11.0),
+        HeldError(Severity.SOFT, "middle", "check", "a little late", 4.0, 2),
+        HeldError(Severity.HARD, "end", "CheckFailedError", "<b>chains</b> differ & more", 11.0, 5),
     ),
     nodes=(NodeResult("one", "producer", "running", ("started at 0.1 s",)),),
     ledger=(

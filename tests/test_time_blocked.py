@@ -70,6 +70,7 @@ class Machine:
         for log in self.capture._logs.values():
             os.close(log.fd)
         os.close(self.capture._arrivals)
+        os.close(self.capture._reserve)
         os.close(self.bell)
         self.capture._epoll.close()
         self.capture._control.close()

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, final
 
 from lucy_core.attachment import AttachedEngine, ExportedNetwork, all_ended, read_export
-from lucy_core.executive.run import Order, When
+from lucy_core.executive.performance import Order
 from lucy_core.network import Network
+from lucy_core.run import When
 
 DESCRIPTION = """\
 Capture a network that `lucy docker SCENARIO --export DIR/compose.json` wrote and somebody else runs.

@@ -8,8 +8,8 @@ from typing import Any
 import anyio
 
 from lucy_core.errors import UsageError
-from lucy_core.executive.result import ExitCode
 from lucy_core.garbage import Harvest, Search, collector_names, harvest
+from lucy_core.judging.result import ExitCode
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -22,11 +22,12 @@ from lucy_core.executive.exporting import export
 from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.logs import configure_logs
 from lucy_core.executive.outlets import Outlet
+from lucy_core.executive.performance import Order, Performance
 from lucy_core.executive.plain import PlainLines
-from lucy_core.executive.report import report
-from lucy_core.executive.result import EXIT_CODES, ExitCode, RunResult
-from lucy_core.executive.run import Order, Run, When, versions
 from lucy_core.executive.scenario import Scenario, load_scenario, scenario_names, unknown
+from lucy_core.judging.result import EXIT_CODES, ExitCode
+from lucy_core.reports.text import report
+from lucy_core.run import Run, When, versions
 
 ALIASES = {"local": "docker"}
 
@@ -265,7 +266,7 @@ def perform(
     """Run a scenario and report; on the engine that the order names, if none is given."""
     configure_logs(debug=arguments.debug)
     try:
-        run = Run(scenario, order, interruption, engine)
+        performance = Performance(scenario, order, interruption, engine)
     except EngineError as error:
         sys.stderr.write(f"lucy: {error}\n")
         return ExitCode.INFRASTRUCTURE
@@ -273,9 +274,9 @@ def perform(
     with interruption.listening(), _stdout_for_lines(lines):
         outlets = choose_outlets(arguments, scenario, lines)
         if lines is not None:
-            lines.put(events_out.line("RunStarted", run.description()))
-        result = anyio.run(run.perform, outlets, backend_options={"use_uvloop": arguments.uvloop})
-        finish(result, lines, kept=order.keep.holds(result.outcome))
+            lines.put(events_out.line("RunStarted", performance.run.order.description()))
+        result = anyio.run(performance.perform, outlets, backend_options={"use_uvloop": arguments.uvloop})
+        finish(performance.run, lines)
     return result.exit_code
 
 
@@ -307,10 +308,13 @@ def choose_outlets(arguments: argparse.Namespace, scenario: Scenario, lines: Eve
     return [LiveView(f"{scenario.name} on {arguments.engine}", console)]
 
 
-def finish(result: RunResult, lines: EventLines | None, *, kept: bool) -> None:
+def finish(run: Run, lines: EventLines | None) -> None:
     """Print the report on stderr, and the last JSON line on stdout."""
+    result = run.result()
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    sys.stderr.write(report(result, coloured=coloured, kept=kept))
+    sys.stderr.write(report(result, coloured=coloured, kept=run.kept))
+    if run.unwritten is not None:
+        sys.stderr.write(f"lucy: {run.unwritten}\n")
     sys.stderr.flush()
     if lines is not None and not lines.reader_gone:
         with contextlib.suppress(BrokenPipeError):

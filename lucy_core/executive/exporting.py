@@ -8,9 +8,9 @@ from pathlib import Path
 from lucy_core.attachment import PIPES, Exporter, describe_export
 from lucy_core.engine import RunPlace, load_engine
 from lucy_core.errors import ExportError, UsageError
-from lucy_core.executive.result import ExitCode
-from lucy_core.executive.run import fix, versions
 from lucy_core.executive.scenario import load_scenario
+from lucy_core.judging.result import ExitCode
+from lucy_core.run import fix, versions
 
 
 def export(engine_name: str, scenario_name: str, options: Mapping[str, str], file: Path) -> int:

@@ -14,7 +14,7 @@ from typing import final
 
 import anyio
 
-from lucy_core.executive.result import ExitCode
+from lucy_core.judging.result import ExitCode
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOW_CURSOR = b"\x1b[?25h"

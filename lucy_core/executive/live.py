@@ -7,7 +7,7 @@ Drawn by a task, eight times a second, from what is true then; an event costs an
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, final
 
@@ -19,7 +19,7 @@ from rich.text import Text
 
 from lucy_core.executive.outlets import follow, own_and_vocabulary
 from lucy_core.executive.plain import in_words
-from lucy_core.judgement import CurrentWait
+from lucy_core.judging.result import OpenWait
 from lucy_core.network import Network
 from lucy_core.records import Event
 
@@ -47,7 +47,7 @@ class Rates:
 
 
 def picture(
-    network: Network | None, title: str, *, elapsed: float, now: float, rates: Mapping[str, float], last: list[str]
+    network: Network | None, title: str, *, elapsed: float, rates: Mapping[str, float], last: list[str]
 ) -> RenderableType:
     """Draw the run as it is."""
     head = Text(f"{title}  {elapsed:.0f} s", style="bold")
@@ -55,23 +55,28 @@ def picture(
         return Group(head, Text("deploying the network"))
     return Group(
         head,
-        Text(doing(network.judgement.section_name, network.judgement.current_wait, now)),
+        Text(doing(network.judgement.open_sections, network.judgement.open_waits, network.judgement.elapsed)),
         _nodes(network, rates),
         _totals(network),
         *(Text(f"  {line}", style="dim", no_wrap=True, overflow="ellipsis") for line in last),
     )
 
 
-def doing(section: str, wait: CurrentWait | None, now: float) -> str:
-    """Say what the test does now, and how long it may go on."""
-    if wait is None:
-        return section or "between sections"
+def doing(sections: Sequence[str], waits: Sequence[OpenWait], now: float) -> str:
+    """Say what the test does now, and how long it may go on: of several waits, what the longest-running is."""
+    if not waits:
+        return ", ".join(sections) or "between sections"
+    wait = waits[0]
     waited = now - wait.started
-    soft = f"soft in {wait.soft - waited:.0f} s" if waited < wait.soft else "past its soft timeout"
-    prefix = f"{section}: " if section else ""
-    return (
-        f"{prefix}waiting for {wait.description}, {waited:.0f} s ({soft}, hard in {max(0, wait.hard - waited):.0f} s)"
-    )
+    times = []
+    if wait.soft is not None:
+        times.append(f"soft in {wait.soft - waited:.0f} s" if waited < wait.soft else "past its soft timeout")
+    if wait.hard is not None:
+        times.append(f"hard in {max(0, wait.hard - waited):.0f} s")
+    prefix = f"{wait.section}: " if wait.section else ""
+    more = f" and {len(waits) - 1} more" if len(waits) > 1 else ""
+    limits = f" ({', '.join(times)})" if times else ""
+    return f"{prefix}waiting for {wait.description}{more}, {waited:.0f} s{limits}"
 
 
 def _nodes(network: Network, rates: Mapping[str, float]) -> Table:
@@ -170,4 +175,4 @@ class LiveView:
         rates = self._rates.look(moment, {node: account.lines for node, account in accounts.items()})
         room = max(0, self._console.height - len(accounts) - 6)
         last = list(self._last)[-room:] if room else []
-        return picture(self._network, self._title, elapsed=moment - self._began, now=moment, rates=rates, last=last)
+        return picture(self._network, self._title, elapsed=moment - self._began, rates=rates, last=last)

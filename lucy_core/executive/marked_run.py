@@ -6,27 +6,20 @@ waits in it for the next of them: a task group that is cancelled then would take
 
 import re
 import secrets
-import shutil
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, cast, final
 
 import anyio
 
-from lucy_core.deployment import deploy, new_run_id
 from lucy_core.engine import Engine, NetworkSpec, engine_names, load_engine
-from lucy_core.errors import UsageError
-from lucy_core.executive.chronicle import Chronicle
-from lucy_core.executive.outlets import follow, own
-from lucy_core.executive.report import report
-from lucy_core.executive.result import RunResult, early_outcome, exit_code
-from lucy_core.executive.run import When, describe_run, fix, hold, prepare_directory, write_json, write_result
+from lucy_core.errors import RunFailedError, UsageError
+from lucy_core.executive.performance import prepare_directory
 from lucy_core.executive.scenario import unknown
-from lucy_core.judgement import Outcome
 from lucy_core.network import Network
+from lucy_core.reports.text import report
+from lucy_core.run import Run, RunOrder, When, fix, new_run_id
 from lucy_core.vocabulary import PlainTopology, Topology
 
 ACCEPTED = ("topology", "engine", "options")
@@ -123,17 +116,19 @@ class MarkedRun:
     def __init__(
         self, *, test: str, topology: Topology, engine: Engine, options: dict[str, str], directory: Path, keep: When
     ) -> None:
-        self._test = test
-        self._engine = engine
-        self._options = options
-        self._topology = fix(topology, options)
-        self._directory = directory
-        self._keep = keep
-        self._run_id = new_run_id(self._topology.spec.name)
-        self._chronicle = Chronicle(time.time_ns())
-        self._started = datetime.now(UTC)
-        self._began = time.monotonic()
-        self._network: Network | None = None
+        fixed = fix(topology, options)
+        self._run = Run(
+            RunOrder(
+                test=test,
+                topology=fixed,
+                engine=engine,
+                options=options,
+                run_id=new_run_id(fixed.spec.name),
+                directory=directory,
+                again=("pytest", test),
+                keep=keep,
+            )
+        )
         self._told: list[BaseException] = []
         self._error: BaseException | None = None
 
@@ -162,54 +157,34 @@ class MarkedRun:
     @asynccontextmanager
     async def deployed(self) -> AsyncIterator[Network]:
         """Hold the network for the length of the test. Raises what deploying and taking down raised."""
-        prepare_directory(self._directory)
-        write_json(self._directory / "run.json", self._description())
+        prepare_directory(self._run.order.directory)
         ready, done = anyio.Event(), anyio.Event()
+        network: list[Network] = []
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._hold, ready, done)
+            tasks.start_soon(self._hold, network, ready, done)
             await ready.wait()
-            if self._network is not None and self._error is None:
+            if network:
                 try:
-                    yield self._network
+                    yield network[0]
                 finally:
                     done.set()
-        self._finish()
         # What the test has failed with already has been told.
         if self._error is not None and self._error not in self._told:
             raise self._error
 
-    def _description(self) -> dict[str, object]:
-        return describe_run(
-            run_id=self._run_id,
-            test=self._test,
-            engine=self._engine.name,
-            options=self._options,
-            spec=self._topology.spec,
-            again=("pytest", self._test),
-        )
-
-    async def _hold(self, ready: anyio.Event, done: anyio.Event) -> None:
+    async def _hold(self, network: list[Network], ready: anyio.Event, done: anyio.Event) -> None:
         try:
-            async with deploy(
-                self._topology,
-                engine=self._engine,
-                run_directory=self._directory,
-                run_id=self._run_id,
-                options=self._options,
-                start=False,
-                interrupt=False,
-            ) as network:
-                self._network = network
-                follow(network, own(), self._chronicle.take)
-                await network.start_all()
+            async with self._run.opened(interrupt=False) as opened:
+                network.append(opened)
                 ready.set()
                 await done.wait()
-                self._chronicle.test_over(network)
+        except RunFailedError:
+            pass  # `complaint` says it
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # raised again by `deployed`
             self._error = error
         except BaseException as error:
             # `pytest.fail` in a callback ends the run with that, and is raised again by `deployed` too.
-            if self._network is None or error is not self._network.fatal:
+            if not network or error is not network[0].fatal:
                 raise
             self._error = error
         finally:
@@ -218,49 +193,18 @@ class MarkedRun:
     def failed(self, error: BaseException) -> None:
         """Take note of what the test failed with."""
         self._told.append(error)
-        if self._network is not None:
-            hold(self._network.judgement, error)
+        if self._run.network is not None:
+            self._run.network.judgement.decide(error)
 
     def complaint(self) -> str | None:
         """Say what the test should fail for, though it did not."""
-        if self._network is None or self._told:
+        if self._run.network is None or self._told:
             return None
-        errors = self._network.judgement.errors
-        lines = [f"  [{error.at:.1f} s] {error.severity} {error.kind}: {error.message}" for error in errors]
+        errors = self._run.network.judgement.errors
+        lines = [f"  {error}" for error in errors]
         what = "error was" if len(errors) == 1 else "errors were"
         return "\n".join((f"{len(errors)} {what} held against the run:", *lines)) if errors else None
 
-    def _result(self) -> RunResult:
-        outcome: Outcome = Outcome.PASSED
-        ended_by: BaseException | None = None
-        if self._network is not None:
-            outcome, ended_by = self._network.judgement.outcome, self._network.judgement.ended_by
-        elif self._error is not None:
-            outcome, ended_by = early_outcome(self._error), self._error
-        result = RunResult(
-            run_id=self._run_id,
-            scenario=self._test,
-            engine=self._engine.name,
-            options=self._options,
-            outcome=outcome,
-            exit_code=exit_code(outcome, ended_by),
-            started=self._started.isoformat(),
-            seconds=round(time.monotonic() - self._began, 3),
-            directory=str(self._directory),
-            again=f"pytest '{self._test}'",
-        )
-        return self._chronicle.complete(result, self._network) if self._network is not None else result
-
     def explain(self) -> str:
         """Tell the run so far, for pytest's report."""
-        result = self._result()
-        return report(result, coloured=False, kept=self._keep.holds(result.outcome)).strip("\n")
-
-    def _finish(self) -> None:
-        if self._error is not None and self._network is not None:
-            hold(self._network.judgement, self._error)
-        result = self._result()
-        if self._keep.holds(result.outcome):
-            write_result(self._directory, result)
-        else:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        return report(self._run.result(), coloured=False, kept=self._run.kept).strip("\n")

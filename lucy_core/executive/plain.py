@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TextIO, final
 
-from lucy_core.executive.chronicle import fault_in_words, life_in_words
 from lucy_core.executive.outlets import follow, own
 from lucy_core.journal import (
     LIFE_EVENTS,
@@ -17,8 +16,14 @@ from lucy_core.journal import (
     WaitEnded,
     WaitStarted,
 )
+from lucy_core.judging.fold import fault_in_words, life_in_words
 from lucy_core.network import Network
 from lucy_core.records import Event
+
+
+def _limits(wait: WaitStarted) -> str:
+    limits = {"soft": wait.soft, "hard": wait.hard, "lasting": wait.lasting}
+    return ", ".join(f"{name} {seconds:g} s" for name, seconds in limits.items() if seconds is not None) or "no limit"
 
 
 def in_words(data: Any) -> str | None:  # any of the journal's events
@@ -29,7 +34,7 @@ def in_words(data: Any) -> str | None:  # any of the journal's events
         case SectionEnded():
             return f"section {data.name}: {data.outcome} after {data.seconds:.1f} s"
         case WaitStarted():
-            return f"  waiting for {data.description} (soft {data.soft:g} s, hard {data.hard:g} s)"
+            return f"  waiting for {data.description} ({_limits(data)})"
         case WaitEnded():
             return f"  {data.outcome} after {data.seconds:.1f} s: {data.description}"
         case FaultEffective() | FaultReverted():

@@ -5,6 +5,8 @@ slots but a process's start and its first peers; upstream's ten and fifteen minu
 two minutes, whatever the slots.
 """
 
+from lucy_core.judging.conditions import Condition, Progress
+from lucy_core.judging.durations import seconds, slots
 from lucy_core.mina.events import (
     BlockProduced,
     BreadcrumbAdded,
@@ -14,7 +16,6 @@ from lucy_core.mina.events import (
     TransitionFrontierDiffApplication,
 )
 from lucy_core.mina.state import MinaState
-from lucy_core.waiting import Condition, Progress, seconds, slots
 
 __all__ = [
     "block_height_growth",
@@ -37,6 +38,18 @@ def _dead(state: MinaState, names: tuple[str, ...]) -> str | None:
         if died is not None:
             return f"{name} {died}"
     return None
+
+
+def _who_runs(state: MinaState) -> str:
+    paused = state.paused()
+    return (", ".join(state.acting()) or "no node") + (f" (paused: {', '.join(paused)})" if paused else "")
+
+
+def _nobody_runs(state: MinaState) -> str | None:
+    """Say that nobody is left who could do what is awaited: a paused node does nothing."""
+    if state.acting() or not state.nodes:
+        return None
+    return f"no node runs any more: {_who_runs(state)}" if state.paused() else "no node runs any more"
 
 
 def _not_running(state: MinaState, name: str) -> str:
@@ -62,9 +75,9 @@ def nodes_initialized(*names: str) -> Condition[MinaState]:
         description=f"{_list(names)} to initialize",
         check=check,
         event_types=(NodeInitialization, NodeOffline),
+        nodes=names,
         soft=seconds(60),
         hard=seconds(120),
-        counts_from_start=True,
     )
 
 
@@ -79,10 +92,8 @@ def blocks_produced(count: int) -> Condition[MinaState]:
         return Progress(
             have=made,
             need=count,
-            missing=(f"{count - made} more blocks; running: {', '.join(now.running()) or 'no node'}",)
-            if made < count
-            else (),
-            impossible=None if now.running() or not now.nodes or made >= count else "no node runs any more",
+            missing=(f"{count - made} more blocks; running: {_who_runs(now)}",) if made < count else (),
+            impossible=None if made >= count else _nobody_runs(now),
         )
 
     limit = 2 * count + 1
@@ -107,8 +118,10 @@ def block_height_growth(growth: int) -> Condition[MinaState]:
         return Progress(
             have=grown,
             need=growth,
-            missing=(f"height {before.block_height + growth}; it is {now.block_height}",) if grown < growth else (),
-            impossible=None if now.running() or not now.nodes or grown >= growth else "no node runs any more",
+            missing=(f"height {before.block_height + growth}; it is {now.block_height}; running: {_who_runs(now)}",)
+            if grown < growth
+            else (),
+            impossible=None if grown >= growth else _nobody_runs(now),
         )
 
     limit = 2 * growth + 1
@@ -143,9 +156,9 @@ def nodes_synchronized(*names: str) -> Condition[MinaState]:
         description=f"{_list(names)} to synchronize",
         check=check,
         event_types=(TransitionFrontierDiffApplication, NodeInitialization),
+        nodes=names,
         soft=slots(4),
         hard=slots(6),
-        counts_from_start=True,
     )
 
 
@@ -198,9 +211,9 @@ def signed_command_included(
         description=f"signed command {transaction_hash} to be included" + (f" on {node}" if node else ""),
         check=check,
         event_types=(BreadcrumbAdded,),
+        nodes=(node,) if node else (),
         soft=slots(8),
         hard=slots(16),
-        counts_from_start=True,
     )
 
 
@@ -217,6 +230,7 @@ def persisted_frontier_loaded(node: str) -> Condition[MinaState]:
         description=f"{node} to load its frontier",
         check=check,
         event_types=(PersistedFrontierLoaded,),
+        nodes=(node,),
         soft=slots(4),
         hard=slots(8),
     )

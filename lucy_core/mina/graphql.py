@@ -7,8 +7,8 @@ never asked for twice, for a GraphQL error says what is wrong with the question.
 
 import errno
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar, final
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from typing import Any, Protocol, TypeVar, final
 
 import aiohttp
 import anyio
@@ -24,6 +24,7 @@ from gql.transport.exceptions import (
     TransportServerError,
 )
 
+from lucy_core.asking import Answer
 from lucy_core.errors import NodeRefusedError, NodeUnreachableError
 from lucy_core.mina.documents import DOCUMENTS
 from lucy_core.mina.keys import PASSWORD
@@ -108,6 +109,23 @@ def _errno(error: BaseException) -> int | None:
     return number
 
 
+class Asking(Protocol):
+    """Has the journal tell what is asked, and what comes of it: `Node.asking`."""
+
+    def __call__(self, command: str, arguments: object = None) -> AbstractContextManager[Answer]:
+        """Be around the asking; the answer is put into what this gives."""
+        ...
+
+
+def unheard(command: str, arguments: object = None) -> AbstractContextManager[Answer]:  # noqa: ARG001  # the contract's
+    """Tell nobody: what is asked of a daemon that is no node of a run."""
+    return nullcontext(Answer())
+
+
+def _without_secrets(variables: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (variables or {}).items() if name != "password"}
+
+
 class _Retry(Exception):  # noqa: N818  # a signal inside this module
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -118,11 +136,12 @@ class _Retry(Exception):  # noqa: N818  # a signal inside this module
 class MinaClient:
     """A session with one daemon. Opened by `client`; calls may run concurrently, and cancelling one leaves no trace."""
 
-    def __init__(self, node: str, url: str, session: AsyncClientSession, deadline: float) -> None:
+    def __init__(self, node: str, url: str, session: AsyncClientSession, deadline: float, asking: Asking) -> None:
         self.node = node
         self.url = url
         self._session = session
         self._deadline = deadline
+        self._asking = asking
         self._documents: dict[str, GraphQLRequest] = {}
 
     async def execute(self, operation: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -132,6 +151,11 @@ class MinaClient:
             NodeUnreachableError: no connection before the deadline.
             NodeRefusedError: the daemon answered with an error.
         """
+        with self._asking(f"GraphQL {operation}", _without_secrets(variables)) as answer:
+            answer.value = data = await self._execute(operation, variables)
+            return data
+
+    async def _execute(self, operation: str, variables: dict[str, Any] | None) -> dict[str, Any]:
         if operation not in self._documents:
             self._documents[operation] = gql(DOCUMENTS[operation])
         request = self._documents[operation]
@@ -281,13 +305,15 @@ async def client(node: Node, *, deadline: float = DEADLINE) -> AsyncIterator[Min
         deadline: seconds until a call that can't get through is given up.
     """
     host, port = node.address("rest")
-    async with connect(node.name, f"http://{host}:{port}/graphql", deadline=deadline) as session:
+    async with connect(node.name, f"http://{host}:{port}/graphql", deadline=deadline, asking=node.asking) as session:
         yield session
 
 
 @asynccontextmanager
-async def connect(node: str, url: str, *, deadline: float = DEADLINE) -> AsyncIterator[MinaClient]:
-    """Open a session with a GraphQL API by its URL; `node` names it in errors."""
+async def connect(
+    node: str, url: str, *, deadline: float = DEADLINE, asking: Asking = unheard
+) -> AsyncIterator[MinaClient]:
+    """Open a session with a GraphQL API by its URL; `node` names it in errors, `asking` tells the journal."""
     transport = AIOHTTPTransport(url, timeout=None, ssl=False)
     async with Client(transport=transport, execute_timeout=None) as session:
-        yield MinaClient(node, url, session, deadline)
+        yield MinaClient(node, url, session, deadline, asking)

@@ -6,13 +6,13 @@ from typing import final
 
 import anyio
 
+from lucy_core.judging.durations import seconds, slots
 from lucy_core.mina.conditions import blocks_produced, nodes_initialized, nodes_synchronized, signed_command_included
 from lucy_core.mina.graphql import ChainBlock, client
 from lucy_core.mina.topology import Topology, public_key
 from lucy_core.mina.topology_parts import Account, BlockProducer, Constants
 from lucy_core.network import Network
 from lucy_core.node import Node
-from lucy_core.waiting import seconds, slots
 
 MINA = 1_000_000_000
 """Nanomina in a MINA."""

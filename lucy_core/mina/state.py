@@ -9,7 +9,7 @@ from typing import Any, Self, final
 
 import msgspec
 
-from lucy_core.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStopped
+from lucy_core.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStartFailed, NodeStopped
 from lucy_core.mina.events import (
     BlockGossip,
     BlockProduced,
@@ -119,6 +119,14 @@ class MinaState:
         """List the nodes that run."""
         return [name for name, node in self.nodes.items() if node.running]
 
+    def acting(self) -> list[str]:
+        """List the nodes that run and aren't paused: only these can do anything."""
+        return [name for name, node in self.nodes.items() if node.running and not node.paused]
+
+    def paused(self) -> list[str]:
+        """List the nodes that are paused."""
+        return [name for name, node in self.nodes.items() if node.running and node.paused]
+
     def _change(self, name: str, **fields: Any) -> None:  # NodeState's own fields
         self.nodes[name] = msgspec.structs.replace(self.node(name), **fields)
 
@@ -128,7 +136,7 @@ class MinaState:
         match data:
             case NodeStarted():
                 self._change(data.node, running=True, paused=False, died=None, initialized=False, best_tip=None)
-            case NodeStopped():
+            case NodeStopped() | NodeStartFailed():
                 self._change(data.node, running=False, paused=False, initialized=False, best_tip=None)
             case NodeExited():
                 how = None if data.expected else data.how

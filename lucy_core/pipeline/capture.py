@@ -11,7 +11,15 @@ One channel. What it reads it appends to `logs/<node>.ndjson` as it came, whole 
 The socket beside it carries commands and replies only, until the disk fails: from then on blocks travel on that socket,
 and since memory must stay bounded, a test that doesn't take them makes the nodes wait, and the ledger says so.
 
-When Lucy is gone (the socket's end), it takes what is still coming, for two seconds at the most, and ends.
+What it knows of the recording itself (a source that broke, a disk that is full, the end) is a row too, of no lines
+(`facts`): it alone is sure to live when that happens. The last row of a run that was closed in order says so. When Lucy
+is gone (the socket's end), it takes what is still coming, for two seconds at the most, says that, and ends.
+
+A full disk must not keep the recording from saying that it stopped. A few blocks are kept for that, in a file without
+a name: gone with the process, and given up by closing it. Not taken: arrivals that are allocated ahead of their end,
+which `ftruncate` gives up, and that is what takes half a row back after a failed write. On ext4 blocks that were given
+up are free once its journal is committed; a write that finds no room waits for that. Whoever else writes on that disk
+may be faster: then there is no such row, none follows it, and a replay says that the last one is missing.
 """
 
 import contextlib
@@ -25,8 +33,10 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, final
 
+from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.fifo import FifoSource, make_fifo
 from lucy_core.pipeline.files import FileSource
 from lucy_core.pipeline.framing import Framer, count_lines
@@ -39,6 +49,8 @@ BACKLOG_BYTES = 4 << 20
 """What may wait on the socket once the disk has failed; more, and sources are left unread."""
 LINGER_SECONDS = 2.0
 READ_AT_ONCE = 1 << 18
+RESERVE_BYTES = 1 << 16
+"""What is kept for the last rows of a recording whose disk is full: one block, on whatever file system."""
 QUIET_SECONDS = 0.2
 LOOK_SECONDS = 0.25
 """How long it waits before it looks again. After idleness a node's time blocked is overstated by as much."""
@@ -114,6 +126,37 @@ class _Row:
             self.counted,
         )
 
+    def data(self) -> bytes:
+        """Read the block back."""
+        return os.pread(self.log.fd, self.size, self.offset)
+
+
+@final
+class _FactRow:
+    """What the recording says of itself, at a place in it."""
+
+    __slots__ = ("_members", "position")
+
+    def __init__(self, fact: Fact, position: int, arrived_ns: int, node: str, **more: object) -> None:
+        self.position = position
+        self._members = {
+            "position": position,
+            "node": node,
+            "offset": 0,
+            "bytes": 0,
+            "lines": 0,
+            "arrived_ns": arrived_ns,
+            "fact": fact,
+            **more,
+        }
+
+    def encode(self) -> bytes:
+        return json.dumps(self._members, separators=(",", ":")).encode() + b"\n"
+
+    def data(self) -> bytes:
+        """Return nothing: it has no lines."""
+        return b""
+
 
 @final
 class Capture:
@@ -132,13 +175,16 @@ class Capture:
         self._epoll.register(control.fileno(), select.EPOLLIN)
         self._readings: dict[int, _Reading] = {}
         self._logs: dict[str, _Log] = {}
-        self._rows: list[_Row] = []
+        self._rows: list[_Row | _FactRow] = []
         self._arrivals = os.open(
             f"{directory}/arrivals.ndjson", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
         self._arrivals_size = os.fstat(self._arrivals).st_size
+        self._reserve = _reserve(directory)
         self._position = 0
         self._recording = True
+        # Whether the arrivals take no further row: one could not be written, and what follows would hide that.
+        self._sealed = False
         self._deleted = False
         self._next_check = 0.0
         self._commands = bytearray()
@@ -166,9 +212,9 @@ class Capture:
             for fd, events in self._look(timeout):
                 if fd == control:
                     self._serve_control(events)
-                else:
+                elif self._closing is None:  # nothing comes behind the last row
                     got |= self._serve_source(fd)
-            for fd in tuple(self._unread_files):
+            for fd in tuple(self._unread_files) if self._closing is None else ():
                 got |= self._serve_source(fd)
             self._publish()
             if self._closing is not None and not self._outgoing:
@@ -183,6 +229,7 @@ class Capture:
                 quiet_since = now if got or not quiet_since else quiet_since
                 if now - gone_since > LINGER_SECONDS or now - quiet_since > QUIET_SECONDS:
                     self._flush_all()
+                    self._note(Fact.ORPHANED)
                     self._publish()
                     return
 
@@ -212,8 +259,8 @@ class Capture:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 self._rest(fd, reading)
                 return False
-            self._say({"source_failed": {"node": reading.log.node, "reason": str(error)}})
             self._drop(fd, reading)
+            self._note(Fact.SOURCE_FAILED, reading.log.node, reason=str(error))
             return True
         if chunk is None:
             self._drop(fd, reading)
@@ -280,7 +327,7 @@ class Capture:
     def _rest(self, fd: int, reading: _Reading) -> None:
         """Leave a source alone for a while: what it needs a descriptor for waits in the kernel, and isn't lost."""
         if fd not in self._resting:
-            self._say({"source_waits": {"node": reading.log.node, "reason": _exhausted()}})
+            self._note(Fact.SOURCE_WAITS, reading.log.node, reason=_exhausted())
             self._resting.add(fd)
             self._unread_files.discard(fd)
             if not self._parked:
@@ -330,42 +377,75 @@ class Capture:
         log.offset += size
 
     def _publish(self) -> None:
-        """Make the blocks of this turn visible: rows after bytes, the bell after rows."""
+        """Make the blocks and facts of this turn visible: rows after bytes, the bell after rows."""
         if self._rows:
             rows, self._rows = self._rows, []
-            text = b"".join([row.encode() for row in rows])
-            try:
-                _write_all(self._arrivals, [text])
-            except OSError as error:
-                # Whole rows that went in stay: somebody may have read them already, and would get their lines twice.
-                written = max(0, os.fstat(self._arrivals).st_size - self._arrivals_size)
-                kept = text[:written].rfind(b"\n") + 1
-                self._arrivals_size += kept
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._arrivals, self._arrivals_size)
-                rest = rows[text.count(b"\n", 0, kept) :]
+            written, error = self._write_rows(rows)
+            if error is not None:
+                rest = rows[written:]
                 self._stop_recording(rest[0].position, f"arrivals.ndjson: {error.strerror}")
                 for row in rest:
-                    self._send_block(row, os.pread(row.log.fd, row.size, row.offset))
-            else:
-                self._arrivals_size += len(text)
+                    if isinstance(row, _FactRow):
+                        self._persist(row)
+                    else:
+                        self._send_block(row, row.data())
             os.eventfd_write(self._bell, 1)
         if self._outgoing:
             self._flush_outgoing()
 
+    def _write_rows(self, rows: Sequence[_Row | _FactRow]) -> tuple[int, OSError | None]:
+        """Append rows; return how many went in, and why the others didn't."""
+        text = b"".join([row.encode() for row in rows])
+        try:
+            _write_all(self._arrivals, [text])
+        except OSError as error:
+            # Whole rows that went in stay: somebody may have read them already, and would get their lines twice.
+            written = max(0, os.fstat(self._arrivals).st_size - self._arrivals_size)
+            kept = text[:written].rfind(b"\n") + 1
+            self._arrivals_size += kept
+            try:
+                os.ftruncate(self._arrivals, self._arrivals_size)
+            except OSError:
+                self._sealed = True  # behind half a row nothing can be read
+            return text.count(b"\n", 0, kept), error
+        self._arrivals_size += len(text)
+        return len(rows), None
+
+    def _note(self, fact: Fact, node: str = "", **more: object) -> None:
+        """Have the recording say something of itself at this place."""
+        row = _FactRow(fact, self._position, self._now_ns(), node, **more)
+        if self._recording:
+            self._rows.append(row)
+        else:
+            self._persist(row)
+
+    def _persist(self, row: _FactRow) -> None:
+        """Write a fact once lines aren't written any more, or else tell it to Lucy: both, and it would count twice."""
+        if not self._sealed:
+            written, _ = self._write_rows([row])
+            self._sealed |= not written
+        if self._sealed:
+            self._send_block(row, b"")
+        else:
+            os.eventfd_write(self._bell, 1)
+
     def _stop_recording(self, position: int, reason: str) -> None:
         if self._recording:
             self._recording = False
-            self._say({"recording_stopped": {"position": position, "reason": reason}})
+            if self._reserve >= 0:
+                os.close(self._reserve)
+                self._reserve = -1
+            self._persist(_FactRow(Fact.STOPPED, position, self._now_ns(), "", reason=reason))
 
     def _check_directory(self) -> None:
         if not self._deleted and os.fstat(self._arrivals).st_nlink == 0:
             self._deleted = True
-            self._say({"recording_deleted": {"position": self._position}})
+            self._note(Fact.DELETED)
+            self._publish()
 
     # Talking to Lucy
 
-    def _send_block(self, row: _Row, data: bytes) -> None:
+    def _send_block(self, row: _Row | _FactRow, data: bytes) -> None:
         if self._orphaned:
             return
         self._outgoing += b'{"block":%b}\n' % row.encode().rstrip()
@@ -447,6 +527,9 @@ class Capture:
                 position = self._position
                 self._append(self._log(command["node"]), [text], text.count(b"\n"), self._now_ns())
                 return {"position": position}
+            case "note":
+                self._note(Fact(command["fact"]), command["node"], **command["more"])
+                return {}
             case "fifo":
                 log = self._log(command["node"])
                 make_fifo(command["path"])
@@ -476,6 +559,7 @@ class Capture:
                 for node in tuple(self._logs):
                     self._drain(node)
                 self._flush_all()
+                self._note(Fact.CLOSED)
                 self._closing = command["id"]
                 return {"position": self._position}
             case other:
@@ -520,6 +604,21 @@ def _write_all(fd: int, pieces: list[bytes | memoryview] | list[bytes]) -> None:
             written -= len(left.pop(0))
         if written:
             left[0] = memoryview(left[0])[written:]
+
+
+def _reserve(directory: str) -> int:
+    """Keep a block of the disk for a recording's last rows; -1 where none can be had."""
+    path = f"{directory}/.reserve"
+    fd = -1
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.unlink(path)
+        os.posix_fallocate(fd, 0, RESERVE_BYTES)
+    except OSError:  # a disk that is full by now tells so by itself, at its first line
+        if fd >= 0:
+            os.close(fd)
+        return -1
+    return fd
 
 
 def _exhausted() -> str:

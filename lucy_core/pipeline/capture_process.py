@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import anyio
 import msgspec
@@ -18,7 +18,6 @@ import msgspec
 from lucy_core.errors import CaptureDiedError, RecordingError
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.recording import Row
-from lucy_core.records import Block
 
 _HEAP = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 """For glibc, which would hand the memory of each 256 KiB read back to the kernel and fault it in anew for the next."""
@@ -30,6 +29,7 @@ _BOOT = (
     "import sys, types; shell = types.ModuleType('lucy_core'); shell.__path__ = [sys.argv.pop(1)]; "
     "sys.modules['lucy_core'] = shell; from lucy_core.pipeline.capture import main; main(sys.argv[1:])"
 )
+CLOSE_SECONDS = 5.0
 QUEUE_BYTES = 8 << 20
 """What may wait here once the disk has failed; more stays in the socket, then in the capture, then with the nodes."""
 
@@ -43,10 +43,6 @@ class _Message(msgspec.Struct):
     capacity: int | None = None
     address: str | tuple[str, int] | None = None
     block: Row | None = None
-    source_failed: dict[str, str] | None = None
-    source_waits: dict[str, str] | None = None
-    recording_stopped: dict[str, Any] | None = None
-    recording_deleted: dict[str, int] | None = None
 
 
 _decode = msgspec.json.Decoder(_Message).decode
@@ -72,18 +68,18 @@ class CaptureProcess:
         self._errors = errors
         self.bell = bell
         """An eventfd that rings when there is something new to read, in the recording or in `direct`."""
-        self.direct: deque[Block] = deque()
-        """Blocks that came past the recording, since the disk has failed."""
-        self.notices: deque[_Message] = deque()
-        """What it said without being asked: failed sources, a stopped or deleted recording."""
+        self.direct: deque[tuple[Row, bytes]] = deque()
+        """Blocks and facts that came past the recording, since the disk has failed."""
         self.died: str | None = None
+        """How it ended, unless it was told to."""
         self._direct_bytes = 0
         self._room = anyio.Event()
         self._stuck = anyio.Event()
         self._requests: dict[int, _Request] = {}
         self._last_id = 0
         self._outgoing = bytearray()
-        self._closing = False
+        self._closing_id = 0
+        self._closed = False
         self._seen = 0
 
     @classmethod
@@ -174,15 +170,15 @@ class CaptureProcess:
         except OSError:
             self._outgoing.clear()  # `listen` sees the end too, and says so
 
-    def take_direct(self) -> Block | None:
-        """Return the next block that came past the recording."""
+    def take_direct(self) -> tuple[Row, bytes] | None:
+        """Return the next row that came past the recording, with its lines."""
         if not self.direct:
             return None
-        block = self.direct.popleft()
-        self._direct_bytes -= len(block.data)
+        row, data = self.direct.popleft()
+        self._direct_bytes -= len(data)
         if self._direct_bytes < QUEUE_BYTES:
             self._room.set()
-        return block
+        return row, data
 
     async def listen(self) -> None:
         """Hear what it says, until it ends."""
@@ -216,7 +212,7 @@ class CaptureProcess:
                 break
             text += chunk
             await self._understand(text)
-        if not self._closing:
+        if not self._closed:
             await anyio.wait_readable(self._pidfd)
             code = self._process.wait()
             os.lseek(self._errors, 0, os.SEEK_SET)
@@ -239,37 +235,32 @@ class CaptureProcess:
                     break
                 data = bytes(text[end + 1 : end + 1 + row.bytes])
                 end += row.bytes
-                self.direct.append(Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn))
+                self.direct.append((row, data))
                 self._direct_bytes += len(data)
-                if row.torn_lines or row.duplicates or row.lost:
-                    self.notices.append(message)
                 self._ring()
             elif message.id is not None:
+                self._closed |= message.id == self._closing_id
                 request = self._requests.get(message.id)
                 if request is not None:
                     request.reply = message
                     request.done.set()
-            else:
-                self.notices.append(message)
-                self._ring()
             at = end + 1
         del text[:at]
         while self._direct_bytes >= QUEUE_BYTES:
             self._room = anyio.Event()
             await self._room.wait()
 
-    async def close(self) -> int:
-        """Have it take the last lines of every source, and wait until it has ended; return the run's last position.
+    async def close(self) -> None:
+        """Have it take the last lines of every source, say in the recording that it was closed, and end.
 
-        Shielded by the caller. A process that doesn't answer in five seconds is killed.
+        Shielded by the caller. A process that doesn't answer in time is killed, and has then died like any other.
         """
-        position = -1
-        with anyio.move_on_after(5), contextlib.suppress(CaptureDiedError):
-            self._closing = True
-            reply = await self.ask("close")
-            position = reply.position if reply.position is not None else -1
+        self._closing_id = self._last_id + 1
+        with anyio.move_on_after(CLOSE_SECONDS) as limit, contextlib.suppress(CaptureDiedError):
+            await self.ask("close")
             await anyio.wait_readable(self._pidfd)
-        return position
+        if limit.cancelled_caught:
+            self._process.kill()
 
     def dispose(self) -> None:
         """Close all descriptors, and kill it if it still runs."""

@@ -29,7 +29,7 @@ from lucy_core.errors import CallbackError, RecordingError
 from lucy_core.pipeline.decoding import Batch, decode
 from lucy_core.pipeline.hub import Gate, Group, Hub, Interest, Sink, Subscription
 from lucy_core.pipeline.ledger import Ledger
-from lucy_core.pipeline.recording import Recording
+from lucy_core.pipeline.recording import Recording, Row
 from lucy_core.records import Block, Undecodable
 
 TURN_BYTES = 1 << 19
@@ -61,19 +61,21 @@ class Handle:
 
 @final
 class Delivery:
-    """Hands blocks to subscribers and keeps the ledger."""
+    """Hands blocks to subscribers, and tells the ledger, which knows of them already, what was decoded and how late."""
 
     def __init__(self, ledger: Ledger, recording: Recording | None) -> None:
         self.ledger = ledger
         # Read once, for whoever stamps arrivals too: the machine's clock may step, and a lag is no matter of that.
-        self.epoch_ns = time.time_ns() - time.monotonic_ns()
-        self.monotonic_ns: Callable[[], int] = time.monotonic_ns
+        epoch_ns = time.time_ns() - time.monotonic_ns()
+        self.now_ns: Callable[[], int] = lambda: epoch_ns + time.monotonic_ns()
+        """The clock that stamps arrivals, in nanoseconds since the epoch."""
         self.hub = Hub(self._cut_off, self._undecodable, self._escape)
         self.delivered = 0
         self.ended = False
         """Whether nothing comes any more. The past can still be read."""
         self.closed = False
         """Whether the recording is closed too."""
+        self.last_arrival_ns = 0
         self.on_cut_off: Callable[[str], None] | None = None
         self.on_escape: Callable[[BaseException], None] | None = None
         self.escaped: BaseException | None = None
@@ -92,33 +94,22 @@ class Delivery:
         self._work_wanted = anyio.Event()
         self._log = structlog.get_logger()
 
-    def now_ns(self) -> int:
-        """Return the time on the clock that stamps arrivals, in nanoseconds since the epoch."""
-        return self.epoch_ns + self.monotonic_ns()
-
     # Taking blocks in
 
-    def skip(self, node: str, position: int, lines: int, size: int, arrived_ns: int, *, torn: bool) -> None:
-        """Account for a block that nobody wants."""
-        account = self.ledger.of(node)
-        account.lines += lines
-        account.bytes += size
-        account.torn += torn
-        self._arrive(position + lines, account, arrived_ns)
+    def skip(self, row: Row) -> None:
+        """Go past a block that nobody wants."""
+        self._arrive(row.position + row.lines, self.ledger.of(row.node), row.arrived_ns)
 
     def take(self, block: Block) -> None:
-        """Decode what is wanted of a block, deliver it, account for it."""
+        """Decode what is wanted of a block, and deliver it."""
         self._take(block, self.hub.read(block))
 
     def take_whole(self, block: Block) -> None:
-        """Decode all of a block that nobody can read again, deliver it, account for it."""
+        """Decode all of a block that nobody can read again, and deliver it."""
         self._take(block, decode(block))
 
     def _take(self, block: Block, batch: Batch) -> None:
         account = self.ledger.of(block.node)
-        account.lines += block.lines
-        account.bytes += len(block.data)
-        account.torn += block.torn
         account.decoded += len(batch.records)
         account.malformed += len(batch.malformed)
         # Moved before the delivery: a subscriber that subscribes in its own callback starts after this block.
@@ -128,6 +119,7 @@ class Delivery:
 
     def _arrive(self, position: int, account: Any, arrived_ns: int) -> None:
         self.delivered = position
+        self.last_arrival_ns = arrived_ns
         account.lag_ns = max(0, self.now_ns() - arrived_ns)
         account.lag_max_ns = max(account.lag_max_ns, account.lag_ns)
         if self._reached and self._reached[0][0] <= position:

@@ -9,17 +9,20 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import final
+from typing import Any, final
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
+import msgspec
 
 from lucy_core.errors import RecordingError
 from lucy_core.pipeline.delivery import TURN_BYTES, Delivery
+from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.fifo import FifoSource, make_fifo
 from lucy_core.pipeline.files import FileSource
 from lucy_core.pipeline.framing import Framer, count_lines
+from lucy_core.pipeline.recording import Row
 from lucy_core.pipeline.sockets import Listener
 from lucy_core.pipeline.sources import Source
 from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece
@@ -53,6 +56,7 @@ class DirectSources:
         self._delivery = delivery
         self._readings: list[_Reading] = []
         self._offsets: dict[str, int] = {}
+        self._blocked_ns: dict[str, int] = {}
         self._beaten_ns = self._beats_ns = 0
 
     async def beat(self) -> None:
@@ -157,7 +161,7 @@ class DirectSources:
                 return 1
             chunk = source.read()
         except OSError as error:
-            self._delivery.ledger.of(reading.node).failures.append(str(error))
+            self.note(Fact.SOURCE_FAILED, reading.node, reason=str(error))
             chunk = None
         if chunk is None:
             self._tear(reading)
@@ -171,7 +175,8 @@ class DirectSources:
             # An upper bound, as in capture: had there been anything, the loop would have come here before it beat.
             waited_ns = now - (max(reading.last_ns, self._beaten_ns) if reading.awaited else reading.last_ns)
             for sharer in reading.sharers:
-                self._delivery.ledger.of(sharer).blocked_ns += waited_ns
+                self._blocked_ns[sharer] = self._blocked_ns.get(sharer, 0) + waited_ns
+                self._delivery.ledger.take(self._row(sharer))
         reading.last_ns = now
         reading.awaited = False
         if not chunk:
@@ -198,19 +203,41 @@ class DirectSources:
 
     def _deal_out(self, pieces: list[Piece]) -> None:
         for piece in pieces:
-            account = self._delivery.ledger.of(piece.node)
-            account.count_shared(torn=piece.torn, duplicates=piece.duplicates, lost=piece.lost)
-            if piece.lines:
-                self._deliver(piece.node, piece.data, torn=piece.unfinished)
+            row = msgspec.structs.replace(
+                self._row(piece.node, piece.data, piece.lines, torn=piece.unfinished),
+                torn_lines=piece.torn,
+                duplicates=piece.duplicates,
+                lost=piece.lost,
+            )
+            self._take(row, piece.data)
 
     def _deliver(self, node: str, data: bytes, *, torn: bool = False) -> None:
+        self._take(self._row(node, data, 1 if torn else count_lines(data), torn=torn), data)
+
+    def _take(self, row: Row, data: bytes) -> None:
+        """Do with a block what is done with a recording's: account for it, then deliver it."""
         delivery = self._delivery
-        position = delivery.delivered
-        lines = 1 if torn else count_lines(data)
-        arrived_ns = delivery.epoch_ns + time.monotonic_ns()
-        offset = self._offsets.get(node, 0)
-        self._offsets[node] = offset + len(data)
-        if delivery.hub.wants(node):
-            delivery.take(Block(node, position, offset, lines, arrived_ns, data, torn))
+        self._offsets[row.node] = row.offset + row.bytes
+        delivery.ledger.take(row)
+        if not row.lines:
+            return
+        if delivery.hub.wants(row.node):
+            delivery.take(Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn))
         else:
-            delivery.skip(node, position, lines, len(data), arrived_ns, torn=torn)
+            delivery.skip(row)
+
+    def _row(self, node: str, data: bytes = b"", lines: int = 0, *, torn: bool = False) -> Row:
+        return Row(
+            position=self._delivery.delivered,
+            node=node,
+            offset=self._offsets.get(node, 0),
+            bytes=len(data),
+            lines=lines,
+            arrived_ns=self._delivery.now_ns(),
+            blocked_ns=self._blocked_ns.get(node, 0),
+            torn=torn,
+        )
+
+    def note(self, fact: Fact, node: str, **more: Any) -> None:
+        """Take a fact about the capture into account."""
+        self._delivery.ledger.take(msgspec.structs.replace(self._row(node), fact=fact, **more))

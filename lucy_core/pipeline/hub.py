@@ -15,10 +15,14 @@ import anyio
 from lucy_core.events import EventType
 from lucy_core.pipeline.decoding import Batch, decode
 from lucy_core.pipeline.scanning import scan, spelt, without_disguise
-from lucy_core.records import Block, Event, Level, LogRecord, Malformed, Undecodable
+from lucy_core.records import Arrived, Block, Event, Level, LogRecord, Malformed, Undecodable
 
 Sink = Callable[[list[Any]], None]
 """Takes a batch's items, in order, synchronously."""
+
+
+_NO_RECORD = LogRecord(message="")
+"""What stands for the record of an event that is no line."""
 
 
 @final
@@ -26,10 +30,11 @@ class Interest:
     """What a subscription names. None means any.
 
     `event_types` gives typed events; without it every record is wanted, from `level` up. `kind` asks for the lines that
-    are no records (`Malformed`) or no events (`Undecodable`) instead.
+    are no records (`Malformed`) or no events (`Undecodable`) instead. With `arrivals` an event with an `Arrived` comes
+    before those of each block, whatever its lines say.
     """
 
-    __slots__ = ("event_types", "kind", "level", "nodes")
+    __slots__ = ("arrivals", "event_types", "kind", "level", "nodes")
 
     def __init__(
         self,
@@ -38,11 +43,13 @@ class Interest:
         event_types: Iterable[EventType[Any]] | None = None,
         level: Level | None = None,
         kind: type = Event,
+        arrivals: bool = False,
     ) -> None:
         self.nodes = None if nodes is None else frozenset(nodes)
         self.event_types = None if event_types is None else tuple(event_types)
         self.level = level
         self.kind = kind
+        self.arrivals = arrivals
 
 
 @final
@@ -189,6 +196,7 @@ class _Plan:
     """All subscriptions to one node, compiled."""
 
     __slots__ = (
+        "arrivals",
         "by_id",
         "by_message",
         "by_puppeteer",
@@ -208,6 +216,7 @@ class _Plan:
         self.records: list[Subscription] = []
         self.unreadable: list[Subscription] = []
         self.undecodable: list[Subscription] = []
+        self.arrivals = [each for each in subscriptions if each.interest.arrivals]
         wanted: dict[EventType[Any], list[Subscription]] = defaultdict(list)
         for subscription in subscriptions:
             interest = subscription.interest
@@ -351,6 +360,8 @@ class Hub:
         first = block.position
         before, self.arriving_ns = self.arriving_ns, block.arrived_ns
         out: dict[Subscription, list[Any]] = {}
+        for subscription in plan.arrivals:
+            out[subscription] = [Event(block.node, first, block.arrived_ns, _NO_RECORD, Arrived(block.lines))]
         if plan.typed:
             failed: list[tuple[EventType[Any], Undecodable]] = []
             for position, record in plan.hits(batch):

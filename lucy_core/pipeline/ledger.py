@@ -3,11 +3,37 @@
 "Nothing is dropped" is a claim; these are its figures. `complete` is the claim itself: every byte that a node wrote to
 its source is accounted for and could be read by whoever asked. It says nothing about malformed lines: these are
 captured, counted, and shown.
+
+The ledger is a fold over the recording's rows: `take` is fed each row once, in their order, whether the run is live or
+read back, so both come to the same account of what was captured. Only what a reader does isn't in the rows: what was
+decoded, how late, and who was cut off. And only a replay misses what went past a recording that had stopped: live it
+was delivered.
 """
 
+import bisect
 from typing import final
 
 import msgspec
+
+from lucy_core.pipeline.facts import Fact
+from lucy_core.pipeline.recording import Row
+
+GAPS_SHOWN = 20
+_ENDS = frozenset({Fact.CLOSED, Fact.DIED, Fact.ORPHANED})
+"""Rows that explain why none follows."""
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """Something that nodes wrote and nobody can read: where it is missing, whose it is, and why."""
+
+    position: int
+    """Of the first line that may be missing, or of the one behind it."""
+    node: str | None
+    """Whose lines; None for anybody's."""
+    reason: str
+
+    def __str__(self) -> str:
+        return f"at position {self.position:,}{f', {self.node}' if self.node else ''}: {self.reason}"
 
 
 class NodeLedger(msgspec.Struct):
@@ -43,18 +69,8 @@ class NodeLedger(msgspec.Struct):
     filtered_bytes: int = 0
     filtered_events: int = 0
     """Those of them that said they were events."""
-
-    def count_filtered(self, *, lines: int, bytes: int, events: int) -> None:  # noqa: A002  # the field's own name
-        """Add what a capture filter left out."""
-        self.filtered_lines += lines
-        self.filtered_bytes += bytes
-        self.filtered_events += events
-
-    def count_shared(self, *, torn: int, duplicates: int, lost: int) -> None:
-        """Add what was found in a shared pipe."""
-        self.torn += torn
-        self.duplicates += duplicates
-        self.lost += lost
+    filtered_at: int | None = None
+    """The position at which this was first told."""
 
     @property
     def unread(self) -> int:
@@ -80,7 +96,8 @@ class NodeLedger(msgspec.Struct):
         if self.filtered_lines:
             bad += (
                 f", {self.filtered_lines:,} lines ({self.filtered_bytes / 1e6:,.1f} MB, "
-                f"{self.filtered_events:,} events) left out by the capture filter"
+                f"{self.filtered_events:,} events) left out by the capture filter, first told at position "
+                f"{self.filtered_at or 0:,}"
             )
         return (
             f"{self.lines:,} lines{way}, {self.bytes / 1e6:,.1f} MB{bad}, lag {self.lag_max_ns / 1e6:,.0f} ms at most, "
@@ -94,6 +111,10 @@ class Ledger:
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeLedger] = {}
+        self.position = 0
+        """The position after the last line that was taken in."""
+        self.gaps: list[Gap] = []
+        """What is missing, in the order of places."""
         self.recording_stopped: tuple[int, str] | None = None
         """From which position on the recording lacks lines, and why; live subscribers still got them."""
         self.recording_deleted: int | None = None
@@ -101,6 +122,13 @@ class Ledger:
         self.capture_died: str | None = None
         self.cut_off: list[str] = []
         """Subscribers that raised."""
+        self._lost: dict[str, list[Gap]] = {}
+        self._last: Fact | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the last row taken in says that the run was closed in order."""
+        return self._last is Fact.CLOSED
 
     def of(self, node: str) -> NodeLedger:
         """Return a node's account, opening it at its first mention."""
@@ -108,6 +136,80 @@ class Ledger:
         if account is None:
             account = self.nodes[node] = NodeLedger()
         return account
+
+    def take(self, row: Row) -> None:
+        """Take the next row into account, of lines or of a fact."""
+        self._last = row.fact
+        if row.fact is not None:
+            self._learn(row, row.fact)
+            return
+        account = self.of(row.node)
+        account.lines += row.lines
+        account.bytes += row.bytes
+        account.blocked_ns = row.blocked_ns
+        account.torn += row.torn + row.torn_lines
+        account.duplicates += row.duplicates
+        if row.lost:
+            self._lose(row, account)
+        if row.position != self.position:
+            self.miss(Gap(self.position, None, f"the rows from here to position {row.position:,} are missing"))
+        self.position = row.position + row.lines
+
+    def _lose(self, row: Row, account: NodeLedger) -> None:
+        """Count lines that are missing from a shared pipe, or that came after all.
+
+        Which ones came late no row says: the places stand until none is missing.
+        """
+        account.lost += row.lost
+        places = self._lost.setdefault(row.node, [])
+        if row.lost > 0:
+            places.append(Gap(row.position, row.node, f"{row.lost:,} lines got lost in the shared pipe"))
+            self.miss(places[-1])
+        elif account.lost <= 0:
+            self.gaps = [gap for gap in self.gaps if gap not in places]
+            places.clear()
+
+    def _learn(self, row: Row, fact: Fact) -> None:
+        """Take in what the recording says of itself."""
+        match fact:
+            case Fact.WAY:
+                self.of(row.node).capture = row.reason
+            case Fact.FILTERED:
+                account = self.of(row.node)
+                account.filtered_at = row.position if account.filtered_at is None else account.filtered_at
+                account.filtered_lines += row.filtered_lines
+                account.filtered_bytes += row.filtered_bytes
+                account.filtered_events += row.filtered_events
+            case Fact.SOURCE_FAILED:
+                self.of(row.node).failures.append(row.reason)
+                self.miss(Gap(row.position, row.node, f"its source failed: {row.reason}"))
+            case Fact.SOURCE_WAITS:
+                self.of(row.node).waiting = row.reason
+            case Fact.STOPPED:
+                self.recording_stopped = (row.position, row.reason)
+            case Fact.DELETED:
+                self.recording_deleted = row.position
+            case Fact.DIED:
+                self.capture_died = row.reason
+                self.miss(Gap(row.position, None, f"the capture process ended by itself ({row.reason})"))
+            case Fact.ORPHANED:
+                reason = "Lucy ended without closing the run; its nodes' lines were taken for a moment more"
+                self.miss(Gap(row.position, None, reason))
+            case Fact.CLOSED:
+                pass
+
+    def miss(self, gap: Gap) -> None:
+        """Hold that something is missing."""
+        bisect.insort(self.gaps, gap, key=lambda each: each.position)
+
+    def miss_unrecorded(self) -> None:
+        """Hold that what comes behind the recording's end is missing. For a replay, once all rows were taken."""
+        if self.recording_stopped is not None:
+            position, reason = self.recording_stopped
+            self.miss(Gap(position, None, f"the recording stopped: {reason}"))
+        elif self._last not in _ENDS:
+            reason = "the run was not closed in order: its last row doesn't say so, and what came later is missing"
+            self.miss(Gap(self.position, None, reason))
 
     @property
     def lines(self) -> int:
@@ -122,9 +224,12 @@ class Ledger:
     @property
     def complete(self) -> bool:
         """Whether all that the nodes wrote was captured and delivered."""
-        return self.capture_died is None and not any(
-            account.failures or account.lost for account in self.nodes.values()
-        )
+        return not self.gaps
+
+    @property
+    def filtered_lines(self) -> int:
+        """Lines that a capture filter left out."""
+        return sum(account.filtered_lines for account in self.nodes.values())
 
     @property
     def filtered_events(self) -> int:
@@ -144,6 +249,8 @@ class Ledger:
             rows["recording"] = f"STOPPED at position {position:,}: {reason}; later lines were delivered live only"
         if self.recording_deleted is not None:
             rows["recording"] = f"DELETED by somebody at position {self.recording_deleted:,}"
-        if self.capture_died is not None:
-            rows["capture"] = f"DIED: {self.capture_died}; the log is incomplete"
+        for number, gap in enumerate(self.gaps[:GAPS_SHOWN], 1):
+            rows[f"gap {number}"] = f"INCOMPLETE {gap}"
+        if len(self.gaps) > GAPS_SHOWN:
+            rows["gaps"] = f"{len(self.gaps) - GAPS_SHOWN:,} more, the last {self.gaps[-1]}"
         return rows

@@ -5,8 +5,6 @@ Without one, the sources are read here, on the test's loop: nothing can be read 
 wait once their pipes are full, and no process is started; good for a tool that only wants the lines.
 """
 
-import contextlib
-import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -18,18 +16,24 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from lucy_core.errors import CaptureDiedError, PlaceError, RecordingError
+from lucy_core.aio import one_error
+from lucy_core.errors import PlaceError, RecordingError
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.audit import Audit
 from lucy_core.pipeline.capture_process import CaptureProcess
-from lucy_core.pipeline.delivery import ROW_COST, TURN_BYTES, Delivery, Handle
+from lucy_core.pipeline.delivery import Delivery, Handle
 from lucy_core.pipeline.direct import DirectSources
+from lucy_core.pipeline.facts import Fact
+from lucy_core.pipeline.follower import Follower
 from lucy_core.pipeline.hub import Gate, Group, Interest, Sink
-from lucy_core.pipeline.ledger import Ledger, NodeLedger
-from lucy_core.pipeline.recording import Cursor, Recording, make_run_directory
+from lucy_core.pipeline.ledger import Gap, Ledger
+from lucy_core.pipeline.recording import Recording, make_run_directory
 from lucy_core.pipeline.services import Services
+from lucy_core.pipeline.survey import survey
 from lucy_core.pipeline.tagged import SHARED
 from lucy_core.records import Mark
+
+LAST_DELIVERY_SECONDS = 30.0
 
 
 @final
@@ -71,32 +75,51 @@ class Pipeline:
         epoch_ns = time.time_ns() - time.monotonic_ns()
         capture = CaptureProcess.start(place, token, epoch_ns)
         try:
-            async with anyio.create_task_group() as tasks:
+            async with one_error(), anyio.create_task_group() as tasks:
                 services = Services(tasks)
                 try:
                     services.start(capture.listen)
                     await capture.ask("inject", node=JOURNAL, text="")
-                    with Recording(place) as recording:
-                        recording.make_log(JOURNAL)
-                        delivery = Delivery(Ledger(), recording)
-                        delivery.epoch_ns = epoch_ns
-                        pipeline = cls(
-                            directory=place, recording=recording, capture=capture, direct=None, delivery=delivery
-                        )
+                    async with cls.over(capture, place, lambda: epoch_ns + time.monotonic_ns()) as pipeline:
                         pipeline.token = token
-                        services.start(delivery.serve_late_comers)
-                        services.start(pipeline._follow)  # its own
-                        try:
-                            with _left_at_escape(delivery):
-                                yield pipeline
-                        finally:
-                            with anyio.CancelScope(shield=True):
-                                await pipeline._finish(capture)  # its own
-                            delivery.close()
+                        yield pipeline
                 finally:
                     services.stop()
         finally:
             capture.dispose()
+
+    @classmethod
+    @asynccontextmanager
+    async def over(
+        cls, capture: CaptureProcess, directory: Path, now_ns: Callable[[], int]
+    ) -> AsyncIterator["Pipeline"]:
+        """Follow what a capture records into a directory. For `record`, and for `lucy_core.testing`.
+
+        Args:
+            capture: who records; its first row is there.
+            directory: where.
+            now_ns: the clock that stamps arrivals.
+        """
+        with Recording(directory) as recording:
+            recording.make_log(JOURNAL)
+            delivery = Delivery(Ledger(), recording)
+            delivery.now_ns = now_ns
+            pipeline = cls(directory=directory, recording=recording, capture=capture, direct=None, delivery=delivery)
+            async with one_error(), anyio.create_task_group() as tasks:
+                services = Services(tasks)
+                services.start(delivery.serve_late_comers)
+                follower = Follower(capture, recording, delivery)
+                services.start(follower.follow)
+                try:
+                    with _left_at_escape(delivery):
+                        yield pipeline
+                finally:
+                    try:
+                        with anyio.CancelScope(shield=True):
+                            await pipeline._finish(capture, follower)  # its own
+                        delivery.close()
+                    finally:
+                        services.stop()
         if delivery.escaped is not None:
             raise delivery.escaped
 
@@ -106,7 +129,7 @@ class Pipeline:
         """Read sources on this loop and keep nothing."""
         delivery = Delivery(Ledger(), None)
         with DirectSources(delivery) as direct:
-            async with anyio.create_task_group() as tasks:
+            async with one_error(), anyio.create_task_group() as tasks:
                 direct.tasks = tasks
                 tasks.start_soon(direct.beat)
                 try:
@@ -126,24 +149,16 @@ class Pipeline:
     async def replay(cls, directory: str | Path) -> AsyncIterator["Pipeline"]:
         """Open a finished run: every subscription gets what it names, from the start unless it says otherwise.
 
+        What a power cut or a full disk has torn is read as far as it is sound; the ledger's gaps say what is missing.
+
         Raises:
             RecordingError: there is no recording.
         """
         with Recording(directory) as recording:
-            ledger = Ledger()
-            delivery = Delivery(ledger, recording)
-            cursor = Cursor()
-            while rows := recording.rows(cursor):
-                for row in rows:
-                    delivery.skip(row.node, row.position, row.lines, row.bytes, row.arrived_ns, torn=row.torn)
-                    account = ledger.of(row.node)
-                    account.blocked_ns = row.blocked_ns
-                    account.count_shared(torn=row.torn_lines, duplicates=row.duplicates, lost=row.lost)
-                await anyio.lowlevel.checkpoint()
+            delivery = Delivery(Ledger(), recording)
+            await survey(recording, delivery)
             delivery.ended = True
-            for account in ledger.nodes.values():
-                account.lag_ns = account.lag_max_ns = 0
-            async with anyio.create_task_group() as tasks:
+            async with one_error(), anyio.create_task_group() as tasks:
                 tasks.start_soon(delivery.serve_late_comers)
                 try:
                     with _left_at_escape(delivery):
@@ -231,9 +246,23 @@ class Pipeline:
         reply = await self._process.ask("drain", node=node)
         return reply.position or 0
 
-    def ledger_of(self, node: str) -> NodeLedger:
-        """Return the node's account. See `LineCapture.ledger_of`."""
-        return self.ledger.of(node)
+    def note_way(self, node: str, way: str) -> None:
+        """See `LineCapture.note_way`."""
+        self._note(Fact.WAY, node, reason=way)
+
+    def note_filtered(self, node: str, *, lines: int, bytes: int, events: int) -> None:  # noqa: A002  # the contract's
+        """See `LineCapture.note_filtered`."""
+        self._note(Fact.FILTERED, node, filtered_lines=lines, filtered_bytes=bytes, filtered_events=events)
+
+    def note_failed(self, node: str, reason: str) -> None:
+        """See `LineCapture.note_failed`."""
+        self._note(Fact.SOURCE_FAILED, node, reason=reason)
+
+    def _note(self, fact: Fact, node: str, **more: str | int) -> None:
+        if self._direct is not None:
+            self._direct.note(fact, node, **more)
+        elif self._capture is not None and self._capture.died is None:
+            self._capture.tell("note", fact=fact, node=node, more=more)
 
     def inject(self, node: str, lines: bytes) -> None:
         """Put whole lines into the run's order, as if `node` had written them now.
@@ -272,8 +301,19 @@ class Pipeline:
         return (await self._capture.ask("fence")).position or 0
 
     def now_ns(self) -> int:
-        """Return the time on the clock that stamps arrivals, in nanoseconds since the epoch."""
-        return self._delivery.now_ns()
+        """Return the time on the clock that stamps arrivals, in nanoseconds since the epoch; it ends with the run."""
+        return self._delivery.last_arrival_ns if self._delivery.ended else self._delivery.now_ns()
+
+    def began_at_ns(self, since: int | None) -> int:
+        """Return when what begins at a position begins: now or, once the run is over, when that position arrived."""
+        if not self._delivery.ended or self.recording is None:
+            return self.now_ns()
+        return self.recording.arrival_ns(since or 0) or self._delivery.last_arrival_ns
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over, and nothing comes any more."""
+        return self._delivery.ended
 
     @property
     def _process(self) -> CaptureProcess:
@@ -331,7 +371,7 @@ class Pipeline:
             return Mark(self._delivery.delivered, self.began_ns)
         return Mark(max(self.recording.end(), self._delivery.delivered), self.began_ns)
 
-    def place(self, since: Mark | int | None) -> int | None:
+    def place(self, since: object) -> int | None:
         """Return the position that a `since=` means; None stays None.
 
         Raises:
@@ -428,91 +468,16 @@ class Pipeline:
         """Have what a callback raised heard; see `Delivery.report`."""
         self._delivery.report(subscriber, error)
 
-    # The pump
+    # The end
 
-    async def _follow(self) -> None:
-        capture, recording, delivery = self._capture, self.recording, self._delivery
-        assert capture is not None and recording is not None  # noqa: S101, PT018  # `record` made both
-        cursor = Cursor()
-        bell = capture.bell
-        try:
-            while True:
-                moved = await self._deliver_rows(recording, cursor)
-                self._hear_notices(capture)
-                if not moved:
-                    moved = await self._deliver_direct(capture)
-                if not moved:
-                    if capture.died is not None:
-                        self.ledger.capture_died = capture.died
-                        delivery.end(CaptureDiedError(capture.died))
-                        return
-                    await anyio.wait_readable(bell)
-                    with contextlib.suppress(BlockingIOError):
-                        os.eventfd_read(bell)
-        except RecordingError as error:
-            self.ledger.capture_died = str(error)
-            delivery.end(error)
-
-    async def _deliver_rows(self, recording: Recording, cursor: Cursor) -> bool:
-        delivery, hub, ledger = self._delivery, self._delivery.hub, self.ledger
-        rows = recording.rows(cursor)
-        if rows:
-            self._process.saw(rows[0].position)
-        weight = 0
-        for row in rows:
-            account = ledger.of(row.node)
-            account.blocked_ns = row.blocked_ns
-            account.count_shared(torn=row.torn_lines, duplicates=row.duplicates, lost=row.lost)
-            delivery.set_aside(row.node, row.position)
-            if hub.wants(row.node):
-                delivery.take(recording.block(row))
-                weight += row.bytes
-            else:
-                delivery.skip(row.node, row.position, row.lines, row.bytes, row.arrived_ns, torn=row.torn)
-            weight += ROW_COST
-            if weight > TURN_BYTES:
-                weight = 0
-                await anyio.lowlevel.checkpoint()
-        return bool(rows)
-
-    async def _deliver_direct(self, capture: CaptureProcess) -> bool:
-        block = capture.take_direct()
-        if block is None:
-            return False
-        gates = [each.gate for each in self._delivery.hub.closed(block.node) if each.gate is not None]
-        for gate in gates:
-            # There is nothing to read back from: whoever can't take more holds everybody up, nodes at last.
-            opened = anyio.Event()
-            gate.when_open(opened.set)
-            await opened.wait()
-        self._delivery.take_whole(block)
-        await anyio.lowlevel.checkpoint()
-        return True
-
-    def _hear_notices(self, capture: CaptureProcess) -> None:
-        while capture.notices:
-            notice = capture.notices.popleft()
-            if notice.source_failed is not None:
-                self.ledger.of(notice.source_failed["node"]).failures.append(notice.source_failed["reason"])
-            if notice.block is not None:
-                row = notice.block
-                account = self.ledger.of(row.node)
-                account.count_shared(torn=row.torn_lines, duplicates=row.duplicates, lost=row.lost)
-            if notice.source_waits is not None:
-                self.ledger.of(notice.source_waits["node"]).waiting = notice.source_waits["reason"]
-            if notice.recording_stopped is not None:
-                stopped = notice.recording_stopped
-                self.ledger.recording_stopped = (int(stopped["position"]), str(stopped["reason"]))
-            if notice.recording_deleted is not None:
-                self.ledger.recording_deleted = notice.recording_deleted["position"]
-
-    async def _finish(self, capture: CaptureProcess) -> None:
+    async def _finish(self, capture: CaptureProcess, follower: Follower) -> None:
         """Take the last lines, deliver them, complete all streams."""
-        position = await capture.close()
-        if position >= 0 and not self._delivery.ended:
-            with anyio.move_on_after(30):
-                await self._delivery.reach_live(position)
-        self._hear_notices(capture)
+        await capture.close()
+        with anyio.move_on_after(LAST_DELIVERY_SECONDS) as limit:
+            await follower.done.wait()
+        if limit.cancelled_caught:
+            reason = f"not all was delivered within {LAST_DELIVERY_SECONDS:g} s of the run's end"
+            self.ledger.miss(Gap(self._delivery.delivered, None, reason))
         if not self._delivery.ended:
             self._delivery.end()
         await self._delivery.finish_late_comers()

@@ -3,6 +3,10 @@
 Rows of `arrivals.ndjson` are in the order of arrival, so a position is found by bisection on the file itself, without
 an index in memory: twenty million lines cost what one costs. Every descriptor is opened once and read with `pread`:
 readers don't disturb each other, and a directory that somebody deletes stays readable for as long as the run lasts.
+
+While a run lasts, a row whose bytes aren't there is an error: somebody has cut a file. Of a finished run, which a power
+cut may have torn, what is sound is read and nothing raises: `survey` says first how far that is (`bound`), and reports
+the rest as gaps.
 """
 
 import contextlib
@@ -18,14 +22,15 @@ import msgspec
 from lucy_core.errors import RecordingError
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.capture import log_path
+from lucy_core.pipeline.facts import Fact
 from lucy_core.records import Block
 
 ROWS_BYTES = 1 << 16
 """How much of the arrivals is read at a time; some 500 rows."""
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
-    """One block's entry in the arrivals."""
+class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One block's entry in the arrivals, or one fact's: these have no lines."""
 
     position: int
     node: str
@@ -38,10 +43,17 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     torn_lines: int = 0
     duplicates: int = 0
     lost: int = 0
+    fact: Fact | None = None
+    reason: str = ""
+    """Of a fact: why, how, or which."""
+    filtered_lines: int = 0
+    filtered_bytes: int = 0
+    filtered_events: int = 0
 
 
 _decode_rows = msgspec.json.Decoder(Row).decode_lines
 _decode_row = msgspec.json.Decoder(Row).decode
+_encode_row = msgspec.json.Encoder().encode
 
 
 class Cursor(msgspec.Struct):
@@ -67,6 +79,9 @@ class Recording:
             message = f"{directory} is no run directory: arrivals.ndjson: {error.strerror}"
             raise RecordingError(message) from error
         self._logs: dict[str, int] = {}
+        self._bound: int | None = None
+        """Up to where the arrivals of a finished run are sound."""
+        self._sound: dict[str, int] = {}
 
     def __enter__(self) -> "Recording":
         return self
@@ -83,40 +98,120 @@ class Recording:
         self._logs.clear()
 
     def rows(self, cursor: Cursor) -> list[Row]:
-        """Return the rows that follow, and move the cursor past them; `[]` at the end, for now."""
+        """Return rows of blocks that follow, and move the cursor past them; `[]` at the end, for now."""
+        while entries := self.entries(cursor):
+            if rows := [row for row in entries if row.fact is None]:
+                return rows
+        return []
+
+    def entries(self, cursor: Cursor) -> list[Row]:
+        """Return rows that follow, of blocks and of facts, and move the cursor past them; `[]` at the end, for now.
+
+        Raises:
+            RecordingError: the cursor stands at a row that can't be read.
+        """
         size = ROWS_BYTES
         while True:
-            text = os.pread(self._arrivals, size, cursor.offset)
+            text = self._read_arrivals(size, cursor.offset)
             cut = text.rfind(b"\n") + 1
             if cut:
                 break
             if len(text) < size:
                 return []
             size *= 2
-        cursor.offset += cut
-        return self._parse(text[:cut])
-
-    def _parse(self, text: bytes) -> list[Row]:
         try:
-            return _decode_rows(text)
-        except ValueError as error:
-            message = f"{self.directory}/arrivals.ndjson is damaged: {error}"
+            rows = _decode_rows(text[:cut])
+        except ValueError:
+            rows, cut = self._parse_singly(text[:cut])
+        cursor.offset += cut
+        return rows
+
+    def _parse_singly(self, text: bytes) -> tuple[list[Row], int]:
+        """Read the rows before the one that is damaged; return them and their size."""
+        rows: list[Row] = []
+        size = 0
+        for line in text.splitlines(keepends=True):
+            try:
+                rows.append(_decode_row(line))
+            except ValueError as error:
+                if not rows:
+                    message = f"{self.directory}/arrivals.ndjson is damaged: {error}"
+                    raise RecordingError(message) from error
+                break
+            size += len(line)
+        return rows, size
+
+    def _parse(self, text: bytes) -> Row:
+        (row,), _ = self._parse_singly(text)
+        return row
+
+    def _read_arrivals(self, size: int, offset: int) -> bytes:
+        if self._bound is not None:
+            size = max(0, min(size, self._bound - offset))
+        return os.pread(self._arrivals, size, offset)
+
+    def bound(self, offset: int, sound: dict[str, int]) -> None:
+        """Take the run for finished, with arrivals that are sound up to `offset`, and logs that are up to theirs.
+
+        From now on lines that a log lacks are left out of its blocks.
+        """
+        self._bound = offset
+        self._sound = sound
+
+    def arrivals_size(self) -> int:
+        """Return how many bytes of rows there are now; of a finished run, how many are sound."""
+        return os.fstat(self._arrivals).st_size if self._bound is None else self._bound
+
+    def log_size(self, node: str, *, torn: bool) -> int:
+        """Return how much of a node's log can be lines; 0 where there is none.
+
+        A power cut may leave a file with zeros in place of its last bytes. No line ends so, unless it is `torn`.
+        """
+        try:
+            fd = self.log_fd(node)
+        except RecordingError:
+            return 0
+        size = os.fstat(fd).st_size
+        while size and not torn:
+            begin = max(0, size - ROWS_BYTES)
+            size = begin + len(os.pread(fd, size - begin, begin).rstrip(b"\0"))
+            if size > begin:
+                break
+        return size
+
+    def append(self, row: Row) -> None:
+        """Write a row behind the last whole one. Only once capture is dead: nobody else may write.
+
+        Raises:
+            RecordingError: it can't be written.
+        """
+        try:
+            # By its descriptor: the directory may have been moved, or deleted.
+            fd = os.open(f"/proc/self/fd/{self._arrivals}", os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            try:
+                size = self.arrivals_size()
+                os.ftruncate(fd, self._row_start(size, 0))
+                os.write(fd, _encode_row(row) + b"\n")
+            finally:
+                os.close(fd)
+        except OSError as error:
+            message = f"{self.directory}/arrivals.ndjson takes no more: {error.strerror}"
             raise RecordingError(message) from error
 
     def cursor_at(self, position: int) -> Cursor:
         """Return a cursor whose first row holds `position`, or the end's where it hasn't come yet."""
-        low, high = 0, os.fstat(self._arrivals).st_size
+        low, high = 0, self.arrivals_size()
         # Invariant: the row wanted starts in [low, high]; both are starts of rows, or the end.
         while low < high:
             middle = self._row_start((low + high) // 2, low)
-            text = os.pread(self._arrivals, 4096, middle)
+            text = self._read_arrivals(4096, middle)
             cut = text.find(b"\n") + 1
             if not cut:
                 high = min(high, middle)  # a row still being written is not there yet
                 if high == middle and middle <= low:
                     break
                 continue
-            row = self._parse(text[:cut])[0]
+            row = self._parse(text[:cut])
             if row.position + row.lines <= position:
                 low = middle + cut
             elif row.position > position:
@@ -142,14 +237,19 @@ class Recording:
         rows = self.rows(Cursor())
         return rows[0].arrived_ns if rows else 0
 
+    def arrival_ns(self, position: int) -> int | None:
+        """Return when a position arrived, in nanoseconds since the epoch; None where nothing stands there yet."""
+        rows = self.rows(self.cursor_at(position))
+        return rows[0].arrived_ns if rows else None
+
     def end(self) -> int:
         """Return the position after the last line that is recorded now."""
-        size = os.fstat(self._arrivals).st_size
+        size = self.arrivals_size()
         while size:
             start = self._row_start(size - 1, 0)
             text = os.pread(self._arrivals, size - start, start)
             if text.endswith(b"\n"):
-                row = self._parse(text)[0]
+                row = self._parse(text)
                 return row.position + row.lines
             size = start
         return 0
@@ -189,8 +289,12 @@ class Recording:
         """Read a row's block.
 
         Raises:
-            RecordingError: the log is shorter than its row says.
+            RecordingError: the log is shorter than its row says, while the run lasts.
         """
+        if not row.bytes:
+            return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, b"", row.torn)
+        if self._bound is not None:
+            return self._sound_block(row)
         fd = self.log_fd(row.node)
         data = os.pread(fd, row.bytes, row.offset)
         while len(data) < row.bytes:  # the kernel gives at most 2 GiB at a time
@@ -200,6 +304,17 @@ class Recording:
                 raise RecordingError(message)
             data += more
         return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
+
+    def _sound_block(self, row: Row) -> Block:
+        """Read what a finished run has of a block: all of it, or the whole lines that its log was left with."""
+        size = min(row.bytes, max(0, self._sound.get(row.node, 0) - row.offset))
+        data = b""
+        while len(data) < size:  # the kernel gives at most 2 GiB at a time
+            data += os.pread(self.log_fd(row.node), size - len(data), row.offset + len(data))
+        whole = size == row.bytes
+        if not whole:
+            data = data[: data.rfind(b"\n") + 1]
+        return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn and whole)
 
     def last_lines(self, node: str, count: int) -> list[str]:
         """Return the last lines of a node's log, for people to read: at most `count`, long ones cut.
@@ -219,7 +334,7 @@ class Recording:
 
     def _torn_ends(self, node: str) -> list[int]:
         """Return where in a node's log its last unfinished lines end, as far as the last rows tell."""
-        size = os.fstat(self._arrivals).st_size
+        size = self.arrivals_size()
         first = self._row_start(max(0, size - ROWS_BYTES), 0)
         rows = self.rows(Cursor(first))
         return [row.offset + row.bytes for row in rows if row.node == node and row.torn]

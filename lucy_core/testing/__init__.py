@@ -6,6 +6,7 @@ nothing was left behind. The suite that every engine has to pass is `lucy_core.t
 
 from lucy_core.testing.leaks import Held, left_behind, no_leaks
 from lucy_core.testing.scripted_node import Dialled, Numbered, Told, scripted_node
+from lucy_core.testing.virtual_network import VirtualNetwork, virtual_network
 from lucy_core.testing.virtual_time import BACKEND, VirtualTimeLoop, run
 
 __all__ = [
@@ -14,9 +15,11 @@ __all__ = [
     "Held",
     "Numbered",
     "Told",
+    "VirtualNetwork",
     "VirtualTimeLoop",
     "left_behind",
     "no_leaks",
     "run",
     "scripted_node",
+    "virtual_network",
 ]

@@ -57,6 +57,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Return the virtual seconds since the loop was made."""
         return self._jump.now
 
+    def jump(self, seconds: float) -> None:
+        """Let time pass while nothing runs, as a program does that blocks its loop."""
+        self._jump.now += seconds
+
 
 BACKEND: tuple[str, dict[str, Any]] = ("asyncio", {"loop_factory": VirtualTimeLoop})
 """What a fixture `anyio_backend` returns to have its tests run in virtual time."""

@@ -7,13 +7,13 @@ not by what we remember.
 
 import functools
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any, final
 
 import anyio
 from aiodocker.exceptions import DockerError
 
+from lucy_core.aio import one_error
 from lucy_core.engine import Injection, LineCapture, NodeExit
 from lucy_core.errors import DeployError, EngineError
 from lucy_core.faults import Fault
@@ -36,21 +36,6 @@ GRACE = 2.0
 """Seconds that a node gets to end by itself when the whole run ends."""
 END_SECONDS = 5.0
 """Seconds that its end may take altogether, before its container is removed as it is."""
-
-
-@asynccontextmanager
-async def one_error() -> AsyncIterator[None]:
-    """Raise the first of the errors that tasks met at once: a disk that is full fails every container alike."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        mine, other = group.split(EngineError)
-        if mine is None or other is not None:
-            raise
-        first: BaseException = mine
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from first.__cause__
 
 
 @final

@@ -66,7 +66,7 @@ class Outflow:
                 self._fifos.append(fifo)
                 if self._pump is not None:
                     await self._pump.add_node(node, fifo)
-            capture.ledger_of(node).capture = route.kind
+            capture.note_way(node, route.kind)
             notice = EngineNotice(node, "capture", f"its lines come by {route.kind}: {route.why}")
             capture.inject(JOURNAL, journal_line(notice))
         if route.kind == "tcp" and self._pump is not None:
@@ -76,7 +76,7 @@ class Outflow:
         await pump.listen()
         if self._pump is not None:
             for node in nodes:
-                capture.ledger_of(node).failures.append("the pump, the process that carried its lines, ended by itself")
+                capture.note_failed(node, "the pump, the process that carried its lines, ended by itself")
 
     async def _facts(self) -> EngineFacts:
         client = self._client
@@ -122,14 +122,13 @@ class Outflow:
     def note(self, node: str, event: LinkEvent) -> None:
         """Take what a supervisor says of lines into the node's account."""
         if event.event == "filtered" and self._capture is not None:
-            account = self._capture.ledger_of(node)
-            account.count_filtered(lines=event.lines, bytes=event.bytes, events=event.events)
+            self._capture.note_filtered(node, lines=event.lines, bytes=event.bytes, events=event.events)
         elif event.lost:
             self._fail(node, f"{event.lost:,} bytes could not be brought to Lucy before its supervisor gave up")
 
     def _fail(self, node: str, reason: str) -> None:
         if self._capture is not None:
-            self._capture.ledger_of(node).failures.append(reason)
+            self._capture.note_failed(node, reason)
 
     def dispose(self) -> None:
         """End what was started, and remove the FIFOs. Again is no error. On Lucy's sudden death the reaper does it."""

@@ -117,7 +117,7 @@ class ProcessManager:
         self._capture = capture
         for node in self._config.spec.nodes:
             fifo = self._fifos[node.name] = await capture.open_fifo(node.name)
-            capture.ledger_of(node.name).capture = "fifo"
+            capture.note_way(node.name, "fifo")
             await self._guardian.remove_at_end(fifo)
 
     async def deploy(self, on_exit: Callable[[NodeExit], None]) -> ProcessNetwork:

@@ -146,16 +146,6 @@ async def test_a_taken_port_is_told_and_nothing_is_left(tmp_path: Path, run_id: 
     assert await left_of(run_id) == []
 
 
-async def test_what_fails_every_container_alike_is_told_once() -> None:
-    async def fail(node: str) -> None:
-        raise DeployError(f"no room for {node}")
-
-    with pytest.raises(DeployError, match="no room for a"):
-        async with docker_manager.one_error(), anyio.create_task_group() as tasks:
-            tasks.start_soon(fail, "a")
-            tasks.start_soon(fail, "b")
-
-
 async def test_a_missing_image_is_told_and_nothing_is_left(tmp_path: Path, run_id: str) -> None:
     with pytest.raises(DeployError, match=r"has no image nobody/has-this:1.*--mina-image"):
         async with deployed(network(), tmp_path, run_id, {"mina_image": "nobody/has-this:1"}):

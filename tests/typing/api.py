@@ -1,6 +1,6 @@
 """Typed uses of the public API. Never run: mypy and pyright read it, strictly, and every `assert_type` must hold."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import msgspec
 from reactivex import operators
@@ -57,10 +57,14 @@ async def use_waits(network: lucy.Network) -> None:
     mark = network.mark()
     assert_type(mark, lucy.Mark)
     outcome = await network.wait_for(nodes_initialized("a"), since=mark, soft=lucy.seconds(1), hard=3.5)
-    assert_type(outcome, lucy.WaitOutcome)
+    assert_type(outcome, lucy.WaitOutcome[Any])
+    seen = await network.wait_for(lucy.seen(BlockProduced), since=0)
+    assert_type(seen.data, BlockProduced)
+    await network.wait_for(lucy.never(BlockProduced), lasting=5)
     assert_type(network["a"], lucy.Node)
     assert_type(network["a"].address("rest"), tuple[str, int])
     assert_type(network.ledger.of("a"), lucy.NodeLedger)
+    assert_type(network.ledger.gaps, list[lucy.Gap])
     with network.section("one", soft=True):
         network.check(network.ledger.complete, "the log is complete")
 

@@ -8,6 +8,7 @@ import anyio
 from lucy_core.engine import State
 from lucy_core.journal import NodeExited
 from lucy_core.network import Network
+from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.testing.engine_conformance.suite import (
     WITHIN,
     Deploy,
@@ -44,6 +45,7 @@ class CompletenessConformance(Suite):
                 assert tally.last == {1: LINES}
                 assert network.ledger.of(name).torn == 1
             assert_accounted(network)
+        await assert_replayed(network)
 
     async def test_large_lines_arrive_whole(self, capture: str, deploy: Deploy, script: Script) -> None:
         """Between small ones, on both outputs."""
@@ -109,6 +111,18 @@ def raw_log(network: Network, name: str) -> bytes:
     """Read a node's log as it was recorded."""
     assert network.directory is not None
     return (network.directory / "logs" / f"{name}.ndjson").read_bytes()
+
+
+async def assert_replayed(network: Network) -> None:
+    """A replay of the run that has ended tells of its lines what was told live, their way too."""
+    assert network.directory is not None
+    async with Pipeline.replay(network.directory) as replayed:
+        assert replayed.ledger.complete, replayed.ledger.summary()
+        for node in network:
+            live, again = network.ledger.of(node.name), replayed.ledger.of(node.name)
+            assert again.capture == live.capture != ""
+            assert (again.lines, again.bytes, again.torn) == (live.lines, live.bytes, live.torn)
+            assert (again.filtered_lines, again.blocked_ns) == (live.filtered_lines, live.blocked_ns)
 
 
 def assert_accounted(network: Network) -> None:

@@ -3,8 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterator
 
-from lucy_core.executive.result import EXIT_CODES, ExitCode, RunResult, WaitResult
-from lucy_core.judgement import HeldError, Outcome, SectionResult
+from lucy_core.judging.result import EXIT_CODES, ExitCode, HeldError, Outcome, RunResult, SectionResult, WaitResult
 
 GOOD, SOFT, BAD, CUT_SHORT = "✓", "!", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 MARKS = {"passed": GOOD, "soft errors": SOFT, "failed": BAD}
@@ -56,8 +55,12 @@ def _error(error: HeldError, paint: Paint) -> str:
 
 def head_room(wait: WaitResult) -> str:
     """Say how much of the allowed time a wait used."""
-    used = f"{100 * wait.seconds / wait.hard:.0f} % of {wait.hard:g} s" if wait.hard > 0 else "no time allowed"
-    return used if wait.soft >= wait.hard else f"{used}, soft {wait.soft:g} s"
+    if wait.hard is None:
+        used = "no limit"
+    else:
+        used = f"{100 * wait.seconds / wait.hard:.0f} % of {wait.hard:g} s" if wait.hard > 0 else "no time allowed"
+    has_soft = wait.soft is not None and (wait.hard is None or wait.soft < wait.hard)
+    return f"{used}, soft {wait.soft:g} s" if has_soft else used
 
 
 def _wait(wait: WaitResult, paint: Paint) -> str:
@@ -66,20 +69,20 @@ def _wait(wait: WaitResult, paint: Paint) -> str:
 
 
 def _mark(section: SectionResult, result: RunResult) -> str:
-    if section.outcome == "failed" and not any(error.section == section.name for error in result.errors):
+    if section.outcome == "failed" and not any(error.inside == section.id for error in result.errors):
         return CUT_SHORT
     return MARKS[section.outcome]
 
 
 def _sections(result: RunResult, paint: Paint) -> Iterator[str]:
-    named = {section.name for section in result.sections}
+    known = {section.id for section in result.sections}
     for section in result.sections:
         mark = _mark(section, result)
         yield f"  {paint(mark, mark)} {section.name:<52} {section.seconds:7.1f} s"
-        yield from (_wait(wait, paint) for wait in result.waits if wait.section == section.name)
-        yield from (_error(error, paint) for error in result.errors if error.section == section.name)
-    yield from (_wait(wait, paint) for wait in result.waits if wait.section not in named)
-    outside = [error for error in result.errors if error.section not in named]
+        yield from (_wait(wait, paint) for wait in result.waits if wait.inside == section.id)
+        yield from (_error(error, paint) for error in result.errors if error.inside == section.id)
+    yield from (_wait(wait, paint) for wait in result.waits if wait.inside not in known)
+    outside = [error for error in result.errors if error.inside not in known]
     if outside:
         yield "  Outside of sections:"
         yield from (_error(error, paint) for error in outside)

@@ -1,14 +1,33 @@
-"""What became of a run, as values: the source of every report, and of the exit code."""
+"""What became of a run, as values: the source of every report, and of the exit code.
+
+`Findings` is what the journal's fold says (`lucy_core.judging.fold`), live and on replay alike; `RunResult` adds what
+was run and what the ledger counted.
+"""
 
 import enum
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from lucy_core.errors import NodeExitedError, PipelineError, WaitTimeoutError
-from lucy_core.judgement import HeldError, Outcome, SectionResult, outcome_of
+from lucy_core.errors import EngineError, InconclusiveError, NodeExitedError, PipelineError, WaitTimeoutError
 from lucy_core.pipeline.ledger import Ledger
+
+
+class Severity(enum.StrEnum):
+    """Whether the test went on after an error."""
+
+    SOFT = "soft"
+    HARD = "hard"
+
+
+class Outcome(enum.StrEnum):
+    """What became of a run."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    INFRASTRUCTURE = "infrastructure error"
+    INTERRUPTED = "interrupted"
 
 
 class ExitCode(enum.IntEnum):
@@ -39,6 +58,53 @@ CODE_OF_WAIT = {"nodes_initialized": ExitCode.NOT_INITIALIZED}
 """Waits, by the name of their condition, whose hard timeout has an exit code of its own."""
 
 
+class HeldError(msgspec.Struct, frozen=True):
+    """One error of a run."""
+
+    severity: Severity
+    section: str
+    """The sections that it happened in, outermost first."""
+    kind: str
+    message: str
+    at: float
+    """Seconds since the run began."""
+    inside: int = 0
+    """The id of the innermost of these sections; 0 outside of all."""
+
+    def __str__(self) -> str:
+        return f"[{self.at:.1f} s] {self.severity} {self.kind}: {self.message}"
+
+
+class SectionResult(msgspec.Struct, frozen=True):
+    """One section, once it is over."""
+
+    name: str
+    """Its own name, after those of the sections around it."""
+    started: float
+    """Seconds since the run began."""
+    seconds: float
+    outcome: str
+    """`passed`, `soft errors` or `failed`."""
+    id: int = 0
+    parent: int = 0
+
+
+class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
+    """What the test waits for now."""
+
+    id: int
+    description: str
+    section: str
+    inside: int
+    """The id of its section."""
+    started: float
+    """Seconds since the run began."""
+    soft: float | None
+    """Seconds; None is no limit."""
+    hard: float | None
+    lasting: float | None = None
+
+
 class WaitResult(msgspec.Struct, frozen=True, kw_only=True):
     """One wait, and how much of its time it used."""
 
@@ -47,10 +113,15 @@ class WaitResult(msgspec.Struct, frozen=True, kw_only=True):
     started: float
     """Seconds since the run began."""
     seconds: float
-    soft: float
-    hard: float
+    soft: float | None
+    """Seconds; None is no limit."""
+    hard: float | None
     outcome: str
     """`passed`, `late`, `cancelled`, or the name of the error."""
+    id: int = 0
+    inside: int = 0
+    """The id of its section."""
+    lasting: float | None = None
 
 
 class NodeResult(msgspec.Struct, frozen=True):
@@ -62,6 +133,27 @@ class NodeResult(msgspec.Struct, frozen=True):
     """Where it stood when the test was over."""
     life: tuple[str, ...]
     """Its starts, stops and exits, in order, each with its time."""
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the journal says of a run."""
+
+    run_id: str = ""
+    test: str = ""
+    engine: str = ""
+    outcome: Outcome = Outcome.PASSED
+    exit_code: int = 0
+    decided_by: HeldError | None = None
+    """Of several errors the one that the outcome rests on."""
+    sections: tuple[SectionResult, ...] = ()
+    """Those that are over, in the order in which they began."""
+    open_sections: tuple[str, ...] = ()
+    waits: tuple[WaitResult, ...] = ()
+    """Those that are over, in the order in which they ended."""
+    open_waits: tuple[OpenWait, ...] = ()
+    """The longest-running first."""
+    errors: tuple[HeldError, ...] = ()
+    nodes: tuple[NodeResult, ...] = ()
 
 
 class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +195,8 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     sections: tuple[SectionResult, ...] = ()
     waits: tuple[WaitResult, ...] = ()
     errors: tuple[HeldError, ...] = ()
+    decided_by: HeldError | None = None
+    """Of several errors the one that the outcome rests on."""
     traceback: str = ""
     """Where an error was raised that Lucy doesn't know."""
     nodes: tuple[NodeResult, ...] = ()
@@ -116,13 +210,19 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.directory)
 
 
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Give the errors of a group, or the error itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
+def outcome_of(error: BaseException) -> Outcome:
+    """Classify an error that ended a test.
+
+    An exception that isn't an `Exception` is somebody's wish to be elsewhere, but for those of a test runner, such as
+    `pytest.fail`'s, whose base is the same: a run that they ended has not passed.
+    """
+    if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+        return Outcome.INTERRUPTED
+    if isinstance(error, (InconclusiveError, PipelineError)):
+        return Outcome.INCONCLUSIVE
+    if isinstance(error, EngineError) and not isinstance(error, NodeExitedError):
+        return Outcome.INFRASTRUCTURE
+    return Outcome.FAILED
 
 
 def early_outcome(error: BaseException) -> Outcome:
@@ -136,7 +236,7 @@ def exit_code(outcome: Outcome, ended_by: BaseException | None) -> ExitCode:
         if isinstance(ended_by, NodeExitedError):
             return ExitCode.NODE_EXITED
         if isinstance(ended_by, WaitTimeoutError):
-            return CODE_OF_WAIT.get(getattr(ended_by, "condition", ""), ExitCode.FAILED)
+            return CODE_OF_WAIT.get(ended_by.condition, ExitCode.FAILED)
     return {
         Outcome.PASSED: ExitCode.PASSED,
         Outcome.FAILED: ExitCode.FAILED,

@@ -3,8 +3,7 @@
 import re
 from xml.etree import ElementTree as ET
 
-from lucy_core.executive.result import RunResult
-from lucy_core.judgement import HeldError, Outcome
+from lucy_core.judging.result import HeldError, Outcome, RunResult
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 can't carry, and logs do."""
@@ -34,15 +33,16 @@ def junit(result: RunResult) -> bytes:
     class_name = f"lucy.{result.engine}.{result.scenario}"
     suite = ET.Element("testsuite", {"name": class_name, "timestamp": result.started, "time": f"{result.seconds:.3f}"})
     properties = ET.SubElement(suite, "properties")
-    for name, value in {"run_id": result.run_id, "outcome": result.outcome.value, **result.options}.items():
+    facts = {"run_id": result.run_id, "run_directory": result.directory, "outcome": result.outcome.value}
+    for name, value in (facts | result.options).items():
         ET.SubElement(properties, "property", {"name": name, "value": _text(value)})
     for section in result.sections:
         case = _case(suite, section.name, class_name, section.seconds)
         if section.outcome != "passed":
-            _fail_by(case, [error for error in result.errors if error.section == section.name])
+            _fail_by(case, [error for error in result.errors if error.inside == section.id])
     whole = _case(suite, result.scenario, class_name, result.seconds)
     if result.outcome is Outcome.FAILED:
-        _fail_by(whole, [error for error in result.errors if not error.section] or list(result.errors))
+        _fail_by(whole, [error for error in result.errors if not error.inside] or list(result.errors))
     elif result.outcome is not Outcome.PASSED:
         message = "\n\n".join(error.message for error in result.errors) or result.outcome.value
         _failure(whole, "error", result.outcome.value, message)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from html import escape
 
-from lucy_core.executive.result import RunResult, WaitResult
 from lucy_core.journal import JOURNAL
+from lucy_core.judging.result import RunResult, WaitResult
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
@@ -41,14 +41,15 @@ def _table(heads: Iterable[tuple[str, str]], rows: Iterable[str]) -> str:
 
 
 def _wait(wait: WaitResult) -> str:
-    share = min(100.0, 100 * wait.seconds / wait.hard) if wait.hard > 0 else 100.0
+    share = 0.0 if wait.hard is None else min(100.0, 100 * wait.seconds / wait.hard) if wait.hard > 0 else 100.0
+    limits = " / ".join("no limit" if limit is None else f"{limit:g} s" for limit in (wait.soft, wait.hard))
     return _row(
         (
             ("", escape(wait.section)),
             ("", escape(wait.description)),
             (_class(wait.outcome), escape(wait.outcome)),
             ("n", f"{wait.seconds:.1f} s"),
-            ("n", f"{wait.soft:g} / {wait.hard:g} s"),
+            ("n", limits),
             ("", f'<div class="bar"><div style="width:{share:.0f}%"></div></div>'),
         )
     )

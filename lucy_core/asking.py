@@ -1,0 +1,54 @@
+"""What a test asked of a node stands in the journal, with what came of it: commands, and calls of a node's own API."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, final
+
+import msgspec
+
+from lucy_core.journal import CommandEnded, CommandStarted, bounded
+from lucy_core.scopes import Scopes
+
+
+class Home(Protocol):
+    """Where it is written, and what it is part of."""
+
+    scopes: Scopes
+
+    def journal(self, event: msgspec.Struct) -> None:
+        """Write one of Lucy's own events into the run's order."""
+        ...
+
+
+@final
+class Answer:
+    """What came of something that a node was asked: whoever asks puts it here, for the journal."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: object = None
+
+
+@contextmanager
+def asking(home: Home, node: str, command: str, arguments: object) -> Iterator[Answer]:
+    """Write that a node is asked something, and at the block's end what came of it. Both texts are bounded."""
+    scopes = home.scopes
+    number, answer = scopes.new_id(), Answer()
+    text, left_out = bounded(arguments)
+    home.journal(CommandStarted(number, node, command, text, left_out, scopes.current()))
+    began = time.monotonic()
+    outcome = "done"
+    try:
+        with scopes.entered(number):
+            yield answer
+    except BaseException as error:
+        cancelled = isinstance(error, asyncio.CancelledError)
+        outcome, answer.value = ("cancelled", None) if cancelled else (type(error).__name__, str(error))
+        raise
+    finally:
+        text, left_out = bounded(answer.value)
+        seconds = round(time.monotonic() - began, 6)
+        home.journal(CommandEnded(number, node, command, seconds, outcome, text, left_out))

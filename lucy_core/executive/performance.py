@@ -1,0 +1,140 @@
+"""A scenario, performed: the command line's shell around a `Run` shows it, and ends it at a signal."""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import final
+
+import anyio
+import msgspec
+
+from lucy_core.engine import Engine, load_engine
+from lucy_core.errors import UsageError
+from lucy_core.executive.interruption import Interruption
+from lucy_core.executive.outlets import Outlet
+from lucy_core.executive.pause import pause
+from lucy_core.executive.scenario import Scenario
+from lucy_core.journal import JOURNAL
+from lucy_core.judging.result import RunResult
+from lucy_core.network import Network
+from lucy_core.run import Run, RunOrder, When, fix, new_run_id
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for."""
+
+    engine: str
+    options: dict[str, str]
+    directory: Path | None = None
+    keep: When = When.ALWAYS
+    pause: When = When.NEVER
+    again: tuple[str, ...] = ()
+    """The command that runs the same once more."""
+    lasts_until_interrupted: bool = False
+    """Whether Ctrl-C is how such a run ends, and thus no verdict."""
+
+
+def prepare_directory(directory: Path) -> None:
+    """Make the run directory, private to its user.
+
+    Raises:
+        UsageError: there is something in it. What a run may remove at its end must be its own.
+    """
+    try:
+        if directory.exists() and any(directory.iterdir()):
+            message = f"the run directory {directory} is not empty; choose another"
+            raise UsageError(message)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+    except OSError as error:
+        message = f"can't make the run directory {directory}: {error.strerror}"
+        raise UsageError(message) from error
+
+
+@final
+class Performance:
+    """One scenario's run."""
+
+    def __init__(
+        self, scenario: Scenario, order: Order, interruption: Interruption, engine: Engine | None = None
+    ) -> None:
+        """Check the order; nothing is written or started yet. The engine is the one that the order names, if not given.
+
+        Raises:
+            TopologyError: the network makes no sense.
+        """
+        self._scenario = scenario
+        self._order = order
+        self._interruption = interruption
+        engine = engine or load_engine(order.engine)
+        run_id = new_run_id(scenario.name)
+        self.run = Run(
+            RunOrder(
+                test=scenario.name,
+                topology=fix(scenario.topology(order.options), order.options),
+                engine=engine,
+                options=order.options,
+                run_id=run_id,
+                directory=(order.directory or Path("lucy-runs") / run_id).absolute(),
+                again=order.again,
+                keep=order.keep,
+            )
+        )
+
+    async def perform(self, outlets: Sequence[Outlet]) -> RunResult:
+        """Run, and say what became of it: whatever ends a run is its result, and the caller's exit code.
+
+        Raises:
+            UsageError: the run directory can't be used.
+        """
+        prepare_directory(self.run.order.directory)
+        async with AsyncExitStack() as stack:
+            for outlet in outlets:
+                await stack.enter_async_context(outlet.running())
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._interruption.watch)
+                try:
+                    await self._perform(outlets)
+                except anyio.get_cancelled_exc_class():
+                    raise
+                except BaseException:  # noqa: BLE001, S110  # the run has it, and its result tells it
+                    pass
+                tasks.cancel_scope.cancel()
+        return self.run.result()
+
+    async def _perform(self, outlets: Sequence[Outlet]) -> None:
+        async with self.run.opened(start=False) as network:
+            for outlet in outlets:
+                outlet.watch(network)
+            try:
+                # Inside of the deployment, so that its teardown is never cancelled with the test.
+                with self._interruption.scope():
+                    await self._test(network)
+            except anyio.get_cancelled_exc_class():
+                # A node's death: the run cancels its block. It may be looked at before the teardown.
+                await self._test_over(network, outlets, network.fatal)
+                raise
+            except BaseException as error:
+                await self._test_over(network, outlets, error)
+                raise
+            await self._test_over(network, outlets, None)
+
+    async def _test(self, network: Network) -> None:
+        with network.section("start nodes"):
+            await network.start_all()
+        await self._scenario.run(network)
+
+    async def _test_over(self, network: Network, outlets: Sequence[Outlet], error: BaseException | None) -> None:
+        signal = self._interruption.signal
+        if signal is not None and not self._order.lasts_until_interrupted:
+            network.judgement.interrupt(signal.name)
+        else:
+            network.judgement.decide(error)
+        for outlet in outlets:
+            outlet.test_over()
+        if self._order.pause.holds(network.judgement.outcome) and signal is None:
+            with self._interruption.scope(shield=True):
+                if network.ledger.capture_died is None:
+                    # So that nothing of the test is shown below the invitation.
+                    await network.pipeline.reach(await network.pipeline.drain(JOURNAL))
+                await pause(network)

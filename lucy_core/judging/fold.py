@@ -1,0 +1,287 @@
+"""The journal, folded into what became of the run: sections, waits, errors, nodes' lives, outcome.
+
+There is one such fold, and it is fed with the journal's events alone. Live, an event goes in as it is written, before
+it has left for the capture process, so that a verdict survives a capture that died or a disk that is full. Afterwards
+the same events come out of the recording, with the times that stand in their lines, and give the same findings: a
+report is never more than what the recording says.
+
+**Which error decides.** The one with which the test ended, if it ended with one (`RunDecided`). Otherwise the first
+hard one: a section that was soft has swallowed it, or it came with the teardown. Soft errors alone fail the run.
+"""
+
+from collections import defaultdict
+from datetime import datetime
+from typing import Any, final
+
+from lucy_core.events import event_type
+from lucy_core.journal import (
+    FAULT_EVENTS,
+    JOURNAL,
+    LIFE_EVENTS,
+    TEST_EVENTS,
+    CommandEnded,
+    CommandStarted,
+    FaultEffective,
+    FaultReverted,
+    NodeExited,
+    NodePaused,
+    NodeResumed,
+    NodeStarted,
+    NodeStartFailed,
+    NodeStopped,
+    RunBegan,
+    RunDecided,
+    RunError,
+    SectionEnded,
+    SectionStarted,
+    WaitEnded,
+    WaitStarted,
+    moment,
+)
+from lucy_core.judging.result import (
+    ExitCode,
+    Findings,
+    HeldError,
+    NodeResult,
+    OpenWait,
+    Outcome,
+    SectionResult,
+    Severity,
+    WaitResult,
+)
+from lucy_core.pipeline.hub import Interest
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.records import Event
+
+JUDGED = (*LIFE_EVENTS, *FAULT_EVENTS, *TEST_EVENTS)
+"""The events that findings are made of."""
+
+_STATES: dict[type, str] = {
+    NodeStarted: "running",
+    NodeStopped: "stopped",
+    NodeExited: "stopped",
+    NodePaused: "paused",
+    NodeResumed: "running",
+}
+
+
+@final
+class Fold:
+    """What the journal has said so far. `apply` takes its events in their order."""
+
+    def __init__(self) -> None:
+        self._run = RunBegan("", "", "", {})
+        self._began: datetime | None = None
+        self._parents: dict[int, int] = {}
+        self._names: dict[int, str] = {}
+        self._troubled: set[int] = set()
+        self._open_sections: dict[int, float] = {}
+        self._open_waits: dict[int, OpenWait] = {}
+        self._states: dict[str, str] = {}
+        self._before_start: dict[str, str] = {}
+        self._states_at_end: dict[str, str] | None = None
+        self._life: dict[str, list[str]] = defaultdict(list)
+        self._decision: RunDecided | None = None
+        self._first_hard: tuple[HeldError, RunError] | None = None
+        self._sections: list[SectionResult] = []
+        self.waits: list[WaitResult] = []
+        self.errors: list[HeldError] = []
+
+    def seconds(self, at: datetime) -> float:
+        """Return a time in seconds since the run began."""
+        return 0.0 if self._began is None else max(0.0, (at - self._began).total_seconds())
+
+    def apply(self, data: Any, at: datetime) -> None:  # any of the journal's events
+        """Take one event in; one that says nothing of the result changes nothing."""
+        if self._began is None:
+            self._began = at
+        when = self.seconds(at)
+        match data:
+            case RunBegan():
+                self._run = data
+                self._states = dict.fromkeys(data.nodes, "deployed")
+            case RunDecided():
+                self._decision = self._decision or data
+                self._states_at_end = self._states_at_end or dict(self._states)
+            case SectionStarted():
+                outer = self.section_of(data.parent)
+                self._parents[data.id] = data.parent
+                self._names[data.id] = f"{self._names[outer]} / {data.name}" if outer else data.name
+                self._open_sections[data.id] = when
+            case SectionEnded():
+                self._section_ended(data, when)
+            case WaitStarted():
+                self._parents[data.id] = data.parent
+                inside = self.section_of(data.parent)
+                self._open_waits[data.id] = OpenWait(
+                    id=data.id,
+                    description=data.description,
+                    section=self._names.get(inside, ""),
+                    inside=inside,
+                    started=when,
+                    soft=data.soft,
+                    hard=data.hard,
+                    lasting=data.lasting,
+                )
+            case WaitEnded() if data.id in self._open_waits:
+                self._wait_ended(data)
+            case RunError():
+                self._hold(data, when)
+            case FaultEffective() | FaultReverted():
+                for node in data.fault.members:
+                    self._life[node].append(f"{fault_in_words(data)} at {when:.1f} s")
+            case CommandStarted():
+                self._parents[data.id] = data.parent
+            case CommandEnded():
+                self._parents.pop(data.id, None)
+            case _ if isinstance(data, LIFE_EVENTS):
+                self._live_on(data)
+                self._life[data.node].append(f"{life_in_words(data)} at {when:.1f} s")  # type: ignore[attr-defined]
+
+    def _live_on(self, data: Any) -> None:  # any of LIFE_EVENTS
+        if isinstance(data, NodeStartFailed):
+            self._states[data.node] = self._before_start.get(data.node, "deployed")
+            return
+        if isinstance(data, NodeStarted):
+            self._before_start[data.node] = self._states.get(data.node, "deployed")
+        self._states[data.node] = _STATES[type(data)]
+
+    def section_of(self, number: int) -> int:
+        """Return the innermost section around something, itself included; 0 outside of all."""
+        while number and number not in self._names:
+            number = self._parents.get(number, 0)
+        return number
+
+    def is_troubled(self, section: int) -> bool:
+        """Tell whether an error was held against a section, or a section in it."""
+        return section in self._troubled
+
+    def name_of(self, section: int) -> str:
+        """Return a section's name after those around it; empty outside of all."""
+        return self._names.get(section, "")
+
+    def _section_ended(self, data: SectionEnded, when: float) -> None:
+        started = self._open_sections.pop(data.id, when - data.seconds)
+        parent = self.section_of(self._parents.get(data.id, 0))
+        self._sections.append(
+            SectionResult(self._names.get(data.id, data.name), started, data.seconds, data.outcome, data.id, parent)
+        )
+
+    def _wait_ended(self, data: WaitEnded) -> None:
+        wait = self._open_waits.pop(data.id)
+        self._parents.pop(data.id, None)
+        self.waits.append(
+            WaitResult(
+                description=wait.description,
+                section=wait.section,
+                started=wait.started,
+                seconds=data.seconds,
+                soft=wait.soft,
+                hard=wait.hard,
+                outcome=data.outcome,
+                id=wait.id,
+                inside=wait.inside,
+                lasting=wait.lasting,
+            )
+        )
+
+    def _hold(self, data: RunError, when: float) -> None:
+        inside = self.section_of(data.parent)
+        error = HeldError(Severity(data.severity), self._names.get(inside, ""), data.kind, data.message, when, inside)
+        self.errors.append(error)
+        if error.severity is Severity.HARD and self._first_hard is None:
+            self._first_hard = error, data
+        while inside:
+            self._troubled.add(inside)
+            inside = self.section_of(self._parents.get(inside, 0))
+
+    @property
+    def sections(self) -> tuple[SectionResult, ...]:
+        """The sections that are over, in the order in which they began."""
+        return tuple(sorted(self._sections, key=lambda each: each.id))
+
+    @property
+    def open_sections(self) -> tuple[str, ...]:
+        """The names of those that aren't, the same way."""
+        return tuple(self._names[number] for number in self._open_sections)
+
+    @property
+    def open_waits(self) -> tuple[OpenWait, ...]:
+        """What the test waits for, the longest-running first."""
+        return tuple(self._open_waits.values())
+
+    def verdict(self) -> tuple[Outcome, int, HeldError | None]:
+        """Say what became of the run as far as it has come, with the exit code and the error that decided it."""
+        decision = self._decision
+        if decision is not None and decision.outcome != Outcome.PASSED:
+            said = (decision.kind, decision.message)
+            deciding = next((error for error in reversed(self.errors) if (error.kind, error.message) == said), None)
+            return Outcome(decision.outcome), decision.exit_code, deciding
+        if self._first_hard is not None:
+            error, data = self._first_hard
+            return Outcome(data.outcome), data.exit_code, error
+        if self.errors:
+            return Outcome.FAILED, ExitCode.FAILED, self.errors[0]
+        return Outcome.PASSED, ExitCode.PASSED, None
+
+    def findings(self) -> Findings:
+        """Return all of it as a value."""
+        outcome, code, decided_by = self.verdict()
+        states = self._states_at_end or self._states
+        return Findings(
+            run_id=self._run.run_id,
+            test=self._run.test,
+            engine=self._run.engine,
+            outcome=outcome,
+            exit_code=int(code),
+            decided_by=decided_by,
+            sections=self.sections,
+            open_sections=self.open_sections,
+            waits=tuple(self.waits),
+            open_waits=self.open_waits,
+            errors=tuple(self.errors),
+            nodes=tuple(
+                NodeResult(name, role, states.get(name, "deployed"), tuple(self._life.get(name, ())))
+                for name, role in self._run.nodes.items()
+            ),
+        )
+
+
+async def replayed(pipeline: Pipeline) -> Findings:
+    """Fold the journal of a recording, up to what has arrived.
+
+    Raises:
+        RecordingError: nothing was recorded.
+    """
+    events: list[Event[Any]] = []
+    # Of the journal alone: a node may print a line that looks like one of Lucy's.
+    own = Interest(nodes=(JOURNAL,), event_types=[event_type(kind) for kind in JUDGED])
+    await pipeline.read_back(own, events.extend, 0, pipeline.mark().position)
+    fold = Fold()
+    for event in events:
+        fold.apply(event.data, event.timestamp or moment(event.arrived_ns))
+    return fold.findings()
+
+
+def fault_in_words(data: FaultEffective | FaultReverted) -> str:
+    """Say what became of a fault."""
+    return f"{data.fault} {'in effect' if isinstance(data, FaultEffective) else data.reason}"
+
+
+def life_in_words(data: Any) -> str:  # any of LIFE_EVENTS
+    """Say what happened to a node, without its name."""
+    match data:
+        case NodeStarted():
+            return "started with fresh state" if data.fresh_state else "started"
+        case NodeStartFailed():
+            return f"could not be started ({data.reason})"
+        case NodeStopped():
+            return "killed" if data.killed else "stopped"
+        case NodePaused():
+            return "paused"
+        case NodeResumed():
+            return "resumed"
+        case NodeExited():
+            return data.how if data.expected else f"{data.how} BY ITSELF"
+        case _:
+            return repr(data)

@@ -1,0 +1,193 @@
+"""What a test holds against a run: sections, soft and hard errors, and the outcome that follows from them. Sans-IO.
+
+An error belongs to the section in which it happened; sections nest, and each is timed. A *soft* error is recorded and
+the test goes on, a *hard* one is an exception and ends the section (or the test, outside of a soft section). Both fail
+the run, as in Mina's executive; unlike there, several causes are told apart (`Outcome`).
+
+Nothing is kept here but the exceptions themselves: whatever happens becomes an event of the journal, and what is read
+here is the journal's fold.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import final
+
+import msgspec
+
+from lucy_core.aio import leaves
+from lucy_core.errors import CheckFailedError
+from lucy_core.journal import RunDecided, RunError, SectionEnded, SectionStarted, encodable
+from lucy_core.judging.fold import Fold
+from lucy_core.judging.result import (
+    Findings,
+    HeldError,
+    OpenWait,
+    Outcome,
+    SectionResult,
+    Severity,
+    WaitResult,
+    exit_code,
+    outcome_of,
+)
+from lucy_core.scopes import Scopes
+
+
+@final
+class Judgement:
+    """All that is held against one run. Made by its network; read it, and hold errors by the network's own methods."""
+
+    def __init__(
+        self, fold: Fold, scopes: Scopes, write: Callable[[msgspec.Struct], None], now: Callable[[], datetime]
+    ) -> None:
+        self._fold = fold
+        self._scopes = scopes
+        self._write = write
+        self._now = now
+        self._held: list[BaseException] = []
+        self._ended_by: BaseException | None = None
+        self._decided = False
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began: the clock on which sections, waits and errors have their times."""
+        return self._fold.seconds(self._now())
+
+    @property
+    def errors(self) -> tuple[HeldError, ...]:
+        """What is held against the run, in the order in which it happened."""
+        return tuple(self._fold.errors)
+
+    @property
+    def sections(self) -> tuple[SectionResult, ...]:
+        """The sections that are over, in the order in which they began."""
+        return self._fold.sections
+
+    @property
+    def open_sections(self) -> tuple[str, ...]:
+        """The names of the sections that aren't over."""
+        return self._fold.open_sections
+
+    @property
+    def waits(self) -> tuple[WaitResult, ...]:
+        """The waits that are over, in the order in which they ended."""
+        return tuple(self._fold.waits)
+
+    @property
+    def open_waits(self) -> tuple[OpenWait, ...]:
+        """What the test waits for, the longest-running first."""
+        return self._fold.open_waits
+
+    @property
+    def current_wait(self) -> OpenWait | None:
+        """The longest-running of the open waits."""
+        return next(iter(self._fold.open_waits), None)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the run, as far as it has come."""
+        return self._fold.verdict()[0]
+
+    @property
+    def ended_by(self) -> BaseException | None:
+        """The exception that the outcome rests on, where it rests on one."""
+        return self._ended_by or (self._held[0] if self._held else None)
+
+    def findings(self) -> Findings:
+        """Return all that is known as a value."""
+        return self._fold.findings()
+
+    def soft_error(self, message: str, kind: str = "check") -> None:
+        """Hold something against the run and go on."""
+        self._write(RunError(Severity.SOFT, encodable(message), kind, self._scopes.current()))
+
+    def check(self, condition: bool, message: str) -> None:  # noqa: FBT001  # the thing that is checked
+        """End the test unless `condition` holds.
+
+        Raises:
+            CheckFailedError: it doesn't.
+        """
+        if not condition:
+            raise CheckFailedError(message)
+
+    def hold(self, error: BaseException) -> None:
+        """Record an exception, or each of a group's, as a hard error; the same one again adds nothing."""
+        for each in leaves(error):
+            if not any(each is held for held in self._held):
+                self._held.append(each)
+                outcome = outcome_of(each)
+                self._write(
+                    RunError(
+                        Severity.HARD,
+                        text_of(each),
+                        type(each).__name__,
+                        self._scopes.current(),
+                        outcome,
+                        exit_code(outcome, each),
+                    )
+                )
+
+    def decide(self, error: BaseException | None, outcome: Outcome | None = None) -> None:
+        """Take note that the test is over, and of the exception that ended it, if one did. The first call counts.
+
+        What it makes of the run follows from it, unless `outcome` says so.
+        """
+        if self._decided:
+            return
+        self._decided = True
+        if error is None:
+            self._write(RunDecided(Outcome.PASSED))
+            return
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            self.interrupt("cancelled")
+            return
+        self.hold(error)
+        first = self._ended_by = next(leaves(error))
+        outcome = outcome or outcome_of(first)
+        self._write(RunDecided(outcome, exit_code(outcome, first), type(first).__name__, text_of(first)))
+
+    def interrupt(self, how: str) -> None:
+        """Take note that somebody ended the test before it was over."""
+        self._decided = True
+        outcome = Outcome.INTERRUPTED
+        self._write(RunDecided(outcome, exit_code(outcome, None), "", how))
+
+    @contextmanager
+    def section(self, name: str, *, soft: bool = False) -> Iterator[None]:
+        """Name and time a part of the test. An error in it is recorded under its name.
+
+        Args:
+            name: what the part is for.
+            soft: whether an error ends the section alone, and the test goes on after it. Only an `Exception` is
+                swallowed so: Ctrl-C, `pytest.fail` and the like end the test.
+        """
+        number = self._scopes.new_id()
+        self._write(SectionStarted(number, encodable(name), self._scopes.current()))
+        began = time.monotonic()
+        failed = True
+        try:
+            with self._scopes.entered(number):
+                try:
+                    yield
+                except Exception as error:
+                    self.hold(error)
+                    if not soft:
+                        raise
+                except BaseException as error:
+                    # A cancellation is nobody's error: it ends the section, and whoever cancelled says why.
+                    if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+                        self.hold(error)
+                    raise
+                else:
+                    failed = False
+        finally:
+            outcome = "failed" if failed else "soft errors" if self._fold.is_troubled(number) else "passed"
+            seconds = round(time.monotonic() - began, 3)
+            self._write(SectionEnded(number, self._fold.name_of(number), seconds, outcome))
+
+
+def text_of(error: BaseException) -> str:
+    """Say what an exception says, and where it says nothing its name."""
+    return encodable(str(error)) or type(error).__name__

@@ -1,0 +1,108 @@
+"""Conditions about what a node answers rather than what it logs: an open port, a healthy HTTP endpoint.
+
+Somebody has to ask, again and again, for as long as the wait lasts (`prober`); what the node answered goes into the
+journal, and the condition judges those events like any other. So a recording answers for a node that is gone.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, final
+
+import msgspec
+
+from lucy_core.journal import Probed
+from lucy_core.judging.conditions import AnyCondition, Machine, Progress, Start
+from lucy_core.judging.durations import Duration, seconds
+from lucy_core.records import Event
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """One question to a node: whether a port takes connections and, with a path, what it answers to HTTP GET."""
+
+    node: str
+    port: str
+    path: str | None = None
+    statuses: tuple[int, int] = (200, 299)
+    """The first and the last status that count as well."""
+
+    def __str__(self) -> str:
+        return f"{self.node}.{self.port}" + (self.path or "")
+
+
+Prober = Callable[[Probe], Awaitable[Probed]]
+"""Asks a node once. Never raises for what the node does."""
+
+
+def probes_of(condition: AnyCondition) -> tuple[Probe, ...]:
+    """Return what has to be asked while a condition is awaited."""
+    found: tuple[Probe, ...] = getattr(condition, "probes", ())
+    return found
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """A node answers. Made by `port_open` and `http_ok`."""
+
+    probe: Probe
+    name: str
+    soft: Duration = seconds(15)
+    hard: Duration = seconds(30)
+
+    must_hold = False
+    needs_all_lines = False
+    event_types: tuple[type, ...] = (Probed,)
+
+    @property
+    def description(self) -> str:
+        if self.probe.path is None:
+            return f"port {self.probe.port} of {self.probe.node} to take connections"
+        first, last = self.probe.statuses
+        return f"{self.probe.path} on port {self.probe.port} of {self.probe.node} to answer {first} to {last}"
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return (self.probe.node,)
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        return (self.probe,)
+
+    def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before is no matter
+        """Go by what is answered from here on."""
+        return _Answered(str(self.probe))
+
+
+def port_open(node: str, port: str) -> Answers:
+    """Await that a port of a node's spec takes TCP connections."""
+    return Answers(name="port_open", probe=Probe(node=node, port=port))
+
+
+def http_ok(node: str, port: str, path: str = "/", *, statuses: tuple[int, int] = (200, 299)) -> Answers:
+    """Await that a node answers HTTP GET of `path` with a status from the first of `statuses` to the last."""
+    if not path.startswith("/"):
+        message = f"http_ok(path={path!r}): a path begins with '/'"
+        raise ValueError(message)
+    return Answers(name="http_ok", probe=Probe(node=node, port=port, path=path, statuses=statuses))
+
+
+@final
+class _Answered:
+    """Judges `Answers`."""
+
+    due_ns = None
+
+    def __init__(self, probe: str) -> None:
+        self._probe = probe
+        self.evidence: tuple[Event[Any], ...] = ()
+
+    @property
+    def progress(self) -> Progress:
+        if self.evidence and self.evidence[-1].data.ok:
+            return Progress(have=1, need=1)
+        last = self.evidence[-1].data.answer if self.evidence else "nobody has asked yet"
+        return Progress(have=0, need=1, missing=(f"{self._probe}: {last}",))
+
+    def step(self, event: Event[Any]) -> None:
+        if isinstance(event.data, Probed) and event.data.probe == self._probe:
+            self.evidence = (event,)
+
+    def pass_time(self, now_ns: int) -> None:
+        """Nothing follows from it."""

@@ -1,0 +1,331 @@
+"""Ready-made conditions about events of any software: seen, never, quiet. Sans-IO."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar, final
+
+import msgspec
+
+from lucy_core.errors import EventDefinitionError
+from lucy_core.events import event_type
+from lucy_core.journal import JOURNAL
+from lucy_core.judging.conditions import Machine, Progress, Start
+from lucy_core.judging.durations import NS, Duration, checked, seconds
+from lucy_core.judging.words import described
+from lucy_core.records import Arrived, Event
+
+T = TypeVar("T")
+SOFT = seconds(30)
+HARD = seconds(60)
+"""What a wait gets that was told no limit, where the condition knows nothing of the software's pace."""
+
+
+class Sighting(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """Which events are meant."""
+
+    kinds: tuple[type, ...]
+    where: Callable[[Event[Any]], bool] | None = None
+    nodes: tuple[str, ...] = ()
+    """Of these nodes alone; of all where it names none."""
+
+    def __str__(self) -> str:
+        names = " or ".join(kind.__name__ for kind in self.kinds)
+        where = f" where {_named(self.where)}" if self.where is not None else ""
+        return names + (f" of {', '.join(self.nodes)}" if self.nodes else "") + where
+
+    def why_not(self, event: Event[Any]) -> str | None:
+        """Say why an event isn't meant, or None where it is."""
+        if not isinstance(event.data, self.kinds):
+            return "of another type"
+        if self.nodes and event.node not in self.nodes:
+            return "of another node"
+        if self.where is not None and not self.where(event):
+            return f"refused by {_named(self.where)}"
+        return None
+
+
+def _named(where: Callable[..., object] | None) -> str:
+    name = getattr(where, "__name__", repr(where))
+    return "its predicate" if name == "<lambda>" else name
+
+
+def sighting(
+    what: str,
+    kinds: tuple[type, ...],
+    where: Callable[[Event[Any]], bool] | None,
+    nodes: Iterable[str] | None,
+) -> Sighting[Any]:
+    """Check what somebody wants to see.
+
+    Raises:
+        EventDefinitionError: one of the types is none, or there is none.
+        ValueError: `nodes` is empty.
+    """
+    if not kinds:
+        message = f"{what}() needs an event type, such as {what}(NodeStarted)"
+        raise EventDefinitionError(message)
+    for kind in kinds:
+        event_type(kind)
+    return Sighting(kinds=tuple(event_type(kind).data_type for kind in kinds), where=where, nodes=named(what, nodes))
+
+
+def named(what: str, nodes: Iterable[str] | None) -> tuple[str, ...]:
+    """Return the names that were given; none where all nodes are meant.
+
+    Raises:
+        ValueError: they were given, and there are none.
+    """
+    if nodes is None:
+        return ()
+    names = (nodes,) if isinstance(nodes, str) else tuple(nodes)
+    if not names:
+        message = f"{what}(nodes=()) means no node at all; leave nodes= out to mean all"
+        raise ValueError(message)
+    return names
+
+
+class Seen(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """`count` events that are meant have come. Made by `seen`."""
+
+    of: Sighting[T]
+    count: int
+    soft: Duration = SOFT
+    hard: Duration = HARD
+
+    name = "seen"
+    must_hold = False
+    needs_all_lines = False
+
+    @property
+    def description(self) -> str:
+        return f"{self.of}" if self.count == 1 else f"{self.count} times {self.of}"
+
+    @property
+    def event_types(self) -> tuple[type, ...]:
+        return self.of.kinds
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return self.of.nodes
+
+    def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before is no matter
+        """Count from here on."""
+        return _Counter(self.of, self.count)
+
+
+def seen(
+    kind: type[T],
+    *others: type[T],
+    where: Callable[[Event[T]], bool] | None = None,
+    nodes: Iterable[str] | None = None,
+    count: int = 1,
+) -> Seen[T]:
+    """Await `count` events of a type (or of one of several), for which `where` holds, of any node or of those named.
+
+    The wait's outcome has the events, and `node` and `data` of the one that decided it.
+
+    Raises:
+        EventDefinitionError: a type was never declared.
+        ValueError: `count` is less than one, or `nodes` empty.
+    """
+    if count < 1:
+        message = f"seen(count={count}): await one event at least"
+        raise ValueError(message)
+    return Seen(of=sighting("seen", (kind, *others), where, nodes), count=count)
+
+
+@final
+class _Counter:
+    """Judges `Seen`."""
+
+    due_ns = None
+
+    def __init__(self, of: Sighting[Any], count: int) -> None:
+        self._of = of
+        self._count = count
+        self._near: tuple[Event[Any], str] | None = None
+        self.evidence: tuple[Event[Any], ...] = ()
+
+    @property
+    def progress(self) -> Progress:
+        have = len(self.evidence)
+        if have >= self._count:
+            return Progress(have=have, need=self._count)
+        missing = f"{self._count - have} more {self._of}"
+        if self._near is not None:
+            event, reason = self._near
+            missing += f"; the nearest was {reason}: {described(event)}"
+        return Progress(have=have, need=self._count, missing=(missing,))
+
+    def step(self, event: Event[Any]) -> None:
+        reason = self._of.why_not(event)
+        if reason is None:
+            self.evidence = (*self.evidence, event)
+        elif isinstance(event.data, self._of.kinds):
+            self._near = (event, reason)
+
+    def pass_time(self, now_ns: int) -> None:
+        """Nothing follows from it."""
+
+
+class Never(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """No event that is meant comes. Made by `never`."""
+
+    of: Sighting[T]
+    soft: Duration = SOFT
+    hard: Duration = HARD
+
+    name = "never"
+    must_hold = True
+    needs_all_lines = True
+
+    @property
+    def description(self) -> str:
+        return f"never {self.of}"
+
+    @property
+    def event_types(self) -> tuple[type, ...]:
+        return self.of.kinds
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return self.of.nodes
+
+    def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before is no matter
+        """Hold from here on."""
+        return _Ban(self.of)
+
+
+def never(
+    kind: type[T],
+    *others: type[T],
+    where: Callable[[Event[T]], bool] | None = None,
+    nodes: Iterable[str] | None = None,
+) -> Never[T]:
+    """Have no such event come for a time: `await network.wait_for(never(BecameLeader), lasting=5)`.
+
+    The wait passes once the time is over and all that arrived within it has been looked at, and fails at the very line
+    otherwise. Where the log has a gap, or a line that says that it is such an event can't be read, it is inconclusive.
+
+    Raises:
+        EventDefinitionError: a type was never declared.
+        ValueError: `nodes` is empty.
+    """
+    return Never(of=sighting("never", (kind, *others), where, nodes))
+
+
+@final
+class _Ban:
+    """Judges `Never`."""
+
+    due_ns = None
+
+    def __init__(self, of: Sighting[Any]) -> None:
+        self._of = of
+        self.evidence: tuple[Event[Any], ...] = ()
+
+    @property
+    def progress(self) -> Progress:
+        if self.evidence:
+            return Progress(have=0, need=1, impossible=f"it came: {described(self.evidence[0])}")
+        return Progress(have=1, need=1, holds=True)
+
+    def step(self, event: Event[Any]) -> None:
+        if not self.evidence and self._of.why_not(event) is None:
+            self.evidence = (event,)
+
+    def pass_time(self, now_ns: int) -> None:
+        """Nothing follows from it: when the time is over, whoever waits knows."""
+
+
+class Quiet(msgspec.Struct, frozen=True, kw_only=True):
+    """For so many seconds at a stretch no line, or no event that is meant, came. Made by `quiet`."""
+
+    of: Sighting[Any]
+    seconds: float
+    soft: Duration = SOFT
+    hard: Duration = HARD
+
+    name = "quiet"
+    must_hold = False
+    needs_all_lines = True
+
+    @property
+    def description(self) -> str:
+        what = "any line" if self.of.kinds == (Arrived,) else str(self.of)
+        nodes = f" of {', '.join(self.of.nodes)}" if self.of.nodes and self.of.kinds == (Arrived,) else ""
+        return f"{self.seconds:g} s without {what}{nodes}"
+
+    @property
+    def event_types(self) -> tuple[type, ...]:
+        return self.of.kinds
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        return self.of.nodes
+
+    def begin(self, start: Start) -> Machine:
+        """Count the time from here on."""
+        return _Silence(self.of, round(self.seconds * NS), start.at_ns)
+
+
+def quiet(
+    seconds: float,
+    *kinds: type,
+    where: Callable[[Event[Any]], bool] | None = None,
+    nodes: Iterable[str] | None = None,
+) -> Quiet:
+    """Await that for `seconds` at a stretch nothing comes: no line at all of the nodes, or no event of these types.
+
+    Counted from the wait's start at the earliest. Lucy's own journal is no noise.
+
+    Raises:
+        LimitError: `seconds` is no time that can pass.
+        EventDefinitionError: a type was never declared.
+        ValueError: `nodes` is empty.
+    """
+    length = checked("seconds", seconds).count
+    if math.isinf(length):
+        message = "quiet(inf) never comes; give a number of seconds"
+        raise ValueError(message)
+    if kinds:
+        of = sighting("quiet", kinds, where, nodes)
+    else:
+        of = Sighting(kinds=(Arrived,), where=where or _of_a_node, nodes=named("quiet", nodes))
+    return Quiet(of=of, seconds=length)
+
+
+def _of_a_node(event: Event[Any]) -> bool:
+    return event.node != JOURNAL
+
+
+@final
+class _Silence:
+    """Judges `Quiet`."""
+
+    def __init__(self, of: Sighting[Any], length_ns: int, since_ns: int) -> None:
+        self._of = of
+        self._length_ns = length_ns
+        self._now_ns = since_ns
+        self.due_ns: int | None = since_ns + length_ns
+        self._last: Event[Any] | None = None
+        self._over = length_ns == 0
+        self.evidence: tuple[Event[Any], ...] = ()
+
+    @property
+    def progress(self) -> Progress:
+        if self._over:
+            return Progress(have=1, need=1)
+        last = f"; the last was {described(self._last)}" if self._last is not None else ""
+        return Progress(have=0, need=1, missing=(f"{self._length_ns / NS:g} s of quiet{last}",))
+
+    def step(self, event: Event[Any]) -> None:
+        if not self._over and self._of.why_not(event) is None:
+            self._last = event
+            self.due_ns = max(event.arrived_ns, self._now_ns) + self._length_ns
+
+    def pass_time(self, now_ns: int) -> None:
+        self._now_ns = max(self._now_ns, now_ns)
+        self._over |= self.due_ns is not None and now_ns >= self.due_ns
+        if self._over:
+            self.due_ns = None

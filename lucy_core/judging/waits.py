@@ -1,0 +1,297 @@
+"""Waiting on a run, live or replayed: the shell around `waiting.Wait`, which decides.
+
+It places the wait in the run's order, feeds it, wakes when something may be decided, asks the fence where time has
+passed, and says in the journal what it did.
+"""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any, NoReturn, Protocol, final
+
+import anyio
+import msgspec
+
+from lucy_core.errors import CaptureDiedError, InconclusiveError, LucyError, RecordingError
+from lucy_core.events import EventType, event_type
+from lucy_core.judging.conditions import AnyCondition
+from lucy_core.judging.durations import NS, Clock, Duration
+from lucy_core.judging.history import History
+from lucy_core.judging.probes import Prober, probes_of
+from lucy_core.judging.waiting import Limits, Wait, WaitOutcome, limits
+from lucy_core.pipeline.delivery import Handle
+from lucy_core.pipeline.hub import Interest
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.records import Arrived, Mark, Undecodable
+
+PATIENCE = 30.0
+"""Seconds that capture, and the way from it to here, get to answer a fence."""
+PAST = 1e-5
+"""Seconds behind a limit at which to look: at the limit itself something may still arrive that counts."""
+LONGEST_SLEEP = 3600.0
+"""Loops differ in what they make of timers of years."""
+
+
+class Run(Protocol):
+    """What a wait needs of the run that it is in."""
+
+    pipeline: Pipeline
+    history: History
+    clock: Clock
+
+    @property
+    def fatal(self) -> BaseException | None:
+        """What ended the run from outside the test."""
+        ...
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """All nodes there are."""
+        ...
+
+    @property
+    def prober(self) -> Prober | None:
+        """Who asks nodes; None where nobody can be asked any more, and what was answered stands in the recording."""
+        ...
+
+    def check_nodes(self, names: tuple[str, ...]) -> None:
+        """Refuse names that the network doesn't have. Raises UnknownNodeError."""
+        ...
+
+    def when_fatal(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call once the run is ended from outside; return what takes that back."""
+        ...
+
+    def soft_error(self, message: str, kind: str = "check") -> None:
+        """Hold something against the run and go on."""
+        ...
+
+    def journal(self, event: msgspec.Struct) -> None:
+        """Write one of Lucy's own events into the run's order."""
+        ...
+
+
+@final
+class Waiting:
+    """One wait under way."""
+
+    def __init__(self, run: Run, condition: AnyCondition, started: int, start: int, limits: Limits) -> None:
+        """Prepare it.
+
+        Args:
+            run: what it is in.
+            condition: what is awaited.
+            started: the position before which everything had arrived when it began; its fold goes there at least.
+            start: the position from which on events count.
+            limits: when it is late and when over.
+        """
+        self._run = run
+        self._condition = condition
+        self._started = started
+        self._start = start
+        self._changed = anyio.Event()
+        self._ended = False
+        self._unreadable: list[Undecodable] = []
+        self._handles: list[Handle] = []
+        self._limits = limits
+        self._wait: Wait
+        self._told_late = False
+
+    async def decide(self) -> WaitOutcome[Any]:
+        """Follow the run until it is decided. Raises as `Network.wait_for` does."""
+        async with AsyncExitStack() as stack:
+            self._subscribe()
+            stack.callback(self._cancel)
+            stack.callback(self._run.when_fatal(self._changed.set))
+            await self._follow()
+        return self._conclude()
+
+    def _subscribe(self) -> None:
+        # In one turn of the loop: the copy stands where the subscription begins.
+        pipeline, history, kinds = self._run.pipeline, self._run.history, self._condition.event_types
+        copied, state = history.copy_before(self._start)
+        self._wait = Wait(self._condition, state, self._limits, self._start, self._run.node_names)
+        self._handles.append(pipeline.subscribe(history.interest(kinds), self._take, self._end, since=copied))
+        declared: list[EventType[Any]] = [event_type(kind) for kind in kinds if kind is not Arrived]
+        if self._condition.needs_all_lines and declared:
+            unreadable = Interest(kind=Undecodable, event_types=declared)
+            handle = pipeline.subscribe(unreadable, self._unreadable.extend, lambda _: None, since=self._start)
+            self._handles.append(handle)
+
+    def _cancel(self) -> None:
+        for handle in self._handles:
+            handle.cancel()
+
+    def _take(self, items: list[Any]) -> None:
+        for item in items:
+            self._wait.take(item)
+        if self._wait.is_over:
+            self._changed.set()
+
+    def _end(self, error: Exception | None) -> None:  # noqa: ARG002  # the run's own error, which is told by the run
+        self._ended = True
+        self._changed.set()
+
+    async def _follow(self) -> None:
+        pipeline, wait = self._run.pipeline, self._wait
+        await self._reach(self._started)
+        wait.begin()
+        while not (wait.is_over or self._ended or self._run.fatal is not None):
+            self._tell_late()
+            now_ns = pipeline.now_ns()
+            next_ns = wait.next_ns()
+            if next_ns is None or now_ns <= next_ns:
+                seconds = LONGEST_SLEEP if next_ns is None else min(LONGEST_SLEEP, (next_ns - now_ns) / NS + PAST)
+                with anyio.move_on_after(seconds):
+                    await self._changed.wait()
+                continue
+            await self._reach(None)
+            wait.pass_time(now_ns - 1)  # something else may yet arrive at this very moment
+        if self._ended and not wait.is_over:
+            # A replayed run is over at its last line, a live one now.
+            wait.begin()
+            wait.pass_time(pipeline.now_ns())
+        self._tell_late()
+
+    async def _reach(self, position: int | None) -> None:
+        """See all before a position; None: before a fence behind which only later arrivals stand.
+
+        Raises:
+            InconclusiveError: neither came in time.
+        """
+        with anyio.move_on_after(PATIENCE) as scope:
+            if position is None:
+                position = await self._run.pipeline.fence()
+            for handle in self._handles:
+                await handle.reach(position)
+        if scope.cancelled_caught and not self._wait.is_over and self._run.fatal is None:
+            self._inconclusive(f"for {PATIENCE:g} s capture did not answer, or did not deliver what had arrived")
+
+    def _tell_late(self) -> None:
+        wait = self._wait
+        if wait.late and not self._told_late:
+            self._told_late = True
+            near = f"{wait.closest.have:g} of {wait.closest.need:g}"
+            soft = wait.limits.seconds(wait.limits.soft_ns)
+            self._run.soft_error(
+                f"soft timeout after {soft:g} s waiting for {self._condition.description} ({near} so far)",
+                kind="soft timeout",
+            )
+
+    def _conclude(self) -> WaitOutcome[Any]:
+        wait, run = self._wait, self._run
+        if wait.has_come_true:
+            if self._condition.needs_all_lines:
+                self._check_that_nothing_is_missing()
+            return wait.outcome()
+        ledger = run.pipeline.ledger
+        if wait.error is None and not wait.verdict.is_final:
+            if run.fatal is not None:
+                raise run.fatal
+            self._check_that_nothing_is_missing()
+            if not wait.expired and self._condition.must_hold:
+                self._inconclusive("the run has ended before its time was over")
+        error = wait.failure(run.pipeline.now_ns(), ledger.summary())
+        raise error
+
+    def _check_that_nothing_is_missing(self) -> None:
+        """Let no verdict rest on lines that nobody has seen.
+
+        Raises:
+            InconclusiveError: there is a gap, a capture filter left out events, or some can't be read.
+        """
+        ledger = self._run.pipeline.ledger
+        if not ledger.complete:
+            self._inconclusive("the log is incomplete")
+        if ledger.filtered_events:
+            left_out = f"the capture filter left out {ledger.filtered_events:,} events"
+            advice = "use a filter that keeps events, or none"
+            self._inconclusive(f"{left_out}, and what was awaited may be among them; {advice}")
+        if Arrived in self._condition.event_types and ledger.filtered_lines:
+            self._inconclusive(f"the capture filter left out {ledger.filtered_lines:,} lines; use none")
+        hard_ns = self._wait.limits.hard_ns
+        unreadable = [each for each in self._unreadable if hard_ns is None or each.arrived_ns <= hard_ns]
+        if unreadable:
+            first = unreadable[0]
+            self._inconclusive(
+                f"{len(unreadable)} lines say that they are such events and can't be read, the first at position "
+                f"{first.position} of {first.node}: {first.event_type}: {first.reason}"
+            )
+
+    def _inconclusive(self, why: str) -> NoReturn:
+        explanation = self._wait.explain(self._run.pipeline.ledger.summary())
+        message = f"waiting for {self._condition.description}: {why}\n{explanation}"
+        raise InconclusiveError(message)
+
+
+async def wait(
+    run: Run,
+    condition: AnyCondition,
+    *,
+    since: Mark | int | None,
+    soft: Duration | float | None,
+    hard: Duration | float | None,
+    lasting: Duration | float | None,
+    announce: Callable[[Limits], Any],
+) -> WaitOutcome[Any]:
+    """Wait for a condition; see `Network.wait_for`.
+
+    Args:
+        run: where.
+        condition: for what.
+        since: from where on events count.
+        soft: after this it is late.
+        hard: after this it is over.
+        lasting: for how long it has to hold.
+        announce: awaited with the limits; writes into the journal that the wait begins, and returns that position.
+    """
+    pipeline = run.pipeline
+    if pipeline.is_closed:
+        message = "this run is over and its recording closed: open it with `lucy.replay(…)` to ask it again"
+        raise RecordingError(message)
+    run.check_nodes(condition.nodes)
+    start = pipeline.place(since)
+    began_ns = pipeline.began_at_ns(start)
+    chosen = limits(condition, run.clock, began_ns, soft=soft, hard=hard, lasting=lasting)
+    if run.fatal is not None:
+        raise run.fatal
+    started = await announce(chosen)
+    waiting = Waiting(run, condition, started, started if start is None else start, chosen)
+    try:
+        if run.prober is None or not probes_of(condition):
+            return await waiting.decide()
+        return await _asking(run, run.prober, condition, waiting)
+    except (CaptureDiedError, RecordingError):
+        if run.fatal is not None:
+            raise run.fatal from None
+        raise
+
+
+PROBE_SECONDS = 0.1
+"""How long to wait between two questions to a node."""
+
+
+async def _asking(run: Run, prober: Prober, condition: AnyCondition, waiting: Waiting) -> WaitOutcome[Any]:
+    """Decide while nodes are asked."""
+
+    async def ask(probe: Any) -> None:
+        last = None
+        while True:
+            answer = await prober(probe)
+            if answer != last:
+                run.journal(answer)
+                last = answer
+            await anyio.sleep(PROBE_SECONDS)
+
+    outcome: list[WaitOutcome[Any] | LucyError] = []
+    async with anyio.create_task_group() as tasks:
+        for probe in probes_of(condition):
+            tasks.start_soon(ask, probe)
+        try:
+            outcome.append(await waiting.decide())
+        except LucyError as error:
+            outcome.append(error)
+        tasks.cancel_scope.cancel()
+    (found,) = outcome
+    if isinstance(found, LucyError):
+        raise found
+    return found

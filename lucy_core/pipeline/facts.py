@@ -1,0 +1,34 @@
+"""What a recording says of itself, beside lines: each fact a row of the arrivals, at its place among them.
+
+A replay knows nothing but its files. So whatever makes a recording less than all that the nodes wrote, or that its
+reader must know to judge it, stands in the arrivals, as a row of no lines: written by the capture process, which lives
+on when Lucy is dead, and by Lucy alone when capture is dead. The ledger is one fold over these rows, live and later.
+Standard library only, since the capture process loads it.
+"""
+
+import enum
+from typing import final
+
+
+@final
+class Fact(enum.StrEnum):
+    """What a row says that holds no lines."""
+
+    WAY = "way"
+    """The way a node's lines come, in the words of its engine."""
+    FILTERED = "filtered"
+    """How much a capture filter has left out since the last such row of the node."""
+    SOURCE_FAILED = "source_failed"
+    """A source broke, and what was in it is lost."""
+    SOURCE_WAITS = "source_waits"
+    """A source had to be left alone for a while; the kernel keeps what is in it."""
+    STOPPED = "stopped"
+    """From this position on lines are not in the recording: the disk is full, or fails."""
+    DELETED = "deleted"
+    """Somebody deleted the run directory."""
+    DIED = "died"
+    """The capture process ended by itself. Lucy wrote this."""
+    ORPHANED = "orphaned"
+    """Lucy ended without closing the run; capture took what still came for a moment."""
+    CLOSED = "closed"
+    """The run was closed in order, and this is the last row."""

@@ -1,0 +1,360 @@
+"""One run, from the first file written to the last: `deploy`, the command line and the pytest plugin are its shells.
+
+`run.json` stands before anything is started, so that a run that was killed can still be told apart; `result.json`,
+`junit.xml` and `report.html` stand at the end, whatever the end was, also where no network came to be.
+
+**Whoever opened the run gets the verdict as an exception at its end.** What the block raised comes out as it is, once.
+Where it raised nothing, what ended the run from outside does: a node that died, a capture, a fault that could not be
+undone. Where nothing did and something is held against the run all the same, a `RunFailedError` says what.
+
+A disk that takes no more result costs the files, never the verdict.
+"""
+
+import asyncio
+import enum
+import functools
+import os
+import platform
+import secrets
+import shlex
+import shutil
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, final
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import TaskGroup
+
+from lucy_core.aio import leaves, one_error
+from lucy_core.engine import Engine, NetworkManager, NetworkSpec, RunPlace
+from lucy_core.errors import LucyError, RunFailedError
+from lucy_core.judging.judgement import text_of
+from lucy_core.judging.result import (
+    HeldError,
+    Outcome,
+    RunResult,
+    Severity,
+    early_outcome,
+    exit_code,
+    ledger_notes,
+    ledger_rows,
+)
+from lucy_core.network import Network
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.pipeline.recording import make_run_directory
+from lucy_core.reports.junit import junit
+from lucy_core.reports.page import html_report
+from lucy_core.vocabulary import Topology, Vocabulary
+
+Recorder = Callable[[Path], AbstractAsyncContextManager[Pipeline]]
+"""Opens a pipeline that records into a directory: `Pipeline.record`, or what stands in for it in virtual time."""
+
+
+class When(enum.StrEnum):
+    """When a run directory is kept, or a run held before teardown."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+    NEVER = "never"
+
+    def holds(self, outcome: Outcome) -> bool:
+        """Tell whether it applies to a run that ended so."""
+        return self is When.ALWAYS or (self is When.ON_FAILURE and outcome is not Outcome.PASSED)
+
+
+class FixedTopology(msgspec.Struct, frozen=True):
+    """A topology whose network has been described, so that what is written down is what is deployed."""
+
+    vocabulary: Vocabulary | None
+    spec: NetworkSpec
+
+    def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # they were used before
+        """Return what was described."""
+        return self.spec
+
+
+def fix(topology: Topology, options: Mapping[str, str]) -> FixedTopology:
+    """Describe a network once and for all.
+
+    Raises:
+        TopologyError: it makes no sense.
+    """
+    spec = topology.network_spec(options)
+    spec.validate()
+    return FixedTopology(topology.vocabulary, spec)
+
+
+def new_run_id(name: str) -> str:
+    """Make an id for a run that no other run has: its network's name, the time, and six random letters."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return f"{name}-{stamp}-{secrets.token_hex(3)}"
+
+
+@functools.cache
+def versions() -> Mapping[str, str]:
+    """Name what the run depends on."""
+    # Of the kernel itself: `platform.platform` runs a command, and this is done on the loop.
+    machine = os.uname()
+    found = {
+        "python": platform.python_version(),
+        "platform": f"{machine.sysname} {machine.release} {machine.machine}",
+    }
+    for name in ("lucy", "anyio", "msgspec", "reactivex"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be run, and what becomes of its directory."""
+
+    test: str
+    """The test's name, for people."""
+    topology: FixedTopology
+    engine: Engine
+    options: dict[str, str]
+    run_id: str
+    directory: Path
+    """Absolute."""
+    again: tuple[str, ...] = ()
+    """The command that runs the same once more."""
+    keep: When = When.ALWAYS
+
+    def description(self) -> dict[str, object]:
+        """Say what is about to be run: the content of `run.json`. Files are named with their sizes alone."""
+        network = msgspec.to_builtins(self.topology.spec, builtin_types=(bytes,))
+        for node in network["nodes"]:
+            node["files"] = {path: len(content) for path, content in node["files"].items()}
+        return {
+            "run_id": self.run_id,
+            "test": self.test,
+            "engine": self.engine.name,
+            "options": self.options,
+            "seed": self.options.get("seed"),
+            "started": datetime.now(UTC).isoformat(),
+            "command": list(self.again),
+            "versions": versions(),
+            "vocabulary": None if self.topology.vocabulary is None else self.topology.vocabulary.name,
+            "network": network,
+        }
+
+
+@final
+class Run:
+    """One run, and what is known of it so far."""
+
+    def __init__(self, order: RunOrder, record: Recorder = Pipeline.record) -> None:
+        """Nothing is written or started yet; `record` opens the pipeline."""
+        self.order = order
+        self._record = record
+        self.network: Network | None = None
+        """The network, from when it is about to be deployed."""
+        self.unwritten: str | None = None
+        """Why its files could not all be written."""
+        self._began = time.monotonic()
+        self._started = datetime.now(UTC)
+        self._seconds: float | None = None
+        self._early: BaseException | None = None
+        self._unknown: BaseException | None = None
+        self._has_directory = False
+
+    @asynccontextmanager
+    async def opened(self, *, start: bool = True, interrupt: bool = True) -> AsyncIterator[Network]:
+        """Hold the deployed network for the block, take it down, write all down, and raise what became of it.
+
+        Args:
+            start: whether to start all nodes.
+            interrupt: whether what ends the run from outside cancels the block at once. Otherwise the next wait raises.
+
+        Raises:
+            RunFailedError: the block raised nothing, and something is held against the run.
+        """
+        failure: BaseException | None = None
+        try:
+            make_run_directory(self.order.directory)
+            self._has_directory = True
+            self._write("run.json", self.order.description())
+            async with one_error(), self._deployed(start=start, interrupt=interrupt) as network:
+                yield network
+        except BaseException as error:  # noqa: BLE001  # raised again below
+            failure = error
+        result = self._ended(failure)
+        if failure is not None:
+            raise failure
+        if result.outcome is not Outcome.PASSED:
+            held = tuple(map(str, result.errors))
+            cause = None if self.network is None else self.network.judgement.ended_by
+            raise RunFailedError(result.outcome, held, self.order.directory) from cause
+
+    @asynccontextmanager
+    async def _deployed(self, *, start: bool, interrupt: bool) -> AsyncIterator[Network]:
+        order = self.order
+        engine, spec = order.engine, order.topology.spec
+        config = engine.expand(spec, RunPlace(run_id=order.run_id, directory=order.directory, options=order.options))
+        async with (
+            self._record(order.directory) as pipeline,
+            anyio.create_task_group() as tasks,
+            _cancelled_after(tasks),
+            engine.open(config) as (manager, log_engine),
+        ):
+            network = self.network = Network(
+                run_id=order.run_id,
+                spec=spec,
+                engine=engine,
+                pipeline=pipeline,
+                vocabulary=order.topology.vocabulary,
+                tasks=tasks,
+            )
+            network.begin(order.test)
+            with _deciding_early(network):
+                await manager.create()
+            failure: BaseException | None = None
+            try:
+                with _deciding_early(network):
+                    await log_engine.attach(pipeline)
+                    await network.bring_up(manager)
+                with anyio.CancelScope() as body:
+                    if interrupt:
+                        network.ending.when(body.cancel)
+                    if start:
+                        await network.start_all()
+                    yield network
+            except BaseException as error:  # noqa: BLE001  # raised again below
+                failure = error
+            with anyio.CancelScope(shield=True):
+                failure = await _taken_down(network, manager, failure)
+            if failure is not None:
+                raise failure
+
+    def _ended(self, failure: BaseException | None) -> RunResult:
+        self._seconds = round(time.monotonic() - self._began, 3)
+        if failure is not None and not _is_cancellation(failure):
+            errors = [each for each in leaves(failure) if isinstance(each, Exception)]
+            self._unknown = next((each for each in errors if not isinstance(each, LucyError)), None)
+            if self.network is not None:
+                self.network.judgement.hold(failure)
+        if self.network is None:
+            self._early = failure
+        result = self.result()
+        if not self._has_directory:
+            return result
+        if not self.order.keep.holds(result.outcome):
+            shutil.rmtree(self.order.directory, ignore_errors=True)
+        else:
+            self._write("result.json", result)
+            self._write("junit.xml", junit(result))
+            self._write("report.html", html_report(result).encode(errors="backslashreplace"))
+        return result
+
+    def _write(self, name: str, content: Any) -> None:  # bytes, or what msgspec writes
+        path = self.order.directory / name
+        try:
+            if not isinstance(content, bytes):
+                content = msgspec.json.format(msgspec.json.encode(content, enc_hook=str), indent=2) + b"\n"
+            path.write_bytes(content)
+        except (OSError, ValueError) as error:
+            self.unwritten = f"{path} can't be written: {getattr(error, 'strerror', None) or error}"
+            structlog.get_logger().warning("run_file_unwritten", file=str(path), reason=str(error))
+
+    @property
+    def kept(self) -> bool:
+        """Whether the run directory stays."""
+        return self.order.keep.holds(self.result().outcome)
+
+    def result(self) -> RunResult:
+        """Say what became of it, as far as it has come."""
+        order, network, early = self.order, self.network, self._early
+        seconds = round(time.monotonic() - self._began, 3) if self._seconds is None else self._seconds
+        outcome = Outcome.PASSED
+        if early is not None:
+            outcome = Outcome.INTERRUPTED if _is_cancellation(early) else early_outcome(next(leaves(early)))
+        result = RunResult(
+            run_id=order.run_id,
+            scenario=order.test,
+            engine=order.engine.name,
+            options=order.options,
+            outcome=outcome,
+            exit_code=exit_code(outcome, early),
+            started=self._started.isoformat(),
+            seconds=seconds,
+            directory=str(order.directory),
+            again=shlex.join(order.again),
+            errors=()
+            if early is None or _is_cancellation(early)
+            else tuple(
+                HeldError(Severity.HARD, "", type(each).__name__, text_of(each), seconds) for each in leaves(early)
+            ),
+            traceback="".join(traceback.format_exception(self._unknown)) if self._unknown else "",
+        )
+        if network is None:
+            return result
+        findings = network.judgement.findings()
+        return msgspec.structs.replace(
+            result,
+            outcome=findings.outcome,
+            exit_code=findings.exit_code,
+            decided_by=findings.decided_by,
+            sections=findings.sections,
+            waits=findings.waits,
+            errors=findings.errors,
+            nodes=findings.nodes,
+            ledger=ledger_rows(network.ledger),
+            ledger_notes=ledger_notes(network.ledger),
+        )
+
+
+@contextmanager
+def _deciding_early(network: Network) -> Iterator[None]:
+    """Judge what keeps a network from coming to be: no test has begun, so nothing is in doubt about it."""
+    try:
+        yield
+    except BaseException as error:
+        network.judgement.decide(error, early_outcome(next(leaves(error))))
+        raise
+
+
+async def _taken_down(network: Network, manager: NetworkManager, failure: BaseException | None) -> BaseException | None:
+    """Take a network down, and return what is to be raised. For a shielded caller."""
+    await network.ending.deaths_told()
+    if failure is None or (_is_cancellation(failure) and network.fatal is not None):
+        network.judgement.decide(network.fatal)
+    else:
+        network.judgement.decide(failure)
+    failure = failure or network.fatal
+    try:
+        try:
+            await network.take_down(manager)
+        finally:
+            await manager.cleanup()
+    except Exception as trouble:  # noqa: BLE001  # raised, unless the test has failed already
+        network.judgement.hold(trouble)
+        failure = failure or trouble
+    if network.fatal is not None:  # told since, of a node that had died before
+        network.judgement.hold(network.fatal)
+    return failure or network.fatal
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    return isinstance(error, (asyncio.CancelledError, GeneratorExit))
+
+
+@asynccontextmanager
+async def _cancelled_after(tasks: TaskGroup) -> AsyncIterator[None]:
+    """Cancel a task group after the block, and no earlier.
+
+    An await on the way out of the block would raise the cancellation in place of the block's own error, and the group
+    would take it for its own and swallow it.
+    """
+    try:
+        yield
+    finally:
+        tasks.cancel_scope.cancel()

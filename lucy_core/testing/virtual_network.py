@@ -1,0 +1,320 @@
+"""A network without nodes, for tests in virtual time: of conditions, of waits, of tests.
+
+Everything above capture is the real thing: recording, delivery, streams, waits, journal, verdict. In the place of the
+capture process stands an object that writes the same recording, stamped by the loop's clock, and in the place of nodes
+what the test says of them::
+
+    async def test_a_block_in_time():
+        async with virtual_network("a", "b") as virtual:
+            virtual.log("a", BlockProduced(...))
+            await virtual.network.wait_for(seen(BlockProduced), since=0)
+
+    virtual_time.run(test_a_block_in_time)
+
+`pass_unseen` lets time pass while the loop stands still, as a test that blocks does; what is logged meanwhile arrives
+all the same.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Never, cast, final
+
+import anyio
+import anyio.lowlevel
+import msgspec
+
+from lucy_core.engine import Capability, Engine, ExecResult, NetworkSpec, NodeExit, NodeSpec, Resources
+from lucy_core.errors import CaptureDiedError, UnsupportedError
+from lucy_core.events import event_type
+from lucy_core.journal import JOURNAL
+from lucy_core.network import Network
+from lucy_core.pipeline.capture import log_path
+from lucy_core.pipeline.capture_process import CaptureProcess
+from lucy_core.pipeline.facts import Fact
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.pipeline.recording import Row, make_run_directory
+from lucy_core.run import FixedTopology, Run, RunOrder, When
+from lucy_core.testing.virtual_time import VirtualTimeLoop
+from lucy_core.vocabulary import Vocabulary
+
+NS = 1_000_000_000
+SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a directory of its own in it, private and gone with the block
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    position: int | None = None
+
+
+@final
+class VirtualCapture:
+    """What the capture process is to a pipeline, on the loop's own clock and without sources."""
+
+    pid = 0
+
+    def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
+        self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.died: str | None = None
+        self._directory = directory
+        self._clock = clock
+        self._arrivals = os.open(directory / "arrivals.ndjson", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._logs: dict[str, int] = {}
+        self._offsets: dict[str, int] = {}
+        self._position = 0
+
+    @property
+    def position(self) -> int:
+        """The position after the last line that has arrived."""
+        return self._position
+
+    def dispose(self) -> None:
+        """Close all descriptors."""
+        for fd in (self.bell, self._arrivals, *self._logs.values()):
+            os.close(fd)
+
+    def append(self, node: str, data: bytes, lines: int) -> int:
+        """Have lines of a node arrive now; return the position of the first."""
+        if node not in self._logs:
+            path = log_path(str(self._directory), node, JOURNAL)
+            self._logs[node] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        position, offset = self._position, self._offsets.get(node, 0)
+        os.write(self._logs[node], data)
+        self._write(Row(position, node, offset, len(data), lines, self._now_ns()))
+        self._offsets[node] = offset + len(data)
+        self._position += lines
+        return position
+
+    def _write(self, row: Row) -> None:
+        os.write(self._arrivals, msgspec.json.encode(row) + b"\n")
+        os.eventfd_write(self.bell, 1)
+
+    def _now_ns(self) -> int:
+        return round(self._clock() * NS)
+
+    def die(self, reason: str) -> None:
+        """End as a killed capture process does."""
+        self.died = reason
+        os.eventfd_write(self.bell, 1)
+
+    # What a pipeline asks
+
+    def tell(self, op: str, **arguments: Any) -> None:
+        """Obey without an answer."""
+        self._obey(op, arguments)
+
+    async def ask(self, op: str, **arguments: Any) -> _Reply:
+        """Obey and answer, a turn of the loop later, as a process does at the earliest.
+
+        Raises:
+            CaptureDiedError: it has died.
+        """
+        if self.died is not None:
+            raise CaptureDiedError(self.died)
+        position = self._obey(op, arguments)
+        await anyio.lowlevel.checkpoint()
+        return _Reply(position)
+
+    def _obey(self, op: str, arguments: Mapping[str, Any]) -> int:
+        if self.died is not None:
+            return self._position
+        if op == "inject":
+            text = str(arguments["text"]).encode()
+            return self.append(arguments["node"], text, text.count(b"\n"))
+        if op == "fact":
+            row = Row(self._position, arguments["node"], 0, 0, 0, self._now_ns(), fact=Fact(arguments["fact"]))
+            self._write(row)
+        return self._position
+
+    def saw(self, position: int) -> None:
+        """Nothing is given up here."""
+
+    def take_direct(self) -> None:
+        """Nothing comes past the recording."""
+
+    async def close(self) -> None:
+        """Close the run in order."""
+        if self.died is None:
+            self._write(Row(self._position, "", 0, 0, 0, self._now_ns(), fact=Fact.CLOSED))
+
+
+@final
+class VirtualNode:
+    """A node that does nothing but what its test says."""
+
+    directory = None
+
+    def __init__(self, name: str, on_exit: Callable[[NodeExit], None]) -> None:
+        self.name = name
+        self.running = False
+        self._on_exit = on_exit
+
+    def end(self, *, code: int) -> None:
+        """End by itself."""
+        if self.running:
+            self.running = False
+            self._on_exit(NodeExit(node=self.name, code=code))
+
+    async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:  # noqa: ARG002
+        """Run."""
+        self.running = True
+        await anyio.lowlevel.checkpoint()
+
+    async def stop(self, *, grace: float) -> None:  # noqa: ARG002  # it ends at once
+        """End because it was asked to."""
+        self.running = False
+        await anyio.lowlevel.checkpoint()
+
+    async def kill(self) -> None:
+        await self.stop(grace=0)
+
+    async def pause(self) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    async def resume(self) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float) -> ExecResult:  # noqa: A002, ARG002, ASYNC109
+        _refuse(Capability.EXEC)
+
+    async def read_file(self, path: str) -> bytes:  # noqa: ARG002  # the contract's
+        _refuse(Capability.FILES)
+
+    async def write_file(self, path: str, content: bytes) -> None:  # noqa: ARG002  # the contract's
+        _refuse(Capability.FILES)
+
+    def address(self, port: str) -> tuple[str, int]:  # noqa: ARG002  # the contract's
+        _refuse("address")
+
+    async def resources(self) -> Resources | None:
+        _refuse(Capability.RESOURCES)
+
+
+def _refuse(what: str) -> Never:
+    raise UnsupportedError(VirtualEngine.name, what)
+
+
+@final
+class VirtualEngine:
+    """The engine of a virtual network: manager and network too, since there is next to nothing to do."""
+
+    name = "virtual"
+    capabilities = frozenset({Capability.PAUSE, Capability.FRESH_STATE})
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, VirtualNode] = {}
+        self._names: tuple[str, ...] = ()
+
+    def expand(self, spec: NetworkSpec, place: object) -> None:  # noqa: ARG002  # nothing to work out
+        """Remember the names."""
+        self._names = tuple(node.name for node in spec.nodes)
+
+    @asynccontextmanager
+    async def open(self, config: object) -> AsyncIterator[tuple["VirtualEngine", "VirtualEngine"]]:  # noqa: ARG002
+        """Give itself."""
+        yield self, self
+
+    async def attach(self, capture: object) -> None:
+        """There are no sources."""
+
+    async def deploy(self, on_exit: Callable[[NodeExit], None]) -> "VirtualEngine":
+        self.nodes = {name: VirtualNode(name, on_exit) for name in self._names}
+        return self
+
+    async def destroy(self) -> None:
+        for node in self.nodes.values():
+            node.running = False
+
+    async def create(self) -> None:
+        """There is nothing to make."""
+
+    async def cleanup(self) -> None:
+        """Nothing was made."""
+
+
+@final
+class VirtualNetwork:
+    """A network, and what its test has its nodes do. Made by `virtual_network`."""
+
+    def __init__(self, network: Network, capture: VirtualCapture, engine: VirtualEngine) -> None:
+        self.network = network
+        self.capture = capture
+        self._engine = engine
+
+    def log(self, node: str, *events: msgspec.Struct) -> int:
+        """Have a node write a line for each event, which arrive now; return the position of the first."""
+        return self.capture.append(node, b"".join(map(line_of, events)), len(events))
+
+    def write(self, node: str, lines: bytes) -> int:
+        """Have a node write lines as they are, which arrive now; return the position of the first."""
+        return self.capture.append(node, lines, lines.count(b"\n"))
+
+    def exit(self, node: str, *, code: int = 1) -> None:
+        """Have a node end by itself, now."""
+        self._engine.nodes[node].end(code=code)
+
+    def pass_unseen(self, seconds: float) -> None:
+        """Let time pass while the loop stands still, as a test does that blocks."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)  # noqa: S101  # the module's docstring asks for one
+        loop.jump(seconds)
+
+
+def line_of(data: msgspec.Struct) -> bytes:
+    """Write an event as the line that is decoded into it: its type needs an id, and no decoder of its own."""
+    (event_id, *_) = event_type(type(data)).ids
+    return msgspec.json.encode({"message": type(data).__name__, "event_id": event_id, "metadata": data}) + b"\n"
+
+
+@asynccontextmanager
+async def virtual_network(
+    *names: str,
+    vocabulary: Vocabulary | None = None,
+    directory: Path | None = None,
+    start: bool = True,
+    interrupt: bool = True,
+) -> AsyncIterator[VirtualNetwork]:
+    """Have a network of virtual nodes for a block. What ends the run raises where it is awaited, and at the end.
+
+    Args:
+        names: the nodes.
+        vocabulary: what their lines mean.
+        directory: where the recording goes; by default it is gone with the block.
+        start: whether to start all nodes.
+        interrupt: whether an unexpected death cancels the block at once. Otherwise the next wait raises it.
+    """
+    clock = asyncio.get_running_loop().time
+    captures: list[VirtualCapture] = []
+    engine = VirtualEngine()
+
+    @asynccontextmanager
+    async def record(place: Path) -> AsyncIterator[Pipeline]:
+        make_run_directory(place)
+        capture = VirtualCapture(place, clock)
+        captures.append(capture)
+        try:
+            capture.append(JOURNAL, b"", 0)
+            now_ns = lambda: round(clock() * NS)  # noqa: E731
+            async with Pipeline.over(cast("CaptureProcess", capture), place, now_ns) as pipeline:
+                yield pipeline
+        finally:
+            capture.dispose()
+
+    spec = NetworkSpec(
+        name="virtual", nodes=tuple(NodeSpec(name=name, role="virtual", command=("true",)) for name in names)
+    )
+    in_memory = SHARED_MEMORY if directory is None and Path(SHARED_MEMORY).is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="lucy-virtual-", dir=in_memory) as own:
+        order = RunOrder(
+            test="virtual",
+            topology=FixedTopology(vocabulary, spec),
+            engine=cast("Engine", engine),
+            options={},
+            run_id="virtual",
+            directory=(directory or Path(own) / "run").absolute(),
+            keep=When.ALWAYS if directory else When.NEVER,
+        )
+        async with Run(order, record).opened(start=start, interrupt=interrupt) as network:
+            yield VirtualNetwork(network, captures[0], engine)

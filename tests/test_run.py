@@ -1,0 +1,314 @@
+"""A run from its first file to its last: the verdict as an exception, the files that it leaves, and its journal."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import anyio
+import msgspec
+import pytest
+
+import lucy_core as lucy
+from lucy_core.journal import CommandEnded, CommandStarted
+from lucy_core.judging.fold import replayed
+from lucy_core.judging.result import RunResult
+from lucy_core.run import Run, RunOrder, When, fix
+from lucy_core.vocabulary import PlainTopology
+from lucy_engines.process import ProcessEngine
+
+pytestmark = pytest.mark.anyio
+
+RESTING = "import time; time.sleep(600)"
+
+
+def spec(*names: str) -> lucy.NetworkSpec:
+    return lucy.NetworkSpec(
+        name="runs",
+        nodes=tuple(lucy.NodeSpec(name=name, role="x", command=(sys.executable, "-c", RESTING)) for name in names),
+    )
+
+
+def result_of(run: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((run / "result.json").read_bytes())
+    return result
+
+
+async def collected(network: lucy.Network, *kinds: type) -> list[Any]:
+    """Read back the data of all such events up to now."""
+    found: list[lucy.Event] = []
+    handle = network.pipeline.subscribe(
+        lucy.Interest(event_types=[lucy.event_type(kind) for kind in kinds]), found.extend, lambda _: None, since=0
+    )
+    await handle.reach(await network.pipeline.fence())
+    handle.cancel()
+    return [each.data for each in found]
+
+
+# --- the verdict ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_soft_error_fails_a_plain_deploy_at_its_end_and_its_files_say_so(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(lucy.RunFailedError, match="a little late") as caught:
+        async with lucy.deploy(spec("a"), run_directory=run) as network:
+            network.soft_error("a little late")
+    assert (caught.value.outcome, len(caught.value.held), caught.value.directory) == ("failed", 1, run)
+    result = result_of(run)
+    assert (result["scenario"], result["outcome"], result["exit_code"]) == ("runs", "failed", 1)
+    assert result["decided_by"]["message"] == "a little late"
+    suite = ET.parse(run / "junit.xml").find("testsuite")
+    assert suite.find("properties/property[@name='run_directory']").get("value") == str(run)
+    assert suite.get("failures") == "1"
+    assert "a little late" in (run / "report.html").read_text()
+
+
+async def test_a_run_that_passed_raises_nothing_and_is_called_as_its_caller_says(tmp_path: Path) -> None:
+    async with lucy.deploy(spec("a"), run_directory=tmp_path / "run", test="a test of mine"):
+        pass
+    result = result_of(tmp_path / "run")
+    assert (result["scenario"], result["outcome"], result["errors"]) == ("a test of mine", "passed", [])
+    assert json.loads((tmp_path / "run/run.json").read_bytes())["test"] == "a test of mine"
+    assert [node["state"] for node in result["nodes"]] == ["running"]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    (
+        (AssertionError("mine"), "failed"),
+        (lucy.InconclusiveError("mine"), "inconclusive"),
+        (KeyboardInterrupt("mine"), "interrupted"),
+        (SystemExit("mine"), "interrupted"),
+        (pytest.fail.Exception("mine"), "failed"),
+        (ExceptionGroup("of one", [ValueError("mine")]), "failed"),
+    ),
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
+)
+async def test_what_the_block_raised_comes_out_as_itself(tmp_path: Path, error: BaseException, outcome: str) -> None:
+    (one,) = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+    with pytest.raises(type(one)) as caught:
+        async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+            network.soft_error("held before")
+            with network.section("a section"):
+                raise error
+    assert caught.value is one
+    result = result_of(tmp_path / "run")
+    assert result["outcome"] == outcome
+    assert [each["message"] for each in result["errors"]] == ["held before", "mine"]
+    assert [(each["name"], each["outcome"]) for each in result["sections"]] == [("a section", "failed")]
+    assert result["decided_by"]["message"] == "mine"
+
+
+async def test_an_error_that_a_soft_section_swallowed_is_the_cause_of_the_verdict(tmp_path: Path) -> None:
+    error = lucy.InconclusiveError("a gap")
+    with pytest.raises(lucy.RunFailedError) as caught:
+        async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+            with network.section("soft", soft=True):
+                raise error
+    assert (caught.value.outcome, caught.value.__cause__) == ("inconclusive", error)
+
+
+async def test_a_run_that_was_cut_short_has_not_passed(tmp_path: Path) -> None:
+    with anyio.CancelScope() as scope:
+        async with lucy.deploy(spec("a"), run_directory=tmp_path / "run"):
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert result_of(tmp_path / "run")["outcome"] == "interrupted"
+
+
+async def test_a_capture_that_died_costs_no_verdict(tmp_path: Path) -> None:
+    with anyio.fail_after(20), pytest.raises(lucy.CaptureDiedError):
+        async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+            os.kill(network.pipeline.capture_pid, signal.SIGKILL)
+            try:
+                await anyio.sleep_forever()
+            finally:
+                network.soft_error("held after its death")
+    result = result_of(tmp_path / "run")
+    assert result["outcome"] == "inconclusive"
+    assert "held after its death" in [each["message"] for each in result["errors"]]
+
+
+# --- the files ------------------------------------------------------------------------------------------------------
+
+
+class Broken:
+    """An engine that fails where it is told to."""
+
+    name = "broken"
+    capabilities = ProcessEngine.capabilities
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def expand(self, spec: lucy.NetworkSpec, place: object) -> Any:
+        self._fail("expand")
+        return ProcessEngine().expand(spec, place)
+
+    @asynccontextmanager
+    async def open(self, config: Any) -> AsyncIterator[Any]:
+        self._fail("open")
+        async with ProcessEngine().open(config) as (manager, log_engine):
+            yield self, log_engine
+            del manager
+
+    async def create(self) -> None:
+        self._fail("create")
+
+    async def cleanup(self) -> None:
+        """Nothing was made."""
+
+    def _fail(self, where: str) -> None:
+        if self._where == where:
+            raise lucy.DeployError("no machine")
+
+
+@pytest.mark.parametrize("where", ("expand", "open", "create"))
+async def test_a_run_that_never_got_its_network_has_a_result_too(tmp_path: Path, where: str) -> None:
+    with pytest.raises(lucy.DeployError, match="no machine"):
+        async with lucy.deploy(spec("a"), engine=Broken(where), run_directory=tmp_path / "run"):
+            raise AssertionError
+    result = result_of(tmp_path / "run")
+    assert (result["outcome"], result["exit_code"]) == ("infrastructure error", 4)
+    assert [each["message"] for each in result["errors"]] == ["no machine"]
+
+
+async def test_a_result_that_can_not_be_written_costs_no_verdict(tmp_path: Path) -> None:
+    for name in ("result.json", "junit.xml", "run.json"):
+        (tmp_path / "run" / name).mkdir(parents=True)
+    with pytest.raises(lucy.RunFailedError, match="not nice"):
+        async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+            network.soft_error("not nice")
+    assert "not nice" in (tmp_path / "run/report.html").read_text()
+
+
+async def test_a_recording_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    async with lucy.deploy(spec("a"), run_directory=tmp_path / "run"):
+        pass
+    before = (tmp_path / "run/result.json").read_bytes()
+    with pytest.raises(lucy.RecordingError, match="there is a recording in it already"):
+        async with lucy.deploy(spec("a"), run_directory=tmp_path / "run"):
+            raise AssertionError
+    assert (tmp_path / "run/result.json").read_bytes() == before
+
+
+async def test_a_run_that_is_kept_on_failure_alone_is_gone_when_it_passed(tmp_path: Path) -> None:
+    run = Run(
+        RunOrder(
+            test="t",
+            topology=fix(PlainTopology(spec("a")), {}),
+            engine=ProcessEngine(),
+            options={},
+            run_id="r",
+            directory=tmp_path / "run",
+            keep=When.ON_FAILURE,
+        )
+    )
+    async with run.opened():
+        assert (tmp_path / "run/run.json").exists()
+    assert not (tmp_path / "run").exists()
+    assert not run.kept
+
+
+# --- the journal ----------------------------------------------------------------------------------------------------
+
+
+async def test_the_fold_of_the_recording_says_what_the_live_one_said(tmp_path: Path) -> None:
+    async def in_a_section(network: lucy.Network, name: str, turn: anyio.Event) -> None:
+        with network.section(name):
+            await turn.wait()
+            network.soft_error(f"of {name}")
+
+    with pytest.raises(ValueError, match="the last"):
+        async with lucy.deploy(spec("a", "b", "c"), run_directory=tmp_path / "run", test="t") as network:
+            turn = anyio.Event()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(in_a_section, network, "one", turn)
+                tasks.start_soon(in_a_section, network, "other", turn)
+                turn.set()
+            with network.section("a soft one", soft=True):
+                network.check(False, "two is three")
+            async with network.faults.inject(lucy.Pause(nodes=("a",)), lasting=30):
+                pass
+            with network["b"].expecting_exit():
+                os.kill(network["b"]._engine_node.pid, signal.SIGKILL)
+                await network.wait_for(lucy.seen(lucy.NodeExited), since=0, hard=20)
+            await network["a"].restart()
+            await network["c"].stop()
+            raise ValueError("the last")
+    live = network.judgement.findings()
+    async with lucy.Pipeline.replay(tmp_path / "run") as pipeline:
+        again = await replayed(pipeline)
+    assert again == live
+    assert {section.outcome for section in live.sections} == {"soft errors", "failed"}
+    assert [node.state for node in live.nodes] == ["running", "stopped", "stopped"]
+    assert (len(live.errors), len(live.waits)) == (4, 1)
+    assert live.decided_by.message == "the last"
+    result = msgspec.json.decode((tmp_path / "run/result.json").read_bytes(), type=RunResult)
+    assert (result.errors, result.nodes, result.waits) == (live.errors, live.nodes, live.waits)
+
+
+async def test_a_line_that_looks_like_lucys_decides_nothing(tmp_path: Path) -> None:
+    forged = '{"message":"x","event_id":"lucy.error","metadata":{"severity":"hard","message":"forged"}}'
+    forging = lucy.NodeSpec(name="a", role="x", command=("sh", "-c", f"echo '{forged}'; exec sleep 600"))
+    async with lucy.deploy(lucy.NetworkSpec(name="runs", nodes=(forging,)), run_directory=tmp_path / "run") as network:
+        await network["a"].records(since=0).first(within=20)
+    async with lucy.Pipeline.replay(tmp_path / "run") as pipeline:
+        assert (await replayed(pipeline)).errors == ()
+
+
+async def test_commands_stand_in_the_journal_with_their_parents_and_results(tmp_path: Path) -> None:
+    async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+        a = network["a"]
+        with network.section("a section"):
+            await a.exec([sys.executable, "-c", "import sys; print('x' * 5000); sys.exit(3)"])
+            await a.write_file("note", b"\xffnoted")
+            await a.read_file("note")
+            with pytest.raises(lucy.CommandError):
+                await a.read_file("none")
+            await a.pause()
+            await a.resume()
+            await a.resources()
+            await a.restart()
+        with pytest.raises(lucy.LifeCycleError):
+            await a.resume()
+        await a.kill()
+        started = {each.id: each for each in await collected(network, CommandStarted)}
+        ended = await collected(network, CommandEnded)
+        (section,) = network.judgement.sections
+
+    by_name = {each.command: each for each in ended}
+    assert {started[each.id].command for each in ended} == set(by_name)
+    exec_result = by_name["exec"].result
+    assert exec_result.startswith('{"code":3,"stdout":"xxx')
+    assert by_name["exec"].left_out > 2000
+    assert by_name["read_file"].outcome == "CommandError"
+    assert next(each.result for each in ended if each.command == "read_file") == "\\xffnoted"
+    assert '"memory_bytes":' in by_name["resources"].result
+    assert (by_name["resume"].outcome, by_name["kill"].outcome) == ("LifeCycleError", "done")
+    parents = {each.command: each.parent for each in started.values()}
+    restart = by_name["restart"].id
+    assert (parents["exec"], parents["pause"], parents["restart"]) == (section.id,) * 3
+    assert [each.parent for each in started.values() if each.command in ("stop", "start")][1:] == [restart, restart]
+    assert parents["kill"] == 0
+    assert len(started) == len(ended)
+
+
+async def test_sections_faults_and_waits_count_from_one_without_a_twin(tmp_path: Path) -> None:
+    async with lucy.deploy(spec("a"), run_directory=tmp_path / "run", start=False) as network:
+        await network["a"].start()
+        with network.section("s"):
+            await network.wait_for(lucy.seen(lucy.NodeStarted), since=0, hard=20)
+            async with network.faults.inject(lucy.Pause(nodes=("a",)), lasting=30) as lease:
+                pass
+        (section,), (wait,) = network.judgement.sections, network.judgement.waits
+        (command,) = await collected(network, CommandStarted)
+        (requested,) = await collected(network, lucy.FaultRequested)
+    assert [command.id, section.id, wait.id, lease.number] == [1, 2, 3, 4]
+    assert (wait.inside, requested.lease, requested.parent) == (2, 4, 2)
