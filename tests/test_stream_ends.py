@@ -142,7 +142,7 @@ OPERATORS: dict[str, Callable[[lucy.Stream[int], Callable[..., Any]], lucy.Strea
     "first": lambda numbers, raises: numbers.first(raises),
     "take_until": lambda numbers, raises: numbers.take_until(numbers.map(raises)),
     "merge": lambda numbers, raises: numbers.merge(numbers.map(raises)),
-    "after a timer": lambda numbers, raises: numbers.buffer(seconds=0.01).map(raises),
+    "after a timer": lambda numbers, raises: numbers.buffer(seconds=0.01).filter(bool).map(raises),
 }
 
 
@@ -218,7 +218,7 @@ def escape_from_filter(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
 
 
 def escape_from_timer(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
-    streams.events(pipeline, Numbered).buffer(seconds=0.01).map(escape).subscribe(lambda _: None)
+    streams.events(pipeline, Numbered).buffer(seconds=0.01).filter(bool).map(escape).subscribe(lambda _: None)
 
 
 def escape_from_past(pipeline: Pipeline, escape: Callable[..., Any]) -> None:

@@ -12,6 +12,7 @@ from stream_sources import Numbered, Other, numbered, other, write
 import lucy_core as lucy
 from lucy_core import streams
 from lucy_core.pipeline.hub import Gate, Interest
+from lucy_core.pipeline.ledger import Gap
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Mark
 
@@ -178,17 +179,19 @@ async def test_so_far_is_the_exact_list_up_to_the_call(pipeline: Pipeline) -> No
 
 async def test_so_far_is_inconclusive_where_the_log_has_a_gap(pipeline: Pipeline) -> None:
     await pipeline.write("a", numbered(1))
-    pipeline.ledger.of("a").count_filtered(lines=1, bytes=10, events=0)
+    pipeline.ledger.of("a").filtered_lines += 1
     assert len(await streams.so_far(pipeline, Numbered)) == 1
     with pytest.raises(lucy.InconclusiveError, match="the capture filter left out 1 lines"):
         await streams.so_far(pipeline)
-    pipeline.ledger.of("a").count_filtered(lines=2, bytes=10, events=2)
+    pipeline.ledger.of("a").filtered_events += 2
     with pytest.raises(lucy.InconclusiveError, match="Numbered so far: the capture filter left out 2 events"):
         await streams.so_far(pipeline, Numbered)
     assert await streams.so_far(pipeline, Numbered, nodes=("b",)) == []
-    pipeline.ledger.of("b").lost = 1
-    with pytest.raises(lucy.InconclusiveError, match="the log is incomplete"):
-        await streams.so_far(pipeline, Numbered, nodes=("b",))
+    pipeline.ledger.miss(Gap(1, "b", "its source failed"))
+    assert await streams.so_far(pipeline, Other, nodes=("c",)) == []
+    for nodes in (("b", "c"), None):
+        with pytest.raises(lucy.InconclusiveError, match="the log is incomplete at position 1, b: its source failed"):
+            await streams.so_far(pipeline, Other, nodes=nodes)
 
 
 async def test_so_far_serves_replays_and_needs_a_recording(tmp_path: Path) -> None:
