@@ -226,3 +226,41 @@ def test_a_step_that_gives_no_stream_is_refused_by_its_place(step: Any, kind: st
             lucy.from_items([1]).pipe(operators.map(same), step)
 
     testing.run(run)
+
+
+AT_ONCE = (
+    *("amb", "catch", "combine_latest", "concat", "concat_map", "do_while", "expand", "flat_map", "flat_map_latest"),
+    *("fork_join", "group_by", "merge", "merge_all", "on_error_resume_next", "pairwise", "publish", "publish_value"),
+    *(
+        "repeat",
+        "retry",
+        "sample by another",
+        "scan",
+        "sequence_equal",
+        "share",
+        "skip_until",
+        "start_with",
+        "take_until",
+    ),
+    *("take_until", "while_do", "window", "with_latest_from", "zip", "zip_latest", "zip_with_iterable"),
+)
+
+
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_an_operator_hears_what_comes_in_the_turn_of_the_subscription(name: str) -> None:
+    def give(subscribe: Callable[[Observable[Any], Callable[[Any], None]], object]) -> list[Any]:
+        numbers: Subject[Any] = Subject()
+        others: Subject[Any] = Subject()
+        got: list[Any] = []
+        subscribe(numbers.pipe(OPERATORS[name](others)), got.append)
+        for _, value in sorted(NUMBERS + OTHERS):
+            (numbers if value > 0 else others).on_next(value)
+        numbers.on_completed()
+        others.on_completed()
+        return got
+
+    async def on_the_loop() -> list[Any]:
+        return give(lambda observable, take: Stream(observable).subscribe(take))
+
+    expected = give(lambda observable, take: observable.subscribe(take))
+    assert testing.run(on_the_loop) == expected
