@@ -18,7 +18,8 @@ async def one_error() -> AsyncIterator[None]:
         yield
     except BaseExceptionGroup as group:
         error, *others = _by_rank(group)
-        if others and isinstance(error, anyio.get_cancelled_exc_class()):
+        cancelled = anyio.get_cancelled_exc_class()
+        if isinstance(error, cancelled) and not all(isinstance(other, cancelled) for other in others):
             raise
         for other in others:
             error.add_note(f"beside it, {type(other).__name__}: {other}")

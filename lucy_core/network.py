@@ -275,7 +275,7 @@ class Network:
             condition: what to wait for.
             since: from where on events count; by default from now, with the state as it is once all that has arrived
                 by now is folded.
-            soft: after this the run has a soft error, and the wait goes on.
+            soft: after this the run has a soft error, and the wait goes on. Where `hard` alone is given there is none.
             hard: after this the wait is over.
             lasting: for how long a condition has to hold that is never true for good: `never(…)`.
 

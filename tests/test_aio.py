@@ -67,7 +67,7 @@ async def test_a_cancellation_beside_an_error_stays_where_both_are_seen() -> Non
     error = await raised_together(mine, cancelled)
     assert isinstance(error, BaseExceptionGroup)
     assert error.exceptions == (mine, cancelled)
-    assert await raised_together(cancelled) is cancelled
+    assert await raised_together(cancelled, asyncio.CancelledError()) is cancelled
 
 
 @contextlib.asynccontextmanager

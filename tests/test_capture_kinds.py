@@ -53,7 +53,7 @@ def never(event_type: type) -> Condition:
         description="what never comes",
         check=lambda _before, _now: Progress(have=0, need=1),
         event_types=(event_type,),
-        soft=lucy.seconds(0.2),
+        soft=lucy.seconds(0.4),
         hard=lucy.seconds(0.4),
     )
 
@@ -160,9 +160,8 @@ async def test_a_pump_that_dies_makes_verdicts_inconclusive(tmp_path: Path, kind
         with pytest.raises(InconclusiveError, match="the pump, the process that carried its lines, ended by itself"):
             await network.wait_for(never(Numbered))
     async with Pipeline.replay(tmp_path / "run") as replayed:
-        assert [gap.reason for gap in replayed.ledger.gaps if gap.node == "a"] == [
-            "its source failed: the pump, the process that carried its lines, ended by itself"
-        ]
+        assert replayed.ledger.gaps == network.ledger.gaps
+        assert "the pump, the process that carried its lines, ended by itself" in replayed.ledger.gaps[0].reason
 
 
 @pytest.mark.parametrize("kind", ("fifo", "attach"))
@@ -217,5 +216,6 @@ async def test_a_filter_saves_lines_and_never_turns_into_a_verdict(tmp_path: Pat
         assert "1,000 lines" in network.ledger.summary()["a"]
         assert b"no log line" in (tmp_path / "run/logs/a.ndjson").read_bytes()
     async with Pipeline.replay(tmp_path / "run") as replayed:
+        await replayed.audit()
         assert replayed.ledger.filtered_events == 1000
         assert replayed.ledger.summary()["a"].split(", lag")[0] == network.ledger.summary()["a"].split(", lag")[0]

@@ -66,6 +66,27 @@ def test_the_example_of_the_plugin_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_example_of_waits_runs_as_it_stands(tmp_path: Path) -> None:
+    (example,) = [block for block in python_blocks() if "lucy.never(" in block]
+    main = """
+async def main():
+    async with lucy.deploy(topology, engine="process") as network:
+        await a_node_comes_back(network)
+
+anyio.run(main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", set_up() + example + main],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
 def test_the_example_of_a_fault_runs_with_one_that_processes_have(tmp_path: Path) -> None:
     (example,) = [block for block in python_blocks() if "faults.inject" in block]
     main = """

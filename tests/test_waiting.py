@@ -213,16 +213,16 @@ def chosen(condition: Any = None, began: float = 0.0, **given: Any) -> tuple[flo
 def test_a_limit_that_is_given_is_a_limit() -> None:
     assert chosen() == (30, 60)
     assert chosen(hard=1) == (None, 1)
-    assert chosen(hard=45) == (30, 45)
+    assert chosen(hard=45) == (None, 45)
     assert chosen(soft=1) == (1, 60)
     assert chosen(soft=90) == (None, 90)
     assert chosen(soft=3, hard=3) == (None, 3)
     assert chosen(soft=5, hard=3) == (None, 3)
     assert chosen(hard=0) == (None, 0)
-    assert chosen(hard=math.inf) == (30, None)
+    assert chosen(hard=math.inf) == (None, None)
     assert chosen(soft=math.inf) == (None, None)
     assert chosen(soft=math.inf, hard=5) == (None, 5)
-    assert chosen(hard=10**400) == (30, None)
+    assert chosen(hard=10**400) == (None, None)
 
 
 def test_slots_are_the_networks_slots() -> None:

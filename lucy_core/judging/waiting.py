@@ -99,8 +99,10 @@ def limits(
         raise LimitError("lasting", None, reason)
     soft_ns = clock.deadline(checked("soft", condition.soft if soft is None else soft), began_ns)
     hard_ns = clock.deadline(checked("hard", condition.hard if hard is None else hard), began_ns)
-    if hard is None and soft is not None and hard_ns is not None:
-        # The default yields to what was said.
+    # A default yields to what was said: "within a minute" is no failure after three seconds.
+    if soft is None and hard is not None:
+        soft_ns = None
+    elif hard is None and soft is not None and hard_ns is not None:
         hard_ns = None if soft_ns is None else max(soft_ns, hard_ns)
     if hard_ns is not None and (soft_ns is None or soft_ns >= hard_ns):
         soft_ns = None  # what is over can't become late

@@ -49,8 +49,8 @@ BACKLOG_BYTES = 4 << 20
 """What may wait on the socket once the disk has failed; more, and sources are left unread."""
 LINGER_SECONDS = 2.0
 READ_AT_ONCE = 1 << 18
-RESERVE_BYTES = 1 << 16
-"""What is kept for the last rows of a recording whose disk is full: one block, on whatever file system."""
+RESERVE_BYTES = 1 << 14
+"""What is kept for the last rows of a recording whose disk is full: some blocks, or one that is larger."""
 QUIET_SECONDS = 0.2
 LOOK_SECONDS = 0.25
 """How long it waits before it looks again. After idleness a node's time blocked is overstated by as much."""
@@ -607,7 +607,7 @@ def _write_all(fd: int, pieces: list[bytes | memoryview] | list[bytes]) -> None:
 
 
 def _reserve(directory: str) -> int:
-    """Keep a block of the disk for a recording's last rows; -1 where none can be had."""
+    """Keep a little of the disk for a recording's last rows; -1 where none can be had."""
     path = f"{directory}/.reserve"
     fd = -1
     try:
