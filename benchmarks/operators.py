@@ -23,7 +23,7 @@ from benchmarks.corpus import Numbered
 from benchmarks.measurement import BenchmarkError, Say, alternate, apart
 from benchmarks.report import Curve, Report, Table
 from lucy_core import streams
-from lucy_core.pipeline.hub import Gate, Interest, Sink
+from lucy_core.pipeline.hub import Gate, Group, Interest, Sink
 from lucy_core.records import Event, LogRecord
 from lucy_core.streams import Stream
 
@@ -91,8 +91,21 @@ class Taken:
 class Source:
     """Stands where the pipeline stands: keeps the sinks that `streams.events` subscribes."""
 
+    aborted: BaseException | None = None
+    delivered = 0
+    is_replay = False
+
     def __init__(self) -> None:
         self.sinks: list[Sink] = []
+        self.gate: Gate | None = None
+
+    def place(self, since: None) -> None:
+        """Return the only place there is: now."""
+        return since
+
+    def when_aborted(self, _call: Callable[[], None]) -> Callable[[], None]:
+        """Never call: nothing ends here."""
+        return lambda: None
 
     def subscribe(
         self,
@@ -101,9 +114,9 @@ class Source:
         _on_end: Callable[[Exception | None], None],
         *,
         since: int | None = None,  # noqa: ARG002  # there is no past here
-        gate: Gate | None = None,
+        group: Group,
     ) -> Taken:
-        self.gate = gate
+        self.gate = group.gate
         self.sinks.append(sink)
         return Taken(self, sink)
 
@@ -141,7 +154,6 @@ def _push(chain: str, job: OperatorsJob) -> Passed:
             source = Source()
             stream: Stream[Any] = streams.events(source, Numbered)  # type: ignore[arg-type]  # stands in for a pipeline
             LUCY[chain](stream).subscribe(results.append)
-            await anyio.lowlevel.checkpoint()  # RxPY's merge subscribes a turn late
             started = time.perf_counter_ns()
             for batch in batches:
                 source.deliver(batch)

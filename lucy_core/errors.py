@@ -17,7 +17,7 @@
     │   ├── StreamEmptyError        a stream ended before the item that was awaited
     │   ├── StreamTimeoutError      a stream ran into its limit
     │   ├── CallbackError           a callback raised what no handler takes: a cancellation, an exit
-    │   └── OperatorError           an operator can't do on the loop what it promises
+    │   └── OperatorError           an operator makes no stream
     ├── NoNodesError                `nodes=` names nobody
     ├── JudgementError              what a test decides
     │   ├── RunFailedError          a run is over, and something is held against it
@@ -182,11 +182,11 @@ class CallbackError(StreamError):
 
 
 class OperatorError(StreamError):
-    """An operator would lose items or run callbacks on a thread of its own; nothing was subscribed.
+    """An operator makes no stream; nothing was subscribed.
 
     Attributes:
-        operator: its name.
-        reason: what it would do, and what to use instead.
+        operator: which.
+        reason: what it makes, and what to use instead.
     """
 
     def __init__(self, operator: str, reason: str) -> None:

@@ -203,8 +203,7 @@ class Waiting:
         ledger, judged = self._run.pipeline.ledger, self._wait.position
         gap = next((gap for gap in ledger.gaps if gap.position <= judged), None)
         if gap is not None:
-            where = f"from position {gap.position:,} on" + (f" of {gap.node}" if gap.node else "")
-            self._inconclusive(f"the log is incomplete {where}: {gap.reason}")
+            self._inconclusive(f"the log is incomplete {gap}")
         any_line = Arrived in self._condition.event_types
         left_out = sum(
             account.filtered_lines if any_line else account.filtered_events

@@ -190,7 +190,8 @@ class Delivery:
         is_past = start < self.delivered
         if is_past:
             self._readable(f"position {start} is past (now {self.delivered})")
-        group = Group(gate) if group is None else group
+        if group is None or group.reading:
+            group = Group(gate if group is None else group.gate)
         subscription = Subscription(interest, sink, on_end, start, group)
         if self.closed or (self.ended and self._recording is None):
             self._finish(subscription, self._end_error)
@@ -241,11 +242,13 @@ class Delivery:
 
     async def catch_up(self, group: Group) -> None:
         """Read the recording for one group until it is live, ended, or can't take more."""
+        group.reading = True
         try:
             is_set_aside = await self._catch_up(group)
         except RecordingError as error:
             is_set_aside = False
             self._finish_all(group, error)
+        group.reading = False
         if not is_set_aside:
             self._no_longer_behind(group)
 

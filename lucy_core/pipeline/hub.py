@@ -89,13 +89,15 @@ class Group:
     live. Whoever is alone is a group of its own.
     """
 
-    __slots__ = ("_plans", "_waiting", "behind", "gate", "members", "next")
+    __slots__ = ("_plans", "_waiting", "behind", "gate", "members", "next", "reading")
 
     def __init__(self, gate: Gate | None = None) -> None:
         self.gate = gate
         self.members: list[Subscription] = []
         self.behind = False
         """Whether they read back, or wait to."""
+        self.reading = False
+        """Whether somebody is reading for them: nobody can join who stands further back."""
         self.next = 0
         """While they are behind: the position before which each of them has seen everything."""
         self._plans: dict[str, _Plan] = {}

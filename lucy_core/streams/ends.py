@@ -20,7 +20,7 @@ from lucy_core.errors import CallbackError
 from lucy_core.pipeline.delivery import as_exception
 from lucy_core.pipeline.hub import Gate, Group
 from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.streams.opening import Opening, opening
+from lucy_core.streams.opening import Opening, opening, subscribe_within
 from lucy_core.streams.scheduling import LoopScheduler
 
 T = TypeVar("T")
@@ -56,8 +56,7 @@ class End(abc.ObserverBase[Any]):
         scheduler = LoopScheduler(asyncio.get_running_loop(), self.cut_off)
 
         def start(_: abc.SchedulerBase | None = None, __: Any = None) -> None:
-            # `Observable.subscribe` would put an observer of its own before this one, which does just what it does.
-            self._held = observable._subscribe_core(self, scheduler)  # noqa: SLF001
+            self._held = subscribe_within(observable, self, scheduler)
 
         trampoline = CurrentThreadScheduler.singleton()
         with opening(walk):

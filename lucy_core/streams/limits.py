@@ -18,7 +18,7 @@ from reactivex.disposable import Disposable
 from lucy_core.errors import PipelineError, StreamTimeoutError
 from lucy_core.pipeline.delivery import as_exception
 from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.streams.opening import current, opening
+from lucy_core.streams.opening import current, opening, subscribe_within
 from lucy_core.streams.scheduling import FAR_SECONDS, LoopScheduler
 from lucy_core.streams.watching import Watch, described
 
@@ -33,7 +33,7 @@ def seconds_of(value: object, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         message = f"{name}={value!r} is a {type(value).__name__}; give seconds, as a number"
         raise TypeError(message)
-    if math.isnan(value) or value < 0:
+    if not value >= 0:  # which NaN is not either, and any int may be asked
         message = f"{name}={value!r} is no number of seconds; give 0 or more, or math.inf for no limit"
         raise ValueError(message)
     return math.inf if value > 1e300 else float(value)  # an int may be beyond every float
@@ -73,7 +73,7 @@ class Limited(Observable[Any]):
         self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         if math.isinf(self.seconds):
-            return self.source.subscribe(observer, scheduler=scheduler)
+            return subscribe_within(self.source, observer, scheduler)
         if scheduler is None:  # somebody subscribes to the bare observable
             scheduler = LoopScheduler(asyncio.get_running_loop(), lambda error: observer.on_error(as_exception(error)))
         return _Run(self, observer).start(scheduler)

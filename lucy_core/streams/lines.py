@@ -173,10 +173,14 @@ async def so_far(
         if pipeline.recording is None or pipeline.is_closed:
             raise
         raise InconclusiveError(_inconclusive(pipeline, what, f"not all can be read back ({error})")) from error
-    gap = next((gap for gap in pipeline.ledger.gaps if gap.position <= stop), None)
-    if gap is not None:
-        where = f"from position {gap.position:,} on" + (f" of {gap.node}" if gap.node else "")
-        raise InconclusiveError(_inconclusive(pipeline, what, f"the log is incomplete {where}: {gap.reason}"))
+    # A gap before `since` counts too: a source that has failed there gives nothing later either.
+    missing = [
+        gap
+        for gap in pipeline.ledger.gaps
+        if gap.position <= stop and (chosen is None or gap.node is None or gap.node in chosen)
+    ]
+    if missing:
+        raise InconclusiveError(_inconclusive(pipeline, what, f"the log is incomplete {missing[0]}"))
     accounts = [account for node, account in pipeline.ledger.nodes.items() if chosen is None or node in chosen]
     left_out = sum(each.filtered_lines if types is None else each.filtered_events for each in accounts)
     if left_out:

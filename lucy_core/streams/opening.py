@@ -40,14 +40,26 @@ def current() -> Opening:
     return _opening.get() or Opening(Group())
 
 
+def under_way() -> Opening | None:
+    """Return the walk under way, if there is one."""
+    return _opening.get()
+
+
 @contextmanager
-def opening(walk: Opening) -> Iterator[None]:
+def opening(walk: Opening | None) -> Iterator[None]:
     """Have this walk be found."""
     token = _opening.set(walk)
     try:
         yield
     finally:
         _opening.reset(token)
+
+
+def subscribe_within(
+    observable: "Observable[Any]", observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None
+) -> abc.DisposableBase:
+    """Subscribe for an observer that is one of RxPY's already, or does what those do: a hop less for each item."""
+    return observable._subscribe_core(observer, scheduler)  # noqa: SLF001  # `subscribe` would wrap it once more
 
 
 @final
@@ -63,7 +75,7 @@ class Opened(Observable[Any]):
         self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         with opening(self._walk):
-            return self._observable.subscribe(observer, scheduler=scheduler)
+            return subscribe_within(self._observable, observer, scheduler)
 
 
 @final
@@ -79,4 +91,4 @@ class Since(Observable[Any]):
         self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
         with opening(msgspec.structs.replace(current(), start=self._start)):
-            return self._observable.subscribe(observer, scheduler=scheduler)
+            return subscribe_within(self._observable, observer, scheduler)

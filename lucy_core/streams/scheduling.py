@@ -6,12 +6,15 @@ is due now a turn later, so that `from_iterable`, `merge`, `concat` and `start_w
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, final
 
 from reactivex import abc, typing
 from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
+
+from lucy_core.streams.opening import opening, under_way
 
 FAR_SECONDS = 10 * 365 * 86400.0
 """What is due later than this isn't waited for: no loop's timer takes any number there is."""
@@ -30,12 +33,24 @@ class LoopScheduler(AsyncIOScheduler):
         """
         super().__init__(loop)
         self._raised = raised
+        self._loop_began = super().now - timedelta(seconds=loop.time())
+
+    @property
+    def now(self) -> datetime:
+        """The machine's time at the subscription, carried on by the loop's clock.
+
+        Operators that compare times (`delay`, `take_last_with_time`) would otherwise compare two clocks, of which one
+        may step, or stand still in virtual time.
+        """
+        return self._loop_began + timedelta(seconds=self._loop.time())
 
     def schedule(self, action: typing.ScheduledAction[Any], state: Any = None) -> abc.DisposableBase:
-        """Do it now, or after what is being done now."""
+        """Do it now, or after what is being done now, but still in this turn and on behalf of the same walk."""
+        walk = under_way()
 
         def on_this_one(_: abc.SchedulerBase, state: Any = None) -> Any:
-            return self.invoke_action(action, state)
+            with opening(walk):
+                return self.invoke_action(action, state)
 
         return CurrentThreadScheduler.singleton().schedule(on_this_one, state)
 
@@ -44,10 +59,13 @@ class LoopScheduler(AsyncIOScheduler):
     ) -> abc.DisposableBase:
         """Do it in a turn of the loop after so many seconds; of 0 and less, in the next turn."""
         inner: list[abc.DisposableBase] = []
+        walk = under_way()
+        later = None if walk is None else walk.again()
 
         def act() -> None:
             try:
-                inner.append(self.invoke_action(action, state))
+                with opening(later):
+                    inner.append(self.invoke_action(action, state))
             except BaseException as error:  # noqa: BLE001  # of an operator, or of a callback that one called
                 self._raised(error)
 

@@ -21,14 +21,14 @@ import reactivex
 from reactivex import Observable, abc, operators
 from reactivex.internal.utils import NotSet
 
-from lucy_core.errors import EventDefinitionError, StreamEmptyError
+from lucy_core.errors import EventDefinitionError, OperatorError, StreamEmptyError
 from lucy_core.events import EventType, event_type
 from lucy_core.pipeline.hub import Group
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, LogRecord
 from lucy_core.streams.ends import End, Items, end_of_run
 from lucy_core.streams.limits import Limited, count_of, seconds_of
-from lucy_core.streams.opening import Opened, Opening, Since, current
+from lucy_core.streams.opening import Opened, Opening, Since, current, subscribe_within
 from lucy_core.streams.several import Merged, Shared
 
 T_co = TypeVar("T_co", covariant=True)
@@ -83,17 +83,22 @@ class Stream(Generic[T_co]):
         name = f"filter({_called(predicate)})"
 
         def filtered(observer: abc.ObserverBase[T_co], scheduler: abc.SchedulerBase | None = None) -> Any:
+            on_next = observer.on_next
             watches = current().watches
 
-            def noted(item: Any) -> bool:
-                if predicate(item):
-                    return True
-                for watch in watches:
-                    watch.refused = (name, item)
-                return False
+            def pass_on(item: Any) -> None:
+                try:
+                    is_kept = predicate(item)
+                except Exception as error:  # noqa: BLE001  # anybody's predicate; its error is the chain's end
+                    observer.on_error(error)
+                    return
+                if is_kept:
+                    on_next(item)
+                elif watches:
+                    for watch in watches:
+                        watch.refused = (name, item)
 
-            chosen = operators.filter(noted if watches else predicate)
-            return self._observable.pipe(chosen).subscribe(observer, scheduler=scheduler)
+            return self._observable.subscribe(pass_on, observer.on_error, observer.on_completed, scheduler=scheduler)
 
         return self._then(reactivex.create(filtered), name)
 
@@ -111,7 +116,7 @@ class Stream(Generic[T_co]):
                 return Opened(mapper(item).observable, walk.again())
 
             flat: Any = operators.flat_map(inner)
-            return self._observable.pipe(flat).subscribe(observer, scheduler=scheduler)
+            return subscribe_within(self._observable.pipe(flat), observer, scheduler)
 
         return self._then(reactivex.create(flattened), "flat_map(…)")
 
@@ -264,11 +269,21 @@ class Stream(Generic[T_co]):
     def pipe(self, *steps: Callable[[Any], Any]) -> "Stream[Any]":
         """Apply RxPY operators, in order; their items are `Any` to a type checker.
 
-        They run on the loop, also those that take time. Give none of them a scheduler, and no callback that blocks.
+        They run on the loop, also those that take time, and do at once what is due now. Give none of them a scheduler
+        (with one that has threads, callbacks run there, and nobody watches over them), and no callback that blocks.
+
+        Raises:
+            OperatorError: a step gives no observable (`to_future`, `partition`).
         """
         observable: Any = self._observable
-        for step in steps:
+        for number, step in enumerate(steps, 1):
             observable = step(observable)
+            if not isinstance(observable, Observable):
+                name = f"step {number} of pipe"
+                reason = (
+                    f"it gives a {type(observable).__name__} and no observable; await stream.first(), or use aiter()"
+                )
+                raise OperatorError(name, reason)
         return self._then(observable, "pipe(…)")
 
     # Ends of the chain

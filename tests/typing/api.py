@@ -47,6 +47,9 @@ async def use_streams(network: lucy.Network) -> None:
     async with peers.aiter() as items:
         async for item in items:
             assert_type(item, str)
+    assert_type(await network.so_far(PeerBanned, nodes=("a",)), list[lucy.Event[PeerBanned]])
+    assert_type(await network.so_far(level=lucy.Level.ERROR), list[lucy.Event[lucy.LogRecord]])
+    assert_type(await streams.so_far(network.pipeline), list[lucy.Event[lucy.LogRecord]])
     undecodable = streams.undecodable(network.pipeline, PeerBanned)
     assert_type(undecodable, lucy.Stream[lucy.Undecodable])
     stop = peers.subscribe(print)

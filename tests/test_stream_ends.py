@@ -1,0 +1,490 @@
+"""Whoever subscribes hears of the end, once, with its true reason; what a callback raises, no other hears of."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+import structlog.testing
+from stream_sources import Numbered, Other, numbered, write
+
+import lucy_core as lucy
+from lucy_core import streams
+from lucy_core.pipeline.hub import Interest
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.testing import scripted_node
+from lucy_core.testing.scripted_node import Numbered as Ticked
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patience", "quiet_log")]
+
+
+@pytest.fixture
+def quiet_log():
+    """Lucy's log unwritten: a trace of a subscriber's error, with all its variables, takes a tenth of a second."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+async def patience():
+    """None of this may hang."""
+    with anyio.fail_after(60):
+        yield
+
+
+@pytest.fixture
+async def pipeline(tmp_path: Path):
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        yield pipeline
+
+
+def number(event: lucy.Event[Numbered]) -> int:
+    return event.data.n
+
+
+class Refused(BaseException):
+    """What a test framework's outcome is like: no Exception."""
+
+
+# --- what a callback raises ------------------------------------------------------------------------------------------
+
+Chain = Callable[[Pipeline], lucy.Stream[Any]]
+CHAINS: dict[str, Chain] = {
+    "plain": lambda run: streams.events(run, Numbered),
+    "of": lambda run: streams.records(run).of(Numbered),
+    "past": lambda run: streams.events(run, Numbered, since=0),
+    "filter": lambda run: streams.events(run, Numbered).filter(bool),
+    "flat_map": lambda run: streams.events(run, Numbered).flat_map(lambda event: lucy.from_items([event])),
+    "buffer": lambda run: streams.events(run, Numbered).buffer(count=1),
+    "timed buffer": lambda run: streams.events(run, Numbered).buffer(seconds=0.02).filter(bool),
+    "take_until": lambda run: streams.events(run, Numbered).take_until(streams.events(run, Other)),
+    "merge": lambda run: streams.events(run, Numbered, nodes=("a",)).merge(streams.events(run, Numbered, nodes=("b",))),
+    "share": lambda run: streams.events(run, Numbered).share(),
+    "within": lambda run: streams.events(run, Numbered).within(60),
+    "start_with": lambda run: streams.events(run, Numbered).start_with(0),
+}
+
+
+class Raiser:
+    """A subscriber that raises at every item, and notes what it is told."""
+
+    def __init__(self, raised: BaseException) -> None:
+        self.raised = raised
+        self.calls = 0
+        self.told: list[Exception] = []
+        self.done = anyio.Event()
+
+    def take(self, _: object) -> None:
+        self.calls += 1
+        raise self.raised
+
+    def failed(self, error: Exception) -> None:
+        self.told.append(error)
+        self.done.set()
+
+    def completed(self) -> None:
+        self.failed(AssertionError("completed"))
+
+
+@pytest.mark.parametrize("raised", (ValueError("bad"), asyncio.CancelledError("bad"), GeneratorExit("bad")), ids=repr)
+async def test_a_callback_that_raises_is_cut_off_reported_and_told_once(
+    raised: BaseException, pipeline: Pipeline
+) -> None:
+    reported: list[str] = []
+    pipeline.report_cut_off(reported.append)
+    neighbour: list[int] = []
+    raisers = {name: Raiser(raised) for name in CHAINS}
+    for name, chain in CHAINS.items():
+        chain(pipeline).subscribe(raisers[name].take, raisers[name].failed, raisers[name].completed)
+    streams.events(pipeline, Numbered).subscribe(lambda event: neighbour.append(event.data.n))
+    await write(pipeline, "a", numbered(1, 2))
+    await write(pipeline, "a", numbered(3))
+    for raiser in raisers.values():
+        await raiser.done.wait()
+    assert {name: raiser.calls for name, raiser in raisers.items()} == dict.fromkeys(CHAINS, 1)
+    if isinstance(raised, Exception):
+        assert {name: raiser.told for name, raiser in raisers.items()} == {name: [raised] for name in CHAINS}
+    else:
+        told = {name: [(type(error), error.__cause__) for error in raiser.told] for name, raiser in raisers.items()}
+        assert told == {name: [(lucy.CallbackError, raised)] for name in CHAINS}
+    assert len(reported) == len(CHAINS)
+    assert all(f"raised {type(raised).__name__}: bad" in text for text in reported)
+    assert neighbour == [1, 2, 3]
+    assert pipeline.aborted is None
+
+
+async def test_of_two_who_share_one_that_raises_leaves_the_other_everything(pipeline: Pipeline) -> None:
+    shared = streams.events(pipeline, Numbered).map(number).share()
+    got: list[int] = []
+    told: list[Exception] = []
+
+    def raises(_: int) -> bool:
+        raise asyncio.CancelledError
+
+    shared.filter(raises).subscribe(lambda _: None, told.append)
+    shared.subscribe(got.append)
+    await write(pipeline, "a", numbered(1, 2, 3))
+    assert got == [1, 2, 3]
+    assert [type(error) for error in told] == [lucy.CallbackError]
+
+
+OPERATORS: dict[str, Callable[[lucy.Stream[int], Callable[..., Any]], lucy.Stream[Any]]] = {
+    "filter": lambda numbers, raises: numbers.filter(raises),
+    "map": lambda numbers, raises: numbers.map(raises),
+    "flat_map": lambda numbers, raises: numbers.flat_map(raises),
+    "scan": lambda numbers, raises: numbers.scan(raises, 0),
+    "distinct": lambda numbers, raises: numbers.distinct_until_changed(raises),
+    "first": lambda numbers, raises: numbers.first(raises),
+    "take_until": lambda numbers, raises: numbers.take_until(numbers.map(raises)),
+    "merge": lambda numbers, raises: numbers.merge(numbers.map(raises)),
+    "after a timer": lambda numbers, raises: numbers.buffer(seconds=0.01).filter(bool).map(raises),
+}
+
+
+async def test_what_an_operators_callback_raises_ends_its_own_chain_with_that(pipeline: Pipeline) -> None:
+    raised = ValueError("bad")
+    neighbour: list[int] = []
+    ends = {name: Raiser(raised) for name in OPERATORS}
+
+    def raises(*_: object) -> Any:
+        raise raised
+
+    numbers = streams.events(pipeline, Numbered).map(number)
+    for name, operator in OPERATORS.items():
+        operator(numbers, raises).subscribe(lambda _: None, ends[name].failed, ends[name].completed)
+    numbers.subscribe(neighbour.append)
+    await write(pipeline, "a", numbered(1, 2))
+    for end in ends.values():
+        await end.done.wait()
+    assert {name: end.told for name, end in ends.items()} == {name: [raised] for name in OPERATORS}
+    assert neighbour == [1, 2]
+    assert pipeline.ledger.cut_off == []
+
+
+@pytest.mark.parametrize("since", (None, 0))
+async def test_a_bare_subscription_that_raises_is_told_so_and_lets_go_who_waits_for_it(
+    since: int | None, pipeline: Pipeline
+) -> None:
+    await write(pipeline, "a", numbered(1))
+    ends: list[Exception | None] = []
+    raised = ValueError("bad")
+
+    def raises(_: list[Any]) -> None:
+        raise raised
+
+    handle = pipeline.subscribe(Interest(), raises, ends.append, since=since)
+    await write(pipeline, "a", numbered(2))
+    await handle.reach(await pipeline.fence())
+    assert ends == [raised]
+
+
+async def test_an_end_that_raises_is_reported_and_hurts_nobody(tmp_path: Path) -> None:
+    ended: list[str] = []
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+
+        def raises() -> None:
+            raise ValueError("at the end")
+
+        streams.events(pipeline, Numbered).subscribe(lambda _: None, None, raises)
+        streams.events(pipeline, Numbered).subscribe(lambda _: None, None, lambda: ended.append("end"))
+    assert ended == ["end"]
+    assert pipeline.ledger.cut_off == ["a subscriber to Numbered raised ValueError: at the end"]
+
+
+async def test_a_wait_on_a_callback_that_raises_a_cancellation_is_not_cancelled(pipeline: Pipeline) -> None:
+    def raises(_: object) -> bool:
+        raise asyncio.CancelledError("nobody's")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(write, pipeline, "a", numbered(1))
+        with pytest.raises(lucy.CallbackError, match="raised CancelledError: nobody's"):
+            await streams.events(pipeline, Numbered).filter(raises).first()
+
+
+# --- what ends the run -----------------------------------------------------------------------------------------------
+
+
+def escape_from_subscriber(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
+    streams.events(pipeline, Numbered).subscribe(escape)
+
+
+def escape_from_filter(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
+    streams.events(pipeline, Numbered).filter(escape).subscribe(lambda _: None)
+
+
+def escape_from_timer(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
+    streams.events(pipeline, Numbered).buffer(seconds=0.01).filter(bool).map(escape).subscribe(lambda _: None)
+
+
+def escape_from_past(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
+    streams.events(pipeline, Numbered, since=0).subscribe(escape)
+
+
+def escape_from_decoder(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
+    @lucy.event(ids="stream.numbered", decode=escape)
+    class Fatal(msgspec.Struct, frozen=True):
+        pass
+
+    streams.events(pipeline, Fatal).subscribe(lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("place", "raised"),
+    (
+        (escape_from_subscriber, SystemExit(3)),
+        (escape_from_subscriber, KeyboardInterrupt("now")),
+        (escape_from_subscriber, Refused("no")),
+        (escape_from_past, Refused("no")),
+        (escape_from_filter, Refused("no")),
+        (escape_from_timer, Refused("no")),
+        (escape_from_decoder, Refused("no")),
+    ),
+)
+async def test_an_exit_in_a_callback_ends_the_run_with_that_and_the_others_miss_nothing(
+    place: Callable[..., None], raised: BaseException, tmp_path: Path
+) -> None:
+    neighbour: list[int] = []
+    waiting: list[BaseException] = []
+
+    def escape(*_: object) -> Any:
+        raise raised
+
+    async def wait(pipeline: Pipeline) -> None:
+        try:
+            await streams.events(pipeline, Other).first()
+        except BaseException as error:  # noqa: BLE001  # whatever it is
+            waiting.append(error)
+
+    caught: BaseException | None = None
+    try:
+        async with Pipeline.record(tmp_path / "run") as pipeline, anyio.create_task_group() as tasks:
+            place(pipeline, escape)
+            streams.events(pipeline, Numbered, since=0).subscribe(lambda event: neighbour.append(event.data.n))
+            tasks.start_soon(wait, pipeline)
+            await anyio.lowlevel.checkpoint()
+            try:
+                await pipeline.write("a", numbered(*range(50)))
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await pipeline.write("a", numbered(*range(50, 100)))
+    except BaseException as error:  # noqa: BLE001  # what the run ends with
+        caught = error
+    assert caught is raised
+    assert neighbour == list(range(100))
+    assert waiting == [raised] or isinstance(waiting[0], asyncio.CancelledError)
+
+
+async def test_a_networks_callback_that_fails_the_test_ends_the_block_with_that(tmp_path: Path) -> None:
+    spec = lucy.NetworkSpec(name="t", nodes=(scripted_node("a", "tick:0.01"),))
+
+    def look(event: lucy.Event[Ticked]) -> None:
+        if event.data.n >= 3:
+            pytest.fail(f"saw number {event.data.n}")
+
+    with pytest.raises(pytest.fail.Exception, match="saw number 3"):
+        async with lucy.deploy(spec, run_directory=tmp_path / "run") as network:
+            network.events(Ticked, since=0).subscribe(look)
+            await anyio.sleep_forever()
+    with pytest.raises(pytest.fail.Exception, match="saw number 3"):
+        async with lucy.deploy(spec, run_directory=tmp_path / "again", interrupt=False) as network:
+            network.events(Ticked, since=0).subscribe(look)
+            await network.events(Ticked).filter(lambda event: event.data.n > 10**6).first()
+
+
+# --- whoever waits ---------------------------------------------------------------------------------------------------
+
+
+async def test_whoever_waits_hears_of_the_runs_end_and_lines_come_on(pipeline: Pipeline) -> None:
+    error = lucy.LucyError("over")
+    got: list[int] = []
+    raised: list[BaseException] = []
+    streams.events(pipeline, Numbered).map(number).subscribe(got.append)
+
+    async def first() -> None:
+        with pytest.raises(lucy.LucyError) as caught:
+            await streams.events(pipeline, Other).first(within=1000)
+        raised.append(caught.value)
+
+    async with streams.events(pipeline, Numbered).map(number).aiter() as items, anyio.create_task_group() as tasks:
+        tasks.start_soon(first)
+        await anyio.lowlevel.checkpoint()
+        await write(pipeline, "a", numbered(1, 2))
+        pipeline.abort(error)
+        assert [await anext(items), await anext(items)] == [1, 2]
+        with pytest.raises(lucy.LucyError) as caught:
+            await anext(items)
+        raised.append(caught.value)
+    with pytest.raises(lucy.LucyError) as caught:
+        await streams.events(pipeline, Numbered, since=0).first()
+    await write(pipeline, "a", numbered(3))
+    assert [*raised, caught.value] == [error, error, error]
+    assert got == [1, 2, 3]
+    calls: list[str] = []
+    pipeline.when_aborted(lambda: calls.append("now"))
+    assert calls == ["now"]
+
+
+async def test_the_first_error_stands_and_whoever_takes_it_back_is_not_called(pipeline: Pipeline) -> None:
+    calls: list[str] = []
+    pipeline.when_aborted(lambda: calls.append("kept"))
+    pipeline.when_aborted(lambda: calls.append("taken back"))()
+    pipeline.abort(lucy.LucyError("first"))
+    pipeline.abort(lucy.LucyError("second"))
+    assert calls == ["kept"]
+    assert str(pipeline.aborted) == "first"
+
+
+async def test_a_nodes_death_ends_who_awaits_an_item(tmp_path: Path) -> None:
+    spec = lucy.NetworkSpec(name="t", nodes=(scripted_node("a", "tick:0.01"), scripted_node("b", "tick:0.01")))
+    ended: list[str] = []
+    with pytest.raises(lucy.NodeExitedError, match="a was killed by SIGKILL"):
+        async with lucy.deploy(spec, run_directory=tmp_path / "run", interrupt=False) as network:
+
+            async def first() -> None:
+                with pytest.raises(lucy.NodeExitedError):
+                    await network.events(Ticked, nodes=("b",)).filter(lambda event: event.data.n < 0).first(within=1000)
+                ended.append("first")
+
+            async def iterate() -> None:
+                with pytest.raises(lucy.NodeExitedError):
+                    async with network.events(lucy.NodeStopped).aiter() as items:
+                        async for _ in items:
+                            pass
+                ended.append("aiter")
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(first)
+                tasks.start_soon(iterate)
+                await network.events(Ticked, since=0).first()
+                os.kill(await pid_of(network, "a"), signal.SIGKILL)
+    assert sorted(ended) == ["aiter", "first"]
+
+
+async def pid_of(network: lucy.Network, name: str) -> int:
+    """Find the process of a scripted node by its run directory."""
+    directory = str(network[name].directory)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if os.readlink(entry / "cwd").startswith(directory) and int(entry.name) != os.getpid():
+                    return int(entry.name)
+            except OSError:
+                continue
+    message = f"no process of {name} in {directory}"
+    raise AssertionError(message)
+
+
+async def test_the_captures_death_ends_who_awaits_an_item(tmp_path: Path) -> None:
+    caught: list[BaseException] = []
+    async with Pipeline.record(tmp_path / "run") as pipeline, anyio.create_task_group() as tasks:
+
+        async def first() -> None:
+            try:
+                await streams.events(pipeline, Numbered).first(within=1000)
+            except lucy.CaptureDiedError as error:
+                caught.append(error)
+
+        tasks.start_soon(first)
+        await anyio.lowlevel.checkpoint()
+        assert pipeline.capture_pid is not None
+        os.kill(pipeline.capture_pid, signal.SIGKILL)
+        while not caught:
+            await anyio.sleep(0.001)
+        with pytest.raises(lucy.CaptureDiedError):
+            await streams.events(pipeline, Numbered).first()
+
+
+async def test_a_run_that_has_ended_keeps_nobody_waiting(tmp_path: Path) -> None:
+    ends: list[Exception | None] = []
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        await write(pipeline, "a", numbered(1))
+        early = streams.events(pipeline, Numbered)
+    assert pipeline.is_closed
+    with pytest.raises(lucy.StreamEmptyError):
+        await early.first(within=1000)
+    async with early.aiter() as items:
+        assert [item async for item in items] == []
+    pipeline.subscribe(Interest(), lambda _: None, ends.append)
+    assert ends == [None]
+    with pytest.raises(lucy.RecordingError, match="its recording is closed: replay it"):
+        await streams.events(pipeline, Numbered, since=0).first()
+    with pytest.raises(lucy.RecordingError, match="its recording is closed: replay it"):
+        await streams.so_far(pipeline, Numbered)
+
+
+async def test_tasks_that_share_an_iterator_all_end(pipeline: Pipeline) -> None:
+    got: list[int] = []
+    ended: list[str] = []
+    async with streams.events(pipeline, Numbered).map(number).take(8).aiter() as items:
+
+        async def work(name: str) -> None:
+            async for item in items:
+                got.append(item)
+                await anyio.lowlevel.checkpoint()
+            ended.append(name)
+
+        async with anyio.create_task_group() as tasks:
+            for name in "abc":
+                tasks.start_soon(work, name)
+            for n in range(8):
+                await write(pipeline, "a", numbered(n))
+    assert got == list(range(8))
+    assert sorted(ended) == ["a", "b", "c"]
+
+
+async def test_leaving_the_block_ends_whoever_still_iterates(pipeline: Pipeline) -> None:
+    ended = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        async with streams.events(pipeline, Numbered).aiter() as items:
+
+            async def iterate() -> None:
+                async for _ in items:
+                    pass
+                ended.set()
+
+            tasks.start_soon(iterate)
+            await anyio.lowlevel.checkpoint()
+        await ended.wait()
+
+
+async def test_an_item_is_not_missed_that_comes_between_asking_and_awaiting(pipeline: Pipeline) -> None:
+    await write(pipeline, "a", numbered(0))
+    asked = streams.events(pipeline, Numbered).map(number).first()
+    by_mark = streams.events(pipeline, Numbered, since=pipeline.mark()).map(number).first(within=60)
+    chosen = streams.events(pipeline, Numbered).map(number).first(lambda n: n > 1, within=60)
+    merged = lucy.merge(streams.events(pipeline, Other), streams.events(pipeline, Numbered)).first()
+    await write(pipeline, "a", numbered(1, 2))
+    assert [await asked, await by_mark, await chosen, await asked] == [1, 1, 2, 1]
+    assert (await merged).data == Numbered(1)
+
+
+async def test_without_a_recording_awaiting_starts_where_it_is(tmp_path: Path) -> None:
+    async with Pipeline.pass_through() as pipeline, anyio.create_task_group() as tasks:
+        asked = streams.events(pipeline, Numbered).first(within=60)
+        pipeline.inject("a", numbered(1))
+
+        async def first() -> None:
+            assert (await asked).data.n == 2
+
+        tasks.start_soon(first)
+        await anyio.lowlevel.checkpoint()
+        pipeline.inject("a", numbered(2))
+
+
+async def test_a_stream_of_one_ended_node_completes(pipeline: Pipeline) -> None:
+    stream = streams.events(pipeline, Other, nodes=("a",))
+    async with anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            with pytest.raises(lucy.StreamEmptyError):
+                await stream.first()
+
+        tasks.start_soon(wait)
+        await write(pipeline, "a", numbered(1))
+        pipeline.end_node("a", pipeline.mark().position)
