@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from lucy_core.engine import Engine, NetworkSpec, RunPlace, load_engine
 from lucy_core.errors import LucyError
+from lucy_core.keeper import kept
 from lucy_core.network import Network
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.vocabulary import PlainTopology, Topology
@@ -22,6 +23,7 @@ def new_run_id(name: str) -> str:
     return f"{name}-{stamp}-{secrets.token_hex(3)}"
 
 
+@kept
 @asynccontextmanager
 async def deploy(
     topology: Topology | NetworkSpec,
@@ -33,7 +35,7 @@ async def deploy(
     start: bool = True,
     interrupt: bool = True,
 ) -> AsyncIterator[Network]:
-    """Deploy a network, start its nodes, and destroy it on the way out, however that is taken.
+    """Deploy a network, start its nodes, and destroy it on the way out, however and in whatever task that is taken.
 
     Args:
         topology: what to deploy.
@@ -45,6 +47,8 @@ async def deploy(
         interrupt: whether a node's unexpected death cancels the block at once. Otherwise the next wait raises it.
 
     Raises:
+        EventLoopError: this is no asyncio.
+        StrayTaskError: the task that entered the block still ran, elsewhere, when the block was left.
         TopologyError: the network makes no sense; nothing was started.
         UnknownEngineError: no engine is called so.
         DeployError: it could not be deployed.

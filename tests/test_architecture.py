@@ -34,6 +34,7 @@ ROOMS = (
     "spec",
     "lifecycle",
     "commands",
+    "keeper",
     "injection",
     "engine",
     "garbage",
