@@ -6,17 +6,20 @@ and a notebook with its cells. A context that holds groups would raise there, ha
 a task that ends with the context, enters it, waits until it is left, and leaves it.
 
 What is left to the host, the task that entered, is to be cancelled in time: the keeper, cancelled from within the
-context, cancels the block and takes nothing down before the block is out. A host that is over can't be cancelled, and
-isn't waited for; what the context ends with is then raised where it is left, if it ever is. A loop that is closed over
-an open context cancels every task at once, also those that help to leave it, so leaving has an end then.
+context, cancels the block. A host that is over can't be cancelled. In both cases nothing is taken down before the block
+is left, and what the context ends with is raised there.
+
+A loop that is closed over an open context cancels every task at once, also those that help to leave it: nobody is going
+to leave it then, and leaving has to have an end.
 
 `TaskGroup.start` can't do this, for it would need the group that it is about to do without.
 """
 
 import asyncio
 import functools
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Generic, ParamSpec, TypeVar, final
 
@@ -110,16 +113,33 @@ class Kept(AbstractAsyncContextManager[T], Generic[T]):
         try:
             await self._left.wait()
         except asyncio.CancelledError:
-            if self._host.done():
-                self._host.get_loop().call_later(PATIENCE, self._keeper.cancel)
+            if not _is_within_cancelled_scope():
+                self._hurry_from(PATIENCE)
                 raise
-            self._scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await self._left.wait()
+            if not self._host.done():
+                self._scope.cancel()
+            await self._until_left_at_last()
             if self._block_error is None:
                 raise
         if self._block_error is not None:
             raise self._block_error
+
+    async def _until_left_at_last(self) -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._left.wait()
+            except asyncio.CancelledError:
+                self._hurry_from(PATIENCE)
+                raise
+
+    def _hurry_from(self, seconds: float) -> None:
+        """Cancel the keeper after that time, and again and again: not every step on the way out gives up at once."""
+        if not self._keeper.done():
+            self._host.get_loop().call_later(seconds, self._hurry)
+
+    def _hurry(self) -> None:
+        self._keeper.cancel()
+        self._hurry_from(1.0)
 
     async def _outlast(self) -> None:
         """Wait for the keeper's end. A task's own cancellation, which no shield keeps out, is passed on to it."""
@@ -133,6 +153,29 @@ class Kept(AbstractAsyncContextManager[T], Generic[T]):
                     self._keeper.cancel()
         if cancelled is not None and not isinstance(self._failure, Exception):
             raise cancelled
+
+
+@asynccontextmanager
+async def uninterrupted(context: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """Have a kept context entered by a task that is over then, so that it never cancels the block."""
+    value = await asyncio.create_task(_enter(context))
+    error: BaseException | None = None
+    try:
+        yield value
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        await context.__aexit__(type(error) if error else None, error, error.__traceback__ if error else None)
+
+
+async def _enter(context: AbstractAsyncContextManager[T]) -> T:
+    return await context.__aenter__()
+
+
+def _is_within_cancelled_scope() -> bool:
+    """Tell a scope's cancelling, which its members hear, from the task's own, which says that the loop is closed."""
+    return anyio.current_effective_deadline() == -math.inf
 
 
 def _current_task() -> "asyncio.Task[object]":

@@ -18,6 +18,7 @@ INI = """
 [pytest]
 anyio_mode = auto
 filterwarnings = error
+addopts = -p no:asyncio
 """
 
 CONFTEST = """

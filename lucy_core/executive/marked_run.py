@@ -1,182 +1,146 @@
-"""The run behind one pytest test: what its marker asked for, and what is told when it fails.
+"""The run behind one pytest test, or behind all that share a network: what is deployed for it, held against it, told.
 
-The network is deployed by a task of its own, which never raises. anyio runs a test and its fixtures in one task, and
-waits in it for the next of them: a task group that is cancelled then would take the whole test runner along.
+The network lives in a task of its own, on the loop that ran when it was deployed. For pytest-asyncio runs the test, and
+each half of a fixture, in another task; anyio runs all in one, in which it waits for the next of them too: a scope that
+was cancelled there would take the whole test runner along. So nothing that happens to the network interrupts a test:
+what it awaits next raises it, and what it awaited nothing of is told when it is over.
 """
 
+import asyncio
 import re
 import secrets
+import shlex
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, cast, final
+from typing import final
 
 import anyio
 
 from lucy_core.deployment import deploy, new_run_id
-from lucy_core.engine import Engine, NetworkSpec, engine_names, load_engine
-from lucy_core.errors import UsageError
+from lucy_core.errors import CaptureDiedError, LucyError, NodeExitedError
 from lucy_core.executive.chronicle import Chronicle
+from lucy_core.executive.marker import Wanted
 from lucy_core.executive.outlets import follow, own
 from lucy_core.executive.report import report
 from lucy_core.executive.result import RunResult, early_outcome, exit_code
 from lucy_core.executive.run import When, describe_run, fix, hold, prepare_directory, write_json, write_result
-from lucy_core.executive.scenario import unknown
+from lucy_core.journal import JOURNAL
 from lucy_core.judgement import Outcome
+from lucy_core.keeper import uninterrupted
+from lucy_core.lifecycle import State
 from lucy_core.network import Network
-from lucy_core.vocabulary import PlainTopology, Topology
 
-ACCEPTED = ("topology", "engine", "options")
-
-
-class Marker(Protocol):
-    """What is needed of a `pytest.Mark`."""
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """Its positional arguments."""
-        ...
-
-    @property
-    def kwargs(self) -> Mapping[str, Any]:
-        """Its keyword arguments."""
-        ...
-
-
-def check_marker(test: str, marker: Marker | None) -> Mapping[str, Any]:
-    """Return the marker's arguments.
-
-    Raises:
-        UsageError: it isn't there, or its arguments are not the right ones.
-    """
-    example = "@pytest.mark.lucy(topology=…)"
-    if marker is None:
-        message = f"{test} uses lucy_network and has no marker: add {example}"
-        raise UsageError(message)
-    if marker.args:
-        message = f"{test}: the marker lucy takes keyword arguments alone: {example}"
-        raise UsageError(message)
-    for name in marker.kwargs:
-        if name not in ACCEPTED:
-            message = f"{test}: {unknown('argument of the marker lucy', name, ACCEPTED)}"
-            raise UsageError(message)
-    if "topology" not in marker.kwargs:
-        message = f"{test}: the marker lucy lacks its topology: {example}"
-        raise UsageError(message)
-    return marker.kwargs
-
-
-def check_topology(test: str, topology: Any) -> Topology:  # whatever stands in the marker
-    """Return the topology, made by its function if it is one.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if callable(topology) and not hasattr(topology, "network_spec"):
-        topology = topology()
-    if isinstance(topology, NetworkSpec):
-        return PlainTopology(topology)
-    if isinstance(topology, type) or not (hasattr(topology, "network_spec") and hasattr(topology, "vocabulary")):
-        message = (
-            f"{test}: topology={topology!r} in the marker lucy is neither a topology, a NetworkSpec nor a function"
-        )
-        raise UsageError(message)
-    return cast("Topology", topology)
-
-
-def check_engine(test: str, engine: Any) -> Engine:  # whatever stands in the marker
-    """Return the engine.
-
-    Raises:
-        UsageError: there is none of that name, or it is none.
-    """
-    if isinstance(engine, str):
-        if engine not in engine_names():
-            message = f"{test}: {unknown('engine', engine, engine_names())}"
-            raise UsageError(message)
-        return load_engine(engine)
-    if isinstance(engine, type) or not isinstance(engine, Engine):
-        message = f"{test}: engine={engine!r} in the marker lucy is neither an engine nor the name of one"
-        raise UsageError(message)
-    return engine
-
-
-def check_options(test: str, options: Any) -> dict[str, str]:  # whatever stands in the marker
-    """Return the options.
-
-    Raises:
-        UsageError: they are not text by text.
-    """
-    if not isinstance(options, Mapping) or not all(isinstance(each, str) for pair in options.items() for each in pair):
-        message = f"{test}: options={options!r} in the marker lucy is not a mapping of text to text"
-        raise UsageError(message)
-    return dict(options)
+SETTLING = 10.0
+"""Seconds that what has arrived gets to be delivered, when a test is over."""
 
 
 @final
 class MarkedRun:
-    """One test's run."""
+    """One run, for one test or for all that share a network."""
 
-    def __init__(
-        self, *, test: str, topology: Topology, engine: Engine, options: dict[str, str], directory: Path, keep: When
-    ) -> None:
+    def __init__(self, test: str, wanted: Wanted, *, again: tuple[str, ...], directory: Path, keep: When) -> None:
+        """Check the network; nothing is written or started yet.
+
+        Raises:
+            TopologyError: it makes no sense.
+        """
         self._test = test
-        self._engine = engine
-        self._options = options
-        self._topology = fix(topology, options)
-        self._directory = directory
+        self._engine = wanted.engine
+        self._options = wanted.options
+        self._topology = fix(wanted.topology, wanted.options)
+        self.directory = directory
         self._keep = keep
+        self._again = again
         self._run_id = new_run_id(self._topology.spec.name)
         self._chronicle = Chronicle(time.time_ns())
         self._started = datetime.now(UTC)
         self._began = time.monotonic()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._network: Network | None = None
         self._told: list[BaseException] = []
+        self._errors_told = 0
         self._error: Exception | BaseExceptionGroup[BaseException] | None = None
-
-    @classmethod
-    def of(
-        cls, test: str, marker: Marker | None, *, engine: str | None, directory: str | None, tmp_path: Path, keep: str
-    ) -> "MarkedRun":
-        """Read the marker.
-
-        Raises:
-            UsageError: naming what is wrong with it.
-            TopologyError: the network makes no sense.
-        """
-        arguments = check_marker(test, marker)
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", test.rpartition("/")[2]).strip("-")[:80]
-        place = Path(directory) / f"{name}-{secrets.token_hex(3)}" if directory else tmp_path / "lucy-run"
-        return cls(
-            test=test,
-            topology=check_topology(test, arguments["topology"]),
-            engine=check_engine(test, engine or arguments.get("engine", "process")),
-            options=check_options(test, arguments.get("options", {})),
-            directory=place.absolute(),
-            keep=When(keep),
-        )
 
     @asynccontextmanager
     async def deployed(self) -> AsyncIterator[Network]:
-        """Hold the network for the length of the test. Raises what deploying and taking down raised."""
-        prepare_directory(self._directory)
-        write_json(self._directory / "run.json", self._description())
-        ready, done = anyio.Event(), anyio.Event()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._hold, ready, done)
-            await ready.wait()
-            if self._network is not None and self._error is None:
-                try:
-                    yield self._network
-                finally:
-                    done.set()
+        """Hold the network, all nodes started, on the loop that runs now. Raises what no test has failed with yet."""
+        prepare_directory(self.directory)
+        write_json(self.directory / "run.json", self._description())
+        self._loop = asyncio.get_running_loop()
+        try:
+            deployment = deploy(
+                self._topology,
+                engine=self._engine,
+                run_directory=self.directory,
+                run_id=self._run_id,
+                options=self._options,
+                start=False,
+                interrupt=False,
+            )
+            async with uninterrupted(deployment) as network:
+                self._network = network
+                follow(network, own(), self._chronicle.take)
+                await network.start_all()
+                yield network
+                self._chronicle.test_over(network)
+        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # raised again below, if it is news
+            self._error = error
         self._finish()
-        # What the test has failed with already has been told.
-        if self._error is not None and self._error not in self._told:
+        if self._error is not None and not self._is_told(self._error):
+            self.failed(self._error)
             raise self._error
+
+    def settle(self) -> None:
+        """Wait until all that has arrived is delivered, and every death that is known is explained."""
+        if self._loop is not None and not self._loop.is_closed() and not self._loop.is_running():
+            self._loop.run_until_complete(self._settle())
+
+    async def _settle(self) -> None:
+        network = self._network
+        if network is None or network.ledger.capture_died is not None:
+            return
+        with anyio.move_on_after(SETTLING):
+            dying = True
+            while dying:
+                try:
+                    position = await network.pipeline.drain(JOURNAL)
+                except CaptureDiedError:
+                    return
+                await network.pipeline.reach(position)
+                dying = any(node.last_exit and node.state in (State.RUNNING, State.PAUSED) for node in network)
+
+    def verdict(self) -> LucyError | str | None:
+        """Give what a test should fail for though it did not: a death, or else what is newly held.
+
+        A node's death is told to one of those that share a network: the others may do without it, or start it again.
+        That of the capture ends them all.
+        """
+        if self._network is None:
+            return None
+        fatal = self._network.fatal
+        if isinstance(fatal, NodeExitedError):
+            self._network.fatal = None
+        if fatal is None or (isinstance(fatal, NodeExitedError) and self._is_told(fatal)):
+            return self.news()
+        self.failed(fatal)
+        return fatal
+
+    def news(self) -> str | None:
+        """Say what is held against the run that nobody was told yet."""
+        if self._network is None:
+            return None
+        news = self._network.judgement.errors[self._errors_told :]
+        self._errors_told += len(news)
+        lines = [f"  [{error.at:.1f} s] {error.severity} {error.kind}: {error.message}" for error in news]
+        what = "error was" if len(news) == 1 else "errors were"
+        return "\n".join((f"{len(news)} {what} held against the run:", *lines)) if news else None
+
+    def _is_told(self, error: BaseException) -> bool:
+        return any(error is each for each in self._told)
 
     def _description(self) -> dict[str, object]:
         return describe_run(
@@ -185,45 +149,17 @@ class MarkedRun:
             engine=self._engine.name,
             options=self._options,
             spec=self._topology.spec,
-            again=("pytest", self._test),
+            again=self._again,
         )
 
-    async def _hold(self, ready: anyio.Event, done: anyio.Event) -> None:
-        try:
-            async with deploy(
-                self._topology,
-                engine=self._engine,
-                run_directory=self._directory,
-                run_id=self._run_id,
-                options=self._options,
-                start=False,
-                interrupt=False,
-            ) as network:
-                self._network = network
-                follow(network, own(), self._chronicle.take)
-                await network.start_all()
-                ready.set()
-                await done.wait()
-                self._chronicle.test_over(network)
-        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # raised again by `deployed`
-            self._error = error
-        finally:
-            ready.set()
-
     def failed(self, error: BaseException) -> None:
-        """Take note of what the test failed with."""
+        """Take note of what a test failed with; the report of it has all else that is held."""
         self._told.append(error)
         if self._network is not None:
-            hold(self._network.judgement, error)
-
-    def complaint(self) -> str | None:
-        """Say what the test should fail for, though it did not."""
-        if self._network is None or self._told:
-            return None
-        errors = self._network.judgement.errors
-        lines = [f"  [{error.at:.1f} s] {error.severity} {error.kind}: {error.message}" for error in errors]
-        what = "error was" if len(errors) == 1 else "errors were"
-        return "\n".join((f"{len(errors)} {what} held against the run:", *lines)) if errors else None
+            for each in (error, self._network.fatal):
+                if each is not None:
+                    hold(self._network.judgement, each)
+            self._errors_told = len(self._network.judgement.errors)
 
     def _result(self) -> RunResult:
         outcome: Outcome = Outcome.PASSED
@@ -241,8 +177,8 @@ class MarkedRun:
             exit_code=exit_code(outcome, ended_by),
             started=self._started.isoformat(),
             seconds=round(time.monotonic() - self._began, 3),
-            directory=str(self._directory),
-            again=f"pytest '{self._test}'",
+            directory=str(self.directory),
+            again=shlex.join(self._again),
         )
         return self._chronicle.complete(result, self._network) if self._network is not None else result
 
@@ -256,6 +192,13 @@ class MarkedRun:
             hold(self._network.judgement, self._error)
         result = self._result()
         if self._keep.holds(result.outcome):
-            write_result(self._directory, result)
+            write_result(self.directory, result)
         else:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def directory_for(name: str, parent: str | None, temporary: Path) -> Path:
+    """Choose where a run's directory stands: in a parent that was asked for, or beside pytest's other files."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name.rpartition("/")[2]).strip("-")[:80]
+    place = Path(parent) / f"{plain}-{secrets.token_hex(3)}" if parent else temporary / "lucy-run"
+    return place.absolute()
