@@ -63,7 +63,7 @@ class MarkedRun:
         self._network: Network | None = None
         self._told: list[BaseException] = []
         self._errors_told = 0
-        self._error: Exception | BaseExceptionGroup[BaseException] | None = None
+        self._error: BaseException | None = None
 
     @asynccontextmanager
     async def deployed(self) -> AsyncIterator[Network]:
@@ -87,7 +87,9 @@ class MarkedRun:
                 await network.start_all()
                 yield network
                 self._chronicle.test_over(network)
-        except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001  # raised again below, if it is news
+        except (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError):
+            raise
+        except BaseException as error:  # noqa: BLE001  # a callback's pytest.fail or sys.exit too; raised again if news
             self._error = error
         self._finish()
         if self._error is not None and not self._is_told(self._error):

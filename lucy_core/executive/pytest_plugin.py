@@ -176,8 +176,8 @@ def _check(test: pytest.Item, fixture: str) -> None:
         if by_anyio:
             _refuse(
                 test,
-                "pytest-asyncio runs this test, and anyio would run its fixtures on another event loop: leave both to one"
-                " of them; take away the mark anyio and anyio_mode=auto, or the mark asyncio and asyncio_mode=auto",
+                "pytest-asyncio runs this test, and anyio would run its fixtures on another event loop: leave both to"
+                " one of them; take away the mark anyio and anyio_mode=auto, or the mark asyncio and asyncio_mode=auto",
             )
         if LOOP_SCOPES.index(_loop_scope(test)) > LOOP_SCOPES.index(scope):
             _refuse(
@@ -283,8 +283,12 @@ def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporar
 async def held_network(request: pytest.FixtureRequest) -> "AsyncIterator[Network]":
     """Hold the network of the run that the request's node has: the content of every async fixture."""
     run = request.node.stash[RUN]
-    async with run.deployed() as network:
-        yield network
+    try:
+        async with run.deployed() as network:
+            yield network
+    except SystemExit as error:
+        # Of a callback. pytest itself would not survive it here, where other fixtures have still to be torn down.
+        pytest.fail(f"SystemExit: {error}", pytrace=False)
     if (news := run.news()) is not None:
         pytest.fail(news, pytrace=False)
 
@@ -365,7 +369,7 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed and call.excinfo is not None:
         if from_lucy:
-            report.longrepr = call.excinfo.getrepr(style="value")
+            report.longrepr = _in_words(call.excinfo)
         for run in runs:
             if report.when == "setup":
                 run.failed(call.excinfo.value)
@@ -376,6 +380,12 @@ def pytest_runtest_makereport(
         removed = [(RUN_DIRECTORY, str(run.directory)) for run in runs if not run.directory.exists()]
         report.user_properties = [each for each in report.user_properties if each not in removed]
     return report
+
+
+def _in_words(error: pytest.ExceptionInfo[BaseException]) -> Any:
+    shown = error.getrepr(style="value")
+    shown.reprtraceback.reprentries[-1].lines = f"{error.typename}: {error.value}".splitlines()
+    return shown
 
 
 def _hide_frames(error: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> bool:
