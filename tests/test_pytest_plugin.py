@@ -92,7 +92,8 @@ async def test_waits(lucy_network):
 
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["E *NodeExitedError: one exited with code 7*", "*the last words*"])
-    assert str(result.stdout).count("\nE   lucy_core.errors.NodeExitedError") == 2
+    assert str(result.stdout).count("lucy_core.errors.NodeExitedError: one exited") == 2
+    result.stdout.no_fnmatch_line("*ERROR at*")
 
 
 def test_an_error_of_lucys_shows_the_line_of_the_test_and_no_frame_of_hers(session: Session) -> None:

@@ -25,6 +25,7 @@ Loaded in every pytest session of an environment that has Lucy, so it imports no
 
 import functools
 import inspect
+import types
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -192,11 +193,13 @@ def _check(test: pytest.Item, fixture: str) -> None:
 def _check_backend(request: pytest.FixtureRequest, test: pytest.Item, fixture: str) -> None:
     from lucy_core.errors import EventLoopError
 
+    backend: Any = None
     try:
         backend = request.getfixturevalue("anyio_backend")
     except pytest.fail.Exception as error:
         if "ScopeMismatch" not in str(error):
             raise
+    if backend is None:
         scope = NETWORKS[fixture]
         _refuse(
             test,
@@ -365,7 +368,7 @@ def pytest_runtest_makereport(
     runs = list(_runs(item))
     if call.when == "setup":
         item.user_properties.extend((RUN_DIRECTORY, str(run.directory)) for run in runs)
-    from_lucy = bool(runs) and call.excinfo is not None and _hide_frames(call.excinfo, item.config)
+    from_lucy = bool(runs) and call.excinfo is not None and _hide_frames(call, item.config)
     report = yield
     if report.failed and call.excinfo is not None:
         if from_lucy:
@@ -388,7 +391,7 @@ def _in_words(error: pytest.ExceptionInfo[BaseException]) -> Any:
     return shown
 
 
-def _hide_frames(error: pytest.ExceptionInfo[BaseException], config: pytest.Config) -> bool:
+def _hide_frames(call: pytest.CallInfo[None], config: pytest.Config) -> bool:
     """Leave the frames of Lucy and of what it stands on out of an error of Lucy's; return whether none is left."""
     import asyncio
     import contextlib
@@ -400,17 +403,20 @@ def _hide_frames(error: pytest.ExceptionInfo[BaseException], config: pytest.Conf
     import lucy_core
     from lucy_core.errors import LucyError
 
-    if not isinstance(error.value, LucyError) or config.getoption("fulltrace", default=False):
+    error = call.excinfo
+    if error is None or not isinstance(error.value, LucyError) or config.getoption("fulltrace", default=False):
         return False
-    modules = (asyncio, anyio, lucy_core, _pytest, pluggy)
-    hidden = [Path(str(module.__file__)).parent for module in modules]
+    hidden = [Path(str(module.__file__)).parent for module in (asyncio, anyio, lucy_core, _pytest, pluggy)]
     hidden += [Path(contextlib.__file__), Path(lucy_core.__file__).parent.with_name("lucy_engines")]
-
-    def is_shown(entry: Any) -> bool:  # pytest keeps the type to itself
-        path = Path(entry.path)
-        return not any(path == place or place in path.parents for place in hidden)
-
-    shown = error.traceback.filter(is_shown)
-    if shown:
-        error.traceback = shown
-    return not shown
+    entries = [error.tb]
+    while (following := entries[-1].tb_next) is not None:
+        entries.append(following)
+    shown = None
+    # A real traceback, for pytest looks for the test's own frame in that, and not in what it was made to show.
+    for entry in reversed(entries):
+        path = Path(entry.tb_frame.f_code.co_filename)
+        if not any(path == place or place in path.parents for place in hidden):
+            shown = types.TracebackType(shown, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    if shown is not None:
+        call.excinfo = pytest.ExceptionInfo.from_exc_info((error.type, error.value, shown))
+    return shown is None
