@@ -138,7 +138,8 @@ def _loop_scope(test: pytest.Item) -> str:
 def _refuse(test: pytest.Item, sentence: str) -> NoReturn:
     """Fail a test for a mistake. The sentence says it all, and says it once, however many tests share the mistake."""
     first = test.config.stash[REFUSED].setdefault(sentence, test.nodeid)
-    pytest.fail(sentence if first == test.nodeid else f"refused for the same reason as {first}", pytrace=False)
+    said = sentence if first == test.nodeid else f"refused for the same reason as {first}"
+    raise pytest.fail.Exception(said, pytrace=False) from None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
