@@ -18,8 +18,8 @@ to leave it then, and leaving has to have an end.
 import asyncio
 import functools
 import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Generic, ParamSpec, TypeVar, final
 
@@ -153,24 +153,6 @@ class Kept(AbstractAsyncContextManager[T], Generic[T]):
                     self._keeper.cancel()
         if cancelled is not None and not isinstance(self._failure, Exception):
             raise cancelled
-
-
-@asynccontextmanager
-async def uninterrupted(context: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
-    """Have a kept context entered by a task that is over then, so that it never cancels the block."""
-    value = await asyncio.create_task(_enter(context))
-    error: BaseException | None = None
-    try:
-        yield value
-    except BaseException as raised:
-        error = raised
-        raise
-    finally:
-        await context.__aexit__(type(error) if error else None, error, error.__traceback__ if error else None)
-
-
-async def _enter(context: AbstractAsyncContextManager[T]) -> T:
-    return await context.__aenter__()
 
 
 def _is_within_cancelled_scope() -> bool:

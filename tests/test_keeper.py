@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from lucy_core.errors import StrayTaskError
-from lucy_core.keeper import kept, uninterrupted
+from lucy_core.keeper import kept
 
 pytestmark = pytest.mark.anyio
 
@@ -87,15 +87,17 @@ async def test_a_failure_from_within_cancels_the_block_and_waits_until_it_is_out
     assert steps == ["entered", "block is out", "left"]
 
 
-async def test_an_uninterrupted_block_goes_on_and_the_failure_is_raised_where_it_is_left() -> None:
+async def test_a_failure_from_within_is_raised_where_it_is_left_if_the_task_that_entered_is_over() -> None:
     steps = Steps()
+    context = steps.context
 
+    await asyncio.create_task(context.__aenter__())  # type: ignore[arg-type]
+    steps.failing.set()
+    for _ in range(10):
+        await anyio.lowlevel.checkpoint()
+    steps.append("block is out")
     with pytest.RaisesGroup(pytest.RaisesExc(ValueError, match="from within")):
-        async with uninterrupted(steps.context):
-            steps.failing.set()
-            for _ in range(10):
-                await anyio.lowlevel.checkpoint()
-            steps.append("block is out")
+        await context.__aexit__(None, None, None)
 
     assert steps == ["entered", "block is out", "left"]
 

@@ -1,9 +1,8 @@
 """The run behind one pytest test, or behind all that share a network: what is deployed for it, held against it, told.
 
-The network lives in a task of its own, on the loop that ran when it was deployed. For pytest-asyncio runs the test, and
-each half of a fixture, in another task; anyio runs all in one, in which it waits for the next of them too: a scope that
-was cancelled there would take the whole test runner along. So nothing that happens to the network interrupts a test:
-what it awaits next raises it, and what it awaited nothing of is told when it is over.
+The network lives in a task of its own (`keeper`), on the loop that ran when it was deployed, and the task that entered it
+is over before the test begins. So nothing that happens to the network interrupts a test: what it awaits next raises it,
+and what it awaited nothing of is told when it is over.
 """
 
 import asyncio
@@ -30,7 +29,6 @@ from lucy_core.executive.result import RunResult, early_outcome, exit_code
 from lucy_core.executive.run import When, describe_run, fix, hold, prepare_directory, write_json, write_result
 from lucy_core.journal import JOURNAL
 from lucy_core.judgement import Outcome
-from lucy_core.keeper import uninterrupted
 from lucy_core.lifecycle import State
 from lucy_core.network import Network
 
@@ -67,12 +65,15 @@ class MarkedRun:
 
     @asynccontextmanager
     async def deployed(self) -> AsyncIterator[Network]:
-        """Hold the network, all nodes started, on the loop that runs now. Raises what no test has failed with yet."""
+        """Hold the network, all nodes started, on the loop that runs now. Raises what no test has failed with yet.
+
+        To be entered in a task that is over when a test runs: a network that fails would cancel it.
+        """
         prepare_directory(self.directory)
         write_json(self.directory / "run.json", self._description())
         self._loop = asyncio.get_running_loop()
         try:
-            deployment = deploy(
+            async with deploy(
                 self._topology,
                 engine=self._engine,
                 run_directory=self.directory,
@@ -80,8 +81,7 @@ class MarkedRun:
                 options=self._options,
                 start=False,
                 interrupt=False,
-            )
-            async with uninterrupted(deployment) as network:
+            ) as network:
                 self._network = network
                 follow(network, own(), self._chronicle.take)
                 await network.start_all()

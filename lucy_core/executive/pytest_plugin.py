@@ -9,10 +9,11 @@ module or of the session, which share the marker too. `lucy_engine` says what de
 parametrize it, or override it.
 
 A network lives on the loop that runs the test, be that anyio's or pytest-asyncio's. So each fixture here is a plain
-one, which asks for one of two of the same content: the async fixture that anyio runs, or the one that pytest-asyncio
-does. One async fixture for both would be run by whichever of them comes first, and a test that awaits another loop's
-network hangs. For the same reason `anyio_backend` is added to the tests that anyio runs and to no others: it would have
-anyio run the async fixtures of the others too.
+one, which drives that loop while nobody else does, and gets it from one of two async fixtures, which anyio runs or
+pytest-asyncio does. A single async fixture for both would be run by whichever of them comes first, and a test that
+awaits another loop's network hangs; and anyio tears no async fixture down after a test that raised SystemExit.
+`anyio_backend` is added to the tests that anyio runs and to no others: it would have anyio run the async fixtures of
+the others too.
 
 A test has one outcome. When its call is over, what has arrived is delivered, and what is held against the run then
 fails the call: soft errors, and a death of which the test awaited nothing. If the test failed itself, its own error is
@@ -26,8 +27,7 @@ Loaded in every pytest session of an environment that has Lucy, so it imports no
 import functools
 import inspect
 import types
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -35,6 +35,8 @@ import pytest
 
 if TYPE_CHECKING:
     # The cost that the line above promises not to have; pytest resolves no annotations.
+    import asyncio
+
     from lucy_core.executive.marked_run import MarkedRun
     from lucy_core.network import Network
 
@@ -79,9 +81,9 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.stash[REFUSED] = {}
     if config.pluginmanager.has_plugin("asyncio"):
-        from lucy_core.executive import pytest_asyncio_networks
+        from lucy_core.executive import pytest_asyncio_loops
 
-        config.pluginmanager.register(pytest_asyncio_networks, "lucy-asyncio")
+        config.pluginmanager.register(pytest_asyncio_loops, "lucy-asyncio")
 
 
 # --- who runs a test ------------------------------------------------------------------------------------------------
@@ -224,31 +226,31 @@ def lucy_engine(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def lucy_network(request: pytest.FixtureRequest, lucy_engine: Any, tmp_path: Path) -> "Network":
+def lucy_network(request: pytest.FixtureRequest, lucy_engine: Any, tmp_path: Path) -> "Iterator[Network]":
     """The test's own network, as its marker `lucy` describes it, with all nodes started."""
-    return _network(request, "lucy_network", lucy_engine, tmp_path)
+    yield from _network(request, "lucy_network", lucy_engine, tmp_path)
 
 
 @pytest.fixture(scope="module")
 def lucy_module_network(
     request: pytest.FixtureRequest, lucy_engine: Any, tmp_path_factory: pytest.TempPathFactory
-) -> "Network":
+) -> "Iterator[Network]":
     """One network for all tests of the module that ask for it, and one run; see `lucy_network`.
 
     What is held against the run fails the test in which it happened. Needs an `anyio_backend` that lasts as long.
     """
-    return _network(request, "lucy_module_network", lucy_engine, tmp_path_factory.mktemp("lucy-module"))
+    yield from _network(request, "lucy_module_network", lucy_engine, tmp_path_factory.mktemp("lucy-module"))
 
 
 @pytest.fixture(scope="session")
 def lucy_session_network(
     request: pytest.FixtureRequest, lucy_engine: Any, tmp_path_factory: pytest.TempPathFactory
-) -> "Network":
+) -> "Iterator[Network]":
     """One network for all tests of the session that ask for it; see `lucy_module_network`."""
-    return _network(request, "lucy_session_network", lucy_engine, tmp_path_factory.mktemp("lucy-session"))
+    yield from _network(request, "lucy_session_network", lucy_engine, tmp_path_factory.mktemp("lucy-session"))
 
 
-def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporary: Path) -> "Network":
+def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporary: Path) -> "Iterator[Network]":
     from lucy_core.errors import TopologyError, UsageError
     from lucy_core.executive.marked_run import MarkedRun, directory_for
     from lucy_core.executive.marker import wanted
@@ -259,13 +261,13 @@ def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporar
     _check(test, fixture)  # it may have been asked for in the middle of another fixture
     scope = NETWORKS[fixture]
     if _is_run_by_asyncio(test):
-        inner = f"_lucy_{scope}_network_on_{_loop_scope(test)}_loop"
+        name_of_loop = f"_lucy_{_loop_scope(test)}_loop_for_{scope}"
     else:
         _check_backend(request, test, fixture)
-        inner = f"_lucy_{scope}_network_on_anyio"
+        name_of_loop = f"_lucy_anyio_loop_for_{scope}"
     name = request.node.nodeid or "session"
     try:
-        request.node.stash[RUN] = MarkedRun(
+        run = MarkedRun(
             name,
             wanted(test.get_closest_marker("lucy"), command_line=config.getoption("--lucy-engine"), parameter=engine),
             again=("pytest", *filter(None, (request.node.nodeid,))),
@@ -274,22 +276,17 @@ def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporar
         )
     except (UsageError, TopologyError) as error:
         _refuse(test, f"{type(error).__name__}: {error}")
-    network: Network = request.getfixturevalue(inner)
+    loop: asyncio.AbstractEventLoop = request.getfixturevalue(name_of_loop)
     if scope != "function":
         # pytest keeps order among fixtures that name each other. This one asked for another by name, and would give the
         # network of another `anyio_backend` on when that is gone.
         end = functools.partial(request._fixturedef.finish, request=request)  # type: ignore[attr-defined]  # noqa: SLF001
-        request._get_active_fixturedef(inner).addfinalizer(end)  # noqa: SLF001
-    return network
-
-
-@asynccontextmanager
-async def held_network(request: pytest.FixtureRequest) -> "AsyncIterator[Network]":
-    """Hold the network of the run that the request's node has: the content of every async fixture."""
-    run = request.node.stash[RUN]
+        request._get_active_fixturedef(name_of_loop).addfinalizer(end)  # noqa: SLF001
+    request.node.stash[RUN] = run
+    deployment = run.deployed()
+    yield loop.run_until_complete(deployment.__aenter__())
     try:
-        async with run.deployed() as network:
-            yield network
+        loop.run_until_complete(deployment.__aexit__(None, None, None))
     except SystemExit as error:
         # Of a callback. pytest itself would not survive it here, where other fixtures have still to be torn down.
         pytest.fail(f"SystemExit: {error}", pytrace=False)
@@ -297,20 +294,17 @@ async def held_network(request: pytest.FixtureRequest) -> "AsyncIterator[Network
         pytest.fail(news, pytrace=False)
 
 
-def _on_anyio(scope: Any) -> Callable[..., object]:
-    @pytest.fixture(scope=scope, name=f"_lucy_{scope}_network_on_anyio")
-    async def network(
-        request: pytest.FixtureRequest,
-        lucy_engine: Any,  # noqa: ARG001  # the network goes when it changes
-        anyio_backend: Any,  # noqa: ARG001  # asking for it has anyio run this
-    ) -> "AsyncIterator[Network]":
-        async with held_network(request) as held:
-            yield held
+def _anyio_loop(scope: Any) -> Callable[..., object]:
+    @pytest.fixture(scope=scope, name=f"_lucy_anyio_loop_for_{scope}")
+    async def loop(anyio_backend: Any) -> "asyncio.AbstractEventLoop":  # noqa: ARG001  # asking for it has anyio run this
+        import asyncio
 
-    return network
+        return asyncio.get_running_loop()
+
+    return loop
 
 
-_function_network, _module_network, _session_network = map(_on_anyio, NETWORKS.values())
+_function_loop, _module_loop, _session_loop = map(_anyio_loop, NETWORKS.values())
 
 
 # --- the outcome of a test ------------------------------------------------------------------------------------------
