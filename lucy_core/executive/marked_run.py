@@ -1,8 +1,8 @@
 """The run behind one pytest test, or behind all that share a network: what is deployed for it, held against it, told.
 
-The network lives in a task of its own (`keeper`), on the loop that ran when it was deployed, and the task that entered it
-is over before the test begins. So nothing that happens to the network interrupts a test: what it awaits next raises it,
-and what it awaited nothing of is told when it is over.
+The network lives in a task of its own (`keeper`), on the loop that ran when it was deployed, and the task that entered
+it is over before the test begins. So nothing that happens to the network interrupts a test: what it awaits next raises
+it, and what it awaited nothing of is told when it is over.
 """
 
 import asyncio

@@ -26,7 +26,6 @@ Loaded in every pytest session of an environment that has Lucy, so it imports no
 
 import functools
 import inspect
-import types
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -363,11 +362,14 @@ def pytest_runtest_makereport(
     runs = list(_runs(item))
     if call.when == "setup":
         item.user_properties.extend((RUN_DIRECTORY, str(run.directory)) for run in runs)
-    from_lucy = bool(runs) and call.excinfo is not None and _hide_frames(call, item.config)
+    if runs:
+        from lucy_core.executive.frames import hide_frames, in_words
+
+        in_lucy_alone = hide_frames(call, item.config)
     report = yield
     if report.failed and call.excinfo is not None:
-        if from_lucy:
-            report.longrepr = _in_words(call.excinfo)
+        if runs and in_lucy_alone:
+            report.longrepr = in_words(call.excinfo)
         for run in runs:
             if report.when == "setup":
                 run.failed(call.excinfo.value)
@@ -378,40 +380,3 @@ def pytest_runtest_makereport(
         removed = [(RUN_DIRECTORY, str(run.directory)) for run in runs if not run.directory.exists()]
         report.user_properties = [each for each in report.user_properties if each not in removed]
     return report
-
-
-def _in_words(error: pytest.ExceptionInfo[BaseException]) -> Any:
-    shown = error.getrepr(style="value")
-    shown.reprtraceback.reprentries[-1].lines = f"{error.typename}: {error.value}".splitlines()
-    return shown
-
-
-def _hide_frames(call: pytest.CallInfo[None], config: pytest.Config) -> bool:
-    """Leave the frames of Lucy and of what it stands on out of an error of Lucy's; return whether none is left."""
-    import asyncio
-    import contextlib
-
-    import _pytest
-    import anyio
-    import pluggy
-
-    import lucy_core
-    from lucy_core.errors import LucyError
-
-    error = call.excinfo
-    if error is None or not isinstance(error.value, LucyError) or config.getoption("fulltrace", default=False):
-        return False
-    hidden = [Path(str(module.__file__)).parent for module in (asyncio, anyio, lucy_core, _pytest, pluggy)]
-    hidden += [Path(contextlib.__file__), Path(lucy_core.__file__).parent.with_name("lucy_engines")]
-    entries = [error.tb]
-    while (following := entries[-1].tb_next) is not None:
-        entries.append(following)
-    shown = None
-    # A real traceback, for pytest looks for the test's own frame in that, and not in what it was made to show.
-    for entry in reversed(entries):
-        path = Path(entry.tb_frame.f_code.co_filename)
-        if not any(path == place or place in path.parents for place in hidden):
-            shown = types.TracebackType(shown, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
-    if shown is not None:
-        call.excinfo = pytest.ExceptionInfo.from_exc_info((error.type, error.value, shown))
-    return shown is None
