@@ -362,14 +362,15 @@ def pytest_runtest_makereport(
     runs = list(_runs(item))
     if call.when == "setup":
         item.user_properties.extend((RUN_DIRECTORY, str(run.directory)) for run in runs)
+    without_frames = None
     if runs:
         from lucy_core.executive.frames import hide_frames, in_words
 
-        in_lucy_alone = hide_frames(call, item.config)
+        without_frames = in_words if hide_frames(call, item.config) else None
     report = yield
     if report.failed and call.excinfo is not None:
-        if runs and in_lucy_alone:
-            report.longrepr = in_words(call.excinfo)
+        if without_frames is not None:
+            report.longrepr = without_frames(call.excinfo)
         for run in runs:
             if report.when == "setup":
                 run.failed(call.excinfo.value)
