@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from lucy_core.engine import Engine, NetworkSpec, load_engine
+from lucy_core.keeper import kept
 from lucy_core.network import Network
 from lucy_core.run import Run, RunOrder, fix, new_run_id
 from lucy_core.vocabulary import PlainTopology, Topology
 
 
+@kept
 @asynccontextmanager
 async def deploy(
     topology: Topology | NetworkSpec,
@@ -22,7 +24,7 @@ async def deploy(
     start: bool = True,
     interrupt: bool = True,
 ) -> AsyncIterator[Network]:
-    """Deploy a network, start its nodes, and destroy it on the way out, however that is taken.
+    """Deploy a network, start its nodes, and destroy it on the way out, however and in whatever task that is taken.
 
     The run directory holds the recording, and in the end `result.json`, `junit.xml` and `report.html`.
 
@@ -37,6 +39,8 @@ async def deploy(
         interrupt: whether a node's unexpected death cancels the block at once. Otherwise the next wait raises it.
 
     Raises:
+        EventLoopError: this is no asyncio.
+        StrayTaskError: the task that entered the block still ran, elsewhere, when the block was left.
         TopologyError: the network makes no sense; nothing was started.
         UnknownEngineError: no engine is called so.
         DeployError: it could not be deployed.

@@ -40,6 +40,10 @@ class Ending:
         """End the run: whatever the test awaits of the network raises this. The first counts."""
         self._pipeline.abort(error)
 
+    def forget(self) -> None:
+        """Take note that what has ended the run was told to somebody, and that the others who share it go on."""
+        self._pipeline.go_on()
+
     def when(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have something called once, when the run ends; at once, where it has.
 
@@ -72,6 +76,15 @@ class Ending:
         """Wait until each death that was heard of stands in the journal, and has ended the run if it has to."""
         while self._untold:
             await self._all_told.wait()
+
+    async def settle(self) -> None:
+        """Wait until all that has arrived is delivered to whoever subscribes, and each death that is known is told.
+
+        Raises:
+            CaptureDiedError: the capture process is gone, so nobody can say what has arrived.
+        """
+        await self.deaths_told()
+        await self._pipeline.reach(await self._pipeline.fence())
 
     def watch_capture(self) -> None:
         """End the run when its capture dies."""

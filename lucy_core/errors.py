@@ -45,7 +45,9 @@
     ├── NodeApiError                a node's own API (GraphQL, HTTP) failed
     │   ├── NodeUnreachableError    it could not be reached in time
     │   └── NodeRefusedError        it answered, with an error
-    └── UsageError                  the command line or a marker was wrong
+    ├── UsageError                  the command line or a marker was wrong
+    ├── EventLoopError              Lucy was called on another event loop than asyncio's
+    └── StrayTaskError              a network was left while the task that entered it ran elsewhere
 
 Each message is built from typed attributes and says the input, what was found and what to do.
 """
@@ -82,6 +84,33 @@ class TopologyError(LucyError):
 
 class UsageError(LucyError):
     """The command line or a pytest marker was wrong; nothing has been started."""
+
+
+class EventLoopError(LucyError):
+    """Lucy was called on another event loop than asyncio's; nothing has been started."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Lucy runs on asyncio, uvloop included, and no loop of asyncio's runs here: "
+            "use anyio.run(main) without backend='trio', or asyncio.run(main())"
+        )
+
+
+class StrayTaskError(LucyError):
+    """A network was left while the task that entered it ran elsewhere; the network has been taken down.
+
+    Attributes:
+        entered_in: the task that entered it, by name.
+        left_in: the one that left it.
+    """
+
+    def __init__(self, entered_in: str, left_in: str) -> None:
+        self.entered_in = entered_in
+        self.left_in = left_in
+        super().__init__(
+            f"the network was entered in the task {entered_in!r}, which still runs, and left in {left_in!r}: "
+            "enter and leave it in one task, or leave it once the first is over"
+        )
 
 
 class PipelineError(LucyError):

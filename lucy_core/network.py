@@ -318,6 +318,10 @@ class Network:
         """Who asks nodes whether they answer; nobody once the run is over."""
         return None if self.pipeline.ended else NodeProber(self.nodes)
 
+    async def settle(self) -> None:
+        """Wait until what has arrived is delivered and what is known of deaths is told; see `Ending.settle`."""
+        await self.ending.settle()
+
     # Life
 
     @property

@@ -167,6 +167,8 @@ class Run:
         self._early: BaseException | None = None
         self._unknown: BaseException | None = None
         self._has_directory = False
+        self._cut_short: BaseException | None = None
+        """A cancellation of the block's task, where that isn't this one: a group here would take it for its own."""
 
     @asynccontextmanager
     async def opened(self, *, start: bool = True, interrupt: bool = True) -> AsyncIterator[Network]:
@@ -188,6 +190,7 @@ class Run:
                 yield network
         except BaseException as error:  # noqa: BLE001  # raised again below
             failure = error
+        failure = failure or self._cut_short
         result = self._ended(failure)
         if failure is not None:
             raise failure
@@ -234,6 +237,7 @@ class Run:
             with anyio.CancelScope(shield=True):
                 failure = await _taken_down(network, manager, failure)
             if failure is not None:
+                self._cut_short = failure if _is_cancellation(failure) else None
                 raise failure
 
     def _ended(self, failure: BaseException | None) -> RunResult:

@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 import uvloop
 from blockbuster import BlockBuster
+from pytest_sessions import Session, prepared_session
 
 from lucy_core.testing import Held, left_behind
 
@@ -115,6 +116,15 @@ def _nothing_leaks(request: pytest.FixtureRequest, _once_a_process: None) -> Ite
         return
     if leaked := left_behind(before, grace=10):  # waited for only where something is there: the machine may be busy
         pytest.fail("the test left behind:\n" + "\n".join(f"  {line}" for line in leaked), pytrace=False)
+
+
+# --- pytest in pytest -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """Runs pytest on a test file that is given as text. For modules that have the plugin `pytester`."""
+    return prepared_session(pytester, monkeypatch)
 
 
 # --- docker ---------------------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ ROOMS = (
     "spec",
     "lifecycle",
     "commands",
+    "keeper",
     "injection",
     "intake",
     "engine",

@@ -1,81 +1,13 @@
 """The pytest plugin, in sessions of its own."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Callable
-from importlib.metadata import entry_points
-from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
-
-from lucy_core.engine import engine_names
+from pytest_sessions import Session
 
 pytest_plugins = ["pytester"]
-REPOSITORY = Path(__file__).parent.parent
-
-INI = """
-[pytest]
-anyio_mode = auto
-filterwarnings = error
-"""
-
-CONFTEST = """
-import pytest
-
-@pytest.fixture(
-    params=[("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})], ids=["asyncio", "uvloop"]
-)
-def anyio_backend(request):
-    return request.param
-"""
-
-HEAD = """
-import anyio, msgspec, pytest
-import lucy_core as lucy
-
-@lucy.event(ids="tick")
-class Tick(msgspec.Struct, frozen=True):
-    n: int
-
-TICK = '''echo '{"message":"tick","event_id":"tick","metadata":{"n":1}}'; exec sleep 600'''
-
-def topology(program=TICK):
-    return lucy.NetworkSpec(
-        name="small", nodes=(lucy.NodeSpec(name="one", role="node", command=("sh", "-c", program)),))
-
-def never(seconds):
-    limit = lucy.seconds(seconds)
-    return lucy.Condition(name="never", description="what never comes", soft=limit, hard=limit,
-                          check=lambda *_: lucy.Progress(have=0, need=1), event_types=(Tick,))
-"""
-
-Session = Callable[..., pytest.RunResult]
-
-
-@pytest.fixture
-def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Session:
-    """Runs pytest on a test file, in a process of its own, on both loops."""
-    site = pytester.mkdir("site")
-    information = site / "plugin_of_tests-1.dist-info"
-    information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin-of-tests\nVersion: 1\n")
-    points = ""
-    if "process" not in engine_names():
-        points += "[lucy.engines]\nprocess = lucy_engines.process:ProcessEngine\n"
-    if not entry_points(group="pytest11", name="lucy"):
-        points += "[pytest11]\nlucy = lucy_core.executive.pytest_plugin\n"
-    (information / "entry_points.txt").write_text(points)
-    monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}{os.pathsep}{site}")
-    pytester.makeini(INI)
-    pytester.makeconftest(CONFTEST)
-
-    def run(text: str, *words: str) -> pytest.RunResult:
-        pytester.makepyfile(HEAD + text)
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *words, timeout=60)
-
-    return run
-
 
 PASSING = """
 @pytest.mark.lucy(topology=topology)
@@ -125,26 +57,168 @@ async def test_asserts(lucy_network):
     result.stdout.fnmatch_lines(["*assert 1 == 2*", "*- Lucy -*", "*FAILED after*"])
 
 
-def test_a_soft_error_fails_the_test_when_it_is_over(session: Session) -> None:
+def test_a_soft_error_fails_the_call_of_the_test_in_which_it_was_held(session: Session) -> None:
     result = session("""
 @pytest.mark.lucy(topology=topology)
 async def test_goes_on(lucy_network):
     lucy_network.soft_error("this was not nice")
 """)
 
-    result.assert_outcomes(passed=2, errors=2)
-    result.stdout.fnmatch_lines(["*1 error was held against the run*", "*this was not nice*"])
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["1 error was held against the run:", "*this was not nice*"])
 
 
-def test_a_node_that_dies_is_named_with_its_last_words(session: Session) -> None:
+def test_a_death_of_which_the_test_awaits_nothing_fails_its_call(session: Session) -> None:
+    result = session("""
+@pytest.mark.lucy(topology=topology)
+async def test_looks_elsewhere(lucy_network):
+    one = lucy_network["one"]
+    os.kill(one._engine_node.pid, signal.SIGKILL)
+    while one.last_exit is None:
+        await anyio.sleep(0.01)
+""")
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*NodeExitedError: one was killed by SIGKILL*"])
+    result.stdout.no_fnmatch_line("*ERROR at*")
+
+
+def test_a_node_that_dies_is_named_once_with_its_last_words(session: Session) -> None:
     result = session("""
 @pytest.mark.lucy(topology=lambda: topology("echo the last words; exit 7"))
 async def test_waits(lucy_network):
     await lucy_network.wait_for(never(20))
 """)
 
-    assert result.parseoutcomes()["failed"] == 2
-    result.stdout.fnmatch_lines(["*NodeExitedError: one exited with code 7*", "*the last words*"])
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["E *NodeExitedError: one exited with code 7*", "*the last words*"])
+    assert str(result.stdout).count("lucy_core.errors.NodeExitedError: one exited") == 2
+    result.stdout.no_fnmatch_line("*ERROR at*")
+
+
+def test_an_error_of_lucys_shows_the_line_of_the_test_and_no_frame_of_hers(session: Session) -> None:
+    result = session("""
+@pytest.mark.lucy(topology=topology)
+async def test_waits(lucy_network):
+    await lucy_network.wait_for(never(0.01))
+""")
+
+    result.stdout.fnmatch_lines([">*await lucy_network.wait_for(never(0.01))", "E *WaitTimeoutError*"])
+    result.stdout.no_fnmatch_line("*lucy_core/*.py:*")
+
+
+def test_an_error_of_the_tests_own_is_the_failure_and_what_is_held_stands_beside_it(session: Session) -> None:
+    result = session("""
+@pytest.mark.lucy(topology=topology)
+async def test_asserts(lucy_network):
+    lucy_network.soft_error("this was not nice")
+    assert 1 == 2
+""")
+
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["E *assert 1 == 2*", "*- Lucy -*", "*soft: this was not nice*"])
+    result.stdout.no_fnmatch_line("*held against the run*")
+
+
+def test_skip_and_xfail_keep_their_meaning_but_no_skip_hides_an_error(session: Session) -> None:
+    result = session(
+        """
+@pytest.mark.lucy(topology=topology)
+class TestEnds:
+    async def test_skips(self, lucy_network):
+        pytest.skip("not today")
+
+    async def test_skips_with_an_error(self, lucy_network):
+        lucy_network.soft_error("this was not nice")
+        pytest.skip("not today")
+
+    @pytest.mark.xfail(strict=True)
+    async def test_was_to_fail(self, lucy_network):
+        lucy_network.soft_error("this was not nice")
+
+    @pytest.mark.xfail(strict=True, raises=lucy.NodeExitedError)
+    async def test_was_to_die(self, lucy_network):
+        os.kill(lucy_network["one"]._engine_node.pid, signal.SIGKILL)
+        with pytest.raises(lucy.NodeExitedError):
+            await lucy_network.wait_for(never(20))
+
+    async def test_says_that_it_was_to_fail(self, lucy_network):
+        lucy_network.soft_error("this was not nice")
+        pytest.xfail("a known fault")
+""",
+        "-k",
+        "asyncio",
+    )
+
+    result.assert_outcomes(skipped=1, failed=1, xfailed=3, deselected=5)
+    result.stdout.fnmatch_lines(["*test_skips_with_an_error*", "*this was not nice*"])
+
+
+def test_what_goes_wrong_after_the_test_is_an_error_of_its_teardown(session: Session) -> None:
+    result = session("""
+@pytest.fixture
+async def late(lucy_network):
+    yield
+    lucy_network.soft_error("said too late")
+
+@pytest.mark.lucy(topology=topology)
+async def test_passes(late):
+    pass
+""")
+
+    result.assert_outcomes(passed=2, errors=2)
+    result.stdout.fnmatch_lines(["*ERROR at teardown*", "1 error was held against the run:", "*said too late*"])
+
+
+def test_the_report_for_junit_names_the_run_directory_while_there_is_one(
+    session: Session, pytester: pytest.Pytester
+) -> None:
+    session(
+        """
+@pytest.mark.lucy(topology=topology)
+async def test_passes(lucy_network):
+    pass
+
+@pytest.mark.lucy(topology=topology)
+async def test_fails(lucy_network):
+    lucy_network.soft_error("this was not nice")
+""",
+        "--junitxml=report.xml",
+        "--lucy-run-dir=runs",
+        "--lucy-keep=on-failure",
+        "-k",
+        "asyncio",
+    )
+
+    cases = ET.parse(pytester.path / "report.xml").iter("testcase")  # our own
+    named = {case.attrib["name"]: [each.attrib for each in case.iter("property")] for case in cases}
+    (run,) = (pytester.path / "runs").iterdir()
+    assert named == {
+        "test_passes[asyncio]": [],
+        "test_fails[asyncio]": [{"name": "lucy_run_directory", "value": str(run)}],
+    }
+
+
+def test_a_session_survives_whatever_a_test_raises(session: Session) -> None:
+    result = session(
+        """
+@pytest.mark.lucy(topology=topology)
+class TestEnds:
+    async def test_fails(self, lucy_network):
+        pytest.fail("on purpose")
+
+    async def test_exits(self, lucy_network):
+        raise SystemExit(3)
+
+    async def test_is_cancelled(self, lucy_network):
+        raise asyncio.CancelledError
+
+    async def test_passes(self, lucy_network):
+        await lucy_network.events(Tick, since=0).first(within=20)
+""",
+    )
+
+    result.assert_outcomes(passed=2, failed=6)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +230,11 @@ async def test_waits(lucy_network):
         ("@pytest.mark.lucy(topolgy=topology)", "did you mean topology"),
         ("@pytest.mark.lucy(topology=3)", "topology=3"),
         ("@pytest.mark.lucy(topology=topology, engine='proces')", "did you mean process"),
+        ("@pytest.mark.lucy(topology=topology, engine=['process', 'docker'])", "is not one engine"),
+        (
+            "@pytest.mark.lucy(topology=topology, engine=pytest.param('docker', marks=pytest.mark.x))",
+            "is not one engine",
+        ),
         ("@pytest.mark.lucy(topology=topology, options={'a': 1})", "text to text"),
         ("@pytest.mark.lucy(topology=lambda: lucy.NetworkSpec(name='none', nodes=()))", "has no nodes"),
     ),
@@ -164,7 +243,23 @@ def test_a_wrong_marker_is_refused_by_name(session: Session, marker: str, said: 
     result = session(f"{marker}\nasync def test_never_runs(lucy_network):\n    raise AssertionError\n", "-k", "asyncio")
 
     result.assert_outcomes(errors=1, deselected=1)
-    result.stdout.fnmatch_lines([f"*Error: *{said}*"])
+    result.stdout.fnmatch_lines([f"UsageError: *{said}*" if "nodes=()" not in marker else f"TopologyError: *{said}*"])
+
+
+def test_a_mistake_that_tests_share_is_said_once(session: Session) -> None:
+    result = session("""
+pytestmark = pytest.mark.lucy(topology=3)
+
+async def test_one(lucy_network):
+    raise AssertionError
+
+async def test_other(lucy_network):
+    raise AssertionError
+""")
+
+    result.assert_outcomes(errors=4)
+    assert str(result.stdout).count("is neither a topology, a NetworkSpec nor a function") == 1
+    result.stdout.fnmatch_lines(["refused for the same reason as *::test_one?asyncio?"])
 
 
 def test_run_directories_can_be_kept_elsewhere_and_for_failures_alone(

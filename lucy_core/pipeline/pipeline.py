@@ -432,6 +432,10 @@ class Pipeline:
         """Say that the run is over for whoever waits. Lines are delivered on. Again changes nothing."""
         self._delivery.abort(error)
 
+    def go_on(self) -> None:
+        """Let whoever waits from now on wait again: those who share the run do without what has ended it."""
+        self._delivery.aborted = None
+
     @property
     def aborted(self) -> BaseException | None:
         """Why the run is over for whoever waits, if it is: a node or the capture died, or a callback ended the run."""
