@@ -231,17 +231,7 @@ def test_a_step_that_gives_no_stream_is_refused_by_its_place(step: Any, kind: st
 AT_ONCE = (
     *("amb", "catch", "combine_latest", "concat", "concat_map", "do_while", "expand", "flat_map", "flat_map_latest"),
     *("fork_join", "group_by", "merge", "merge_all", "on_error_resume_next", "pairwise", "publish", "publish_value"),
-    *(
-        "repeat",
-        "retry",
-        "sample by another",
-        "scan",
-        "sequence_equal",
-        "share",
-        "skip_until",
-        "start_with",
-        "take_until",
-    ),
+    *("repeat", "retry", "sample by another", "scan", "sequence_equal", "share", "skip_until", "start_with"),
     *("take_until", "while_do", "window", "with_latest_from", "zip", "zip_latest", "zip_with_iterable"),
 )
 

@@ -30,6 +30,7 @@ from lucy_core.streams.ends import End, Items, end_of_run
 from lucy_core.streams.limits import Limited, count_of, seconds_of
 from lucy_core.streams.opening import Opened, Opening, Since, current, subscribe_within
 from lucy_core.streams.several import Merged, Shared
+from lucy_core.streams.watching import called
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -80,7 +81,7 @@ class Stream(Generic[T_co]):
 
     def filter(self, predicate: Callable[[T_co], bool]) -> "Stream[T_co]":
         """Keep the items for which `predicate` holds."""
-        name = f"filter({_called(predicate)})"
+        name = f"filter({called(predicate)})"
 
         def filtered(observer: abc.ObserverBase[T_co], scheduler: abc.SchedulerBase | None = None) -> Any:
             on_next = observer.on_next
@@ -384,11 +385,6 @@ def is_event_type(kind: object) -> bool:
     except EventDefinitionError:
         return False
     return True
-
-
-def _called(function: object) -> str:
-    name = getattr(function, "__name__", "…")
-    return "…" if name == "<lambda>" else str(name)
 
 
 @asynccontextmanager

@@ -82,5 +82,11 @@ def described(item: Any) -> str:
     return _cut(repr(item))
 
 
+def called(function: object) -> str:
+    """Name a function that somebody gave, if it has a name."""
+    name = getattr(function, "__name__", "…")
+    return "…" if name == "<lambda>" else str(name)
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
