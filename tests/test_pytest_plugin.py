@@ -232,7 +232,7 @@ class TestEnds:
         ("@pytest.mark.lucy(topology=topology, engine='proces')", "did you mean process"),
         ("@pytest.mark.lucy(topology=topology, engine=['process', 'docker'])", "is not one engine"),
         (
-            "@pytest.mark.lucy(topology=topology, engine=pytest.param('docker', marks=pytest.mark.x))",
+            "@pytest.mark.lucy(topology=topology, engine=pytest.param('docker', marks=pytest.mark.skip))",
             "is not one engine",
         ),
         ("@pytest.mark.lucy(topology=topology, options={'a': 1})", "text to text"),
