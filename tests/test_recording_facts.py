@@ -149,12 +149,14 @@ async def test_what_an_engine_notes_is_in_the_ledger_and_in_the_recording(record
         pipeline.note_way("a", "attach")
         await write(fifo, say(1))
         await until(pipeline, "a")
+        assert pipeline.ledger.complete
         pipeline.note_filtered("a", lines=10, bytes=1000, events=2)
         pipeline.note_filtered("a", lines=5, bytes=500, events=1)
         await until(pipeline, "a")  # or capture might take the line before them
         await write(fifo, say(2))
         await until(pipeline, "a")
-        assert pipeline.ledger.complete
+        assert not pipeline.ledger.complete
+        assert pipeline.ledger.gaps == []
         assert pipeline.ledger.of("a").capture == "attach"
         assert pipeline.ledger.filtered_events == 3
         told = "15 lines (0.0 MB, 3 events) left out by the capture filter, first told at position 1"

@@ -103,7 +103,7 @@ class MarkedRun:
         """Give what a test should fail for though it did not: what ended the run, or else what is newly held.
 
         A node's death is told to one of those that share a network: the others may do without it, or start it again.
-        That of the capture ends them all.
+        That of the capture ends them all. A test that awaited the network and took the death well has heard of it.
         """
         if self._network is None:
             return None
@@ -111,6 +111,9 @@ class MarkedRun:
         if isinstance(fatal, NodeExitedError):
             self._network.ending.forget()
         if fatal is None or (isinstance(fatal, NodeExitedError) and self._is_told(fatal)):
+            return self.news()
+        if isinstance(fatal, NodeExitedError) and fatal.__traceback__ is not None:
+            self._told.append(fatal)  # nobody raises it but what a test awaits
             return self.news()
         self.failed(fatal)
         return fatal

@@ -336,8 +336,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         raise
     except BaseException as error:
         for run in runs:
+            run.failed(error)  # first: settling may raise what a callback did
             run.settle()
-            run.failed(error)
             run.verdict()
         raise
     _judge(runs)
