@@ -7,8 +7,6 @@
     ├── FilterError                 a logproc filter is not of the language, or asks for what isn't there
     ├── TopologyError               a network was described wrongly
     ├── PipelineError
-    │   ├── SourceBusyError         two readers on one source
-    │   ├── SourceClosedError       a source was closed, before or while it was read
     │   ├── CaptureDiedError        the capture process ended by itself
     │   └── RecordingError          a run directory can't be written or read back
     ├── PlaceError                  `since=` names no place in this run
@@ -115,14 +113,6 @@ class StrayTaskError(LucyError):
 
 class PipelineError(LucyError):
     """Capturing, decoding or reading back lines failed."""
-
-
-class SourceBusyError(PipelineError):
-    """Another task is reading this source."""
-
-
-class SourceClosedError(PipelineError):
-    """The source was closed, before or while it was read."""
 
 
 class CaptureDiedError(PipelineError):

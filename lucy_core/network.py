@@ -27,6 +27,7 @@ from lucy_core.errors import (
 )
 from lucy_core.journal import (
     JOURNAL,
+    MarkTaken,
     NodeStopped,
     RunBegan,
     WaitEnded,
@@ -127,7 +128,9 @@ class Network:
 
     def mark(self) -> Mark:
         """Return the place after the last line that has arrived: `since=` it, nothing that follows is missed."""
-        return self.history.mark()
+        mark = self.history.mark()
+        self.journal(MarkTaken(self.scopes.new_id(), mark.position, self.scopes.current()))
+        return mark
 
     def events(
         self,

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 
-DEPENDENCIES = ("anyio", "msgspec", "reactivex", "reactivex.operators", "structlog")
+DEPENDENCIES = ("anyio", "anyio.lowlevel", "msgspec", "reactivex", "reactivex.operators", "structlog")
 # Measured: a third. Work done at import, or a heavy module of the standard library, shows here first.
 OWN_SHARE = 0.5
 ATTEMPTS = 3

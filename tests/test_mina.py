@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core import mina
-from lucy_core.journal import NodeExited, NodeStarted, NodeStopped
+from lucy_core.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStopped
 from lucy_core.mina.documents import DOCUMENTS
 from lucy_core.mina.events import STATE_EVENTS
 from lucy_core.mina.graphql import connect
@@ -184,6 +184,18 @@ def test_every_block_counts_once_forks_too() -> None:
     assert check(mina.blocks_produced(2), now, before).have == 2
     assert check(mina.block_height_growth(1), now, before).verdict is lucy.Verdict.TRUE
     assert check(mina.block_height_growth(2), now, before).verdict is lucy.Verdict.PRESUMABLY_FALSE
+
+
+def test_a_paused_node_does_nothing_and_keeps_no_wait_alive() -> None:
+    both = fold(("lucy", NodeStarted("a")), ("lucy", NodeStarted("b")), ("lucy", NodePaused("a")))
+    progress = check(mina.blocks_produced(1), both, both.copy())
+    assert progress.verdict is lucy.Verdict.PRESUMABLY_FALSE
+    assert progress.missing == ("1 more blocks; running: b (paused: a)",)
+    none = fold(("lucy", NodeStopped("b")), state=both)
+    for condition in (mina.blocks_produced(1), mina.block_height_growth(1)):
+        assert check(condition, none, none.copy()).impossible == "no node runs any more: no node (paused: a)"
+    back = fold(("lucy", NodeResumed("a")), state=none)
+    assert check(mina.blocks_produced(1), back, back.copy()).impossible is None
 
 
 @pytest.mark.parametrize(

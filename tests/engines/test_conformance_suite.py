@@ -11,6 +11,7 @@ import pytest
 from lucy_core.testing import engine_conformance
 
 pytest_plugins = ["pytester"]
+ALONE = ("-p", "no:cacheprovider", "-p", "no:asyncio")
 
 # An engine that an author might write: by delegation, so that each defect below is one line.
 MY_ENGINE = """
@@ -153,7 +154,7 @@ def test_an_engine_of_few_abilities_passes_by_refusing_the_others(session: pytes
     (example,) = re.findall(r"::\n\n(.*?)\n\n\S", engine_conformance.__doc__, re.DOTALL)
     session.makepyfile(test_my_engine=textwrap.dedent(example).replace('"python3"', repr(sys.executable)))
 
-    result = session.runpytest_subprocess("-q", "-p", "no:cacheprovider", "-p", "no:asyncio")
+    result = session.runpytest_subprocess("-q", *ALONE)
 
     counted = result.parseoutcomes()
     assert set(counted) == {"passed"}, result.stdout.str()
@@ -175,7 +176,7 @@ def test_each_broken_promise_fails_the_suite_by_its_name(session: pytest.Pyteste
 
     # A broken promise shows by waiting in vain: side by side, that costs little.
     try:
-        result = session.runpytest_subprocess("-q", "-rA", "-n", "6", "-p", "no:cacheprovider", "-p", "no:asyncio", "--tb=short", *chosen)
+        result = session.runpytest_subprocess("-q", "-rA", "-n", "6", *ALONE, "--tb=short", *chosen)
     finally:
         for pid in (session.path / "left").read_text().split():
             os.kill(int(pid), signal.SIGKILL)
@@ -190,6 +191,6 @@ def test_a_suite_without_an_engine_says_what_is_missing(session: pytest.Pytester
         "class TestNothing(LifeCycleConformance): ...\n"
     )
 
-    result = session.runpytest_subprocess("-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-k", "keeps_the_contract")
+    result = session.runpytest_subprocess("-q", *ALONE, "-k", "keeps_the_contract")
 
     result.stdout.fnmatch_lines("*TestNothing must define a fixture `engine` that returns its engine*")
