@@ -292,7 +292,9 @@ class Network:
                     self, condition, since=since, soft=soft, hard=hard, lasting=lasting, announce=announce
                 )
             outcome = "late" if result.late else "passed"
-        except LucyError as error:
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:
             outcome = type(error).__name__
             raise
         else:

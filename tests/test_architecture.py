@@ -23,6 +23,7 @@ ROOMS = (
     "errors",
     "aio",
     "records",
+    "words",
     "events",
     "faults",
     "journal",

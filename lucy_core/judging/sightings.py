@@ -11,8 +11,8 @@ from lucy_core.events import event_type
 from lucy_core.journal import JOURNAL
 from lucy_core.judging.conditions import Machine, Progress, Start
 from lucy_core.judging.durations import NS, Duration, checked, seconds
-from lucy_core.judging.words import described
 from lucy_core.records import Arrived, Event
+from lucy_core.words import called, described
 
 T = TypeVar("T")
 SOFT = seconds(30)
@@ -30,7 +30,7 @@ class Sighting(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         names = " or ".join(kind.__name__ for kind in self.kinds)
-        where = f" where {_named(self.where)}" if self.where is not None else ""
+        where = f" where {called(self.where, 'its predicate')}" if self.where is not None else ""
         return names + (f" of {', '.join(self.nodes)}" if self.nodes else "") + where
 
     def why_not(self, event: Event[Any]) -> str | None:
@@ -40,13 +40,8 @@ class Sighting(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         if self.nodes and event.node not in self.nodes:
             return "of another node"
         if self.where is not None and not self.where(event):
-            return f"refused by {_named(self.where)}"
+            return f"refused by {called(self.where, 'its predicate')}"
         return None
-
-
-def _named(where: Callable[..., object] | None) -> str:
-    name = getattr(where, "__name__", repr(where))
-    return "its predicate" if name == "<lambda>" else name
 
 
 def sighting(

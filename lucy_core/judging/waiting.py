@@ -47,8 +47,8 @@ from lucy_core.errors import (
 from lucy_core.journal import LIFE_EVENTS
 from lucy_core.judging.conditions import AnyCondition, Machine, Progress, Start, StateFold, Verdict
 from lucy_core.judging.durations import NS, Clock, Duration, checked
-from lucy_core.judging.words import described
 from lucy_core.records import Arrived, Event
+from lucy_core.words import described
 
 T = TypeVar("T")
 RELATED_EVENTS = 8

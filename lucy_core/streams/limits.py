@@ -20,7 +20,8 @@ from lucy_core.pipeline.delivery import as_exception
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.streams.opening import current, opening, subscribe_within
 from lucy_core.streams.scheduling import FAR_SECONDS, LoopScheduler
-from lucy_core.streams.watching import Watch, described
+from lucy_core.streams.watching import Watch
+from lucy_core.words import described
 
 
 def seconds_of(value: object, name: str) -> float:

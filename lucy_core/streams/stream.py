@@ -30,7 +30,7 @@ from lucy_core.streams.ends import End, Items, end_of_run
 from lucy_core.streams.limits import Limited, count_of, seconds_of
 from lucy_core.streams.opening import Opened, Opening, Since, current, subscribe_within
 from lucy_core.streams.several import Merged, Shared
-from lucy_core.streams.watching import called
+from lucy_core.words import called
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")

@@ -9,12 +9,10 @@ from typing import Any, final
 from lucy_core.pipeline.delivery import Handle
 from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Event
+from lucy_core.words import described
 
 LOOK_BACK_LINES = 100_000
 """How far back a time-out looks for what other nodes said: a fraction of a second's reading."""
-SHOWN = 160
-"""How much of an item is shown."""
 
 
 @final
@@ -71,22 +69,3 @@ class Watch:
             lines.append(f"  nearest : {self.other}")
         lines += [f"  log     : {node}: {text}" for node, text in pipeline.ledger.summary().items()]
         return "\n".join(lines)
-
-
-def described(item: Any) -> str:
-    """Show an item in one line, an event with its place."""
-    if isinstance(item, Event):
-        stamp = item.timestamp
-        when = f"{stamp.strftime('%H:%M:%S.%f')[:-3]} " if stamp else ""
-        return f"{when}{item.node} #{item.position} {_cut(repr(item.data))}"
-    return _cut(repr(item))
-
-
-def called(function: object) -> str:
-    """Name a function that somebody gave, if it has a name."""
-    name = getattr(function, "__name__", "…")
-    return "…" if name == "<lambda>" else str(name)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
