@@ -259,8 +259,7 @@ class Network:
 
         Args:
             condition: what to wait for.
-            since: from where on events count; by default from now, with the state as it is once all that has arrived
-                by now is folded.
+            since: from where on events count; by default from now, all that has arrived by now being folded.
             soft: after this the run has a soft error, and the wait goes on. Where `hard` alone is given there is none.
             hard: after this the wait is over.
             lasting: for how long a condition has to hold that is never true for good: `never(…)`.
@@ -271,10 +270,9 @@ class Network:
             ViolationError: it had to hold, and was broken.
             ConditionError: the condition's own code failed.
             InconclusiveError: the log has a gap, so nobody can say.
-            NodeExitedError: a node died that should be running.
+            NodeExitedError: a node died that should be running. What else ends the run is raised too.
             UnknownNodeError: it names a node that the network doesn't have.
-            LimitError: a limit is no length of time, or doesn't go with the condition.
-            PlaceError: `since` is no place in this run.
+            LimitError, PlaceError: a limit, or `since`, makes no sense here.
         """
         number, parent = self.scopes.new_id(), self.scopes.current()
         announced = False
