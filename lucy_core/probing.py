@@ -5,6 +5,7 @@ from typing import final
 
 import anyio
 
+from lucy_core.errors import CommandError
 from lucy_core.journal import Probed
 from lucy_core.judging.probes import Probe
 from lucy_core.node import Node
@@ -24,14 +25,22 @@ class NodeProber:
         """Ask once.
 
         Raises:
-            LucyError: the node has no such port.
+            CommandError: the node has no such port.
+            UnsupportedError: its ports can't be reached from here at all.
         """
-        host, port = self._nodes[probe.node].address(probe.port)
+        node = self._nodes[probe.node]
+        if probe.port not in node.spec.ports:
+            known = ", ".join(node.spec.ports) or "none"
+            message = f"node {probe.node!r} has no port {probe.port!r}; it has {known}"
+            raise CommandError(message)
         try:
+            host, port = node.address(probe.port)
             with anyio.fail_after(ANSWER_SECONDS):
                 ok, answer = await (_connect(host, port) if probe.path is None else _get(host, port, probe))
         except TimeoutError:
             ok, answer = False, f"no answer in {ANSWER_SECONDS:g} s"
+        except CommandError as error:
+            ok, answer = False, str(error)  # off the network, for now
         except OSError as error:
             ok, answer = False, f"{type(error).__name__}: {error.strerror or error}"
         return Probed(probe.node, str(probe), ok, answer)

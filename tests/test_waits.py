@@ -159,6 +159,8 @@ async def test_a_node_is_asked_until_it_answers_and_the_journal_has_its_answers(
         with pytest.raises(lucy.WaitTimeoutError, match="web.web/nothing: HTTP 404"):
             await net.wait_for(lucy.http_ok("web", "web", "/nothing"), hard=1)
         assert await net.wait_for(lucy.http_ok("web", "web", "/nothing", statuses=(404, 404)), hard=20)
+        with anyio.fail_after(5), pytest.raises(lucy.CommandError, match="node 'mute' has no port 'q'; it has p"):
+            await net.wait_for(lucy.all_of(lucy.port_open("mute", "q"), Numbered), hard=60)
         with pytest.raises(lucy.WaitTimeoutError, match="mute.p: .*[Cc]onn"):
             await net.wait_for(lucy.port_open("mute", "p"), hard=1)
 

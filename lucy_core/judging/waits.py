@@ -11,12 +11,13 @@ from typing import Any, NoReturn, Protocol, final
 import anyio
 import msgspec
 
-from lucy_core.errors import CaptureDiedError, InconclusiveError, LucyError, RecordingError
+from lucy_core.aio import one_error
+from lucy_core.errors import CaptureDiedError, InconclusiveError, RecordingError
 from lucy_core.events import EventType, event_type
 from lucy_core.judging.conditions import AnyCondition
 from lucy_core.judging.durations import NS, Clock, Duration
 from lucy_core.judging.history import History
-from lucy_core.judging.probes import Prober, probes_of
+from lucy_core.judging.probes import Probe, Prober, probes_of
 from lucy_core.judging.waiting import Limits, Wait, WaitOutcome, limits
 from lucy_core.pipeline.delivery import Handle
 from lucy_core.pipeline.hub import Interest
@@ -279,7 +280,7 @@ PROBE_SECONDS = 0.1
 async def _asking(run: Run, prober: Prober, condition: AnyCondition, waiting: Waiting) -> WaitOutcome[Any]:
     """Decide while nodes are asked."""
 
-    async def ask(probe: Any) -> None:
+    async def ask(probe: Probe) -> None:
         last = None
         while True:
             answer = await prober(probe)
@@ -288,16 +289,9 @@ async def _asking(run: Run, prober: Prober, condition: AnyCondition, waiting: Wa
                 last = answer
             await anyio.sleep(PROBE_SECONDS)
 
-    outcome: list[WaitOutcome[Any] | LucyError] = []
-    async with anyio.create_task_group() as tasks:
+    async with one_error(), anyio.create_task_group() as tasks:
         for probe in probes_of(condition):
             tasks.start_soon(ask, probe)
-        try:
-            outcome.append(await waiting.decide())
-        except LucyError as error:
-            outcome.append(error)
+        outcome = await waiting.decide()
         tasks.cancel_scope.cancel()
-    (found,) = outcome
-    if isinstance(found, LucyError):
-        raise found
-    return found
+    return outcome
