@@ -154,7 +154,7 @@ async def so_far(
     All of it is held in memory; a stream is for what may be too much.
 
     Raises:
-        InconclusiveError: the log has a gap, so that nobody can say.
+        InconclusiveError: the log has a gap, or a line that says that it is such an event can't be read.
         PlaceError: `since` is no place in this run.
         NoNodesError: `nodes` is empty.
         UnknownNodeError: the recording that is replayed has no such node.
@@ -166,13 +166,21 @@ async def so_far(
     what = _name(" and ".join(kind.name for kind in types) if types else "records", chosen)
     stop = await pipeline.fence()
     found: list[Event[Any]] = []
+    undecoded: list[Undecodable] = []
     interest = Interest(nodes=chosen, event_types=types, level=level)
     try:
         await pipeline.read_back(interest, found.extend, start, stop)
+        if types is not None:
+            unreadable = Interest(nodes=chosen, event_types=types, level=level, kind=Undecodable)
+            await pipeline.read_back(unreadable, undecoded.extend, start, stop)
     except RecordingError as error:
         if pipeline.recording is None or pipeline.is_closed:
             raise
         raise InconclusiveError(_inconclusive(pipeline, what, f"not all can be read back ({error})")) from error
+    if undecoded:
+        first = undecoded[0]
+        reason = f"{len(undecoded):,} lines say that they are such and can't be read, the first at {first.position:,}"
+        raise InconclusiveError(_inconclusive(pipeline, what, f"{reason}, of {first.node}: {first.reason}"))
     # A gap before `since` counts too: a source that has failed there gives nothing later either.
     missing = [
         gap
