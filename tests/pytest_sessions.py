@@ -64,6 +64,8 @@ def prepared_session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch)
     if not entry_points(group="pytest11", name="lucy"):
         points += "[pytest11]\nlucy = lucy_core.executive.pytest_plugin\n"
     (information / "entry_points.txt").write_text(points)
+    # In a gate pytest says errors whole in its summary once more, and these tests count how often one is said.
+    monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}{os.pathsep}{site}")
     pytester.makeini(INI)
     pytester.makeconftest(CONFTEST)
