@@ -192,11 +192,14 @@ def _read_description(directory: Path) -> _Description:
 
 
 def _find_vocabulary(name: str | None) -> Vocabulary | None:
+    if name is None:
+        return None
     for point in entry_points(group="lucy.vocabularies"):
         if point.name == name:
             found: Vocabulary = point.load()
             return found
-    return None
+    message = f"this run's lines are in the vocabulary {name!r}, which isn't installed here: give vocabulary="
+    raise RecordingError(message)
 
 
 @asynccontextmanager
@@ -208,7 +211,7 @@ async def replay(directory: str | Path, *, vocabulary: Vocabulary | None = None)
         vocabulary: what its lines mean; by default what its run was told, if that is installed here.
 
     Raises:
-        RecordingError: there is no recording, or its `run.json` can't be read.
+        RecordingError: there is no recording, its `run.json` can't be read, or its vocabulary isn't installed here.
     """
     place = Path(directory)
     description = _read_description(place)

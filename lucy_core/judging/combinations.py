@@ -9,11 +9,11 @@ from typing import Any, final
 
 import msgspec
 
-from lucy_core.journal import LIFE_EVENTS
+from lucy_core.journal import LIFE_EVENTS, about
 from lucy_core.judging.conditions import AnyCondition, Condition, Machine, Progress, Start, Verdict
 from lucy_core.judging.durations import Duration, Unit
 from lucy_core.judging.probes import Probe, probes_of
-from lucy_core.judging.sightings import HARD, SOFT, named, seen
+from lucy_core.judging.sightings import HARD, SOFT, Never, Quiet, Seen, Sighting, named, seen
 from lucy_core.records import Event
 
 
@@ -210,6 +210,23 @@ def each_node(part: AnyCondition | type, *, nodes: Iterable[str] | None = None) 
     return EachNode(part=found, nodes=named("each_node", nodes), soft=found.soft, hard=found.hard)
 
 
+def sightings_of(condition: AnyCondition) -> tuple[Sighting[Any], ...] | None:
+    """Return which events a condition is about; None where it may go by anything."""
+    match condition:
+        case Seen() | Never() | Quiet():
+            return (condition.of,)
+        case EachNode():
+            found = sightings_of(condition.part)
+            if found is None or not condition.nodes:
+                return found
+            return tuple(msgspec.structs.replace(each, nodes=condition.nodes) for each in found)
+        case Combination():
+            parts = [sightings_of(part) for part in condition.parts]
+            return None if None in parts else tuple(each for part in parts for each in part or ())
+        case _:
+            return None
+
+
 # The machines
 
 
@@ -227,6 +244,11 @@ class _Part:
     @property
     def verdict(self) -> Verdict:
         return self.machine.progress.verdict
+
+    @property
+    def rests_on_absence(self) -> bool:
+        needed = self.condition.needs_all_lines
+        return needed and bool(getattr(self.machine, "rests_on_absence", needed))
 
     def step(self, event: Event[Any]) -> None:
         if isinstance(event.data, self.types) and not self.verdict.is_final:
@@ -288,6 +310,12 @@ class _Several:
         return self._join(self._parts)
 
     @property
+    def rests_on_absence(self) -> bool:
+        """Of several that will do, one that was seen to be true needs none of the others."""
+        good = [part for part in self._parts if part.verdict in (Verdict.TRUE, Verdict.PRESUMABLY_TRUE)]
+        return (all if self._join is _any else any)(part.rests_on_absence for part in good)
+
+    @property
     def evidence(self) -> tuple[Event[Any], ...]:
         return _evidence(self._parts)
 
@@ -332,6 +360,10 @@ class _Sequence:
         )
 
     @property
+    def rests_on_absence(self) -> bool:
+        return any(part.rests_on_absence for part in self._begun)
+
+    @property
     def evidence(self) -> tuple[Event[Any], ...]:
         return _evidence(self._begun)
 
@@ -360,6 +392,10 @@ class _EachNode:
         return _all(list(self._parts.values()))
 
     @property
+    def rests_on_absence(self) -> bool:
+        return any(part.rests_on_absence for part in self._parts.values())
+
+    @property
     def evidence(self) -> tuple[Event[Any], ...]:
         return _evidence(self._parts.values())
 
@@ -368,10 +404,10 @@ class _EachNode:
         return _earliest(self._parts.values())
 
     def step(self, event: Event[Any]) -> None:
-        node: str = getattr(event.data, "node") if isinstance(event.data, LIFE_EVENTS) else event.node  # noqa: B009
-        part = self._parts.get(node)
-        if part is not None:
-            part.step(event)
+        for node in about(event):
+            part = self._parts.get(node)
+            if part is not None:
+                part.step(event)
 
     def pass_time(self, now_ns: int) -> None:
         for part in self._parts.values():

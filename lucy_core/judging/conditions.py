@@ -7,6 +7,7 @@ for nothing but its progress, and is fed nothing once its verdict is final.
 """
 
 import enum
+import math
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, Self, TypeVar, final
 
@@ -41,6 +42,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """Why it can't come true any more, or what broke it."""
     holds: bool = False
     """Whether it has enough so far and may still be broken: for conditions that are judged when their time is over."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no measure: a comparison with it would say anything."""
+        measures: tuple[tuple[str, object], ...] = (("have", self.have), ("need", self.need))
+        for name, value in measures:
+            if not isinstance(value, int | float) or math.isnan(value):
+                message = f"Progress({name}={value!r}): {name} is a number"
+                raise TypeError(message)
 
     @property
     def verdict(self) -> Verdict:

@@ -8,6 +8,8 @@ import msgspec
 from lucy_core.errors import LimitError
 
 NS = 1_000_000_000
+FOR_EVER = 1e10
+"""Seconds, three centuries: what is longer has no end that anybody sees, and clocks count no further."""
 
 
 class Unit(enum.StrEnum):
@@ -55,12 +57,14 @@ def checked(name: str, duration: object) -> Duration:
         LimitError: it is neither a number nor a `Duration`, negative, or not a number at all (NaN).
     """
     given = duration if isinstance(duration, Duration) else Duration(_number(name, duration, duration))
+    if given.unit not in tuple(Unit):
+        raise LimitError(name, duration, f"counts {given.unit!r}; there are {', '.join(Unit)}")
     count = _number(name, given.count, duration)
     if math.isnan(count):
         raise LimitError(name, duration, "is not a number")
     if count < 0:
         raise LimitError(name, duration, "is negative")
-    return given
+    return msgspec.structs.replace(given, count=count, unit=Unit(given.unit))
 
 
 def _number(name: str, count: object, given: object) -> float:
@@ -109,7 +113,7 @@ class Clock(msgspec.Struct, frozen=True):
             ValueError: the network doesn't count in that unit.
         """
         length = self.in_seconds(duration)
-        if math.isinf(length):
+        if length > FOR_EVER:
             return None
         from_ns = began_ns
         if duration.unit is not Unit.SECONDS and self.genesis_time is not None:

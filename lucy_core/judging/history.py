@@ -68,9 +68,9 @@ class History:
         return self._pipeline.mark()
 
     def keep_copy(self) -> None:
-        """Remember the picture as it is."""
+        """Remember the picture as it is, unless a block is being delivered: then it is half folded."""
         delivered = self._pipeline.delivered
-        if self._copies[-1][0] < delivered and self._broken is None:
+        if self._copies[-1][0] < delivered and self._broken is None and self._pipeline.arriving_ns is None:
             self._copies.append((delivered, self._state.copy()))
             if len(self._copies) > COPIES + 1:
                 del self._copies[1]

@@ -1,5 +1,6 @@
 """Ready-made conditions about events of any software: seen, never, quiet. Sans-IO."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar, final
@@ -8,7 +9,7 @@ import msgspec
 
 from lucy_core.errors import EventDefinitionError
 from lucy_core.events import event_type
-from lucy_core.journal import JOURNAL
+from lucy_core.journal import JOURNAL, about
 from lucy_core.judging.conditions import Machine, Progress, Start
 from lucy_core.judging.durations import NS, Duration, checked, seconds
 from lucy_core.records import Arrived, Event
@@ -37,11 +38,21 @@ class Sighting(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         """Say why an event isn't meant, or None where it is."""
         if not isinstance(event.data, self.kinds):
             return "of another type"
-        if self.nodes and event.node not in self.nodes:
+        if self.nodes and not set(self.nodes).intersection(about(event)):
             return "of another node"
-        if self.where is not None and not self.where(event):
+        if self.where is not None and not _answer(self.where, event):
             return f"refused by {called(self.where, 'its predicate')}"
         return None
+
+
+def _answer(where: Callable[[Event[Any]], object], event: Event[Any]) -> object:
+    answer = where(event)
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        message = f"{called(where, 'the predicate')} gives an awaitable, which is always true; it has to answer at once"
+        raise TypeError(message)
+    return answer
 
 
 def sighting(
@@ -55,12 +66,14 @@ def sighting(
     Raises:
         EventDefinitionError: one of the types is none, or there is none.
         ValueError: `nodes` is empty.
+        TypeError: `where` is an async function.
     """
     if not kinds:
         message = f"{what}() needs an event type, such as {what}(NodeStarted)"
         raise EventDefinitionError(message)
-    for kind in kinds:
-        event_type(kind)
+    if inspect.iscoroutinefunction(where):
+        message = f"{what}(where={called(where, 'it')}): an async function gives no answer at once; give a plain one"
+        raise TypeError(message)
     return Sighting(kinds=tuple(event_type(kind).data_type for kind in kinds), where=where, nodes=named(what, nodes))
 
 

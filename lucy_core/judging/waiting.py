@@ -30,6 +30,7 @@ What is kept for the explanation is little and bounded: how near it came, since 
 last few related events.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar, final
@@ -170,6 +171,9 @@ class Wait:
         self.decided_ns = limits.began_ns
         self.progress = Progress(have=0, need=1)
         self.closest = self.progress
+        self.evidence: tuple[Event[Any], ...] = ()
+        """The events that it rests on."""
+        self._due_ns: int | None = None
         self._state = state
         self._start = start
         self._nodes = nodes
@@ -196,17 +200,22 @@ class Wait:
         return self.error is None and (self.verdict is Verdict.TRUE or held)
 
     @property
-    def evidence(self) -> tuple[Event[Any], ...]:
-        """The events that it rests on."""
-        return () if self._machine is None else self._machine.evidence
+    def rests_on_absence(self) -> bool:
+        """Whether its being true rests on something *not* having come."""
+        needed = self.condition.needs_all_lines
+        return needed and bool(getattr(self._machine, "rests_on_absence", needed))
+
+    @property
+    def judged_ns(self) -> int:
+        """Up to which arrival the run has a part in the verdict, as it stands."""
+        if self.verdict.is_final or self.limits.hard_ns is None:
+            return self.decided_ns if self.verdict.is_final else self._now_ns
+        return min(self.limits.hard_ns, self._now_ns) if not self.expired else self.limits.hard_ns
 
     def next_ns(self) -> int | None:
         """Return when the passing of time will matter next; None for never."""
-        moments = [self._due_ns(), self.limits.hard_ns, None if self.late else self.limits.soft_ns]
+        moments = [self._due_ns, self.limits.hard_ns, None if self.late else self.limits.soft_ns]
         return min((moment for moment in moments if moment is not None), default=None)
-
-    def _due_ns(self) -> int | None:
-        return None if self._machine is None else self._machine.due_ns
 
     def begin(self) -> None:
         """Take the state as it is for the start, and look for the first time. Again is no error."""
@@ -249,10 +258,10 @@ class Wait:
         """Take note that all that arrived up to `now_ns` has been taken in, and stands before `position`."""
         if not self.is_over:
             self.position = max(self.position, position)
-        while not self.is_over and (due := self._due_ns()) is not None and due <= now_ns and self._is_within(due):
+        while not self.is_over and (due := self._due_ns) is not None and due <= now_ns and self._is_within(due):
             self._now_ns = max(self._now_ns, due)
             self._guarded(self._pass, due)
-            if self._due_ns() == due:
+            if self._due_ns == due:
                 break
         if self.is_over:
             return
@@ -287,6 +296,8 @@ class Wait:
             self.closest = progress
             self._last_change_ns = self._now_ns
         self.progress = progress
+        self.evidence = self._machine.evidence
+        self._due_ns = self._machine.due_ns
         if progress.verdict.is_final:
             self.decided_ns = self._now_ns
             self.decided_by = None if event is None else event.position
@@ -308,11 +319,12 @@ class Wait:
     def failure(self, now_ns: int, ledger_lines: Mapping[str, str]) -> BaseException:
         """Return the error to raise for a wait that did not come true.
 
-        What is no `Exception` (`pytest.fail`, Ctrl-C) comes out as it is.
+        What is no `Exception` (`pytest.fail`, Ctrl-C) comes out as it is; but a cancellation that the condition's code
+        raised is nobody's wish, and would vanish.
         """
         description = self.condition.description
         if self.error is not None:
-            if not isinstance(self.error, Exception):
+            if not isinstance(self.error, Exception | asyncio.CancelledError | GeneratorExit):
                 return self.error
             return ConditionError(self.condition.name, description, self.error)
         waited, explanation = (now_ns - self.limits.began_ns) / NS, self.explain(ledger_lines)

@@ -14,15 +14,18 @@ import msgspec
 from lucy_core.aio import one_error
 from lucy_core.errors import CaptureDiedError, InconclusiveError, RecordingError
 from lucy_core.events import EventType, event_type
+from lucy_core.journal import JOURNAL
+from lucy_core.judging.combinations import conditions, sightings_of
 from lucy_core.judging.conditions import AnyCondition
 from lucy_core.judging.durations import NS, Clock, Duration
 from lucy_core.judging.history import History
 from lucy_core.judging.probes import Probe, Prober, probes_of
+from lucy_core.judging.sightings import Sighting
 from lucy_core.judging.waiting import Limits, Wait, WaitOutcome, limits
 from lucy_core.pipeline.delivery import Handle
 from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Arrived, Mark, Undecodable
+from lucy_core.records import Arrived, Malformed, Mark, Undecodable
 
 PATIENCE = 30.0
 """Seconds that capture, and the way from it to here, get to answer a fence."""
@@ -91,7 +94,9 @@ class Waiting:
         self._start = start
         self._changed = anyio.Event()
         self._ended = False
-        self._unreadable: list[Undecodable] = []
+        self._end_error: Exception | None = None
+        self._about: tuple[Sighting[Any], ...] | None = sightings_of(condition)
+        self._unreadable: list[Undecodable | Malformed] = []
         self._handles: list[Handle] = []
         self._limits = limits
         self._wait: Wait
@@ -114,9 +119,17 @@ class Waiting:
         self._handles.append(pipeline.subscribe(history.interest(kinds), self._take, self._end, since=copied))
         declared: list[EventType[Any]] = [event_type(kind) for kind in kinds if kind is not Arrived]
         if self._condition.needs_all_lines and declared:
-            unreadable = Interest(kind=Undecodable, event_types=declared)
-            handle = pipeline.subscribe(unreadable, self._unreadable.extend, lambda _: None, since=self._start)
-            self._handles.append(handle)
+            torn = Interest(kind=Malformed)
+            for interest in (Interest(kind=Undecodable, event_types=declared), torn):
+                handle = pipeline.subscribe(interest, self._keep_unreadable, lambda _: None, since=self._start)
+                self._handles.append(handle)
+
+    def _keep_unreadable(self, items: list[Undecodable | Malformed]) -> None:
+        """Keep what may be such an event: of lines that are no records those that name one."""
+        kinds = [event_type(kind) for kind in self._condition.event_types if kind is not Arrived]
+        for item in items:
+            if isinstance(item, Undecodable) or any(kind.may_be(item.raw) for kind in kinds):
+                self._unreadable.append(item)
 
     def _cancel(self) -> None:
         for handle in self._handles:
@@ -128,8 +141,9 @@ class Waiting:
         if self._wait.is_over:
             self._changed.set()
 
-    def _end(self, error: Exception | None) -> None:  # noqa: ARG002  # the run's own error, which is told by the run
+    def _end(self, error: Exception | None) -> None:
         self._ended = True
+        self._end_error = error
         self._changed.set()
 
     async def _follow(self) -> None:
@@ -182,7 +196,7 @@ class Waiting:
     def _conclude(self) -> WaitOutcome[Any]:
         wait, run = self._wait, self._run
         if wait.has_come_true:
-            if self._condition.needs_all_lines:
+            if wait.rests_on_absence:
                 self._check_that_nothing_is_missing()
             return wait.outcome()
         ledger = run.pipeline.ledger
@@ -190,6 +204,8 @@ class Waiting:
             if run.fatal is not None:
                 raise run.fatal
             self._check_that_nothing_is_missing()
+            if not wait.expired and self._end_error is not None:
+                self._inconclusive(f"its lines can't be read any further: {self._end_error}")
             if not wait.expired and self._condition.must_hold:
                 self._inconclusive("the run has ended before its time was over")
         error = wait.failure(run.pipeline.now_ns(), ledger.summary())
@@ -202,27 +218,49 @@ class Waiting:
             InconclusiveError: there is a gap, a capture filter left out events, or some can't be read.
         """
         ledger, judged = self._run.pipeline.ledger, self._wait.position
-        gap = next((gap for gap in ledger.gaps if gap.position <= judged), None)
+        gap = next((gap for gap in ledger.gaps if gap.position <= judged and self._may_matter(gap.node)), None)
         if gap is not None:
             self._inconclusive(f"the log is incomplete {gap}")
+        absence = next((each for each in ledger.absences if each.from_ns < self._wait.judged_ns <= each.to_ns), None)
+        if absence is not None:
+            seconds = (absence.to_ns - absence.from_ns) / NS
+            self._inconclusive(
+                f"capture stood still for {seconds:.1f} s when its time was over, so nobody can say what came in time"
+            )
         any_line = Arrived in self._condition.event_types
         left_out = sum(
             account.filtered_lines if any_line else account.filtered_events
-            for account in ledger.nodes.values()
-            if account.filtered_at is not None and account.filtered_at <= judged
+            for node, account in ledger.nodes.items()
+            if account.filtered_at is not None and account.filtered_at <= judged and self._may_matter(node)
         )
         if left_out:
             what = f"the capture filter left out {left_out:,} {'lines' if any_line else 'events'}"
             advice = "use none" if any_line else "use a filter that keeps events, or none"
             self._inconclusive(f"{what}, and what was awaited may be among them; {advice}")
-        hard_ns = self._wait.limits.hard_ns
-        unreadable = [each for each in self._unreadable if hard_ns is None or each.arrived_ns <= hard_ns]
+        unreadable = [each for each in self._unreadable if self._may_be_meant(each)]
         if unreadable:
             first = unreadable[0]
             self._inconclusive(
                 f"{len(unreadable)} lines say that they are such events and can't be read, the first at position "
-                f"{first.position} of {first.node}: {first.event_type}: {first.reason}"
+                f"{first.position} of {first.node}: {first.reason}"
             )
+
+    def _may_matter(self, node: str | None) -> bool:
+        """Whether a node's lines have a part in the condition."""
+        if self._about is None or node is None:
+            return True
+        return any(not each.nodes or node in each.nodes or node == JOURNAL for each in self._about)
+
+    def _may_be_meant(self, line: Undecodable | Malformed) -> bool:
+        wait = self._wait
+        if line.arrived_ns > wait.judged_ns or (wait.decided_by is not None and line.position > wait.decided_by):
+            return False
+        if self._about is None:
+            return True
+        meant = [each for each in self._about if not each.nodes or line.node in each.nodes]
+        if isinstance(line, Malformed):
+            return any(event_type(kind).may_be(line.raw) for each in meant for kind in each.kinds if kind is not Arrived)
+        return any(kind.__name__ == line.event_type for each in meant for kind in each.kinds)
 
     def _inconclusive(self, why: str) -> NoReturn:
         explanation = self._wait.explain(self._run.pipeline.ledger.summary())
@@ -255,6 +293,7 @@ async def wait(
     if pipeline.is_closed:
         message = "this run is over and its recording closed: open it with `lucy.replay(…)` to ask it again"
         raise RecordingError(message)
+    (condition,) = conditions("wait_for", (condition,))
     run.check_nodes(condition.nodes)
     start = pipeline.place(since)
     began_ns = pipeline.began_at_ns(start)
