@@ -25,7 +25,7 @@ T = TypeVar("T")
 class EventType(Generic[T]):
     """What makes a line an event of type `T`. Built by `event`; equality is identity."""
 
-    __slots__ = ("data_type", "decode", "ids", "messages", "name", "puppeteer")
+    __slots__ = ("_marks", "data_type", "decode", "ids", "messages", "name", "puppeteer", "writer")
 
     def __init__(
         self,
@@ -35,6 +35,7 @@ class EventType(Generic[T]):
         messages: frozenset[str],
         puppeteer: frozenset[str],
         decode: Callable[[LogRecord], T],
+        writer: str | None = None,
     ) -> None:
         self.name = data_type.__name__
         self.data_type = data_type
@@ -42,13 +43,31 @@ class EventType(Generic[T]):
         self.messages = messages
         self.puppeteer = puppeteer
         self.decode = decode
+        self.writer = writer
+        """The one node whose lines can be of this type; None for any."""
+        self._marks: tuple[bytes, ...] | None = None
 
     def __repr__(self) -> str:
         return f"EventType({self.name})"
 
-    def matches(self, record: LogRecord) -> bool:
-        """Tell whether the line is of this type, without decoding its payload."""
-        return (
+    def may_be(self, raw: bytes) -> bool:
+        """Tell whether a line that can't be read may have been of this type: what marks the type stands in its bytes.
+
+        A line that was torn before its mark, or hides it in escapes, names nothing, and is nobody's.
+        """
+        if self._marks is None:
+            names = (msgspec.json.encode(name) for name in sorted(self.ids | self.puppeteer))
+            texts = (msgspec.json.encode(message)[1:-1] for message in sorted(self.messages))
+            self._marks = (*names, *texts)
+        return any(mark in raw for mark in self._marks)
+
+    def can_come_from(self, node: str) -> bool:
+        """Tell whether lines of this node can be of this type at all, whatever they say."""
+        return self.writer is None or self.writer == node
+
+    def matches(self, record: LogRecord, node: str) -> bool:
+        """Tell whether the line of this node is of this type, without decoding its payload."""
+        return self.can_come_from(node) and (
             record.event_id in self.ids
             or record.message in self.messages
             or (record.puppeteer_event_type is not None and record.puppeteer_event_type in self.puppeteer)
@@ -68,6 +87,7 @@ def event(
     message: str | Iterable[str] = (),
     puppeteer: str | Iterable[str] = (),
     decode: Callable[[LogRecord], object] | None = None,
+    writer: str | None = None,
 ) -> Callable[[type[T]], type[T]]:
     """Declare the decorated class an event type.
 
@@ -77,6 +97,8 @@ def event(
         puppeteer: values of `puppeteer_event_type` that mean this type.
         decode: makes the payload of a record; what it raises makes the line an `Undecodable`. By default the record's
             `metadata` is decoded into the class.
+        writer: the one node whose lines can mean this type. What any other node prints is then never such an event,
+            though it says so.
 
     Raises:
         EventDefinitionError: nothing says which lines are meant.
@@ -88,7 +110,12 @@ def event(
 
     def declare(data_type: type[T]) -> type[T]:
         _REGISTERED[data_type] = EventType(
-            data_type, ids=wanted, messages=templates, puppeteer=supervised, decode=decode or _metadata_as(data_type)
+            data_type,
+            ids=wanted,
+            messages=templates,
+            puppeteer=supervised,
+            decode=decode or _metadata_as(data_type),
+            writer=writer,
         )
         return data_type
 

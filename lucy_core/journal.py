@@ -3,23 +3,34 @@
 The journal is captured like one more node, called `lucy`: its lines get positions in the same order as everybody's, are
 read back like everybody's, and its events are declared like everybody's. So "the node was stopped, then this came" is a
 comparison of two positions, live and in a recording.
+
+Only lines of that node are Lucy's events: what a node prints is a program's own word, and one that prints
+`lucy.node_exited` has said nothing about its neighbour.
 """
 
 import time
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from lucy_core.errors import EventDefinitionError
-from lucy_core.events import event, event_type
+from lucy_core.events import EventType, event, event_type
 from lucy_core.faults import AnyFault
+from lucy_core.records import Event
 
+T = TypeVar("T")
 JOURNAL = "lucy"
 """The name under which Lucy's own journal appears among the nodes."""
 
 
-@event(ids="lucy.node_started")
+def _own(event_id: str) -> Callable[[type[T]], type[T]]:
+    """Declare one of Lucy's own events, which no other node's line can be."""
+    return event(ids=event_id, writer=JOURNAL)
+
+
+@_own("lucy.node_started")
 class NodeStarted(msgspec.Struct, frozen=True):
     """A node's daemon was started."""
 
@@ -27,7 +38,7 @@ class NodeStarted(msgspec.Struct, frozen=True):
     fresh_state: bool = False
 
 
-@event(ids="lucy.node_start_failed")
+@_own("lucy.node_start_failed")
 class NodeStartFailed(msgspec.Struct, frozen=True):
     """A start that was announced came to nothing: the node doesn't run."""
 
@@ -35,7 +46,7 @@ class NodeStartFailed(msgspec.Struct, frozen=True):
     reason: str
 
 
-@event(ids="lucy.node_stopped")
+@_own("lucy.node_stopped")
 class NodeStopped(msgspec.Struct, frozen=True):
     """A node was stopped or killed because the test asked for it; all of its lines have come before."""
 
@@ -43,7 +54,7 @@ class NodeStopped(msgspec.Struct, frozen=True):
     killed: bool = False
 
 
-@event(ids="lucy.node_exited")
+@_own("lucy.node_exited")
 class NodeExited(msgspec.Struct, frozen=True):
     """A node's daemon ended by itself; all of its lines have come before."""
 
@@ -55,21 +66,21 @@ class NodeExited(msgspec.Struct, frozen=True):
     expected: bool = False
 
 
-@event(ids="lucy.node_paused")
+@_own("lucy.node_paused")
 class NodePaused(msgspec.Struct, frozen=True):
     """A node was frozen."""
 
     node: str
 
 
-@event(ids="lucy.node_resumed")
+@_own("lucy.node_resumed")
 class NodeResumed(msgspec.Struct, frozen=True):
     """A frozen node goes on."""
 
     node: str
 
 
-@event(ids="lucy.fault_requested")
+@_own("lucy.fault_requested")
 class FaultRequested(msgspec.Struct, frozen=True):
     """The test asked for a fault."""
 
@@ -81,7 +92,7 @@ class FaultRequested(msgspec.Struct, frozen=True):
     parent: int = 0
 
 
-@event(ids="lucy.fault_effective")
+@_own("lucy.fault_effective")
 class FaultEffective(msgspec.Struct, frozen=True):
     """A fault is in effect: it came to be between its request and here."""
 
@@ -89,7 +100,7 @@ class FaultEffective(msgspec.Struct, frozen=True):
     fault: AnyFault
 
 
-@event(ids="lucy.fault_reverted")
+@_own("lucy.fault_reverted")
 class FaultReverted(msgspec.Struct, frozen=True):
     """A fault is no longer in effect, or never came into effect."""
 
@@ -103,7 +114,7 @@ class FaultReverted(msgspec.Struct, frozen=True):
     """How it was lost, or why it failed."""
 
 
-@event(ids="lucy.run_began")
+@_own("lucy.run_began")
 class RunBegan(msgspec.Struct, frozen=True):
     """A run began; all times of its result count from here."""
 
@@ -114,7 +125,7 @@ class RunBegan(msgspec.Struct, frozen=True):
     """The role of each node, by name."""
 
 
-@event(ids="lucy.run_decided")
+@_own("lucy.run_decided")
 class RunDecided(msgspec.Struct, frozen=True):
     """The test is over, and its nodes are about to be taken down."""
 
@@ -126,7 +137,7 @@ class RunDecided(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-@event(ids="lucy.section_started")
+@_own("lucy.section_started")
 class SectionStarted(msgspec.Struct, frozen=True):
     """The test began a section."""
 
@@ -135,7 +146,7 @@ class SectionStarted(msgspec.Struct, frozen=True):
     parent: int = 0
 
 
-@event(ids="lucy.section_ended")
+@_own("lucy.section_ended")
 class SectionEnded(msgspec.Struct, frozen=True):
     """The test left a section."""
 
@@ -146,7 +157,7 @@ class SectionEnded(msgspec.Struct, frozen=True):
     """`passed`, `soft errors` or `failed`."""
 
 
-@event(ids="lucy.wait_started")
+@_own("lucy.wait_started")
 class WaitStarted(msgspec.Struct, frozen=True):
     """The test began to wait."""
 
@@ -160,7 +171,7 @@ class WaitStarted(msgspec.Struct, frozen=True):
     """For how many seconds it has to hold, where that is what was asked."""
 
 
-@event(ids="lucy.wait_ended")
+@_own("lucy.wait_ended")
 class WaitEnded(msgspec.Struct, frozen=True):
     """A wait was decided, or timed out."""
 
@@ -171,7 +182,7 @@ class WaitEnded(msgspec.Struct, frozen=True):
     """`passed`, `late`, `cancelled`, or the type of the error."""
 
 
-@event(ids="lucy.command_started")
+@_own("lucy.command_started")
 class CommandStarted(msgspec.Struct, frozen=True):
     """The test asked something of a node: a command, or a call of an API of its own."""
 
@@ -184,7 +195,7 @@ class CommandStarted(msgspec.Struct, frozen=True):
     parent: int = 0
 
 
-@event(ids="lucy.command_ended")
+@_own("lucy.command_ended")
 class CommandEnded(msgspec.Struct, frozen=True):
     """A node, or its engine, has answered."""
 
@@ -200,7 +211,7 @@ class CommandEnded(msgspec.Struct, frozen=True):
     """How many characters of `result` were cut off."""
 
 
-@event(ids="lucy.mark_taken")
+@_own("lucy.mark_taken")
 class MarkTaken(msgspec.Struct, frozen=True):
     """The test took a mark."""
 
@@ -209,7 +220,7 @@ class MarkTaken(msgspec.Struct, frozen=True):
     parent: int = 0
 
 
-@event(ids="lucy.error")
+@_own("lucy.error")
 class RunError(msgspec.Struct, frozen=True):
     """Something was held against the run: a soft error, a hard one, or a subscriber that was cut off."""
 
@@ -223,7 +234,7 @@ class RunError(msgspec.Struct, frozen=True):
     exit_code: int = 1
 
 
-@event(ids="lucy.engine_notice")
+@_own("lucy.engine_notice")
 class EngineNotice(msgspec.Struct, frozen=True):
     """The engine saw something happen to a node that nobody asked for: `died`, `out of memory`, `health`."""
 
@@ -232,7 +243,7 @@ class EngineNotice(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-@event(ids="lucy.node_measured")
+@_own("lucy.node_measured")
 class NodeMeasured(msgspec.Struct, frozen=True):
     """What a node used at that moment; the processor's seconds count from its container's or process's start."""
 
@@ -242,7 +253,7 @@ class NodeMeasured(msgspec.Struct, frozen=True):
     threads: int = 0
 
 
-@event(ids="lucy.probed")
+@_own("lucy.probed")
 class Probed(msgspec.Struct, frozen=True):
     """A node was asked whether it answers, and what it answered differs from the time before."""
 
@@ -276,7 +287,39 @@ TEST_EVENTS: tuple[type, ...] = (
 ENGINE_EVENTS: tuple[type, ...] = (EngineNotice, NodeMeasured)
 """What an engine says of nodes unasked."""
 
-_MESSAGES = {
+
+def about(event: Event[Any]) -> tuple[str, ...]:
+    """Return of which nodes an event tells: a node's line of that node, an event of Lucy's of those that it names.
+
+    An event of the run as a whole (a section, a mark) is about none.
+    """
+    data = event.data
+    if event.node != JOURNAL or type(data) not in _MESSAGES:
+        return (event.node,)
+    match data:
+        case FaultRequested() | FaultEffective() | FaultReverted():
+            return data.fault.members
+        case _:
+            node: str | None = getattr(data, "node", None)
+            return () if node is None else (node,)
+
+
+def is_of(event: Event[Any], nodes: Collection[str]) -> bool:
+    """Tell whether somebody who asks for these nodes means this event: it is about one of them, or written by one.
+
+    So `lucy`, whose name no node can have, means all that stands in the journal.
+    """
+    return event.node in nodes or any(node in nodes for node in about(event))
+
+
+def tells_of_nodes(kind: EventType[Any]) -> bool:
+    """Tell whether events of a type are about nodes, so that one may ask for those of some."""
+    if kind.data_type not in _MESSAGES:
+        return True
+    return not {"node", "fault"}.isdisjoint(kind.data_type.__struct_fields__)
+
+
+_MESSAGES: dict[type[msgspec.Struct], str] = {
     NodeStarted: "$node started",
     NodeStartFailed: "$node could not be started: $reason",
     NodeStopped: "$node stopped",

@@ -156,7 +156,7 @@ class Stream(Generic[T_co]):
                         observer.on_next(item)
                 elif type(item.data) is declared.data_type:
                     observer.on_next(item)
-                elif isinstance(item.data, LogRecord) and declared.matches(item.data):
+                elif isinstance(item.data, LogRecord) and declared.matches(item.data, item.node):
                     try:
                         data = declared.decode(item.data)
                     except Exception:  # noqa: BLE001  # the line's fault: whoever asks for the type counts it

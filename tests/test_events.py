@@ -1,0 +1,30 @@
+"""Event types: what an unreadable line may have been."""
+
+import msgspec
+import pytest
+
+import lucy_core as lucy
+from lucy_core.events import event_type
+
+
+@lucy.event(ids=("plum.1", "plum.2"), message='A "$plum" fell', puppeteer="plum_fell")
+class PlumFell(msgspec.Struct, frozen=True):
+    plum: str = ""
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"message":"x","event_id":"plum.1","level":5}',
+        b'{"event_id":"plum.2","metadata":{"n":1}{"message":"other"}',
+        rb'{"message":"A \"$plum\" fell","metadata":[[[[',
+        b'{"puppeteer_event_type":"plum_fell"',
+    ],
+)
+def test_an_unreadable_line_that_names_a_type_may_be_of_it(raw: bytes) -> None:
+    assert event_type(PlumFell).may_be(raw)
+
+
+@pytest.mark.parametrize("raw", [b"", b'{"event_id":"plum.11"', b"plum.1 in plain text", b'{"message":"A plum fell"'])
+def test_an_unreadable_line_that_names_no_type_is_of_none(raw: bytes) -> None:
+    assert not event_type(PlumFell).may_be(raw)
