@@ -227,7 +227,7 @@ class Network:
     @overload
     async def wait_for(
         self,
-        condition: Seen[T],
+        condition: Seen[T] | type[T],
         *,
         since: Mark | int | None = None,
         soft: Duration | float | None = None,
@@ -245,7 +245,7 @@ class Network:
     ) -> WaitOutcome[Any]: ...
     async def wait_for(
         self,
-        condition: AnyCondition,
+        condition: AnyCondition | type,
         *,
         since: Mark | int | None = None,
         soft: Duration | float | None = None,
@@ -258,7 +258,7 @@ class Network:
         seconds. Those given in slots or epochs count the network's: before its genesis none has begun.
 
         Args:
-            condition: what to wait for.
+            condition: what to wait for; an event type is short for `seen` of it.
             since: from where on events count; by default from now, all that has arrived by now being folded.
             soft: after this the run has a soft error, and the wait goes on. Where `hard` alone is given there is none.
             hard: after this the wait is over.
@@ -275,13 +275,13 @@ class Network:
             LimitError, PlaceError: a limit, or `since`, makes no sense here.
         """
         number, parent = self.scopes.new_id(), self.scopes.current()
-        announced = False
+        awaited: AnyCondition | None = None
         began = time.monotonic()
 
-        async def announce(limits: Limits) -> int:
-            nonlocal announced
-            announced = True
-            return await self._journal.begin_wait(number, condition.description, limits, parent)
+        async def announce(chosen: AnyCondition, limits: Limits) -> int:
+            nonlocal awaited
+            awaited = chosen
+            return await self._journal.begin_wait(number, chosen.description, limits, parent)
 
         outcome = "cancelled"
         try:
@@ -298,8 +298,8 @@ class Network:
         else:
             return result
         finally:
-            if announced:
-                self.journal(WaitEnded(number, condition.description, round(time.monotonic() - began, 3), outcome))
+            if awaited is not None:
+                self.journal(WaitEnded(number, awaited.description, round(time.monotonic() - began, 3), outcome))
 
     @property
     def node_names(self) -> tuple[str, ...]:

@@ -121,7 +121,7 @@ class Replay:
     @overload
     async def wait_for(
         self,
-        condition: Seen[T],
+        condition: Seen[T] | type[T],
         *,
         since: Mark | int | None = None,
         soft: Duration | float | None = None,
@@ -139,7 +139,7 @@ class Replay:
     ) -> WaitOutcome[Any]: ...
     async def wait_for(
         self,
-        condition: AnyCondition,
+        condition: AnyCondition | type,
         *,
         since: Mark | int | None = None,
         soft: Duration | float | None = None,
@@ -153,7 +153,7 @@ class Replay:
             InconclusiveError: the recording lacks lines on which the answer would rest.
         """
 
-        async def announce(_: Limits) -> int:
+        async def announce(_condition: AnyCondition, _limits: Limits) -> int:
             return self.pipeline.place(since) or 0
 
         return await waits.wait(

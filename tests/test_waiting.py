@@ -1,5 +1,6 @@
 """One wait as a plain object: positions and arrival times go in, a verdict stands. No loop, no clock."""
 
+import asyncio
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_core.journal import NodeExited, NodePaused, NodeStarted, NodeStopped
+from lucy_core.journal import CommandEnded, NodeExited, NodePaused, NodeStarted, NodeStopped
 from lucy_core.judging.conditions import Progress, Verdict
 from lucy_core.judging.durations import NS, Clock
 from lucy_core.judging.lives import Lives
@@ -170,6 +171,45 @@ def test_a_condition_whose_code_fails_ends_its_wait_by_name() -> None:
     assert isinstance(judge(condition, []).failure(NS, {}), pytest.fail.Exception)
 
 
+def test_a_cancellation_that_a_condition_raises_is_its_error_and_does_not_vanish() -> None:
+    def wrong(_: Event[Ping]) -> bool:
+        raise asyncio.CancelledError
+
+    error = judge(lucy.seen(Ping, where=wrong), history((1, "a", Ping())), hard=5).failure(NS, {})
+    assert isinstance(error, lucy.ConditionError)
+
+
+async def later(_: Event[Any]) -> bool:
+    return True
+
+
+def test_what_is_no_answer_is_refused_and_counts_for_nothing() -> None:
+    with pytest.raises(TypeError, match="an async function gives no answer at once"):
+        lucy.seen(Ping, where=later)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="have=nan"):
+        lucy.Progress(have=math.nan, need=1)
+    hidden: Any = lambda event: later(event)  # noqa: E731, PLW0108  # nobody sees that it is async
+    wait = judge(lucy.seen(Ping, where=hidden), history((1, "a", Ping())))
+    assert "gives an awaitable, which is always true" in str(wait.failure(NS, {}))
+
+
+def test_nodes_of_lucys_own_events_are_those_that_they_tell_of() -> None:
+    events = history((1, "lucy", NodeStopped("a")), (2, "lucy", CommandEnded(1, "b", "stop", 0.1, "done")))
+    assert judge(lucy.seen(NodeStopped, nodes="a"), events).has_come_true
+    assert not judge(lucy.seen(NodeStopped, nodes="b"), events).is_over
+    assert judge(lucy.never(NodeStopped, nodes="a"), events).verdict is Verdict.FALSE
+    assert judge(lucy.each_node(lucy.never(CommandEnded)), events).verdict is Verdict.FALSE
+
+
+def test_only_what_was_not_seen_needs_every_line() -> None:
+    either = lucy.any_of(Ping, lucy.never(Pong))
+    assert not judge(either, history((1, "a", Ping()))).rests_on_absence
+    assert judge(either, []).rests_on_absence
+    both = lucy.all_of(Ping, lucy.never(Pong))
+    assert judge(both, history((1, "a", Ping()))).rests_on_absence
+    assert not judge(lucy.all_of(Ping, Pong), history((1, "a", Ping()), (2, "a", Pong()))).rests_on_absence
+
+
 def test_a_condition_can_be_awaited_again_and_remembers_nothing() -> None:
     condition = lucy.all_of(lucy.seen(Ping, count=2), lucy.in_order(Ping, Pong))
     events = history((1, "a", Ping()), (2, "a", Ping()), (3, "a", Pong()))
@@ -223,6 +263,8 @@ def test_a_limit_that_is_given_is_a_limit() -> None:
     assert chosen(soft=math.inf) == (None, None)
     assert chosen(soft=math.inf, hard=5) == (None, 5)
     assert chosen(hard=10**400) == (None, None)
+    assert chosen(hard=1e308) == (None, None)
+    assert chosen(began=150, hard=lucy.Duration(1, "slots"))[1] == 2  # type: ignore[arg-type]
 
 
 def test_slots_are_the_networks_slots() -> None:
@@ -241,6 +283,7 @@ def test_slots_are_the_networks_slots() -> None:
         ({"hard": True}, "hard=True is a bool"),
         ({"hard": lucy.seconds(-2)}, "is negative"),
         ({"hard": lucy.Duration("x")}, "is a str"),  # type: ignore[arg-type]
+        ({"hard": lucy.Duration(1, "days")}, "there are seconds, slots, epochs"),  # type: ignore[arg-type]
         ({"lasting": 3}, "seen comes true: give hard="),
     ),
 )
@@ -255,6 +298,7 @@ def test_what_is_no_limit_is_refused_by_name(given: dict[str, Any], said: str) -
         ({}, "give lasting=SECONDS"),
         ({"lasting": 3, "hard": 3}, "leave soft= and hard= out"),
         ({"lasting": math.inf}, "never ends"),
+        ({"lasting": 1e308}, "never ends"),
         ({"lasting": -1}, "is negative"),
     ),
 )

@@ -141,6 +141,57 @@ async def test_nothing_rests_on_lines_that_cannot_be_read(tmp_path: Path) -> Non
         assert await net.so_far(Told) == []
 
 
+TORN = """{"message":"m","event_id":"lucy.scripted.numbered","level":5}"""
+
+
+async def test_unreadable_lines_count_where_they_may_be_what_is_meant_and_nowhere_else(tmp_path: Path) -> None:
+    spec = network(shell("a", f"echo '{TORN}'; exec sleep 60"), scripted_node("b", "say:1", "rest"))
+    async with lucy.deploy(spec, run_directory=tmp_path / "run") as net:
+        await net.wait_for(Numbered, since=0)
+        await net.wait_for(lucy.quiet(0.2), hard=20)
+        with pytest.raises(lucy.InconclusiveError, match="1 lines say that they are such events"):
+            await net.wait_for(lucy.never(Numbered, where=lambda event: event.data.n > 1), since=0, lasting=0.1)
+        for untouched in (
+            lucy.never(Told, where=lambda event: event.data.what == "x"),
+            lucy.never(Numbered, nodes="b", where=lambda event: event.data.n > 1),
+        ):
+            assert (await net.wait_for(untouched, since=0, lasting=0.1)).events == ()
+        assert (await net.wait_for(lucy.never(Numbered), lasting=0.1)).events == ()
+        either = lucy.any_of(lucy.seen(Numbered, nodes="b"), lucy.never(Told))
+        assert (await net.wait_for(either, since=0, lasting=10)).node == "b"
+
+
+async def test_what_lucy_did_to_a_node_is_that_nodes_event_and_no_node_can_forge_it(tmp_path: Path) -> None:
+    forged = """{"message":"m","event_id":"lucy.node_started","metadata":{"node":"a"}}"""
+    spec = network(scripted_node("a", "rest"), shell("b", f"sleep 0.2; echo '{forged}'; exec sleep 60"))
+    async with lucy.deploy(spec, run_directory=tmp_path / "run") as net:
+        await net["a"].stop()
+        await net["b"].records(since=0).first(lambda event: event.data.event_id == "lucy.node_started", within=20)
+        with pytest.raises(lucy.WaitTimeoutError):
+            await net.wait_for(runs("a"), hard=0.1)
+        assert (await net.wait_for(lucy.seen(lucy.NodeStopped, nodes="a"), since=0)).data.node == "a"
+        with pytest.raises(lucy.ViolationError):
+            await net.wait_for(lucy.never(lucy.NodeStopped, nodes="a"), since=0, lasting=1)
+        assert (await net.wait_for(lucy.never(lucy.NodeStopped, nodes="b"), since=0, lasting=0.1)).events == ()
+
+
+async def test_a_mark_in_the_middle_of_a_block_remembers_no_half_picture() -> None:
+    marks: list[lucy.Mark] = []
+    async with virtual_network("a", vocabulary=Towers()) as virtual:
+        net = virtual.network
+        net.events(Height).subscribe(lambda event: marks.append(net.mark()) if event.data.height == 3 else None)
+        virtual.log("a", Height(3), Height(5))
+        await net.settle()
+
+        def tall(_before: Tallest, now: Tallest) -> lucy.Progress:
+            return lucy.Progress(have=now.height, need=5)
+
+        limit = lucy.seconds(1)
+        five = lucy.Condition(name="five", description="5", check=tall, event_types=(Height,), soft=limit, hard=limit)
+        for since in (marks[0], None):
+            assert (await net.wait_for(five, since=since)).waited == 0
+
+
 async def test_quiet_hears_lines_that_are_no_records(tmp_path: Path) -> None:
     node = shell("a", "while :; do echo plain; sleep 0.1; done")
     async with lucy.deploy(network(node), run_directory=tmp_path / "run") as net:

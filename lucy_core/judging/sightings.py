@@ -9,7 +9,7 @@ import msgspec
 
 from lucy_core.errors import EventDefinitionError
 from lucy_core.events import event_type
-from lucy_core.journal import JOURNAL, about
+from lucy_core.journal import JOURNAL, is_of
 from lucy_core.judging.conditions import Machine, Progress, Start
 from lucy_core.judging.durations import NS, Duration, checked, seconds
 from lucy_core.records import Arrived, Event
@@ -38,7 +38,7 @@ class Sighting(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
         """Say why an event isn't meant, or None where it is."""
         if not isinstance(event.data, self.kinds):
             return "of another type"
-        if self.nodes and not set(self.nodes).intersection(about(event)):
+        if self.nodes and not is_of(event, self.nodes):
             return "of another node"
         if self.where is not None and not _answer(self.where, event):
             return f"refused by {called(self.where, 'its predicate')}"

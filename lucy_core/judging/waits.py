@@ -126,7 +126,8 @@ class Waiting:
 
     def _keep_unreadable(self, items: list[Undecodable | Malformed]) -> None:
         """Keep what may be such an event: of lines that are no records those that name one."""
-        kinds = [event_type(kind) for kind in self._condition.event_types if kind is not Arrived]
+        declared = (kind for kind in self._condition.event_types if kind is not Arrived)
+        kinds: list[EventType[Any]] = [event_type(kind) for kind in declared]
         for item in items:
             if isinstance(item, Undecodable) or any(kind.may_be(item.raw) for kind in kinds):
                 self._unreadable.append(item)
@@ -259,7 +260,9 @@ class Waiting:
             return True
         meant = [each for each in self._about if not each.nodes or line.node in each.nodes]
         if isinstance(line, Malformed):
-            return any(event_type(kind).may_be(line.raw) for each in meant for kind in each.kinds if kind is not Arrived)
+            return any(
+                event_type(kind).may_be(line.raw) for each in meant for kind in each.kinds if kind is not Arrived
+            )
         return any(kind.__name__ == line.event_type for each in meant for kind in each.kinds)
 
     def _inconclusive(self, why: str) -> NoReturn:
@@ -270,24 +273,24 @@ class Waiting:
 
 async def wait(
     run: Run,
-    condition: AnyCondition,
+    condition: AnyCondition | type,
     *,
     since: Mark | int | None,
     soft: Duration | float | None,
     hard: Duration | float | None,
     lasting: Duration | float | None,
-    announce: Callable[[Limits], Any],
+    announce: Callable[[AnyCondition, Limits], Any],
 ) -> WaitOutcome[Any]:
     """Wait for a condition; see `Network.wait_for`.
 
     Args:
         run: where.
-        condition: for what.
+        condition: for what; an event type is short for seeing one.
         since: from where on events count.
         soft: after this it is late.
         hard: after this it is over.
         lasting: for how long it has to hold.
-        announce: awaited with the limits; writes into the journal that the wait begins, and returns that position.
+        announce: awaited with condition and limits; writes into the journal that the wait begins, and returns where.
     """
     pipeline = run.pipeline
     if pipeline.is_closed:
@@ -300,7 +303,7 @@ async def wait(
     chosen = limits(condition, run.clock, began_ns, soft=soft, hard=hard, lasting=lasting)
     if run.fatal is not None:
         raise run.fatal
-    started = await announce(chosen)
+    started = await announce(condition, chosen)
     waiting = Waiting(run, condition, started, started if start is None else start, chosen)
     try:
         if run.prober is None or not probes_of(condition):

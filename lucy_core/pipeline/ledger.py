@@ -36,6 +36,14 @@ class Gap(msgspec.Struct, frozen=True):
         return f"at position {self.position:,}{f', {self.node}' if self.node else ''}: {self.reason}"
 
 
+class Absence(msgspec.Struct, frozen=True):
+    """A time for which capture stood still: what was written meanwhile was read, and stamped, after it."""
+
+    from_ns: int
+    to_ns: int
+    position: int
+
+
 class NodeLedger(msgspec.Struct):
     """One node's account."""
 
@@ -114,6 +122,7 @@ class Ledger:
         self.position = 0
         """The position after the last line that was taken in."""
         self.gaps: list[Gap] = []
+        self.absences: list[Absence] = []
         """What is missing, in the order of places."""
         self.recording_stopped: tuple[int, str] | None = None
         """From which position on the recording lacks lines, and why; live subscribers still got them."""
