@@ -183,7 +183,7 @@ async def test_a_capture_that_died_is_written_down_by_lucy(tmp_path: Path) -> No
 
     again = await replayed(tmp_path / "run")
 
-    assert again.gaps == [Gap(2, None, "the capture process ended by itself (status -9)")]
+    assert again.gaps == [Gap(2, None, "the capture process is gone (status -9)")]
     assert account(again) == account(pipeline.ledger)
 
 
@@ -221,7 +221,7 @@ async def test_a_capture_that_does_not_close_in_time_has_died(tmp_path: Path, mo
 
     again = await replayed(tmp_path / "run")
 
-    assert again.gaps == [Gap(1, None, "the capture process ended by itself (status -9)")]
+    assert again.gaps == [Gap(1, None, "the capture process is gone (status -9)")]
     assert account(again) == account(pipeline.ledger)
 
 

@@ -51,6 +51,8 @@ LINGER_SECONDS = 2.0
 READ_AT_ONCE = 1 << 18
 RESERVE_BYTES = 1 << 14
 """What is kept for the last rows of a recording whose disk is full: some blocks, or one that is larger."""
+DRAINED_ROWS = 64
+"""After how many blocks of one source they are made visible."""
 QUIET_SECONDS = 0.2
 LOOK_SECONDS = 0.25
 """How long it waits before it looks again. After idleness a node's time blocked is overstated by as much."""
@@ -584,6 +586,8 @@ class Capture:
             while reading.taken < budget and reading in reading.log.sources:
                 if not self._serve_source(reading.source.fileno()):
                     break
+                if len(self._rows) >= DRAINED_ROWS:
+                    self._publish()  # a long file takes its time, and whoever asked must see that we are at it
             else:
                 continue
             if not isinstance(reading.source, Connection):

@@ -191,7 +191,7 @@ class Ledger:
                 self.recording_deleted = row.position
             case Fact.DIED:
                 self.capture_died = row.reason
-                self.miss(Gap(row.position, None, f"the capture process ended by itself ({row.reason})"))
+                self.miss(Gap(row.position, None, f"the capture process is gone ({row.reason})"))
             case Fact.ORPHANED:
                 reason = "Lucy ended without closing the run; its nodes' lines were taken for a moment more"
                 self.miss(Gap(row.position, None, reason))
