@@ -116,7 +116,7 @@ class PipelineError(LucyError):
 
 
 class CaptureDiedError(PipelineError):
-    """The capture process ended by itself, or stood still for so long that it was killed; lines after its last position are lost.
+    """The capture process ended by itself, or was silent for so long that it was killed; what came later is lost.
 
     Attributes:
         reason: how it ended, with the last of what it said.

@@ -51,7 +51,6 @@ from lucy_core.streams import Stream
 from lucy_core.vocabulary import Vocabulary
 
 T = TypeVar("T")
-LAST_LINES = 5
 
 
 @final
