@@ -93,13 +93,14 @@ from lucy_core.leases import Faults, Lease, LeaseEnd
 from lucy_core.network import Network
 from lucy_core.node import Node
 from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.ledger import Gap, Ledger, NodeLedger
+from lucy_core.pipeline.ledger import Absence, Gap, Ledger, NodeLedger
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Arrived, Event, Level, LogRecord, Malformed, Mark, Undecodable
 from lucy_core.replaying import Replay, replay
 from lucy_core.streams import Stream, from_items, merge
 
 __all__ = [
+    "Absence",
     "AnyCondition",
     "AnyFault",
     "Arrived",

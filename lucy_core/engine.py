@@ -62,6 +62,8 @@ class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
     out_of_memory: bool = False
     after: float = 0.0
     """Seconds from its start to its end, 0 if unknown: it tells whether it died before it was stopped."""
+    asked: bool | None = None
+    """Whether the engine had begun to end it when it ended; None where it can't tell, and `after` has to."""
 
     @property
     def how(self) -> str:

@@ -7,7 +7,7 @@
     ├── FilterError                 a logproc filter is not of the language, or asks for what isn't there
     ├── TopologyError               a network was described wrongly
     ├── PipelineError
-    │   ├── CaptureDiedError        the capture process ended by itself
+    │   ├── CaptureDiedError        the capture process is gone
     │   └── RecordingError          a run directory can't be written or read back
     ├── PlaceError                  `since=` names no place in this run
     ├── LimitError                  a limit of a wait is no length of time, or doesn't go with the others
@@ -116,7 +116,7 @@ class PipelineError(LucyError):
 
 
 class CaptureDiedError(PipelineError):
-    """The capture process ended by itself; lines after its last position are lost.
+    """The capture process ended by itself, or was silent for so long that it was killed; what came later is lost.
 
     Attributes:
         reason: how it ended, with the last of what it said.
@@ -124,7 +124,7 @@ class CaptureDiedError(PipelineError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"the capture process ended by itself ({reason}); the log is incomplete from here on")
+        super().__init__(f"the capture process is gone ({reason}); the log is incomplete from here on")
 
 
 class RecordingError(PipelineError):

@@ -5,7 +5,6 @@ refused by name. What Lucy did goes into the journal, at a position, after all t
 that ends by itself is known at once, with its last lines, and ends the test unless that was expected.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -52,7 +51,6 @@ from lucy_core.streams import Stream
 from lucy_core.vocabulary import Vocabulary
 
 T = TypeVar("T")
-LAST_LINES = 5
 
 
 @final
@@ -389,12 +387,14 @@ class Network:
         except LucyError as error:
             trouble = trouble or error
         await self.ending.deaths_told()
-        with contextlib.suppress(CaptureDiedError):  # said already, by `watch_capture`
+        try:
             for node in self:
                 last = await self.pipeline.drain(node.name)
                 if node.state in (State.RUNNING, State.PAUSED):
                     await self.journaled(NodeStopped(node.name))
                 node.destroyed()
                 self.pipeline.end_node(node.name, last)
+        except CaptureDiedError as error:  # `watch_capture` says so too, perhaps only after the verdict
+            self.fail(error)
         if trouble is not None:
             raise trouble

@@ -365,6 +365,8 @@ class Node:
     def _was_ended(self, end: NodeExit) -> bool:
         if time.monotonic() < self._ended_since:
             return False
+        if end.asked is not None:
+            return end.asked
         if self.started_at is None or end.after <= 0:
             return True
         return self.started_at + end.after + COARSENESS >= self._ended_since

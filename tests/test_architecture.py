@@ -108,6 +108,7 @@ LONG_MODULES: dict[str, str] = {
     "lucy_core/pipeline/hub.py": "one index: what is asked, compiled, and who gets what of a batch",
     "lucy_core/pipeline/delivery.py": "one state, where a position is reached; every part of it moves the others",
     "lucy_core/pipeline/capture.py": "one loop and its state; half of it would be a module that knows the other half",
+    "lucy_engines/process/guardian.py": "a program that is started by its path, with nothing beside it to import",
     "lucy_engines/puppeteer.py": "carried into containers as one file; half of it is the account of its protocols",
     "lucy_core/filters/logproc.py": "one language in one file, which a container's supervisor has to carry",
     "lucy_core/mina/events.py": "one table: an event type an entry, its payload beside it",

@@ -1,6 +1,7 @@
 """Deaths that nobody asked for, whenever they are told; starts that fail; and where the journal says so."""
 
 import os
+import select
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -54,7 +55,7 @@ class Late:
     def __init__(self, **changed: object) -> None:
         self.expand = ProcessEngine().expand
         self.heard = anyio.Event()
-        self._changed = changed
+        self._changed = {"asked": None, **changed}  # an engine that can't tell: the clock has to
         self._ends: list[NodeExit] = []
         self._tell: Callable[[NodeExit], None] | None = None
 
@@ -231,11 +232,37 @@ async def test_a_start_that_failed_is_taken_back_and_may_be_tried_again(tmp_path
         assert [type(each.data) for each in lives] == [lucy.NodeStarted, lucy.NodeStartFailed, lucy.NodeStarted]
 
 
+def end_unheard(one: lucy.Node) -> None:
+    """Kill its process, and return when it is dead, before this loop can have heard of it."""
+    pid = one._engine_node.pid
+    watched = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        assert select.select([watched], [], [], 20)[0]
+    finally:
+        os.close(watched)
+
+
+@pytest.mark.blocking
+@pytest.mark.parametrize("stopped", (True, False))
+async def test_a_node_that_died_a_moment_before_its_end_was_asked_for_has_died(
+    tmp_path: Path, *, stopped: bool
+) -> None:
+    with pytest.raises(lucy.NodeExitedError, match="a was killed by SIGKILL"):
+        async with lucy.deploy(spec(node("a"), node("b")), run_directory=tmp_path / "run") as network:
+            end_unheard(network["a"])
+            if stopped:
+                await network["a"].stop()
+    found = network.judgement.findings()
+    assert "BY ITSELF" in found.nodes[0].life[1]
+    assert found.exit_code == 30
+
+
 class Stopping:
     """An engine's node that had died a while before it was stopped, of which the engine tells only now."""
 
-    def __init__(self, after: float) -> None:
-        self.after = after
+    def __init__(self, after: float, *, asked: bool | None) -> None:
+        self.end = NodeExit(node="a", code=1, after=after, asked=asked)
         self.told: list[lucy.NodeExited | None] = []
         self.node: Node
 
@@ -243,14 +270,19 @@ class Stopping:
         """Run."""
 
     async def stop(self, **_: object) -> None:
-        event = self.node.exited(NodeExit(node="a", code=1, after=self.after))
+        event = self.node.exited(self.end)
         self.told.append(event)
         if event is not None:
             await self.node.settle(event)
 
 
-@pytest.mark.parametrize(("after", "died"), ((1.0, True), (10.0, False), (0.0, False)))
-async def test_a_node_that_had_died_before_it_was_stopped_has_died(after: float, *, died: bool) -> None:
+@pytest.mark.parametrize(
+    ("after", "asked", "died"),
+    ((1.0, None, True), (10.0, None, False), (0.0, None, False), (10.0, False, True), (1.0, True, False)),
+)
+async def test_a_node_that_had_died_before_it_was_stopped_has_died(
+    after: float, *, asked: bool | None, died: bool
+) -> None:
     journal: list[msgspec.Struct] = []
 
     async def drain(_: str) -> int:
@@ -266,7 +298,7 @@ async def test_a_node_that_had_died_before_it_was_stopped_has_died(after: float,
         journal=lambda _: None,
         journaled=journaled,
     )
-    engine_node = Stopping(after)
+    engine_node = Stopping(after, asked=asked)
     one = engine_node.node = Node(home, node("a"), engine_node)
     await one.start()
     one.started_at -= 5.0

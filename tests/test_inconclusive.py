@@ -3,6 +3,7 @@
 Four real ways to lack lines: everybody was killed, the disk filled, a capture filter left some out, capture died.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import anyio
 import pytest
 
 import lucy_core as lucy
+from lucy_core.judging.result import Findings
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.testing.scripted_node import Numbered, Told, scripted_node
 
@@ -139,3 +141,75 @@ async def test_what_was_over_before_the_gap_stands(tmp_path: Path) -> None:
         began_ns = (await run.records().first()).arrived_ns
         with pytest.raises(lucy.WaitTimeoutError):
             await run.wait_for(lucy.seen(Numbered, count=3), hard=(third.arrived_ns - began_ns) / 1e9 - 1e-6)
+
+
+# --- the verdict of a run, read back --------------------------------------------------------------------------------
+
+
+async def a_run(place: Path, *, held: bool = False) -> Path:
+    spec = lucy.NetworkSpec(name="whole", nodes=(scripted_node("a", "say:3", "rest"),))
+    with contextlib.suppress(lucy.RunFailedError):
+        async with lucy.deploy(spec, run_directory=place / "run") as network:
+            if held:
+                network.soft_error("this was wrong")
+            await network.wait_for(lucy.seen(Numbered, count=3), since=0)
+    return place / "run"
+
+
+async def found_in(place: Path) -> Findings:
+    async with lucy.replay(place) as run:
+        return await run.findings()
+
+
+def cut(journal: bytes) -> bytes:
+    return b"".join(journal.splitlines(keepends=True)[:4])
+
+
+def spoil(journal: bytes) -> bytes:
+    assert b'"event_id":"lucy.run_decided"' in journal
+    return journal.replace(b'"event_id":"lucy.run_decided"', b'"event_id""lucy.run_decided":')
+
+
+def mistype(journal: bytes) -> bytes:
+    assert b'"outcome":"passed","exit_code":0,' in journal
+    return journal.replace(b'"outcome":"passed","exit_code":0,', b'"outcome":17      ,"exit_code":0,')
+
+
+def nothing(_: bytes) -> bytes:
+    return b""
+
+
+@pytest.mark.parametrize("harm", (cut, spoil, mistype, nothing))
+async def test_a_run_whose_journal_was_harmed_has_not_passed_and_says_why(
+    harm: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    place = await a_run(tmp_path)
+    assert (await found_in(place)).outcome is lucy.Outcome.PASSED
+    journal = place / "journal.ndjson"
+    journal.write_bytes(harm(journal.read_bytes()))
+    found = await found_in(place)
+    assert (found.outcome, found.exit_code) == (lucy.Outcome.INCONCLUSIVE, 3)
+    assert found.decided_by is not None
+    assert "journal" in found.decided_by.message
+
+
+async def test_a_run_whose_journal_was_harmed_keeps_the_failure_that_can_be_read(tmp_path: Path) -> None:
+    place = await a_run(tmp_path, held=True)
+    journal = place / "journal.ndjson"
+    text = journal.read_bytes()
+    journal.write_bytes(text[: text.index(b"lucy.run_decided")])
+    found = await found_in(place)
+    assert found.outcome is lucy.Outcome.FAILED
+    assert [each.message for each in found.errors] == ["this was wrong"]
+
+
+async def test_what_is_missing_of_a_node_alone_changes_no_verdict(tmp_path: Path) -> None:
+    place = await a_run(tmp_path)
+    (place / "logs/a.ndjson").write_bytes(b"")
+    assert (await found_in(place)).outcome is lucy.Outcome.PASSED
+
+
+async def test_a_run_that_was_killed_has_not_passed(tmp_path: Path) -> None:
+    found = await found_in(await a_killed_run(tmp_path))
+    assert found.outcome is lucy.Outcome.INCONCLUSIVE
+    assert "not closed in order" in found.decided_by.message

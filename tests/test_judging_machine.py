@@ -211,7 +211,7 @@ class Run(RuleBasedStateMachine):
             data = item.data
             for kind in (Ping, Pong, lucy.NodeStarted, lucy.NodeStopped, lucy.NodeExited):
                 declared = lucy.event_type(kind)
-                if declared.matches(data):
+                if declared.matches(data, item.node):
                     data = declared.decode(data)
                     break
             assert item.position == len(self.history)

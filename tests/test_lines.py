@@ -479,7 +479,7 @@ async def test_the_death_of_the_capture_process_is_an_error_and_never_silence(tm
                 await anyio.sleep(0.001)
         assert isinstance(ended[0], lucy.CaptureDiedError)
         assert not pipeline.ledger.complete
-        assert pipeline.ledger.gaps == [lucy.Gap(0, None, "the capture process ended by itself (status -9)")]
+        assert pipeline.ledger.gaps == [lucy.Gap(0, None, "the capture process is gone (status -9)")]
         with pytest.raises(lucy.CaptureDiedError, match="the log is incomplete"):
             await pipeline.drain("a")
         assert fifo.exists()

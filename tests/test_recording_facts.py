@@ -65,6 +65,7 @@ def account(ledger: Ledger) -> dict[str, Any]:
             for node, each in ledger.nodes.items()
         },
         "gaps": ledger.gaps,
+        "absences": ledger.absences,
         "position": ledger.position,
         "closed": ledger.closed,
         "died": ledger.capture_died,
@@ -183,7 +184,7 @@ async def test_a_capture_that_died_is_written_down_by_lucy(tmp_path: Path) -> No
 
     again = await replayed(tmp_path / "run")
 
-    assert again.gaps == [Gap(2, None, "the capture process ended by itself (status -9)")]
+    assert again.gaps == [Gap(2, None, "the capture process is gone (status -9)")]
     assert account(again) == account(pipeline.ledger)
 
 
@@ -221,8 +222,56 @@ async def test_a_capture_that_does_not_close_in_time_has_died(tmp_path: Path, mo
 
     again = await replayed(tmp_path / "run")
 
-    assert again.gaps == [Gap(1, None, "the capture process ended by itself (status -9)")]
+    assert again.gaps == [Gap(1, None, "the capture process is gone (status -9)")]
     assert account(again) == account(pipeline.ledger)
+
+
+def rows_in(directory: Path) -> list[Row]:
+    with Recording(directory) as recording:
+        return recording.entries(Cursor())
+
+
+@pytest.mark.anyio
+async def test_a_capture_that_stood_still_for_a_while_says_when_and_lacks_nothing(tmp_path: Path) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        fifo = await pipeline.open_fifo("a")
+        await write(fifo, say(1))
+        await until(pipeline, "a")
+        assert pipeline.capture_pid is not None
+        os.kill(pipeline.capture_pid, signal.SIGSTOP)
+        stopped_ns = pipeline.now_ns()
+        await write(fifo, say(2))
+        # Of its own loop's clock: capture has no other sign of how long it was gone.
+        await anyio.sleep(0.9)
+        going_on_ns = pipeline.now_ns()
+        os.kill(pipeline.capture_pid, signal.SIGCONT)
+        await pipeline.fence()
+        # Who has heard an answer that was given afterwards knows of it.
+        assert any(row.fact is Fact.ABSENT for row in rows_in(tmp_path / "run"))
+        await until(pipeline, "a")
+        absence = next(each for each in pipeline.ledger.absences if each.to_ns >= going_on_ns)
+        assert absence.from_ns <= stopped_ns + 100_000_000
+        assert absence.position == 1
+        assert pipeline.ledger.complete
+
+    again = await replayed(tmp_path / "run")
+
+    assert again.complete
+    assert account(again) == account(pipeline.ledger)
+    assert "capture stood still for" in "\n".join(again.summary().values())
+
+
+@pytest.mark.anyio
+@pytest.mark.blocking
+async def test_a_capture_that_has_nothing_to_do_is_not_absent(tmp_path: Path) -> None:
+    with capture_in(tmp_path) as (capture, ours):
+        for _ in range(4):
+            capture._look(0.25)
+        assert not [row for row in capture._rows if b"absent" in row.encode()]
+        capture._present_ns -= 600_000_000
+        ours.sendall(b'{"op":"fence","id":1}\n')
+        capture._serve_control(select.EPOLLIN)
+        assert b"capture stood still for 0.6 s" in (tmp_path / "arrivals.ndjson").read_bytes()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ import lucy_core as lucy
 from lucy_core.journal import CommandEnded, CommandStarted
 from lucy_core.judging.fold import replayed
 from lucy_core.judging.result import RunResult
+from lucy_core.pipeline import capture_process
 from lucy_core.run import Run, RunOrder, When, fix
 from lucy_core.vocabulary import PlainTopology
 from lucy_engines.process import ProcessEngine
@@ -133,6 +135,37 @@ async def test_a_capture_that_died_costs_no_verdict(tmp_path: Path) -> None:
     result = result_of(tmp_path / "run")
     assert result["outcome"] == "inconclusive"
     assert "held after its death" in [each["message"] for each in result["errors"]]
+
+
+@pytest.mark.parametrize("asking", (True, False))
+async def test_a_capture_that_stands_still_for_good_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, asking: bool
+) -> None:
+    monkeypatch.setattr(capture_process, "ANSWER_SECONDS", 0.5)
+    with anyio.fail_after(20), pytest.raises(lucy.CaptureDiedError, match="did not answer '(inject|drain)'"):
+        async with lucy.deploy(spec("a", "b", "c"), run_directory=tmp_path / "run") as network:
+            network.soft_error("held before it stood still")
+            os.kill(network.pipeline.capture_pid, signal.SIGSTOP)
+            if asking:
+                await network["a"].stop()
+    result = result_of(tmp_path / "run")
+    assert result["outcome"] == "inconclusive"
+    assert [each["kind"] for each in result["errors"]] == ["check", "CaptureDiedError"]
+    async with lucy.replay(tmp_path / "run") as run:
+        assert "did not answer" in run.ledger.gaps[0].reason
+
+
+@pytest.mark.blocking
+async def test_a_loop_that_was_blocked_takes_no_answer_for_a_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture_process, "ANSWER_SECONDS", 0.5)
+    async with lucy.Pipeline.record(tmp_path / "run") as pipeline:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pipeline.fence)
+            await anyio.lowlevel.checkpoint()
+            time.sleep(1)  # a test that blocks its loop
+        assert pipeline.ledger.capture_died is None
 
 
 # --- the files ------------------------------------------------------------------------------------------------------

@@ -5,14 +5,20 @@ it has left for the capture process, so that a verdict survives a capture that d
 the same events come out of the recording, with the times that stand in their lines, and give the same findings: a
 report is never more than what the recording says.
 
+**A journal that may lack something can't acquit.** Read back, it may end before the test did, or have a gap: what was
+held against the run may stand where nothing can be read. Such a run has not passed, it is inconclusive, and the
+findings say why. A failure that can be read stays one: nothing that is missing could take it back.
+
 **Which error decides.** The one with which the test ended, if it ended with one (`RunDecided`). Otherwise the first
 hard one: a section that was soft has swallowed it, or it came with the teardown. Soft errors alone fail the run.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, final
 
+from lucy_core.errors import InconclusiveError
 from lucy_core.events import event_type
 from lucy_core.journal import (
     FAULT_EVENTS,
@@ -48,10 +54,11 @@ from lucy_core.judging.result import (
     SectionResult,
     Severity,
     WaitResult,
+    exit_code,
 )
 from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Event
+from lucy_core.records import Event, Malformed, Undecodable
 
 JUDGED = (*LIFE_EVENTS, *FAULT_EVENTS, *TEST_EVENTS)
 """The events that findings are made of."""
@@ -72,6 +79,7 @@ class Fold:
     def __init__(self) -> None:
         self._run = RunBegan("", "", "", {})
         self._began: datetime | None = None
+        self._last = 0.0
         self._parents: dict[int, int] = {}
         self._names: dict[int, str] = {}
         self._troubled: set[int] = set()
@@ -95,7 +103,7 @@ class Fold:
         """Take one event in; one that says nothing of the result changes nothing."""
         if self._began is None:
             self._began = at
-        when = self.seconds(at)
+        when = self._last = self.seconds(at)
         match data:
             case RunBegan():
                 self._run = data
@@ -224,6 +232,18 @@ class Fold:
             return Outcome.FAILED, ExitCode.FAILED, self.errors[0]
         return Outcome.PASSED, ExitCode.PASSED, None
 
+    def doubt(self, reason: str) -> None:
+        """Take note that not all of the journal could be read, so that nobody can say that the run has passed."""
+        if self.verdict()[0] is Outcome.PASSED:
+            outcome = Outcome.INCONCLUSIVE
+            error = RunError(Severity.HARD, reason, InconclusiveError.__name__, 0, outcome, exit_code(outcome, None))
+            self._hold(error, self._last)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the test was over, and what it came to was written down."""
+        return self._decision is not None
+
     def findings(self) -> Findings:
         """Return all of it as a value."""
         outcome, code, decided_by = self.verdict()
@@ -248,19 +268,38 @@ class Fold:
 
 
 async def replayed(pipeline: Pipeline) -> Findings:
-    """Fold the journal of a recording, up to what has arrived.
+    """Fold the journal of a recording, up to what has arrived; it passes no run of whose journal something is missing.
 
     Raises:
         RecordingError: nothing was recorded.
     """
     events: list[Event[Any]] = []
+    unread: list[Undecodable | Malformed] = []
+    end = pipeline.mark().position
+    types = [event_type(kind) for kind in JUDGED]
     # Of the journal alone: a node may print a line that looks like one of Lucy's.
-    own = Interest(nodes=(JOURNAL,), event_types=[event_type(kind) for kind in JUDGED])
-    await pipeline.read_back(own, events.extend, 0, pipeline.mark().position)
+    await pipeline.read_back(Interest(nodes=(JOURNAL,), event_types=types), events.extend, 0, end)
+    await pipeline.read_back(Interest(nodes=(JOURNAL,), event_types=types, kind=Undecodable), unread.extend, 0, end)
+    await pipeline.read_back(Interest(nodes=(JOURNAL,), kind=Malformed), unread.extend, 0, end)
     fold = Fold()
     for event in events:
         fold.apply(event.data, event.timestamp or moment(event.arrived_ns))
+    if (reason := _missing(pipeline, fold, unread)) is not None:
+        fold.doubt(reason)
     return fold.findings()
+
+
+def _missing(pipeline: Pipeline, fold: Fold, unread: Sequence[Undecodable | Malformed]) -> str | None:
+    """Say why the journal may lack something that would count."""
+    if unread:
+        first = unread[0]
+        return f"{len(unread):,} lines of the journal can't be read, the first at position {first.position:,}"
+    gaps = [gap for gap in pipeline.ledger.gaps if gap.node in (None, JOURNAL)]
+    if gaps:
+        return f"what was held against the run may be missing: the journal has a gap {gaps[0]}"
+    if not fold.is_decided:
+        return "the journal doesn't say what the test came to: it ends before the test did"
+    return None
 
 
 def fault_in_words(data: FaultEffective | FaultReverted) -> str:

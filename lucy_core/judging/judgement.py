@@ -18,7 +18,7 @@ from typing import final
 import msgspec
 
 from lucy_core.aio import leaves
-from lucy_core.errors import CheckFailedError
+from lucy_core.errors import CaptureDiedError, CheckFailedError
 from lucy_core.journal import RunDecided, RunError, SectionEnded, SectionStarted, encodable
 from lucy_core.judging.fold import Fold
 from lucy_core.judging.result import (
@@ -115,7 +115,7 @@ class Judgement:
     def hold(self, error: BaseException) -> None:
         """Record an exception, or each of a group's, as a hard error; the same one again adds nothing."""
         for each in leaves(error):
-            if not any(each is held for held in self._held):
+            if not any(_is_same(each, held) for held in self._held):
                 self._held.append(each)
                 outcome = outcome_of(each)
                 self._write(
@@ -186,6 +186,13 @@ class Judgement:
             outcome = "failed" if failed else "soft errors" if self._fold.is_troubled(number) else "passed"
             seconds = round(time.monotonic() - began, 3)
             self._write(SectionEnded(number, self._fold.name_of(number), seconds, outcome))
+
+
+def _is_same(error: BaseException, held: BaseException) -> bool:
+    """Tell whether an error is held already. A capture dies once, and whoever asked it is told so by an own instance."""
+    return error is held or (
+        isinstance(error, CaptureDiedError) and isinstance(held, CaptureDiedError) and error.reason == held.reason
+    )
 
 
 def text_of(error: BaseException) -> str:

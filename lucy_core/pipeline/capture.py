@@ -47,10 +47,14 @@ from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece
 
 BACKLOG_BYTES = 4 << 20
 """What may wait on the socket once the disk has failed; more, and sources are left unread."""
+ABSENT_NS = 500_000_000
+"""For how long no source may go without being looked at before the recording says so: twice `LOOK_SECONDS`."""
 LINGER_SECONDS = 2.0
 READ_AT_ONCE = 1 << 18
 RESERVE_BYTES = 1 << 14
 """What is kept for the last rows of a recording whose disk is full: some blocks, or one that is larger."""
+DRAINED_ROWS = 64
+"""After how many blocks of one source they are made visible."""
 QUIET_SECONDS = 0.2
 LOOK_SECONDS = 0.25
 """How long it waits before it looks again. After idleness a node's time blocked is overstated by as much."""
@@ -200,6 +204,8 @@ class Capture:
         self._recycler = Recycler()
         # When we last looked at all sources, and the time before: whoever wasn't served since then had nothing.
         self._looked_ns = self._empty_ns = 0
+        # Since when every source's lines have had to wait for us.
+        self._present_ns = time.monotonic_ns()
 
     def run(self) -> None:
         """Serve until told to close, or until Lucy is gone and the sources are quiet."""
@@ -235,11 +241,23 @@ class Capture:
 
     def _look(self, timeout: float) -> list[tuple[int, int]]:
         """Wait for something to do."""
+        self._notice_absence()
         parked = self._parked
+        self._present_ns = self._present_ns if parked else time.monotonic_ns()
         ready = self._epoll.poll(timeout)
+        self._notice_absence()
         if not parked:  # parked, nothing is looked at
             self._empty_ns, self._looked_ns = self._looked_ns, time.monotonic_ns()
+            self._present_ns = self._looked_ns
         return ready
+
+    def _notice_absence(self) -> None:
+        """Have the recording say it where we got no turn for long. Parked, that isn't known before it is over."""
+        now = time.monotonic_ns()
+        if now - self._present_ns > ABSENT_NS and not self._parked and self._closing is None:
+            reason = f"capture stood still for {(now - self._present_ns) / 1e9:.1f} s"
+            self._note(Fact.ABSENT, reason=reason, since_ns=self._epoch_ns + self._present_ns)
+            self._present_ns = now
 
     # Sources
 
@@ -508,6 +526,7 @@ class Capture:
         self._commands = bytearray(rest)
         for line in lines:
             command = json.loads(line)
+            self._notice_absence()  # before the answer: whoever asks what has arrived must know
             try:
                 reply = self._obey(command)
             except OSError as error:
@@ -559,6 +578,7 @@ class Capture:
                 for node in tuple(self._logs):
                     self._drain(node)
                 self._flush_all()
+                self._notice_absence()
                 self._note(Fact.CLOSED)
                 self._closing = command["id"]
                 return {"position": self._position}
@@ -584,6 +604,8 @@ class Capture:
             while reading.taken < budget and reading in reading.log.sources:
                 if not self._serve_source(reading.source.fileno()):
                     break
+                if len(self._rows) >= DRAINED_ROWS:
+                    self._publish()  # a long file takes its time, and whoever asked must see that we are at it
             else:
                 continue
             if not isinstance(reading.source, Connection):

@@ -30,6 +30,11 @@ _BOOT = (
     "sys.modules['lucy_core'] = shell; from lucy_core.pipeline.capture import main; main(sys.argv[1:])"
 )
 CLOSE_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+"""How long it may be silent with a question open. After that nobody can say any more what arrives, and it is killed."""
+LOOKS = 10
+"""How often it is looked at meanwhile: a loop that was blocked finds its timer run out before it has read the answer
+that lies there, and costs the capture one look then, not all."""
 QUEUE_BYTES = 8 << 20
 """What may wait here once the disk has failed; more stays in the socket, then in the capture, then with the nodes."""
 
@@ -81,6 +86,9 @@ class CaptureProcess:
         self._closing_id = 0
         self._closed = False
         self._seen = 0
+        self._signs = 0
+        """Of its being at work: what it said, and rows of its that were read."""
+        self._gave_up: str | None = None
 
     @classmethod
     def start(cls, directory: Path, token: str, epoch_ns: int) -> "CaptureProcess":
@@ -129,6 +137,7 @@ class CaptureProcess:
 
     def saw(self, position: int) -> None:
         """Let it know now and then up to where the recording has been read, so that it can give up memory."""
+        self._signs += 1
         if position >= self._seen + SEEN_LINES:
             self._seen = position
             self.tell("seen", position=position)
@@ -138,16 +147,16 @@ class CaptureProcess:
 
         Raises:
             RecordingError: it refused, saying why.
-            CaptureDiedError: it is gone.
+            CaptureDiedError: it is gone, or has given no sign of life for so long that it was killed.
         """
-        if self.died is not None:
-            raise CaptureDiedError(self.died)
+        if (why := self.died or self._gave_up) is not None:
+            raise CaptureDiedError(why)
         self._last_id += 1
         number = self._last_id
         request = self._requests[number] = _Request()
         try:
             self.tell(op, id=number, **arguments)
-            await request.done.wait()
+            await self._answered(op, request)
         finally:
             del self._requests[number]
         if request.reply is None:
@@ -157,8 +166,23 @@ class CaptureProcess:
             raise RecordingError(message)
         return request.reply
 
+    async def _answered(self, op: str, request: _Request) -> None:
+        """Wait for an answer, and give the capture up where it shows by nothing that it is at work on it."""
+        silent = 0
+        while silent < LOOKS and not request.done.is_set():
+            signs = self._signs
+            with anyio.move_on_after(ANSWER_SECONDS / LOOKS):
+                await request.done.wait()
+            # What we haven't taken off the socket, because a subscriber can't take more, is no silence of its.
+            silent = silent + 1 if self._signs == signs and self._direct_bytes < QUEUE_BYTES else 0
+        if request.done.is_set():
+            return
+        self._gave_up = f"for {ANSWER_SECONDS:g} s it did not answer {op!r}, nor record anything, and was killed"
+        self._process.kill()
+        raise CaptureDiedError(self._gave_up)
+
     def _why(self) -> str:
-        return self.died or "it was closed"
+        return self.died or self._gave_up or "it was closed"
 
     def _flush(self) -> None:
         try:
@@ -211,13 +235,14 @@ class CaptureProcess:
             if not chunk:
                 break
             text += chunk
+            self._signs += 1
             await self._understand(text)
         if not self._closed:
             await anyio.wait_readable(self._pidfd)
             code = self._process.wait()
             os.lseek(self._errors, 0, os.SEEK_SET)
             said = os.read(self._errors, 1 << 16).decode(errors="replace").strip().split("\n")[-1]
-            self.died = f"status {code}" + (f", {said}" if said else "")
+            self.died = self._gave_up or f"status {code}" + (f", {said}" if said else "")
             self._ring()
 
     def _ring(self) -> None:

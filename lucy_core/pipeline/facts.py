@@ -22,6 +22,9 @@ class Fact(enum.StrEnum):
     """A source broke, and what was in it is lost."""
     SOURCE_WAITS = "source_waits"
     """A source had to be left alone for a while; the kernel keeps what is in it."""
+    ABSENT = "absent"
+    """Capture got no turn for a while, since it was stopped or its machine was too busy. Nothing is lost by that, but
+    what was written meanwhile has a later time of arrival: no line is no proof then that none was written."""
     STOPPED = "stopped"
     """From this position on lines are not in the recording: the disk is full, or fails."""
     DELETED = "deleted"

@@ -37,11 +37,17 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Absence(msgspec.Struct, frozen=True):
-    """A time for which capture stood still: what was written meanwhile was read, and stamped, after it."""
+    """A time in which capture looked at no source: what was written in it arrived at its end, and nothing is lost."""
 
     from_ns: int
+    """On the clock of arrivals."""
     to_ns: int
     position: int
+    """The position that stood next when it was noticed."""
+
+    def __str__(self) -> str:
+        seconds = (self.to_ns - self.from_ns) / 1e9
+        return f"capture stood still for {seconds:.1f} s until position {self.position:,}: what came then came late"
 
 
 class NodeLedger(msgspec.Struct):
@@ -122,8 +128,9 @@ class Ledger:
         self.position = 0
         """The position after the last line that was taken in."""
         self.gaps: list[Gap] = []
-        self.absences: list[Absence] = []
         """What is missing, in the order of places."""
+        self.absences: list[Absence] = []
+        """When capture stood still, in order. None makes the account incomplete."""
         self.recording_stopped: tuple[int, str] | None = None
         """From which position on the recording lacks lines, and why; live subscribers still got them."""
         self.recording_deleted: int | None = None
@@ -194,13 +201,15 @@ class Ledger:
                 self.miss(Gap(row.position, row.node, f"its source failed: {row.reason}"))
             case Fact.SOURCE_WAITS:
                 self.of(row.node).waiting = row.reason
+            case Fact.ABSENT:
+                self.absences.append(Absence(row.since_ns, row.arrived_ns, row.position))
             case Fact.STOPPED:
                 self.recording_stopped = (row.position, row.reason)
             case Fact.DELETED:
                 self.recording_deleted = row.position
             case Fact.DIED:
                 self.capture_died = row.reason
-                self.miss(Gap(row.position, None, f"the capture process ended by itself ({row.reason})"))
+                self.miss(Gap(row.position, None, f"the capture process is gone ({row.reason})"))
             case Fact.ORPHANED:
                 reason = "Lucy ended without closing the run; its nodes' lines were taken for a moment more"
                 self.miss(Gap(row.position, None, reason))
@@ -262,4 +271,8 @@ class Ledger:
             rows[f"gap {number}"] = f"INCOMPLETE {gap}"
         if len(self.gaps) > GAPS_SHOWN:
             rows["gaps"] = f"{len(self.gaps) - GAPS_SHOWN:,} more, the last {self.gaps[-1]}"
+        for number, absence in enumerate(self.absences[:GAPS_SHOWN], 1):
+            rows[f"absence {number}"] = str(absence)
+        if len(self.absences) > GAPS_SHOWN:
+            rows["absences"] = f"{len(self.absences) - GAPS_SHOWN:,} more, the last: {self.absences[-1]}"
         return rows

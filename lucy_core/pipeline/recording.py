@@ -46,6 +46,8 @@ class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     fact: Fact | None = None
     reason: str = ""
     """Of a fact: why, how, or which."""
+    since_ns: int = 0
+    """Of an absence: when it began."""
     filtered_lines: int = 0
     filtered_bytes: int = 0
     filtered_events: int = 0

@@ -27,6 +27,7 @@ class Exited(msgspec.Struct):
     signal: str | None
     after: float
     cpu: float
+    asked: bool | None = None
 
 
 class Reply(msgspec.Struct):
@@ -130,6 +131,10 @@ class GuardianClient:
         """Signal a leader and all that came from it."""
         await self.ask("signal", pid=pid, signal=int(number))
 
+    async def begin_end(self) -> None:
+        """Take note that all nodes that run now are about to be ended: what one does to another by it is our doing."""
+        await self.ask("end")
+
     async def freeze(self, pid: int, lasting: float) -> None:
         """Stop a leader and all that came from it; the guardian lets it go on after `lasting` seconds."""
         await self.ask("signal", pid=pid, signal=int(signal.SIGSTOP), lasting=lasting)
@@ -163,7 +168,7 @@ class GuardianClient:
             end = reply.exited
             self._running.pop(end.pid, None)
             if self.on_exit is not None:
-                exit_of = NodeExit(node=end.name, code=end.code, signal=end.signal, after=end.after)
+                exit_of = NodeExit(node=end.name, code=end.code, signal=end.signal, after=end.after, asked=end.asked)
                 self.on_exit(end.pid, exit_of)
         elif reply.id in self._waiting:
             self._replies[reply.id] = reply

@@ -147,6 +147,7 @@ class ProcessManager:
     async def destroy(self) -> None:
         if self._guardian.died:
             return
+        await self._guardian.begin_end()
         async with anyio.create_task_group() as tasks:
             for node in self._nodes.values():
                 tasks.start_soon(_stop, node)

@@ -6,8 +6,9 @@ FIFOs are removed, and the guardian ends. It finds them all because it is their 
 itself becomes the guardian's child, not init's. Should the guardian itself be killed, the kernel kills each node
 (`PR_SET_PDEATHSIG`).
 
-The wire: a JSON line a message. In: `{"op": "fifo" | "spawn" | "signal" | "exec", "id": …}`; out: a reply with the same
-id, and `{"exited": …}` whenever a node's leader ends, after what it left behind has been killed.
+The wire: a JSON line a message. In: `{"op": "fifo" | "spawn" | "signal" | "end" | "exec", "id": …}`; out: a reply with
+the same id, and `{"exited": …}` whenever a node's leader ends, after what it left behind has been killed. It says there
+whether the leader had been `asked` to end: nobody else is near enough to tell a death from a stop that follows at once.
 """
 
 import contextlib
@@ -62,6 +63,11 @@ def runs(pid: int) -> bool:
     return False
 
 
+def has_ended(child: int) -> bool:
+    """Tell whether a child of this process has ended, and leave it to be reaped."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def send_signal(pid: int, number: int) -> None:
     """Signal a process that may be gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -88,6 +94,7 @@ class Child:
     """A process that was asked for: a node's leader, or a command in its place."""
 
     __slots__ = (
+        "asked",
         "deadline",
         "errors",
         "marker",
@@ -106,6 +113,7 @@ class Child:
         self.marker = f"{MARKER}={marker}".encode()
         self.pid = pid
         self.started = time.monotonic()
+        self.asked = False
         self.reply_to = reply_to
         self.output = bytearray()
         self.errors = bytearray()
@@ -245,6 +253,10 @@ class Guardian:
                     child.thaw_at = time.monotonic() + command.get("lasting", float("inf"))
                     self._signal(child, command["signal"])
                 return {}
+            case "end":
+                for child in self._children.values():
+                    self._ask_to_end(child)
+                return {}
             case "exec":
                 self._execute(command)
                 return None
@@ -326,6 +338,7 @@ class Guardian:
             "signal": signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None,
             "after": time.monotonic() - child.started,
             "cpu": usage.ru_utime + usage.ru_stime,
+            "asked": child.asked,
         }
         if child.reply_to is None:
             self._say({"exited": {"name": child.name, "pid": child.pid, **end}})
@@ -347,8 +360,14 @@ class Guardian:
                 child.thaw_at = float("inf")
                 self._signal(child, signal.SIGCONT)
 
+    def _ask_to_end(self, child: Child) -> None:
+        """Take note that it is about to be ended, unless it has ended already and wasn't reaped yet."""
+        child.asked |= not has_ended(child.pid)
+
     def _signal(self, child: Child, number: int) -> None:
         family = self._family(child)
+        if number not in (signal.SIGSTOP, signal.SIGCONT):
+            self._ask_to_end(child)
         for pid in family:
             send_signal(pid, number)
         if number == signal.SIGSTOP:
