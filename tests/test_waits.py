@@ -61,11 +61,13 @@ async def test_a_limit_of_nothing_asks_whether_it_is_there(tmp_path: Path) -> No
             await net.wait_for(lucy.seen(Numbered, count=4), since=0, hard=0)
 
 
+LATE = """{"message":"m","event_id":"lucy.scripted.told","metadata":{"start":1,"what":"x","value":""}}"""
+
+
 @pytest.mark.slow
 @pytest.mark.blocking
 async def test_lines_are_judged_by_their_arrival_though_the_loop_was_blocked(tmp_path: Path) -> None:
-    told = '{"message":"m","event_id":"lucy.scripted.told","metadata":{"start":1,"what":"x","value":""}}'
-    late = shell("a", f"sleep 1.5; echo '{told}'; exec sleep 60")
+    late = shell("a", f"sleep 1.5; echo '{LATE}'; exec sleep 60")
 
     async def block() -> None:
         await anyio.sleep(0.1)
@@ -284,6 +286,28 @@ async def test_a_capture_that_stands_still_makes_a_wait_inconclusive_and_not_end
                         await net.wait_for(lucy.seen(Told, count=100), hard=0.3)
                 finally:
                     os.kill(pid, signal.SIGCONT)
+
+
+async def test_nobody_can_say_what_came_in_time_where_capture_stood_still_over_the_limit(tmp_path: Path) -> None:
+    writes = shell("a", f"sleep 0.5; echo '{LATE}'; exec sleep 60")
+    async with lucy.deploy(network(writes), run_directory=tmp_path / "run") as net:
+        pid = net.pipeline.capture_pid
+        assert pid is not None
+
+        async def freeze() -> None:
+            await anyio.sleep(0.2)
+            os.kill(pid, signal.SIGSTOP)
+            await anyio.sleep(2)
+            os.kill(pid, signal.SIGCONT)
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(freeze)
+                with pytest.raises(lucy.InconclusiveError, match=r"capture stood still for \d\.\d s when its time was"):
+                    await net.wait_for(lucy.never(Told), since=0, lasting=1)
+            # What came before and what came after it is as good as ever.
+            assert (await net.wait_for(lucy.seen(Told), since=0, hard=20)).data.what == "x"
+            assert (await net.wait_for(lucy.never(Numbered), lasting=0.2)).events == ()
 
 
 async def test_default_limits_in_slots_wait_for_the_first_slot(tmp_path: Path) -> None:

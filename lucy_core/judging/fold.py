@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any, final
 
 from lucy_core.errors import InconclusiveError
-from lucy_core.events import event_type
+from lucy_core.events import EventType, event_type
 from lucy_core.journal import (
     FAULT_EVENTS,
     JOURNAL,
@@ -276,7 +276,7 @@ async def replayed(pipeline: Pipeline) -> Findings:
     events: list[Event[Any]] = []
     unread: list[Undecodable | Malformed] = []
     end = pipeline.mark().position
-    types = [event_type(kind) for kind in JUDGED]
+    types: list[EventType[Any]] = [event_type(kind) for kind in JUDGED]
     # Of the journal alone: a node may print a line that looks like one of Lucy's.
     await pipeline.read_back(Interest(nodes=(JOURNAL,), event_types=types), events.extend, 0, end)
     await pipeline.read_back(Interest(nodes=(JOURNAL,), event_types=types, kind=Undecodable), unread.extend, 0, end)

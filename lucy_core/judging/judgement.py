@@ -189,7 +189,7 @@ class Judgement:
 
 
 def _is_same(error: BaseException, held: BaseException) -> bool:
-    """Tell whether an error is held already. A capture dies once, and whoever asked it is told so by an own instance."""
+    """Tell whether an error is held already. A capture dies once, and tells each who asked by an error of its own."""
     return error is held or (
         isinstance(error, CaptureDiedError) and isinstance(held, CaptureDiedError) and error.reason == held.reason
     )
