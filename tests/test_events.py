@@ -14,17 +14,17 @@ class PlumFell(msgspec.Struct, frozen=True):
 
 @pytest.mark.parametrize(
     "raw",
-    [
+    (
         b'{"message":"x","event_id":"plum.1","level":5}',
         b'{"event_id":"plum.2","metadata":{"n":1}{"message":"other"}',
         rb'{"message":"A \"$plum\" fell","metadata":[[[[',
         b'{"puppeteer_event_type":"plum_fell"',
-    ],
+    ),
 )
 def test_an_unreadable_line_that_names_a_type_may_be_of_it(raw: bytes) -> None:
     assert event_type(PlumFell).may_be(raw)
 
 
-@pytest.mark.parametrize("raw", [b"", b'{"event_id":"plum.11"', b"plum.1 in plain text", b'{"message":"A plum fell"'])
+@pytest.mark.parametrize("raw", (b"", b'{"event_id":"plum.11"', b"plum.1 in plain text", b'{"message":"A plum fell"'))
 def test_an_unreadable_line_that_names_no_type_is_of_none(raw: bytes) -> None:
     assert not event_type(PlumFell).may_be(raw)

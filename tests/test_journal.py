@@ -28,7 +28,7 @@ def event(node: str, data: Any) -> Event[Any]:
 
 @pytest.mark.parametrize(
     ("data", "nodes"),
-    [
+    (
         (NodeExited("a", "exited with code 1"), ("a",)),
         (CommandEnded(1, "a", "stop", 0.1, "done"), ("a",)),
         (EngineNotice("a", "died"), ("a",)),
@@ -36,14 +36,14 @@ def event(node: str, data: Any) -> Event[Any]:
         (FaultEffective(1, Drop(("a",), ("b", "c"))), ("a", "b", "c")),
         (MarkTaken(1, 7), ()),
         (RunDecided("passed"), ()),
-    ],
+    ),
 )
 def test_an_event_of_lucys_is_about_the_nodes_that_it_names(data: Any, nodes: tuple[str, ...]) -> None:
     assert about(event(JOURNAL, data)) == nodes
     assert tells_of_nodes(event_type(type(data))) is bool(nodes)
 
 
-@pytest.mark.parametrize("data", [NodeExited("a", "forged"), LogRecord(message="x")])
+@pytest.mark.parametrize("data", (NodeExited("a", "forged"), LogRecord(message="x")))
 def test_whatever_a_node_writes_is_about_that_node(data: Any) -> None:
     assert about(event("b", data)) == ("b",)
 
