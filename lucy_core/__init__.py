@@ -8,6 +8,7 @@ from lucy_core.attachment import attach
 from lucy_core.deployment import deploy
 from lucy_core.engine import NetworkSpec, NodeSpec
 from lucy_core.errors import (
+    AboutNoNodeError,
     AttachError,
     CallbackError,
     CaptureDiedError,
@@ -24,6 +25,7 @@ from lucy_core.errors import (
     FaultError,
     FilterError,
     ImpossibleError,
+    IncompleteError,
     InconclusiveError,
     JudgementError,
     LifeCycleError,
@@ -100,6 +102,7 @@ from lucy_core.replaying import Replay, replay
 from lucy_core.streams import Stream, from_items, merge
 
 __all__ = [
+    "AboutNoNodeError",
     "Absence",
     "AnyCondition",
     "AnyFault",
@@ -137,6 +140,7 @@ __all__ = [
     "FilterError",
     "Gap",
     "ImpossibleError",
+    "IncompleteError",
     "InconclusiveError",
     "Interest",
     "JudgementError",

@@ -9,6 +9,7 @@
     ├── PipelineError
     │   ├── CaptureDiedError        the capture process is gone
     │   └── RecordingError          a run directory can't be written or read back
+    │       └── IncompleteError     what was recorded was all given, and is not all that there was
     ├── PlaceError                  `since=` names no place in this run
     ├── LimitError                  a limit of a wait is no length of time, or doesn't go with the others
     ├── StreamError
@@ -17,6 +18,7 @@
     │   ├── CallbackError           a callback raised what no handler takes: a cancellation, an exit
     │   └── OperatorError           an operator makes no stream
     ├── NoNodesError                `nodes=` names nobody
+    ├── AboutNoNodeError            `nodes=` chooses among events that are about no node
     ├── JudgementError              what a test decides
     │   ├── RunFailedError          a run is over, and something is held against it
     │   ├── CheckFailedError        a hard check of the test's own failed
@@ -131,6 +133,28 @@ class RecordingError(PipelineError):
     """A run directory can't be written or read back."""
 
 
+class IncompleteError(RecordingError):
+    """All that was recorded has come, and something is missing in it, so that its end is not the end.
+
+    Attributes:
+        what: what was asked for.
+        position: of the first line that may be missing, or of the one behind it.
+        node: whose lines; None for anybody's.
+        reason: why they are missing.
+    """
+
+    def __init__(self, what: str, position: int, node: str | None, reason: str) -> None:
+        self.what = what
+        self.position = position
+        self.node = node
+        self.reason = reason
+        whose = "" if node is None else f", {node}"
+        super().__init__(
+            f"the recording of {what} is incomplete at position {position:,}{whose}: {reason}; "
+            "what has come is all that can be read of it"
+        )
+
+
 class PlaceError(LucyError, ValueError):
     """What was given as `since=` names no place in this run.
 
@@ -219,6 +243,18 @@ class NoNodesError(LucyError, ValueError):
 
     def __init__(self) -> None:
         super().__init__("nodes= names no node; leave it out to mean all of them")
+
+
+class AboutNoNodeError(LucyError, ValueError):
+    """Events of the run as a whole were asked for by node, so that nothing could ever come.
+
+    Attributes:
+        kind: the type of these events, by name.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__(f"{kind} is about the run and no node of it; leave nodes= out")
 
 
 class JudgementError(LucyError):

@@ -104,6 +104,8 @@ LINES = 400
 # Path: why this module is one noun all the same.
 LONG_MODULES: dict[str, str] = {
     "lucy_core/errors.py": "one tree, all of it in one place",
+    "lucy_core/journal.py": "one table: what Lucy says, and of which nodes",
+    "lucy_core/streams/stream.py": "one face, a step a method: mostly signatures and what they promise",
     "lucy_core/pipeline/pipeline.py": "the face of a room: mostly signatures and what they promise",
     "lucy_core/pipeline/hub.py": "one index: what is asked, compiled, and who gets what of a batch",
     "lucy_core/pipeline/delivery.py": "one state, where a position is reached; every part of it moves the others",

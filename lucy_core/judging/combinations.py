@@ -13,7 +13,7 @@ from lucy_core.journal import LIFE_EVENTS, about
 from lucy_core.judging.conditions import AnyCondition, Condition, Machine, Progress, Start, Verdict
 from lucy_core.judging.durations import Duration, Unit
 from lucy_core.judging.probes import Probe, probes_of
-from lucy_core.judging.sightings import HARD, SOFT, Never, Quiet, Seen, Sighting, named, seen
+from lucy_core.judging.sightings import HARD, SOFT, named, seen
 from lucy_core.records import Event
 
 
@@ -208,23 +208,6 @@ def each_node(part: AnyCondition | type, *, nodes: Iterable[str] | None = None) 
         message = f"each_node(): {found.description} names its nodes already"
         raise ValueError(message)
     return EachNode(part=found, nodes=named("each_node", nodes), soft=found.soft, hard=found.hard)
-
-
-def sightings_of(condition: AnyCondition) -> tuple[Sighting[Any], ...] | None:
-    """Return which events a condition is about; None where it may go by anything."""
-    match condition:
-        case Seen() | Never() | Quiet():
-            return (condition.of,)
-        case EachNode():
-            found = sightings_of(condition.part)
-            if found is None or not condition.nodes:
-                return found
-            return tuple(msgspec.structs.replace(each, nodes=condition.nodes) for each in found)
-        case Combination():
-            parts = [sightings_of(part) for part in condition.parts]
-            return None if None in parts else tuple(each for part in parts for each in part or ())
-        case _:
-            return None
 
 
 # The machines

@@ -15,7 +15,8 @@ from lucy_core.aio import one_error
 from lucy_core.errors import CaptureDiedError, InconclusiveError, RecordingError
 from lucy_core.events import EventType, event_type
 from lucy_core.journal import JOURNAL
-from lucy_core.judging.combinations import conditions, sightings_of
+from lucy_core.judging.about import sightings_of
+from lucy_core.judging.combinations import conditions
 from lucy_core.judging.conditions import AnyCondition
 from lucy_core.judging.durations import NS, Clock, Duration
 from lucy_core.judging.history import History

@@ -54,6 +54,10 @@ class Handle:
         """Deliver nothing more, not even of a batch under way; `on_end` isn't called. Again is no error."""
         self._delivery.cancel(self._subscription)
 
+    def caused_at(self, at_ns: int) -> None:
+        """Say that it was subscribed because of what came then: what it gives has not come before."""
+        self._subscription.caused_ns = max(self._subscription.caused_ns, at_ns)
+
     async def reach(self, position: int) -> None:
         """Wait until it has seen all that it wants before `position`, or gets nothing more. Always a checkpoint."""
         await self._delivery.reach_with(self._subscription, position)
@@ -193,6 +197,7 @@ class Delivery:
         if group is None or group.reading:
             group = Group(gate if group is None else group.gate)
         subscription = Subscription(interest, sink, on_end, start, group)
+        subscription.caused_ns = self.hub.arriving_ns or 0
         if self.closed or (self.ended and self._recording is None):
             self._finish(subscription, self._end_error)
             return Handle(self, subscription)

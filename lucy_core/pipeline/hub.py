@@ -13,6 +13,7 @@ from typing import Any, final
 import anyio
 
 from lucy_core.events import EventType
+from lucy_core.journal import is_of
 from lucy_core.pipeline.decoding import Batch, decode
 from lucy_core.pipeline.scanning import scan, spelt, without_disguise
 from lucy_core.records import Arrived, Block, Event, Level, LogRecord, Malformed, Undecodable
@@ -29,12 +30,13 @@ _NO_RECORD = LogRecord(message="")
 class Interest:
     """What a subscription names. None means any.
 
-    `event_types` gives typed events; without it every record is wanted, from `level` up. `kind` asks for the lines that
-    are no records (`Malformed`) or no events (`Undecodable`) instead. With `arrivals` an event with an `Arrived` comes
-    before those of each block, whatever its lines say.
+    `nodes` are those whose lines are meant; of Lucy's own events, which stand in the journal alone, those that are
+    about these nodes. `event_types` gives typed events; without it every record is wanted, from `level` up. `kind` asks
+    for the lines that are no records (`Malformed`) or no events (`Undecodable`) instead. With `arrivals` an event with
+    an `Arrived` comes before those of each block, whatever its lines say.
     """
 
-    __slots__ = ("arrivals", "event_types", "kind", "level", "nodes")
+    __slots__ = ("arrivals", "event_types", "kind", "level", "named", "nodes")
 
     def __init__(
         self,
@@ -45,11 +47,33 @@ class Interest:
         kind: type = Event,
         arrivals: bool = False,
     ) -> None:
-        self.nodes = None if nodes is None else frozenset(nodes)
+        self.named = None if nodes is None else frozenset(nodes)
         self.event_types = None if event_types is None else tuple(event_types)
         self.level = level
         self.kind = kind
         self.arrivals = arrivals
+        self.nodes = self._writers()
+        """Whose lines have to be looked at for it, which for Lucy's own events are the journal's."""
+
+    def _writers(self) -> frozenset[str] | None:
+        if not self.event_types:
+            return self.named
+        own = frozenset(kind.writer for kind in self.event_types if kind.writer is not None)
+        if self.arrivals or any(kind.writer is None for kind in self.event_types):
+            return None if self.named is None else self.named | own
+        return own
+
+    def names(self, node: str) -> bool:
+        """Tell whether a node's own lines are meant."""
+        return self.named is None or node in self.named
+
+    def types_in(self, node: str) -> tuple[EventType[Any], ...]:
+        """Return those of the wished types of which a line of this node can be."""
+        return tuple(
+            kind
+            for kind in self.event_types or ()
+            if (self.names(node) if kind.writer is None else kind.writer == node)
+        )
 
 
 @final
@@ -116,7 +140,7 @@ class Group:
         """Return what they want of a node, compiled."""
         plan = self._plans.get(node)
         if plan is None:
-            plan = self._plans[node] = _Plan([each for each in self.members if each.wants(node)], live=False)
+            plan = self._plans[node] = _Plan(node, [each for each in self.members if each.wants(node)], live=False)
         return plan
 
     def drop(self, subscription: "Subscription") -> None:
@@ -166,7 +190,7 @@ class Group:
 class Subscription:
     """One subscriber's place in the run. `next` is the first position that it hasn't seen."""
 
-    __slots__ = ("active", "gate", "group", "interest", "next", "number", "on_end", "sink")
+    __slots__ = ("active", "caused_ns", "gate", "group", "interest", "next", "number", "on_end", "sink")
     _made = itertools.count()
 
     def __init__(
@@ -184,10 +208,13 @@ class Subscription:
         self.group = group
         self.gate = group.gate
         self.active = True
+        self.caused_ns = 0
+        """When the line arrived in whose delivery it subscribed: what follows from that line didn't come before it,
+        though it be read back from further back."""
         self.number = next(self._made)
 
     def wants(self, node: str) -> bool:
-        """Whether lines of this node are wanted."""
+        """Whether lines of this node have to be looked at."""
         return self.interest.nodes is None or node in self.interest.nodes
 
 
@@ -210,26 +237,28 @@ class _Plan:
         "unreadable",
     )
 
-    def __init__(self, subscriptions: list[Subscription], *, live: bool) -> None:
+    def __init__(self, node: str, subscriptions: list[Subscription], *, live: bool) -> None:
         self.live = live
         self.subscriptions = tuple(subscriptions)
         self.records: list[Subscription] = []
         self.unreadable: list[Subscription] = []
-        self.undecodable: list[Subscription] = []
-        self.arrivals = [each for each in subscriptions if each.interest.arrivals]
+        self.undecodable: list[tuple[Subscription, tuple[EventType[Any], ...] | None]] = []
+        """Who wants to know of payloads that aren't of their type, and of which types; None for any."""
+        self.arrivals = [each for each in subscriptions if each.interest.arrivals and each.interest.names(node)]
         wanted: dict[EventType[Any], list[Subscription]] = defaultdict(list)
         for subscription in subscriptions:
             interest = subscription.interest
             if interest.kind is Malformed:
                 self.unreadable.append(subscription)
             elif interest.kind is Undecodable:
-                self.undecodable.append(subscription)
-                for kind in interest.event_types or ():
+                asked = interest.types_in(node)
+                self.undecodable.append((subscription, asked if interest.event_types else None))
+                for kind in asked:
                     wanted[kind]  # asked for, so that failures of it are found
             elif interest.event_types is None:
                 self.records.append(subscription)
             else:
-                for kind in interest.event_types:
+                for kind in interest.types_in(node):
                     wanted[kind].append(subscription)
         self.by_id: dict[str, list[tuple[EventType[Any], list[Subscription]]]] = defaultdict(list)
         self.by_message: dict[str, list[tuple[EventType[Any], list[Subscription]]]] = defaultdict(list)
@@ -308,7 +337,9 @@ class Hub:
         self._count_undecodable = undecodable
         self._escaped = escaped
         self.arriving_ns: int | None = None
-        """When the lines that are being delivered arrived; None between deliveries."""
+        """When what is being delivered arrived; None between deliveries."""
+        self.arriving_before: int | None = None
+        """The position after the block that is being delivered."""
         self._subscriptions: list[Subscription] = []
         self._plans: dict[str, _Plan] = {}
 
@@ -331,7 +362,8 @@ class Hub:
     def _plan(self, node: str) -> _Plan:
         plan = self._plans.get(node)
         if plan is None:
-            plan = self._plans[node] = _Plan([each for each in self._subscriptions if each.wants(node)], live=True)
+            wanting = [each for each in self._subscriptions if each.wants(node)]
+            plan = self._plans[node] = _Plan(node, wanting, live=True)
         return plan
 
     def wants(self, node: str) -> bool:
@@ -358,7 +390,8 @@ class Hub:
     def _deliver(self, plan: _Plan, batch: Batch) -> None:
         block = batch.block
         first = block.position
-        before, self.arriving_ns = self.arriving_ns, block.arrived_ns
+        before = self.arriving_ns, self.arriving_before
+        self.arriving_ns, self.arriving_before = block.arrived_ns, first + block.lines
         out: dict[Subscription, list[Any]] = {}
         for subscription in plan.arrivals:
             out[subscription] = [Event(block.node, first, block.arrived_ns, _NO_RECORD, Arrived(block.lines))]
@@ -379,24 +412,24 @@ class Hub:
                         failed.append((kind, bad))
                         continue
                     event = Event(block.node, position, block.arrived_ns, record, data)
-                    for taker in takers:
+                    for taker in takers if kind.writer is None else _asking_for(takers, event):
                         out.setdefault(taker, []).append(event)
             if failed:
                 if plan.live:
                     self._count_undecodable([bad for _, bad in failed])
-                for subscription in plan.undecodable:
-                    named = subscription.interest.event_types
-                    out[subscription] = [bad for kind, bad in failed if not named or kind in named]
+                for subscription, asked in plan.undecodable:
+                    out[subscription] = [bad for kind, bad in failed if asked is None or kind in asked]
         for subscription in plan.records:
             out[subscription] = _record_events(batch, subscription.interest.level)
         if batch.malformed:
             for subscription in plan.unreadable:
                 out[subscription] = list(batch.malformed)
-        self._hand_over(plan, out, first, first + block.lines)
-        self.arriving_ns = before
+        self._hand_over(plan, out, block)
+        self.arriving_ns, self.arriving_before = before
 
-    def _hand_over(self, plan: _Plan, out: dict[Subscription, list[Any]], first: int, after: int) -> None:
-        """Give each subscriber its items of the lines from `first` to before `after`, but none that it has seen."""
+    def _hand_over(self, plan: _Plan, out: dict[Subscription, list[Any]], block: Block) -> None:
+        """Give each subscriber its items of a block, but none that it has seen."""
+        first, after = block.position, block.position + block.lines
         for subscription, items in list(out.items()):
             if subscription.next > first:
                 out[subscription] = [item for item in items if item.position >= subscription.next]
@@ -404,6 +437,7 @@ class Hub:
             subscription.next = max(subscription.next, after)
         for subscription, items in _in_line_order(out):
             if items and subscription.active:
+                self.arriving_ns = max(block.arrived_ns, subscription.caused_ns)
                 try:
                     subscription.sink(items)
                 except BaseException as error:  # noqa: BLE001  # a subscriber's fault must not reach the others
@@ -438,6 +472,11 @@ def _at_level(takers: list[Subscription], record: LogRecord) -> list[Subscriptio
         return takers
     severity = record.severity
     return [each for each in takers if each.interest.level is None or severity >= each.interest.level] or None
+
+
+def _asking_for(takers: list[Subscription], event: Event[Any]) -> list[Subscription]:
+    """Return those who mean an event of Lucy's own, by the nodes that it is about."""
+    return [each for each in takers if each.interest.named is None or is_of(event, each.interest.named)]
 
 
 def _record_events(batch: Batch, level: Level | None) -> list[Event[LogRecord]]:

@@ -356,6 +356,11 @@ class Pipeline:
         return tuple(nodes)
 
     @property
+    def arriving_before(self) -> int | None:
+        """The position after the block that is being delivered; None between deliveries."""
+        return self._delivery.hub.arriving_before
+
+    @property
     def arriving_ns(self) -> int | None:
         """When the lines that are being delivered arrived; None outside of subscribers' callbacks."""
         return self._delivery.hub.arriving_ns

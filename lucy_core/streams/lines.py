@@ -1,4 +1,9 @@
-"""Where chains begin: what is asked of a pipeline, live or replayed."""
+"""Where chains begin: what is asked of a pipeline, live or replayed.
+
+`nodes=` chooses lines by who wrote them, and Lucy's own events, all of which the journal wrote, by whom they are about.
+What can't be given whole is never given as if it were: a replayed stream that ends at the end of an incomplete
+recording fails, and `so_far` refuses an answer that a gap, or a line that nobody can read, may belie.
+"""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar, final, overload
@@ -6,9 +11,18 @@ from typing import Any, TypeVar, final, overload
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from lucy_core.errors import InconclusiveError, NoNodesError, RecordingError, UnknownNodeError
+from lucy_core.errors import (
+    AboutNoNodeError,
+    IncompleteError,
+    InconclusiveError,
+    NoNodesError,
+    RecordingError,
+    UnknownNodeError,
+)
 from lucy_core.events import EventType, event_type
+from lucy_core.journal import JOURNAL, tells_of_nodes
 from lucy_core.pipeline.hub import Interest
+from lucy_core.pipeline.ledger import Gap
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, Level, LogRecord, Malformed, Mark, Undecodable
 from lucy_core.streams.opening import current
@@ -21,9 +35,10 @@ T = TypeVar("T")
 class _Lines(Observable[Any]):
     """The root of a chain: a subscription to the pipeline. Single-threaded, so without RxPY's locks."""
 
-    def __init__(self, pipeline: Pipeline, interest: Interest, since: int | None) -> None:
+    def __init__(self, pipeline: Pipeline, name: str, interest: Interest, since: int | None) -> None:
         super().__init__()
         self._pipeline = pipeline
+        self._name = name
         self._interest = interest
         self._since = since
 
@@ -46,6 +61,8 @@ class _Lines(Observable[Any]):
             push(items)
 
         def end(error: Exception | None) -> None:
+            if error is None and self._pipeline.is_replay:
+                error = self._incomplete()
             if error is None:
                 observer.on_completed()
             else:
@@ -53,10 +70,23 @@ class _Lines(Observable[Any]):
 
         sink = watched if walk.watches else push
         handle = self._pipeline.subscribe(self._interest, sink, end, since=since, group=walk.group)
+        if walk.is_later and self._pipeline.arriving_ns is None:  # not in a delivery: in an operator's own turn
+            handle.caused_at(self._pipeline.now_ns())
         for watch in walk.watches:
+            watch.follows |= self._since is None
             watch.handles.append(handle)
             watch.interests.append((self._interest, self._pipeline.delivered if since is None else since))
         return Disposable(handle.cancel)
+
+    def _incomplete(self) -> IncompleteError | None:
+        gap = next(iter(_gaps(self._pipeline, self._interest)), None)
+        return None if gap is None else IncompleteError(self._name, gap.position, gap.node, gap.reason)
+
+
+def _gaps(pipeline: Pipeline, interest: Interest) -> list[Gap]:
+    """Return where lines may be missing that were meant."""
+    nodes = interest.nodes
+    return [gap for gap in pipeline.ledger.gaps if nodes is None or gap.node is None or gap.node in nodes]
 
 
 def _chosen(pipeline: Pipeline, nodes: Iterable[str] | None) -> frozenset[str] | None:
@@ -73,6 +103,16 @@ def _chosen(pipeline: Pipeline, nodes: Iterable[str] | None) -> frozenset[str] |
     return chosen
 
 
+def _types(kinds: Iterable[type], chosen: frozenset[str] | None) -> list[EventType[Any]]:
+    """Look up what is wanted, and refuse events of the run by name where those of some nodes are asked for."""
+    types: list[EventType[Any]] = [event_type(kind) for kind in kinds]
+    if chosen is not None and JOURNAL not in chosen:
+        for each in types:
+            if not tells_of_nodes(each):
+                raise AboutNoNodeError(each.name)
+    return types
+
+
 def _name(what: str, nodes: Iterable[str] | None) -> str:
     return what if nodes is None else f"{what} of {', '.join(sorted(nodes))}"
 
@@ -87,16 +127,21 @@ def events(
 ) -> Stream[Event[T]]:
     """Stream the events of one or more types. `since` starts in the past: past and live are one stream.
 
+    With `nodes`, Lucy's own events are those about these nodes: they stand in its journal, whoever they are about, and
+    a stream of them completes with the run. On the replay of a recording in which something is missing the stream
+    fails at its end, with `IncompleteError`.
+
     Raises:
+        AboutNoNodeError: `nodes` is given, and one of the types is about the run as a whole.
         PlaceError: `since` is no place in this run.
         NoNodesError: `nodes` is empty.
         UnknownNodeError: the recording that is replayed has no such node.
     """
-    kinds = [event_type(each) for each in (kind, *others)]
     chosen = _chosen(pipeline, nodes)
+    kinds = _types((kind, *others), chosen)
     interest = Interest(nodes=chosen, event_types=kinds, level=level)
     name = _name(" and ".join(each.name for each in kinds), chosen)
-    return Stream(_Lines(pipeline, interest, pipeline.place(since)), name, pipeline)
+    return Stream(_Lines(pipeline, name, interest, pipeline.place(since)), name, pipeline)
 
 
 def records(
@@ -109,19 +154,21 @@ def records(
     """Stream all records from a level up, each as an event whose `data` is the envelope; raises as `events` does."""
     chosen = _chosen(pipeline, nodes)
     interest = Interest(nodes=chosen, level=level)
-    return Stream(_Lines(pipeline, interest, pipeline.place(since)), _name("records", chosen), pipeline)
+    name = _name("records", chosen)
+    return Stream(_Lines(pipeline, name, interest, pipeline.place(since)), name, pipeline)
 
 
 def malformed(pipeline: Pipeline, *, since: Mark | int | None = None) -> Stream[Malformed]:
     """Stream the lines that are no records."""
-    lines = _Lines(pipeline, Interest(kind=Malformed), pipeline.place(since))
-    return Stream(lines, "malformed lines", pipeline)
+    name = "malformed lines"
+    return Stream(_Lines(pipeline, name, Interest(kind=Malformed), pipeline.place(since)), name, pipeline)
 
 
 def undecodable(pipeline: Pipeline, *kinds: type, since: Mark | int | None = None) -> Stream[Undecodable]:
     """Stream the records whose payload isn't of the type they claim."""
     interest = Interest(kind=Undecodable, event_types=[event_type(kind) for kind in kinds])
-    return Stream(_Lines(pipeline, interest, pipeline.place(since)), "undecodable events", pipeline)
+    name = "undecodable events"
+    return Stream(_Lines(pipeline, name, interest, pipeline.place(since)), name, pipeline)
 
 
 @overload
@@ -151,50 +198,61 @@ async def so_far(
 ) -> list[Event[Any]]:
     """Return what was logged from `since` to this call: exactly that, or an error. Records, where no types are named.
 
-    All of it is held in memory; a stream is for what may be too much.
+    All of it is held in memory; a stream is for what may be too much. Plain text among structured lines is no record.
 
     Raises:
-        InconclusiveError: the log has a gap, or a line that says that it is such an event can't be read.
+        InconclusiveError: the log has a gap, or a line can't be read that says that it is such an event or, where
+            records are asked for, that begins as one does.
+        AboutNoNodeError: `nodes` is given, and one of the types is about the run as a whole.
         PlaceError: `since` is no place in this run.
         NoNodesError: `nodes` is empty.
         UnknownNodeError: the recording that is replayed has no such node.
         RecordingError: nothing was recorded, or the recording is closed.
     """
     chosen = _chosen(pipeline, nodes)
-    types: list[EventType[Any]] | None = [event_type(kind) for kind in kinds] or None
+    types: list[EventType[Any]] | None = _types(kinds, chosen) or None
     start = pipeline.place(since) or 0
     what = _name(" and ".join(kind.name for kind in types) if types else "records", chosen)
     stop = await pipeline.fence()
     found: list[Event[Any]] = []
-    undecoded: list[Undecodable] = []
+    unreadable: list[Undecodable | Malformed] = []
     interest = Interest(nodes=chosen, event_types=types, level=level)
+
+    def keep(items: list[Malformed]) -> None:
+        unreadable.extend(item for item in items if _may_be(item, interest))
+
     try:
         await pipeline.read_back(interest, found.extend, start, stop)
+        await pipeline.read_back(Interest(nodes=interest.nodes, kind=Malformed), keep, start, stop)
         if types is not None:
-            unreadable = Interest(nodes=chosen, event_types=types, level=level, kind=Undecodable)
-            await pipeline.read_back(unreadable, undecoded.extend, start, stop)
+            undecodable = Interest(nodes=chosen, event_types=types, level=level, kind=Undecodable)
+            await pipeline.read_back(undecodable, unreadable.extend, start, stop)
     except RecordingError as error:
         if pipeline.recording is None or pipeline.is_closed:
             raise
         raise InconclusiveError(_inconclusive(pipeline, what, f"not all can be read back ({error})")) from error
-    if undecoded:
-        first = undecoded[0]
-        reason = f"{len(undecoded):,} lines say that they are such and can't be read, the first at {first.position:,}"
+    if unreadable:
+        first = min(unreadable, key=lambda line: line.position)
+        reason = f"{len(unreadable):,} lines that may be such can't be read, the first at {first.position:,}"
         raise InconclusiveError(_inconclusive(pipeline, what, f"{reason}, of {first.node}: {first.reason}"))
     # A gap before `since` counts too: a source that has failed there gives nothing later either.
-    missing = [
-        gap
-        for gap in pipeline.ledger.gaps
-        if gap.position <= stop and (chosen is None or gap.node is None or gap.node in chosen)
-    ]
+    missing = [gap for gap in _gaps(pipeline, interest) if gap.position <= stop]
     if missing:
         raise InconclusiveError(_inconclusive(pipeline, what, f"the log is incomplete {missing[0]}"))
-    accounts = [account for node, account in pipeline.ledger.nodes.items() if chosen is None or node in chosen]
+    wanted = interest.nodes
+    accounts = [account for node, account in pipeline.ledger.nodes.items() if wanted is None or node in wanted]
     left_out = sum(each.filtered_lines if types is None else each.filtered_events for each in accounts)
     if left_out:
         kept = "lines" if types is None else "events"
         raise InconclusiveError(_inconclusive(pipeline, what, f"the capture filter left out {left_out:,} {kept}"))
     return found
+
+
+def _may_be(line: Malformed, interest: Interest) -> bool:
+    """Tell whether a line that can't be read may be what was asked for: of these types, or, without any, a record."""
+    if interest.event_types is None:
+        return line.raw.lstrip().startswith(b"{")
+    return any(kind.may_be(line.raw) for kind in interest.types_in(line.node))
 
 
 def _inconclusive(pipeline: Pipeline, what: str, reason: str) -> str:

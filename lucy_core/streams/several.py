@@ -11,6 +11,7 @@ import msgspec
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from lucy_core.errors import OperatorError
 from lucy_core.pipeline.delivery import as_exception
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.streams.opening import current, opening
@@ -58,7 +59,10 @@ class Shared(Observable[Any]):
         self._source = source
         self._pipeline = pipeline
         self._name = name
-        self._takers: tuple[abc.ObserverBase[Any], ...] = ()
+        self._takers: tuple[tuple[abc.ObserverBase[Any], int], ...] = ()
+        """Who gets the items, each with the position from which on lines count for it."""
+        self._given = 0
+        """The position before which all lines stand whose items were given."""
         self._held: abc.DisposableBase | None = None
         self._watch = Watch()
         """Has the roots' handles, for limits of those who come later."""
@@ -68,9 +72,17 @@ class Shared(Observable[Any]):
     ) -> abc.DisposableBase:
         walk = current()
         is_first = not self._takers
-        self._takers += (observer,)
+        start = 0 if is_first or walk.start is None or not self._watch.follows else walk.start
+        if start and self._given > start:
+            reason = (
+                f"items came between its call (at position {start:,}) and its await that the others who share it have "
+                "had; await it at once, or take first() of the stream that is shared"
+            )
+            raise OperatorError(f"{self._name}.share().first()", reason)
+        self._takers += ((observer, start),)
         if is_first:
             self._watch = Watch()
+            self._given = 0
             with opening(msgspec.structs.replace(walk, watches=(*walk.watches, self._watch))):
                 held = self._source.subscribe(self._next, self._failed, self._completed, scheduler=scheduler)
             if self._takers:
@@ -79,19 +91,25 @@ class Shared(Observable[Any]):
                 held.dispose()
         else:
             for watch in walk.watches:
+                watch.follows |= self._watch.follows
                 watch.handles += self._watch.handles
                 watch.interests += self._watch.interests
         return Disposable(lambda: self._leave(observer))
 
     def _leave(self, observer: abc.ObserverBase[Any]) -> None:
-        if observer in self._takers:
-            self._takers = tuple(each for each in self._takers if each is not observer)
+        if any(each is observer for each, _ in self._takers):
+            self._takers = tuple(taker for taker in self._takers if taker[0] is not observer)
             if not self._takers and self._held is not None:
                 held, self._held = self._held, None
                 held.dispose()
 
     def _next(self, item: Any) -> None:
-        for each in self._takers:
+        before = None if self._pipeline is None else self._pipeline.arriving_before
+        if before is not None:
+            self._given = max(self._given, before)
+        for each, start in self._takers:
+            if before is not None and before <= start:
+                continue  # it arrived before the call of `first`, and is delivered after it
             try:
                 each.on_next(item)
             except BaseException as error:
@@ -103,10 +121,10 @@ class Shared(Observable[Any]):
 
     def _failed(self, error: Exception) -> None:
         takers, self._takers, self._held = self._takers, (), None
-        for each in takers:
+        for each, _ in takers:
             each.on_error(error)
 
     def _completed(self) -> None:
         takers, self._takers, self._held = self._takers, (), None
-        for each in takers:
+        for each, _ in takers:
             each.on_completed()

@@ -26,8 +26,9 @@ from lucy_core.events import EventType, event_type
 from lucy_core.pipeline.hub import Group
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, LogRecord
+from lucy_core.streams.arguments import count_of, refuse_async, refuse_awaitable, seconds_of
 from lucy_core.streams.ends import End, Items, end_of_run
-from lucy_core.streams.limits import Limited, count_of, seconds_of
+from lucy_core.streams.limits import Limited
 from lucy_core.streams.opening import Opened, Opening, Since, current, subscribe_within
 from lucy_core.streams.several import Merged, Shared
 from lucy_core.words import called
@@ -80,7 +81,12 @@ class Stream(Generic[T_co]):
     # Choosing and changing items
 
     def filter(self, predicate: Callable[[T_co], bool]) -> "Stream[T_co]":
-        """Keep the items for which `predicate` holds."""
+        """Keep the items for which `predicate` holds.
+
+        Raises:
+            TypeError: it is async. One that returns something to await all the same fails the stream.
+        """
+        refuse_async(predicate, "filter")
         name = f"filter({called(predicate)})"
 
         def filtered(observer: abc.ObserverBase[T_co], scheduler: abc.SchedulerBase | None = None) -> Any:
@@ -89,7 +95,9 @@ class Stream(Generic[T_co]):
 
             def pass_on(item: Any) -> None:
                 try:
-                    is_kept = predicate(item)
+                    is_kept: object = predicate(item)
+                    if is_kept and is_kept is not True:
+                        refuse_awaitable(is_kept, name)
                 except Exception as error:  # noqa: BLE001  # anybody's predicate; its error is the chain's end
                     observer.on_error(error)
                     return
@@ -188,10 +196,15 @@ class Stream(Generic[T_co]):
             within: seconds from the `await`, or from the subscription, in which the item's line has to arrive; then it
                 is a `StreamTimeoutError`. With 0 the question is whether it is there already.
 
+        Behind `share`, an item that came between this call and the `await` went to those who share it already: then it
+        is refused, by an `OperatorError`, to wait for the next.
+
         Raises:
-            TypeError: `within` is no number.
+            TypeError: `within` is no number, or `predicate` async.
             ValueError: `within` is negative or NaN.
         """
+        if predicate is not None:
+            refuse_async(predicate, "first")
         chosen = self if predicate is None else self.filter(predicate)
         name = f"{chosen._name}.first()"  # noqa: SLF001  # its own kind
         observable: Any = chosen._observable.pipe(operators.take(1))  # noqa: SLF001
@@ -301,8 +314,10 @@ class Stream(Generic[T_co]):
         goes to `on_error`; without one it is reported. Either is the end, and comes once.
 
         Raises:
+            TypeError: `on_next` is async.
             RecordingError: the past is wanted, there is none to be had, and no `on_error` to tell.
         """
+        refuse_async(on_next, "subscribe")
         end = End(self._name, self._pipeline, on_next, on_error, on_completed)
         end.open(self._observable, Opening(Group()))
         return end.dispose

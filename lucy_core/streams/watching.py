@@ -19,7 +19,7 @@ LOOK_BACK_LINES = 100_000
 class Watch:
     """What came to one limit's chain."""
 
-    __slots__ = ("came", "handles", "interests", "last", "other", "refused")
+    __slots__ = ("came", "follows", "handles", "interests", "last", "other", "refused")
 
     def __init__(self) -> None:
         self.came = 0
@@ -30,6 +30,8 @@ class Watch:
         self.handles: list[Handle] = []
         self.interests: list[tuple[Interest, int]] = []
         """What the roots want, and from where on."""
+        self.follows = False
+        """Whether some root names no place, and gives what comes."""
 
     def note(self, items: list[Any]) -> None:
         """Take note of a batch."""
@@ -45,7 +47,7 @@ class Watch:
         if self.came or pipeline.recording is None or pipeline.is_closed:
             return
         for interest, start in self.interests:
-            if interest.nodes is None:
+            if interest.named is None:
                 continue
             found: list[Any] = []
 
