@@ -233,7 +233,8 @@ async def so_far(
         raise InconclusiveError(_inconclusive(pipeline, what, f"not all can be read back ({error})")) from error
     if unreadable:
         first = min(unreadable, key=lambda line: line.position)
-        reason = f"{len(unreadable):,} lines that may be such can't be read, the first at {first.position:,}"
+        claim = "begin as records do" if types is None else "say that they are such"
+        reason = f"{len(unreadable):,} lines {claim} and can't be read, the first at {first.position:,}"
         raise InconclusiveError(_inconclusive(pipeline, what, f"{reason}, of {first.node}: {first.reason}"))
     # A gap before `since` counts too: a source that has failed there gives nothing later either.
     missing = [gap for gap in _gaps(pipeline, interest) if gap.position <= stop]
