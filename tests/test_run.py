@@ -1,5 +1,6 @@
 """A run from its first file to its last: the verdict as an exception, the files that it leaves, and its journal."""
 
+import asyncio
 import json
 import os
 import signal
@@ -124,6 +125,56 @@ async def test_a_run_that_was_cut_short_has_not_passed(tmp_path: Path) -> None:
     assert result_of(tmp_path / "run")["outcome"] == "interrupted"
 
 
+LINGERING = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: print('{"message":"asked"}', flush=True))
+print('{"message":"ready"}', flush=True)
+while True: signal.pause()
+"""
+
+
+@pytest.mark.parametrize("held", (True, False))
+async def test_a_run_that_was_cancelled_while_it_was_taken_down_has_not_passed(tmp_path: Path, *, held: bool) -> None:
+    lingering = lucy.NodeSpec(name="a", role="x", command=(sys.executable, "-c", LINGERING))
+
+    async def run() -> None:
+        async with lucy.deploy(
+            lucy.NetworkSpec(name="runs", nodes=(lingering,)), run_directory=tmp_path / "run"
+        ) as network:
+            lines = network["a"].records(since=0)
+            await lines.first(lambda event: event.data.message == "ready", within=20)
+            lines.filter(lambda event: event.data.message == "asked").subscribe(lambda _: task.cancel())
+            if held:
+                network.soft_error("this was wrong")
+
+    task = asyncio.ensure_future(run())
+    with anyio.fail_after(30), pytest.raises(asyncio.CancelledError):
+        await task
+    outcome = "failed" if held else "interrupted"
+    assert result_of(tmp_path / "run")["outcome"] == outcome
+    async with lucy.replay(tmp_path / "run") as again:
+        assert (await again.findings()).outcome == outcome
+
+
+CTRL_C = """
+import asyncio, os, signal, sys, time
+import lucy_core as lucy
+
+async def main():
+    rest = lucy.NodeSpec(name="a", role="x", command=("sleep", "600"))
+    async with lucy.deploy(lucy.NetworkSpec(name="runs", nodes=(rest,)), run_directory=sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGINT)  # the loop hears of it once the block, which awaits nothing, is over
+
+asyncio.run(main())
+"""
+
+
+async def test_a_run_whose_block_was_deaf_to_ctrl_c_has_not_passed(tmp_path: Path) -> None:
+    done = await anyio.run_process([sys.executable, "-c", CTRL_C, str(tmp_path / "run")], check=False)
+    assert done.returncode == -signal.SIGINT, done.stderr
+    assert result_of(tmp_path / "run")["outcome"] == "interrupted"
+
+
 async def test_a_capture_that_died_costs_no_verdict(tmp_path: Path) -> None:
     with anyio.fail_after(20), pytest.raises(lucy.CaptureDiedError):
         async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
@@ -164,7 +215,7 @@ async def test_a_loop_that_was_blocked_takes_no_answer_for_a_silence(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pipeline.fence)
             await anyio.lowlevel.checkpoint()
-            time.sleep(1)  # noqa: ASYNC251  # a test that blocks its loop
+            time.sleep(1)  # a test that blocks its loop
         assert pipeline.ledger.capture_died is None
 
 

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Any, final
 
 from lucy_core.errors import InconclusiveError
-from lucy_core.events import event_type
+from lucy_core.events import EventType, event_type
 from lucy_core.journal import (
     FAULT_EVENTS,
     JOURNAL,
@@ -109,7 +109,9 @@ class Fold:
                 self._run = data
                 self._states = dict.fromkeys(data.nodes, "deployed")
             case RunDecided():
-                self._decision = self._decision or data
+                # One that comes later was made on the way out, and can only make less of the run.
+                if self._decision is None or self.verdict()[0] is Outcome.PASSED:
+                    self._decision = data
                 self._states_at_end = self._states_at_end or dict(self._states)
             case SectionStarted():
                 outer = self.section_of(data.parent)
@@ -276,7 +278,7 @@ async def replayed(pipeline: Pipeline) -> Findings:
     events: list[Event[Any]] = []
     unread: list[Undecodable | Malformed] = []
     end = pipeline.mark().position
-    types = [event_type(kind) for kind in JUDGED]
+    types: list[EventType[Any]] = [event_type(kind) for kind in JUDGED]
     # Of the journal alone: a node may print a line that looks like one of Lucy's.
     await pipeline.read_back(Interest(nodes=(JOURNAL,), event_types=types), events.extend, 0, end)
     await pipeline.read_back(Interest(nodes=(JOURNAL,), event_types=types, kind=Undecodable), unread.extend, 0, end)

@@ -154,6 +154,14 @@ class Judgement:
         outcome = Outcome.INTERRUPTED
         self._write(RunDecided(outcome, exit_code(outcome, None), "", how))
 
+    def cut_short(self) -> None:
+        """Take note that the run was cancelled behind the test's end, which it has then not come to the end of.
+
+        Whoever opened it hears of the cancellation and of no verdict; what is held against it already stands.
+        """
+        if self.outcome is Outcome.PASSED:
+            self.interrupt("cancelled on its way out")
+
     @contextmanager
     def section(self, name: str, *, soft: bool = False) -> Iterator[None]:
         """Name and time a part of the test. An error in it is recorded under its name.
@@ -189,7 +197,7 @@ class Judgement:
 
 
 def _is_same(error: BaseException, held: BaseException) -> bool:
-    """Tell whether an error is held already. A capture dies once, and whoever asked it is told so by an own instance."""
+    """Tell whether an error is held already. A capture dies once; each who asked it has an instance of that."""
     return error is held or (
         isinstance(error, CaptureDiedError) and isinstance(held, CaptureDiedError) and error.reason == held.reason
     )
