@@ -251,6 +251,8 @@ class Run:
             self.network.judgement.cut_short()
         if self.network is None:
             self._early = failure
+        else:
+            self.network.judgement.close()
         result = self.result()
         if not self._has_directory:
             return result

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
+from lucy_core.engine import State
 from lucy_core.journal import CommandEnded, CommandStarted
 from lucy_core.judging.fold import replayed
 from lucy_core.judging.result import RunResult
@@ -217,6 +218,40 @@ async def test_a_loop_that_was_blocked_takes_no_answer_for_a_silence(
             await anyio.lowlevel.checkpoint()
             time.sleep(1)  # a test that blocks its loop
         assert pipeline.ledger.capture_died is None
+
+
+async def test_nothing_is_held_against_a_run_whose_result_is_written(tmp_path: Path) -> None:
+    async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+        pass
+    with pytest.raises(lucy.RunOverError, match="too late"):
+        network.soft_error("too late")
+
+
+def in_a_section(network: lucy.Network) -> None:
+    with network.section("elsewhere"):
+        pass
+
+
+ELSEWHERE: dict[str, Callable[[lucy.Network], object]] = {
+    "soft_error": lambda network: network.soft_error("elsewhere"),
+    "mark": lambda network: network.mark(),
+    "journal": lambda network: network.journal(lucy.NodeStopped("a")),
+    "section": in_a_section,
+    "wait_for": lambda network: asyncio.run(network.wait_for(lucy.seen(lucy.NodeStarted), since=0, hard=1)),
+    "stop": lambda network: asyncio.run(network["a"].stop()),
+}
+
+
+@pytest.mark.parametrize("call", ELSEWHERE.values(), ids=ELSEWHERE)
+async def test_a_call_from_another_thread_or_loop_is_refused_and_changes_nothing(
+    tmp_path: Path, call: Callable[[lucy.Network], object]
+) -> None:
+    async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+        before = network.judgement.findings()
+        with anyio.fail_after(20), pytest.raises(lucy.StrayCallError, match="lives on the loop that deployed it"):
+            await anyio.to_thread.run_sync(call, network)
+        assert network.judgement.findings() == before
+        assert network["a"].state is State.RUNNING
 
 
 # --- the files ------------------------------------------------------------------------------------------------------

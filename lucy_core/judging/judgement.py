@@ -18,7 +18,7 @@ from typing import final
 import msgspec
 
 from lucy_core.aio import leaves
-from lucy_core.errors import CaptureDiedError, CheckFailedError
+from lucy_core.errors import CaptureDiedError, CheckFailedError, RunOverError
 from lucy_core.journal import RunDecided, RunError, SectionEnded, SectionStarted, encodable
 from lucy_core.judging.fold import Fold
 from lucy_core.judging.result import (
@@ -49,6 +49,7 @@ class Judgement:
         self._held: list[BaseException] = []
         self._ended_by: BaseException | None = None
         self._decided = False
+        self._over = False
 
     @property
     def elapsed(self) -> float:
@@ -100,7 +101,14 @@ class Judgement:
         return self._fold.findings()
 
     def soft_error(self, message: str, kind: str = "check") -> None:
-        """Hold something against the run and go on."""
+        """Hold something against the run and go on.
+
+        Raises:
+            RunOverError: its result is written.
+            StrayCallError: this is another thread or loop than the network's.
+        """
+        if self._over:
+            raise RunOverError(message)
         self._write(RunError(Severity.SOFT, encodable(message), kind, self._scopes.current()))
 
     def check(self, condition: bool, message: str) -> None:  # noqa: FBT001  # the thing that is checked
@@ -153,6 +161,10 @@ class Judgement:
         self._decided = True
         outcome = Outcome.INTERRUPTED
         self._write(RunDecided(outcome, exit_code(outcome, None), "", how))
+
+    def close(self) -> None:
+        """Take note that the result is being written: what would be held from now on would be lost."""
+        self._over = True
 
     def cut_short(self) -> None:
         """Take note that the run was cancelled behind the test's end, which it has then not come to the end of.
