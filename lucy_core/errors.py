@@ -21,6 +21,7 @@
     ├── AboutNoNodeError            `nodes=` chooses among events that are about no node
     ├── JudgementError              what a test decides
     │   ├── RunFailedError          a run is over, and something is held against it
+    │   ├── RunOverError            nothing can be held against a run any more
     │   ├── CheckFailedError        a hard check of the test's own failed
     │   ├── WaitTimeoutError        a wait ran into its hard timeout
     │   ├── ImpossibleError         a wait can't come true any more
@@ -47,7 +48,8 @@
     │   └── NodeRefusedError        it answered, with an error
     ├── UsageError                  the command line or a marker was wrong
     ├── EventLoopError              Lucy was called on another event loop than asyncio's
-    └── StrayTaskError              a network was left while the task that entered it ran elsewhere
+    ├── StrayTaskError              a network was left while the task that entered it ran elsewhere
+    └── StrayCallError              a network was called from another thread or loop than its own
 
 Each message is built from typed attributes and says the input, what was found and what to do.
 """
@@ -110,6 +112,24 @@ class StrayTaskError(LucyError):
         super().__init__(
             f"the network was entered in the task {entered_in!r}, which still runs, and left in {left_in!r}: "
             "enter and leave it in one task, or leave it once the first is over"
+        )
+
+
+class StrayCallError(LucyError):
+    """A network was called from another thread or loop than the one that deployed it; the call changed nothing.
+
+    Attributes:
+        thread: the thread that called, by name.
+        home: the thread in which the network lives.
+    """
+
+    def __init__(self, thread: str, home: str) -> None:
+        self.thread = thread
+        self.home = home
+        where = f"on another loop of the thread {thread!r}" if thread == home else f"in the thread {thread!r}"
+        super().__init__(
+            f"Lucy's network lives on the loop that deployed it, in the thread {home!r}, and was called {where}: "
+            "call it there, from a thread by anyio.from_thread.run or loop.call_soon_threadsafe"
         )
 
 
@@ -277,6 +297,18 @@ class RunFailedError(JudgementError):
         count = f"{len(held)} {'error was' if len(held) == 1 else 'errors were'} held against it"
         head, foot = f"the run's outcome is {outcome}: {count}", f"run directory {directory}"
         super().__init__("\n".join((head, *(f"  {text}" for text in held), foot)))
+
+
+class RunOverError(JudgementError):
+    """Something was to be held against a run whose result is written.
+
+    Attributes:
+        held: what was to be held.
+    """
+
+    def __init__(self, held: str) -> None:
+        self.held = held
+        super().__init__(f"this run is over and its result written, so this can't be held against it any more: {held}")
 
 
 class CheckFailedError(JudgementError):

@@ -19,11 +19,7 @@ from lucy_core import streams
 from lucy_core.aio import one_error
 from lucy_core.ending import Ending
 from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
-from lucy_core.errors import (
-    CaptureDiedError,
-    LucyError,
-    UnknownNodeError,
-)
+from lucy_core.errors import CaptureDiedError, LucyError, UnknownNodeError
 from lucy_core.journal import (
     JOURNAL,
     MarkTaken,
@@ -207,7 +203,7 @@ class Network:
             yield
 
     def soft_error(self, message: str, kind: str = "check") -> None:
-        """Hold something against the run and go on."""
+        """Hold something against the run and go on; see `Judgement.soft_error`."""
         self.judgement.soft_error(message, kind)
 
     def check(self, condition: bool, message: str) -> None:  # noqa: FBT001  # the thing that is checked
@@ -271,7 +267,9 @@ class Network:
             NodeExitedError: a node died that should be running. What else ends the run is raised too.
             UnknownNodeError: it names a node that the network doesn't have.
             LimitError, PlaceError: a limit, or `since`, makes no sense here.
+            StrayCallError: it is called from another thread or loop than the network's.
         """
+        self._journal.check_caller()
         number, parent = self.scopes.new_id(), self.scopes.current()
         awaited: AnyCondition | None = None
         began = time.monotonic()

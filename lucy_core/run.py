@@ -247,8 +247,12 @@ class Run:
             self._unknown = next((each for each in errors if not isinstance(each, LucyError)), None)
             if self.network is not None:
                 self.network.judgement.hold(failure)
+        elif failure is not None and self.network is not None:
+            self.network.judgement.cut_short()
         if self.network is None:
             self._early = failure
+        else:
+            self.network.judgement.close()
         result = self.result()
         if not self._has_directory:
             return result
@@ -332,7 +336,10 @@ def _deciding_early(network: Network) -> Iterator[None]:
 
 
 async def _taken_down(network: Network, manager: NetworkManager, failure: BaseException | None) -> BaseException | None:
-    """Take a network down, and return what is to be raised. For a shielded caller."""
+    """Take a network down, and return what is to be raised. For a shielded caller.
+
+    No shield keeps out the cancelling of its own task, which Ctrl-C does too: it stands in the journal.
+    """
     await network.ending.deaths_told()
     if failure is None or (_is_cancellation(failure) and network.fatal is not None):
         network.judgement.decide(network.fatal)
@@ -344,6 +351,9 @@ async def _taken_down(network: Network, manager: NetworkManager, failure: BaseEx
             await network.take_down(manager)
         finally:
             await manager.cleanup()
+    except asyncio.CancelledError:
+        network.judgement.cut_short()
+        raise
     except Exception as trouble:  # noqa: BLE001  # raised, unless the test has failed already
         network.judgement.hold(trouble)
         failure = failure or trouble

@@ -27,6 +27,7 @@ from lucy_core.judging.fold import Fold
 from lucy_core.judging.judgement import Judgement
 from lucy_core.judging.result import ExitCode, Outcome
 from lucy_core.scopes import Scopes
+from lucy_core.testing import virtual_network
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -241,3 +242,16 @@ def test_a_long_answer_is_cut_and_says_so() -> None:
     assert (len(text), left_out) == (TEXT_LIMIT, 7)
     event = CommandEnded(1, "a", "exec", 0.1, "done", text, left_out)
     assert msgspec.json.decode(journal_line(event))["metadata"]["left_out"] == 7
+
+
+async def asked() -> bool:
+    return False
+
+
+@pytest.mark.anyio
+async def test_a_check_of_an_awaitable_is_refused() -> None:
+    async with virtual_network("a") as virtual:
+        question = asked()
+        with pytest.raises(TypeError, match="an awaitable is always true; await it first"):
+            virtual.network.check(question, "never asked")
+        assert not await question

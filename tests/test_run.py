@@ -1,11 +1,12 @@
 """A run from its first file to its last: the verdict as an exception, the files that it leaves, and its journal."""
 
+import asyncio
 import json
 import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
+from lucy_core.engine import State
 from lucy_core.journal import CommandEnded, CommandStarted
 from lucy_core.judging.fold import replayed
 from lucy_core.judging.result import RunResult
@@ -124,6 +126,56 @@ async def test_a_run_that_was_cut_short_has_not_passed(tmp_path: Path) -> None:
     assert result_of(tmp_path / "run")["outcome"] == "interrupted"
 
 
+LINGERING = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: print('{"message":"asked"}', flush=True))
+print('{"message":"ready"}', flush=True)
+while True: signal.pause()
+"""
+
+
+@pytest.mark.parametrize("held", (True, False))
+async def test_a_run_that_was_cancelled_while_it_was_taken_down_has_not_passed(tmp_path: Path, *, held: bool) -> None:
+    lingering = lucy.NodeSpec(name="a", role="x", command=(sys.executable, "-c", LINGERING))
+
+    async def run() -> None:
+        async with lucy.deploy(
+            lucy.NetworkSpec(name="runs", nodes=(lingering,)), run_directory=tmp_path / "run"
+        ) as network:
+            lines = network["a"].records(since=0)
+            await lines.first(lambda event: event.data.message == "ready", within=20)
+            lines.filter(lambda event: event.data.message == "asked").subscribe(lambda _: task.cancel())
+            if held:
+                network.soft_error("this was wrong")
+
+    task = asyncio.ensure_future(run())
+    with anyio.fail_after(30), pytest.raises(asyncio.CancelledError):
+        await task
+    outcome = "failed" if held else "interrupted"
+    assert result_of(tmp_path / "run")["outcome"] == outcome
+    async with lucy.replay(tmp_path / "run") as again:
+        assert (await again.findings()).outcome == outcome
+
+
+CTRL_C = """
+import asyncio, os, signal, sys, time
+import lucy_core as lucy
+
+async def main():
+    rest = lucy.NodeSpec(name="a", role="x", command=("sleep", "600"))
+    async with lucy.deploy(lucy.NetworkSpec(name="runs", nodes=(rest,)), run_directory=sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGINT)  # the loop hears of it once the block, which awaits nothing, is over
+
+asyncio.run(main())
+"""
+
+
+async def test_a_run_whose_block_was_deaf_to_ctrl_c_has_not_passed(tmp_path: Path) -> None:
+    done = await anyio.run_process([sys.executable, "-c", CTRL_C, str(tmp_path / "run")], check=False)
+    assert done.returncode == -signal.SIGINT, done.stderr
+    assert result_of(tmp_path / "run")["outcome"] == "interrupted"
+
+
 async def test_a_capture_that_died_costs_no_verdict(tmp_path: Path) -> None:
     with anyio.fail_after(20), pytest.raises(lucy.CaptureDiedError):
         async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
@@ -166,6 +218,40 @@ async def test_a_loop_that_was_blocked_takes_no_answer_for_a_silence(
             await anyio.lowlevel.checkpoint()
             time.sleep(1)  # a test that blocks its loop
         assert pipeline.ledger.capture_died is None
+
+
+async def test_nothing_is_held_against_a_run_whose_result_is_written(tmp_path: Path) -> None:
+    async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+        pass
+    with pytest.raises(lucy.RunOverError, match="too late"):
+        network.soft_error("too late")
+
+
+def in_a_section(network: lucy.Network) -> None:
+    with network.section("elsewhere"):
+        pass
+
+
+ELSEWHERE: dict[str, Callable[[lucy.Network], object]] = {
+    "soft_error": lambda network: network.soft_error("elsewhere"),
+    "mark": lambda network: network.mark(),
+    "journal": lambda network: network.journal(lucy.NodeStopped("a")),
+    "section": in_a_section,
+    "wait_for": lambda network: asyncio.run(network.wait_for(lucy.seen(lucy.NodeStarted), since=0, hard=1)),
+    "stop": lambda network: asyncio.run(network["a"].stop()),
+}
+
+
+@pytest.mark.parametrize("call", ELSEWHERE.values(), ids=ELSEWHERE)
+async def test_a_call_from_another_thread_or_loop_is_refused_and_changes_nothing(
+    tmp_path: Path, call: Callable[[lucy.Network], object]
+) -> None:
+    async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+        before = network.judgement.findings()
+        with anyio.fail_after(20), pytest.raises(lucy.StrayCallError, match="lives on the loop that deployed it"):
+            await anyio.to_thread.run_sync(call, network)
+        assert network.judgement.findings() == before
+        assert network["a"].state is State.RUNNING
 
 
 # --- the files ------------------------------------------------------------------------------------------------------

@@ -109,7 +109,9 @@ class Fold:
                 self._run = data
                 self._states = dict.fromkeys(data.nodes, "deployed")
             case RunDecided():
-                self._decision = self._decision or data
+                # One that comes later was made on the way out, and can only make less of the run.
+                if self._decision is None or self.verdict()[0] is Outcome.PASSED:
+                    self._decision = data
                 self._states_at_end = self._states_at_end or dict(self._states)
             case SectionStarted():
                 outer = self.section_of(data.parent)

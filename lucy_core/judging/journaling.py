@@ -1,12 +1,18 @@
-"""Lucy's pen: whatever happens in a run goes into the result's fold and into the journal, with the same time."""
+"""Lucy's pen: whatever happens in a run goes into the result's fold and into the journal, with the same time.
 
+There are no locks: a run is written by the loop that deployed it. Another thread's words would come between the bytes
+of a message to capture, and what another loop awaits would never wake it; both are refused here, where it all passes.
+"""
+
+import asyncio
 import contextlib
+import threading
 from datetime import datetime
 from typing import final
 
 import msgspec
 
-from lucy_core.errors import CaptureDiedError
+from lucy_core.errors import CaptureDiedError, StrayCallError
 from lucy_core.journal import JOURNAL, WaitStarted, journal_line, moment
 from lucy_core.judging.fold import Fold
 from lucy_core.judging.waiting import Limits
@@ -20,6 +26,19 @@ class Journal:
     def __init__(self, pipeline: Pipeline) -> None:
         self.fold = Fold()
         self._pipeline = pipeline
+        self._loop = _running_loop()
+        self._thread = threading.current_thread()
+
+    def check_caller(self) -> None:
+        """Tell whether the run is called where it lives; in its thread, while no loop runs, it may be written too.
+
+        Raises:
+            StrayCallError: it isn't.
+        """
+        loop = _running_loop()
+        thread = threading.current_thread()
+        if thread is not self._thread or (loop is not self._loop and loop is not None):
+            raise StrayCallError(thread.name, self._thread.name)
 
     def now(self) -> datetime:
         """Return the time on the clock that stamps arrivals."""
@@ -51,6 +70,14 @@ class Journal:
         return await self._pipeline.write(JOURNAL, line)
 
     def _entry(self, event: msgspec.Struct) -> bytes:
+        self.check_caller()
         at = self.now()
         self.fold.apply(event, at)
         return journal_line(event, at)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -9,6 +9,7 @@ here is the journal's fold.
 """
 
 import asyncio
+import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import final
 import msgspec
 
 from lucy_core.aio import leaves
-from lucy_core.errors import CaptureDiedError, CheckFailedError
+from lucy_core.errors import CaptureDiedError, CheckFailedError, RunOverError
 from lucy_core.journal import RunDecided, RunError, SectionEnded, SectionStarted, encodable
 from lucy_core.judging.fold import Fold
 from lucy_core.judging.result import (
@@ -49,6 +50,7 @@ class Judgement:
         self._held: list[BaseException] = []
         self._ended_by: BaseException | None = None
         self._decided = False
+        self._over = False
 
     @property
     def elapsed(self) -> float:
@@ -100,15 +102,26 @@ class Judgement:
         return self._fold.findings()
 
     def soft_error(self, message: str, kind: str = "check") -> None:
-        """Hold something against the run and go on."""
+        """Hold something against the run and go on.
+
+        Raises:
+            RunOverError: its result is written.
+            StrayCallError: this is another thread or loop than the network's.
+        """
+        if self._over:
+            raise RunOverError(message)
         self._write(RunError(Severity.SOFT, encodable(message), kind, self._scopes.current()))
 
-    def check(self, condition: bool, message: str) -> None:  # noqa: FBT001  # the thing that is checked
+    def check(self, condition: object, message: str) -> None:
         """End the test unless `condition` holds.
 
         Raises:
             CheckFailedError: it doesn't.
+            TypeError: it is an awaitable, which is always true.
         """
+        if inspect.isawaitable(condition):
+            problem = f"check({condition!r}, {message!r}): an awaitable is always true; await it first"
+            raise TypeError(problem)
         if not condition:
             raise CheckFailedError(message)
 
@@ -154,6 +167,18 @@ class Judgement:
         outcome = Outcome.INTERRUPTED
         self._write(RunDecided(outcome, exit_code(outcome, None), "", how))
 
+    def close(self) -> None:
+        """Take note that the result is being written: what would be held from now on would be lost."""
+        self._over = True
+
+    def cut_short(self) -> None:
+        """Take note that the run was cancelled behind the test's end, which it has then not come to the end of.
+
+        Whoever opened it hears of the cancellation and of no verdict; what is held against it already stands.
+        """
+        if self.outcome is Outcome.PASSED:
+            self.interrupt("cancelled on its way out")
+
     @contextmanager
     def section(self, name: str, *, soft: bool = False) -> Iterator[None]:
         """Name and time a part of the test. An error in it is recorded under its name.
@@ -189,7 +214,7 @@ class Judgement:
 
 
 def _is_same(error: BaseException, held: BaseException) -> bool:
-    """Tell whether an error is held already. A capture dies once, and tells each who asked by an error of its own."""
+    """Tell whether an error is held already. A capture dies once; each who asked it has an instance of that."""
     return error is held or (
         isinstance(error, CaptureDiedError) and isinstance(held, CaptureDiedError) and error.reason == held.reason
     )
