@@ -179,7 +179,7 @@ class WaitEnded(msgspec.Struct, frozen=True):
     description: str
     seconds: float
     outcome: str
-    """`passed`, `late`, `cancelled`, or the type of the error."""
+    """`passed`, `late`, `cancelled`, the type of the error, or `unfinished` where the run was over before it."""
 
 
 @_own("lucy.command_started")
@@ -367,6 +367,26 @@ def encodable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+def carriable(data: T) -> T:
+    """Return an event, or a value in one, that a line can carry: what it is, its texts made `encodable`."""
+    changed: Any = data
+    match data:
+        case str() if not data.isascii():
+            changed = encodable(data)
+        case msgspec.Struct():
+            fields = {name: getattr(data, name) for name in data.__struct_fields__}
+            clean = {name: carriable(value) for name, value in fields.items()}
+            changed = data if clean == fields else msgspec.structs.replace(data, **clean)
+        case dict():
+            changed = {carriable(key): carriable(value) for key, value in data.items()}
+        case list() | tuple():
+            changed = type(data)(map(carriable, data))
+        case _:
+            pass
+    kept: T = changed
+    return kept
+
+
 TEXT_LIMIT = 2048
 """How many characters of an answer the journal keeps: enough to recognise it, and a file of a node may be large."""
 
@@ -400,7 +420,7 @@ def journal_line(data: msgspec.Struct, at: datetime | None = None) -> bytes:
         raise EventDefinitionError(message)
     stamp = (at or moment(time.time_ns())).strftime("%Y-%m-%d %H:%M:%S.%fZ")
     (event_id,) = event_type(kind).ids
-    return _encode(_Line(stamp, _level(data), _MESSAGES[kind], data, event_id)) + b"\n"
+    return _encode(_Line(stamp, _level(data), _MESSAGES[kind], carriable(data), event_id)) + b"\n"
 
 
 def _level(data: msgspec.Struct) -> str:

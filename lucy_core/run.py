@@ -235,7 +235,10 @@ class Run:
             except BaseException as error:  # noqa: BLE001  # raised again below
                 failure = error
             with anyio.CancelScope(shield=True):
-                failure = await _taken_down(network, manager, failure)
+                try:
+                    failure = await _taken_down(network, manager, failure)
+                finally:
+                    network.judgement.end_waits()
             if failure is not None:
                 self._cut_short = failure if _is_cancellation(failure) else None
                 raise failure

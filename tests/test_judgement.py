@@ -10,6 +10,7 @@ import lucy_core as lucy
 from lucy_core.journal import (
     TEXT_LIMIT,
     CommandEnded,
+    FaultRequested,
     NodeExited,
     NodeStarted,
     NodeStartFailed,
@@ -21,6 +22,7 @@ from lucy_core.journal import (
     WaitEnded,
     WaitStarted,
     bounded,
+    carriable,
     journal_line,
 )
 from lucy_core.judging.fold import Fold
@@ -207,12 +209,19 @@ def test_a_soft_section_swallows_no_wish_to_end(error: BaseException) -> None:
     assert len(held.errors) == 1
 
 
-def test_a_message_that_no_json_can_carry_is_held_all_the_same() -> None:
-    held = judgement()
-
-    held.soft_error("a file named \udcff")
-
-    assert held.errors[0].message == "a file named \\udcff"
+@pytest.mark.parametrize(
+    "event",
+    (
+        RunError("soft", "a file named \udcff"),
+        WaitStarted(1, "a file named \udcff", None, None),
+        FaultRequested(1, lucy.Pause(nodes=("a file named \udcff",)), 1.0),
+        RunBegan("r", "t", "e", {"a file named \udcff": "x"}),
+    ),
+)
+def test_a_text_that_no_json_can_carry_is_written_all_the_same(event: msgspec.Struct) -> None:
+    line = journal_line(event)
+    assert rb"a file named \\udcff" in line
+    assert journal_line(carriable(event)).split(b'"level"')[1] == line.split(b'"level"')[1]
 
 
 def test_limits_that_are_none_stand_in_the_journal_as_such() -> None:

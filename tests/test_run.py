@@ -18,7 +18,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.engine import State
-from lucy_core.journal import CommandEnded, CommandStarted
+from lucy_core.journal import CommandEnded, CommandStarted, WaitStarted
 from lucy_core.judging.fold import replayed
 from lucy_core.judging.result import RunResult
 from lucy_core.pipeline import capture_process
@@ -372,6 +372,46 @@ async def test_the_fold_of_the_recording_says_what_the_live_one_said(tmp_path: P
     assert live.decided_by.message == "the last"
     result = msgspec.json.decode((tmp_path / "run/result.json").read_bytes(), type=RunResult)
     assert (result.errors, result.nodes, result.waits) == (live.errors, live.nodes, live.waits)
+
+
+async def test_texts_that_no_json_can_carry_are_the_same_in_the_journal_and_in_the_result(tmp_path: Path) -> None:
+    odd = "a file named \udcff"
+    with pytest.raises(lucy.RunFailedError):
+        async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+            with network.section(odd):
+                network.soft_error(odd)
+            await network.wait_for(
+                lucy.Condition(
+                    name="odd",
+                    description=odd,
+                    check=lambda *_: lucy.Progress(have=1, need=1),
+                    event_types=(),
+                    soft=lucy.seconds(20),
+                    hard=lucy.seconds(20),
+                )
+            )
+    live = network.judgement.findings()
+    assert (len(live.errors), len(live.sections), len(live.waits)) == (1, 1, 1)
+    async with lucy.replay(tmp_path / "run") as run:
+        assert await run.findings() == live
+
+
+async def test_a_wait_that_the_end_of_the_run_ends_is_the_same_in_the_journal_and_in_the_result(
+    tmp_path: Path,
+) -> None:
+    async with anyio.create_task_group() as tasks:
+        async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+
+            async def wait_on() -> None:
+                with pytest.raises(lucy.ImpossibleError, match="the run has ended"):
+                    await network.wait_for(lucy.seen(lucy.NodePaused), hard=100)
+
+            tasks.start_soon(wait_on)
+            await network.wait_for(lucy.seen(WaitStarted, where=lambda each: each.data.hard == 100), since=0)
+    live = network.judgement.findings()
+    assert [wait.outcome for wait in live.waits] == ["passed", "unfinished"]
+    async with lucy.replay(tmp_path / "run") as run:
+        assert await run.findings() == live
 
 
 async def test_a_line_that_looks_like_lucys_decides_nothing(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from lucy_core.aio import leaves
 from lucy_core.errors import CaptureDiedError, CheckFailedError, RunOverError
-from lucy_core.journal import RunDecided, RunError, SectionEnded, SectionStarted, encodable
+from lucy_core.journal import RunDecided, RunError, SectionEnded, SectionStarted, WaitEnded, encodable
 from lucy_core.judging.fold import Fold
 from lucy_core.judging.result import (
     Findings,
@@ -110,7 +110,7 @@ class Judgement:
         """
         if self._over:
             raise RunOverError(message)
-        self._write(RunError(Severity.SOFT, encodable(message), kind, self._scopes.current()))
+        self._write(RunError(Severity.SOFT, message, kind, self._scopes.current()))
 
     def check(self, condition: object, message: str) -> None:
         """End the test unless `condition` holds.
@@ -167,6 +167,12 @@ class Judgement:
         outcome = Outcome.INTERRUPTED
         self._write(RunDecided(outcome, exit_code(outcome, None), "", how))
 
+    def end_waits(self) -> None:
+        """Say of the waits that still wait that the run is over: when they hear of it, the journal is closed."""
+        for wait in self.open_waits:
+            seconds = round(self.elapsed - wait.started, 3)
+            self._write(WaitEnded(wait.id, wait.description, seconds, "unfinished"))
+
     def close(self) -> None:
         """Take note that the result is being written: what would be held from now on would be lost."""
         self._over = True
@@ -189,7 +195,7 @@ class Judgement:
                 swallowed so: Ctrl-C, `pytest.fail` and the like end the test.
         """
         number = self._scopes.new_id()
-        self._write(SectionStarted(number, encodable(name), self._scopes.current()))
+        self._write(SectionStarted(number, name, self._scopes.current()))
         began = time.monotonic()
         failed = True
         try:

@@ -118,7 +118,7 @@ class WaitResult(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds; None is no limit."""
     hard: float | None
     outcome: str
-    """`passed`, `late`, `cancelled`, or the name of the error."""
+    """`passed`, `late`, `cancelled`, the name of the error, or `unfinished` where the run was over before it."""
     id: int = 0
     inside: int = 0
     """The id of its section."""
