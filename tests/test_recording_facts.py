@@ -239,6 +239,10 @@ async def test_a_capture_that_stood_still_for_a_while_says_when_and_lacks_nothin
         await until(pipeline, "a")
         assert pipeline.capture_pid is not None
         os.kill(pipeline.capture_pid, signal.SIGSTOP)
+        stat = Path(f"/proc/{pipeline.capture_pid}/stat")
+        with anyio.fail_after(20):
+            while ") T " not in stat.read_text():  # until then it may still read
+                await anyio.sleep(0.005)
         stopped_ns = pipeline.now_ns()
         await write(fifo, say(2))
         # Of its own loop's clock: capture has no other sign of how long it was gone.
