@@ -399,15 +399,17 @@ async def test_texts_that_no_json_can_carry_are_the_same_in_the_journal_and_in_t
 async def test_a_wait_that_the_end_of_the_run_ends_is_the_same_in_the_journal_and_in_the_result(
     tmp_path: Path,
 ) -> None:
-    async with anyio.create_task_group() as tasks:
-        async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+    async with (
+        anyio.create_task_group() as tasks,
+        lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network,
+    ):
 
-            async def wait_on() -> None:
-                with pytest.raises(lucy.ImpossibleError, match="the run has ended"):
-                    await network.wait_for(lucy.seen(lucy.NodePaused), hard=100)
+        async def wait_on() -> None:
+            with pytest.raises(lucy.ImpossibleError, match="the run has ended"):
+                await network.wait_for(lucy.seen(lucy.NodePaused), hard=100)
 
-            tasks.start_soon(wait_on)
-            await network.wait_for(lucy.seen(WaitStarted, where=lambda each: each.data.hard == 100), since=0)
+        tasks.start_soon(wait_on)
+        await network.wait_for(lucy.seen(WaitStarted, where=lambda each: each.data.hard == 100), since=0)
     live = network.judgement.findings()
     assert [wait.outcome for wait in live.waits] == ["passed", "unfinished"]
     async with lucy.replay(tmp_path / "run") as run:
