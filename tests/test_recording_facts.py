@@ -255,7 +255,8 @@ async def test_a_capture_that_stood_still_for_a_while_says_when_and_lacks_nothin
         await until(pipeline, "a")
         absence = next(each for each in pipeline.ledger.absences if each.to_ns >= going_on_ns)
         assert absence.from_ns <= stopped_ns + 100_000_000
-        assert absence.position == 1
+        # It may have been stopped in the middle of a turn, with the pipe still to be read in it.
+        assert absence.position in (1, 2)
         assert pipeline.ledger.complete
 
     again = await replayed(tmp_path / "run")
