@@ -161,7 +161,7 @@ class Items(Generic[T]):
         """Subscribe; return what ends it for whoever still pulls."""
         end = End(name, self._pipeline, self._put, self._fail, self._complete)
         forget = self._pipeline.when_aborted(self._wake) if self._pipeline is not None else None
-        end.open(observable, Opening(Group(self.gate)))
+        end.open(observable, Opening(Group(self.gate), is_later=False))
 
         def close() -> None:
             end.dispose()

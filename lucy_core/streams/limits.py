@@ -62,10 +62,13 @@ class _Run(abc.ObserverBase[Any]):
         self._limit_ns = 0
 
     def start(self, scheduler: abc.SchedulerBase) -> abc.DisposableBase:
-        if self._pipeline is not None:
-            self._limit_ns = self._pipeline.now_ns() + int(min(self._limited.seconds, FAR_SECONDS) * 1e9)
         walk = current()
-        with opening(msgspec.structs.replace(walk, watches=(*walk.watches, self._watch))):
+        opened_ns = walk.opened_ns
+        if self._pipeline is not None:
+            now_ns = self._pipeline.now_ns()
+            self._limit_ns = now_ns + int(min(self._limited.seconds, FAR_SECONDS) * 1e9)
+            opened_ns = now_ns if opened_ns is None else opened_ns
+        with opening(msgspec.structs.replace(walk, watches=(*walk.watches, self._watch), opened_ns=opened_ns)):
             self._hold(self._limited.source.subscribe(self, scheduler=scheduler))
         if not self._over:
             self._hold(scheduler.schedule_relative(self._limited.seconds, self._due))

@@ -71,7 +71,7 @@ class _Lines(Observable[Any]):
         sink = watched if walk.watches else push
         handle = self._pipeline.subscribe(self._interest, sink, end, since=since, group=walk.group)
         if walk.is_later and self._pipeline.arriving_ns is None:  # not in a delivery: in an operator's own turn
-            handle.caused_at(self._pipeline.now_ns())
+            handle.caused_at(self._pipeline.now_ns() if walk.opened_ns is None else walk.opened_ns)
         for watch in walk.watches:
             watch.follows |= self._since is None
             watch.handles.append(handle)

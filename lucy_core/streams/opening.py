@@ -26,12 +26,14 @@ class Opening(msgspec.Struct, frozen=True):
     """From where roots start that name no place themselves; None where that is the subscription."""
     watches: tuple[Watch, ...] = ()
     """Who wants to know what came, to explain why nothing more did."""
-    is_later: bool = False
+    is_later: bool = True
     """Whether it is of a chain that is subscribed later, because of an item or of the time."""
+    opened_ns: int | None = None
+    """When the outermost limit that is opened on this walk began to count."""
 
     def again(self) -> "Opening":
         """Return what holds for a chain that is subscribed later on behalf of this one, such as those of `flat_map`."""
-        return Opening(Group(self.group.gate), None, self.watches, is_later=True)
+        return Opening(Group(self.group.gate), None, self.watches)
 
 
 _opening: contextvars.ContextVar[Opening | None] = contextvars.ContextVar("lucy_opening", default=None)

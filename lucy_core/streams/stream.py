@@ -319,7 +319,7 @@ class Stream(Generic[T_co]):
         """
         refuse_async(on_next, "subscribe")
         end = End(self._name, self._pipeline, on_next, on_error, on_completed)
-        end.open(self._observable, Opening(Group()))
+        end.open(self._observable, Opening(Group(), is_later=False))
         return end.dispose
 
     def aiter(self, *, limit: int = AITER_ITEMS) -> "AbstractAsyncContextManager[AsyncIterator[T_co]]":
