@@ -332,9 +332,10 @@ async def _asking(run: Run, prober: Prober, condition: AnyCondition, waiting: Wa
                 last = answer
             await anyio.sleep(PROBE_SECONDS)
 
+    outcomes: list[WaitOutcome[Any]] = []
     async with one_error(), anyio.create_task_group() as tasks:
         for probe in probes_of(condition):
             tasks.start_soon(ask, probe)
-        outcome = await waiting.decide()
+        outcomes.append(await waiting.decide())
         tasks.cancel_scope.cancel()
-    return outcome
+    return outcomes[0]
