@@ -130,7 +130,7 @@ class Waiting:
         declared = (kind for kind in self._condition.event_types if kind is not Arrived)
         kinds: list[EventType[Any]] = [event_type(kind) for kind in declared]
         for item in items:
-            if isinstance(item, Undecodable) or any(kind.may_be(item.raw) for kind in kinds):
+            if isinstance(item, Undecodable) or any(_may_be(kind, item) for kind in kinds):
                 self._unreadable.append(item)
 
     def _cancel(self) -> None:
@@ -261,15 +261,17 @@ class Waiting:
             return True
         meant = [each for each in self._about if not each.nodes or line.node in each.nodes]
         if isinstance(line, Malformed):
-            return any(
-                event_type(kind).may_be(line.raw) for each in meant for kind in each.kinds if kind is not Arrived
-            )
+            return any(_may_be(event_type(kind), line) for each in meant for kind in each.kinds if kind is not Arrived)
         return any(kind.__name__ == line.event_type for each in meant for kind in each.kinds)
 
     def _inconclusive(self, why: str) -> NoReturn:
         explanation = self._wait.explain(self._run.pipeline.ledger.summary())
         message = f"waiting for {self._condition.description}: {why}\n{explanation}"
         raise InconclusiveError(message)
+
+
+def _may_be(kind: EventType[Any], line: Malformed) -> bool:
+    return kind.can_come_from(line.node) and kind.may_be(line.raw)
 
 
 async def wait(
