@@ -50,8 +50,6 @@ from lucy_core.judging.result import (
 from lucy_core.network import Network
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.pipeline.recording import make_run_directory
-from lucy_core.reports.junit import junit
-from lucy_core.reports.page import html_report
 from lucy_core.vocabulary import Topology, Vocabulary
 
 Recorder = Callable[[Path], AbstractAsyncContextManager[Pipeline]]
@@ -262,6 +260,10 @@ class Run:
         if not self.order.keep.holds(result.outcome):
             shutil.rmtree(self.order.directory, ignore_errors=True)
         else:
+            # Imported here: XML and pages are no business of who only imports Lucy.
+            from lucy_core.reports.junit import junit
+            from lucy_core.reports.page import html_report
+
             self._write("result.json", result)
             self._write("junit.xml", junit(result))
             self._write("report.html", html_report(result).encode(errors="backslashreplace"))
