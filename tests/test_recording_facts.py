@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lucy_core.errors import RecordingError
 from lucy_core.pipeline import capture_process
 from lucy_core.pipeline.capture import Capture
 from lucy_core.pipeline.facts import Fact
@@ -684,3 +685,14 @@ async def test_a_death_is_written_behind_the_last_whole_row(sound_run: Path, tmp
         rows = recording.entries(cursor)
     assert [row.fact for row in rows] == [None] * 8 + [Fact.DIED]
     assert cursor.offset == (run / "arrivals.ndjson").stat().st_size
+
+
+@pytest.mark.anyio
+async def test_a_log_that_is_cut_while_a_finished_run_is_read_is_an_error(sound_run: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(sound_run, tmp_path / "run")
+    async with Pipeline.replay(run) as pipeline:
+        assert pipeline.recording is not None
+        first = pipeline.recording.rows(Cursor())[0]
+        cut(run / "logs" / "a.ndjson", 1)
+        with pytest.raises(RecordingError, match="the log of a ends at 1, its arrivals go on: it was cut"):
+            pipeline.recording.block(first)

@@ -288,31 +288,21 @@ class Recording:
                 raise RecordingError(message) from error
 
     def block(self, row: Row) -> Block:
-        """Read a row's block.
+        """Read a row's block; of a finished run the whole lines that its log was left with.
 
         Raises:
-            RecordingError: the log is shorter than its row says, while the run lasts.
+            RecordingError: the log is shorter than its row says, and was not when the recording was opened.
         """
-        if not row.bytes:
-            return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, b"", row.torn)
+        size = row.bytes
         if self._bound is not None:
-            return self._sound_block(row)
-        fd = self.log_fd(row.node)
-        data = os.pread(fd, row.bytes, row.offset)
-        while len(data) < row.bytes:  # the kernel gives at most 2 GiB at a time
-            more = os.pread(fd, row.bytes - len(data), row.offset + len(data))
+            size = min(size, max(0, self._sound.get(row.node, 0) - row.offset))
+        data = b""
+        while len(data) < size:  # the kernel gives at most 2 GiB at a time
+            more = os.pread(self.log_fd(row.node), size - len(data), row.offset + len(data))
             if not more:
                 message = f"the log of {row.node} ends at {row.offset + len(data)}, its arrivals go on: it was cut"
                 raise RecordingError(message)
             data += more
-        return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
-
-    def _sound_block(self, row: Row) -> Block:
-        """Read what a finished run has of a block: all of it, or the whole lines that its log was left with."""
-        size = min(row.bytes, max(0, self._sound.get(row.node, 0) - row.offset))
-        data = b""
-        while len(data) < size:  # the kernel gives at most 2 GiB at a time
-            data += os.pread(self.log_fd(row.node), size - len(data), row.offset + len(data))
         whole = size == row.bytes
         if not whole:
             data = data[: data.rfind(b"\n") + 1]
