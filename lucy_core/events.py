@@ -50,8 +50,8 @@ class EventType(Generic[T]):
     def __repr__(self) -> str:
         return f"EventType({self.name})"
 
-    def may_be(self, raw: bytes) -> bool:
-        """Tell whether a line that can't be read may have been of this type: what marks the type stands in its bytes.
+    def may_be(self, raw: bytes, node: str) -> bool:
+        """Tell whether a node's line that can't be read may be of this type: what marks the type stands in its bytes.
 
         A line that was torn before its mark, or hides it in escapes, names nothing, and is nobody's.
         """
@@ -59,7 +59,7 @@ class EventType(Generic[T]):
             names = (msgspec.json.encode(name) for name in sorted(self.ids | self.puppeteer))
             texts = (msgspec.json.encode(message)[1:-1] for message in sorted(self.messages))
             self._marks = (*names, *texts)
-        return any(mark in raw for mark in self._marks)
+        return self.can_come_from(node) and any(mark in raw for mark in self._marks)
 
     def can_come_from(self, node: str) -> bool:
         """Tell whether lines of this node can be of this type at all, whatever they say."""

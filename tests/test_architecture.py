@@ -24,6 +24,7 @@ ROOMS = (
     "aio",
     "records",
     "words",
+    "answers",
     "events",
     "faults",
     "journal",

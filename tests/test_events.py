@@ -5,6 +5,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.events import event_type
+from lucy_core.journal import JOURNAL, NodeExited
 
 
 @lucy.event(ids=("plum.1", "plum.2"), message='A "$plum" fell', puppeteer="plum_fell")
@@ -22,9 +23,15 @@ class PlumFell(msgspec.Struct, frozen=True):
     ),
 )
 def test_an_unreadable_line_that_names_a_type_may_be_of_it(raw: bytes) -> None:
-    assert event_type(PlumFell).may_be(raw)
+    assert event_type(PlumFell).may_be(raw, "a")
 
 
 @pytest.mark.parametrize("raw", (b"", b'{"event_id":"plum.11"', b"plum.1 in plain text", b'{"message":"A plum fell"'))
 def test_an_unreadable_line_that_names_no_type_is_of_none(raw: bytes) -> None:
-    assert not event_type(PlumFell).may_be(raw)
+    assert not event_type(PlumFell).may_be(raw, "a")
+
+
+def test_a_line_of_another_node_than_the_one_that_writes_it_is_of_no_type() -> None:
+    raw = b'{"event_id":"lucy.node_exited","metadata":{"no'
+    assert event_type(NodeExited).may_be(raw, JOURNAL)
+    assert not event_type(NodeExited).may_be(raw, "a")

@@ -78,19 +78,18 @@ def test_the_examples_of_the_plugin_pass(what: str, passed: int, tmp_path: Path)
     assert f"{passed} passed" in done.stdout
 
 
-@pytest.mark.slow
-def test_the_example_of_waits_runs_as_it_stands(tmp_path: Path) -> None:
-    (example,) = [block for block in python_blocks() if "lucy.never(" in block]
-    main = """
+def run_in_a_network(example: str, function: str, directory: Path) -> None:
+    """Run an example whose function takes a network, as a program of its own."""
+    main = f"""
 async def main():
     async with lucy.deploy(topology, engine="process") as network:
-        await a_node_comes_back(network)
+        await {function}(network)
 
 anyio.run(main)
 """
     done = subprocess.run(
         [sys.executable, "-c", set_up() + example + main],
-        cwd=tmp_path,
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=100,
@@ -100,21 +99,12 @@ anyio.run(main)
 
 
 @pytest.mark.slow
+def test_the_example_of_waits_runs_as_it_stands(tmp_path: Path) -> None:
+    (example,) = [block for block in python_blocks() if "lucy.never(" in block]
+    run_in_a_network(example, "a_node_comes_back", tmp_path)
+
+
+@pytest.mark.slow
 def test_the_example_of_a_fault_runs_with_one_that_processes_have(tmp_path: Path) -> None:
     (example,) = [block for block in python_blocks() if "faults.inject" in block]
-    main = """
-async def main():
-    async with lucy.deploy(topology, engine="process") as network:
-        await a_partition_heals(network)
-
-anyio.run(main)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", set_up() + example.replace("lucy.Drop(", "lucy.Pause(") + main],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_in_a_network(example.replace("lucy.Drop(", "lucy.Pause("), "a_partition_heals", tmp_path)

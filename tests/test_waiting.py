@@ -184,13 +184,13 @@ async def later(_: Event[Any]) -> bool:
 
 
 def test_what_is_no_answer_is_refused_and_counts_for_nothing() -> None:
-    with pytest.raises(TypeError, match="an async function gives no answer at once"):
+    with pytest.raises(TypeError, match="takes a plain function, and later is async"):
         lucy.seen(Ping, where=later)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="have=nan"):
         lucy.Progress(have=math.nan, need=1)
     hidden: Any = lambda event: later(event)  # noqa: E731, PLW0108  # nobody sees that it is async
     wait = judge(lucy.seen(Ping, where=hidden), history((1, "a", Ping())))
-    assert "gives an awaitable, which is always true" in str(wait.failure(NS, {}))
+    assert "returned a coroutine, which nobody awaits and which is always true" in str(wait.failure(NS, {}))
 
 
 def test_nodes_of_lucys_own_events_are_those_that_they_tell_of() -> None:

@@ -202,7 +202,7 @@ class Condition(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
 
 
 RELATED_EVENTS = 8
-"""How many events a comparison keeps as its evidence: it can't know which of them its check went by."""
+"""How many of the last events are kept where nothing tells which of them mattered."""
 
 
 @final

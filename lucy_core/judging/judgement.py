@@ -9,7 +9,6 @@ here is the journal's fold.
 """
 
 import asyncio
-import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import final
 import msgspec
 
 from lucy_core.aio import leaves
+from lucy_core.answers import refuse_awaitable
 from lucy_core.errors import CaptureDiedError, CheckFailedError, RunOverError
 from lucy_core.journal import RunDecided, RunError, SectionEnded, SectionStarted, WaitEnded, encodable
 from lucy_core.judging.fold import Fold
@@ -119,9 +119,7 @@ class Judgement:
             CheckFailedError: it doesn't.
             TypeError: it is an awaitable, which is always true.
         """
-        if inspect.isawaitable(condition):
-            problem = f"check({condition!r}, {message!r}): an awaitable is always true; await it first"
-            raise TypeError(problem)
+        refuse_awaitable(condition, f"check(…, {message!r}) was given")
         if not condition:
             raise CheckFailedError(message)
 

@@ -1,12 +1,12 @@
 """Ready-made conditions about events of any software: seen, never, quiet. Sans-IO."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar, final
 
 import msgspec
 
+from lucy_core.answers import refuse_async, refuse_awaitable
 from lucy_core.errors import EventDefinitionError
 from lucy_core.events import event_type
 from lucy_core.journal import JOURNAL, is_of
@@ -40,19 +40,12 @@ class Sighting(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
             return "of another type"
         if self.nodes and not is_of(event, self.nodes):
             return "of another node"
-        if self.where is not None and not _answer(self.where, event):
-            return f"refused by {called(self.where, 'its predicate')}"
-        return None
-
-
-def _answer(where: Callable[[Event[Any]], object], event: Event[Any]) -> object:
-    answer = where(event)
-    if inspect.isawaitable(answer):
-        if inspect.iscoroutine(answer):
-            answer.close()
-        message = f"{called(where, 'the predicate')} gives an awaitable, which is always true; it has to answer at once"
-        raise TypeError(message)
-    return answer
+        if self.where is None:
+            return None
+        answer: object = self.where(event)
+        if not isinstance(answer, bool):
+            refuse_awaitable(answer, f"{called(self.where, 'the predicate')} returned")
+        return None if answer else f"refused by {called(self.where, 'its predicate')}"
 
 
 def sighting(
@@ -71,9 +64,7 @@ def sighting(
     if not kinds:
         message = f"{what}() needs an event type, such as {what}(NodeStarted)"
         raise EventDefinitionError(message)
-    if inspect.iscoroutinefunction(where):
-        message = f"{what}(where={called(where, 'it')}): an async function gives no answer at once; give a plain one"
-        raise TypeError(message)
+    refuse_async(where, f"{what}(where=…)")
     return Sighting(kinds=tuple(event_type(kind).data_type for kind in kinds), where=where, nodes=named(what, nodes))
 
 
@@ -92,21 +83,12 @@ def named(what: str, nodes: Iterable[str] | None) -> tuple[str, ...]:
     return names
 
 
-class Seen(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """`count` events that are meant have come. Made by `seen`."""
+class _Sighted(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """What the conditions below have in common."""
 
     of: Sighting[T]
-    count: int
     soft: Duration = SOFT
     hard: Duration = HARD
-
-    name = "seen"
-    must_hold = False
-    needs_all_lines = False
-
-    @property
-    def description(self) -> str:
-        return f"{self.of}" if self.count == 1 else f"{self.count} times {self.of}"
 
     @property
     def event_types(self) -> tuple[type, ...]:
@@ -115,6 +97,20 @@ class Seen(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     @property
     def nodes(self) -> tuple[str, ...]:
         return self.of.nodes
+
+
+class Seen(_Sighted[T], frozen=True, kw_only=True):
+    """`count` events that are meant have come. Made by `seen`."""
+
+    count: int
+
+    name = "seen"
+    must_hold = False
+    needs_all_lines = False
+
+    @property
+    def description(self) -> str:
+        return f"{self.of}" if self.count == 1 else f"{self.count} times {self.of}"
 
     def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before is no matter
         """Count from here on."""
@@ -176,12 +172,8 @@ class _Counter:
         """Nothing follows from it."""
 
 
-class Never(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+class Never(_Sighted[T], frozen=True, kw_only=True):
     """No event that is meant comes. Made by `never`."""
-
-    of: Sighting[T]
-    soft: Duration = SOFT
-    hard: Duration = HARD
 
     name = "never"
     must_hold = True
@@ -190,14 +182,6 @@ class Never(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     @property
     def description(self) -> str:
         return f"never {self.of}"
-
-    @property
-    def event_types(self) -> tuple[type, ...]:
-        return self.of.kinds
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        return self.of.nodes
 
     def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before is no matter
         """Hold from here on."""
@@ -246,13 +230,10 @@ class _Ban:
         """Nothing follows from it: when the time is over, whoever waits knows."""
 
 
-class Quiet(msgspec.Struct, frozen=True, kw_only=True):
+class Quiet(_Sighted[Any], frozen=True, kw_only=True):
     """For so many seconds at a stretch no line, or no event that is meant, came. Made by `quiet`."""
 
-    of: Sighting[Any]
     seconds: float
-    soft: Duration = SOFT
-    hard: Duration = HARD
 
     name = "quiet"
     must_hold = False
@@ -263,14 +244,6 @@ class Quiet(msgspec.Struct, frozen=True, kw_only=True):
         what = "any line" if self.of.kinds == (Arrived,) else str(self.of)
         nodes = f" of {', '.join(self.of.nodes)}" if self.of.nodes and self.of.kinds == (Arrived,) else ""
         return f"{self.seconds:g} s without {what}{nodes}"
-
-    @property
-    def event_types(self) -> tuple[type, ...]:
-        return self.of.kinds
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        return self.of.nodes
 
     def begin(self, start: Start) -> Machine:
         """Count the time from here on."""

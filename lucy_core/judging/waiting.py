@@ -46,14 +46,20 @@ from lucy_core.errors import (
     WaitTimeoutError,
 )
 from lucy_core.journal import LIFE_EVENTS
-from lucy_core.judging.conditions import AnyCondition, Machine, Progress, Start, StateFold, Verdict
+from lucy_core.judging.conditions import (
+    RELATED_EVENTS,
+    AnyCondition,
+    Machine,
+    Progress,
+    Start,
+    StateFold,
+    Verdict,
+)
 from lucy_core.judging.durations import NS, Clock, Duration, checked
 from lucy_core.records import Arrived, Event
 from lucy_core.words import described
 
 T = TypeVar("T")
-RELATED_EVENTS = 8
-"""How many of the last related events an explanation shows."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -97,6 +97,7 @@ class Waiting:
         self._ended = False
         self._end_error: Exception | None = None
         self._about: tuple[Sighting[Any], ...] | None = sightings_of(condition)
+        self._declared = _declared(condition.event_types)
         self._unreadable: list[Undecodable | Malformed] = []
         self._handles: list[Handle] = []
         self._limits = limits
@@ -118,19 +119,16 @@ class Waiting:
         copied, state = history.copy_before(self._start)
         self._wait = Wait(self._condition, state, self._limits, self._start, self._run.node_names)
         self._handles.append(pipeline.subscribe(history.interest(kinds), self._take, self._end, since=copied))
-        declared: list[EventType[Any]] = [event_type(kind) for kind in kinds if kind is not Arrived]
-        if self._condition.needs_all_lines and declared:
+        if self._condition.needs_all_lines and self._declared:
             torn = Interest(kind=Malformed)
-            for interest in (Interest(kind=Undecodable, event_types=declared), torn):
+            for interest in (Interest(kind=Undecodable, event_types=self._declared), torn):
                 handle = pipeline.subscribe(interest, self._keep_unreadable, lambda _: None, since=self._start)
                 self._handles.append(handle)
 
     def _keep_unreadable(self, items: list[Undecodable | Malformed]) -> None:
         """Keep what may be such an event: of lines that are no records those that name one."""
-        declared = (kind for kind in self._condition.event_types if kind is not Arrived)
-        kinds: list[EventType[Any]] = [event_type(kind) for kind in declared]
         for item in items:
-            if isinstance(item, Undecodable) or any(_may_be(kind, item) for kind in kinds):
+            if isinstance(item, Undecodable) or any(kind.may_be(item.raw, item.node) for kind in self._declared):
                 self._unreadable.append(item)
 
     def _cancel(self) -> None:
@@ -261,7 +259,7 @@ class Waiting:
             return True
         meant = [each for each in self._about if not each.nodes or line.node in each.nodes]
         if isinstance(line, Malformed):
-            return any(_may_be(event_type(kind), line) for each in meant for kind in each.kinds if kind is not Arrived)
+            return any(kind.may_be(line.raw, line.node) for each in meant for kind in _declared(each.kinds))
         return any(kind.__name__ == line.event_type for each in meant for kind in each.kinds)
 
     def _inconclusive(self, why: str) -> NoReturn:
@@ -270,8 +268,9 @@ class Waiting:
         raise InconclusiveError(message)
 
 
-def _may_be(kind: EventType[Any], line: Malformed) -> bool:
-    return kind.can_come_from(line.node) and kind.may_be(line.raw)
+def _declared(kinds: tuple[type, ...]) -> list[EventType[Any]]:
+    """Look up the types; that anything arrived at all is no line's."""
+    return [event_type(kind) for kind in kinds if kind is not Arrived]
 
 
 async def wait(

@@ -1,10 +1,6 @@
-"""What may be given to an operator: numbers that are some, and functions that answer."""
+"""Numbers that may be given to an operator."""
 
-import inspect
 import math
-from collections.abc import Awaitable, Coroutine
-
-from lucy_core.words import called
 
 
 def seconds_of(value: object, name: str) -> float:
@@ -37,28 +33,3 @@ def count_of(value: object, name: str, least: int) -> int:
         message = f"{name}={value} is too small; the least is {least}"
         raise ValueError(message)
     return value
-
-
-def refuse_async(function: object, what: str) -> None:
-    """Check that a function answers when it is called: what an async one returns is true, whatever it would say.
-
-    Raises:
-        TypeError: it is async.
-    """
-    call = getattr(function, "__call__", None)  # noqa: B004  # of an object: is that one async?
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call):
-        message = f"{what} takes a plain function, and {called(function, 'this one')} is async: nobody would await it"
-        raise TypeError(message)
-
-
-def refuse_awaitable(answer: object, what: str) -> None:
-    """Check that an answer is one: a plain function may return what an async one has made.
-
-    Raises:
-        TypeError: it has to be awaited.
-    """
-    if isinstance(answer, Awaitable):
-        if isinstance(answer, Coroutine):
-            answer.close()  # or the interpreter would warn that nobody has awaited it
-        message = f"the predicate of {what} returned a {type(answer).__name__}, which nobody awaits; return a bool"
-        raise TypeError(message)

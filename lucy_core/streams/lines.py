@@ -253,7 +253,7 @@ def _may_be(line: Malformed, interest: Interest) -> bool:
     """Tell whether a line that can't be read may be what was asked for: of these types, or, without any, a record."""
     if interest.event_types is None:
         return line.raw.lstrip().startswith(b"{")
-    return any(kind.may_be(line.raw) for kind in interest.types_in(line.node))
+    return any(kind.may_be(line.raw, line.node) for kind in interest.types_in(line.node))
 
 
 def _inconclusive(pipeline: Pipeline, what: str, reason: str) -> str:

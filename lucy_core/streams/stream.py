@@ -21,12 +21,13 @@ import reactivex
 from reactivex import Observable, abc, operators
 from reactivex.internal.utils import NotSet
 
+from lucy_core.answers import refuse_async, refuse_awaitable
 from lucy_core.errors import EventDefinitionError, OperatorError, StreamEmptyError
 from lucy_core.events import EventType, event_type
 from lucy_core.pipeline.hub import Group
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, LogRecord
-from lucy_core.streams.arguments import count_of, refuse_async, refuse_awaitable, seconds_of
+from lucy_core.streams.arguments import count_of, seconds_of
 from lucy_core.streams.ends import End, Items, end_of_run
 from lucy_core.streams.limits import Limited
 from lucy_core.streams.opening import Opened, Opening, Since, current, subscribe_within
@@ -97,7 +98,7 @@ class Stream(Generic[T_co]):
                 try:
                     is_kept: object = predicate(item)
                     if is_kept and is_kept is not True:
-                        refuse_awaitable(is_kept, name)
+                        refuse_awaitable(is_kept, f"the predicate of {name} returned")
                 except Exception as error:  # noqa: BLE001  # anybody's predicate; its error is the chain's end
                     observer.on_error(error)
                     return
