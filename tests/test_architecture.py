@@ -22,6 +22,7 @@ PACKAGES = ("lucy_core", "lucy_engines")
 ROOMS = (
     "errors",
     "aio",
+    "helpers",
     "records",
     "words",
     "answers",
