@@ -1,4 +1,4 @@
-"""What Lucy's own processes have in common: they see her end through others who hold her sockets, and have last words."""
+"""What Lucy's own processes have in common: they see her end whoever holds her sockets, and have last words."""
 
 import os
 import select
@@ -58,7 +58,7 @@ def test_the_last_line_of_what_a_helper_said_is_its_last_word() -> None:
     try:
         assert words.last_line() == ""
         program = "import sys; sys.stderr.write('x' * 100_000 + '\\n'); raise ValueError('the end\\udcff')"
-        code = subprocess.run([sys.executable, "-c", program], stderr=words, check=False).returncode
+        code = subprocess.run([sys.executable, "-c", program], stderr=words.fileno(), check=False).returncode
         assert how_it_ended(code, words.last_line()) == "exited with code 1, saying: ValueError: the end\\udcff"
     finally:
         words.close()
