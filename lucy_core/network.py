@@ -150,7 +150,7 @@ class Network:
         level: Level | None = None,
         since: Mark | int | None = None,
     ) -> Stream[Event[LogRecord]]:
-        """Stream all records from a level up, Lucy's own included; raises as `events` does."""
+        """Stream the nodes' records from a level up, and Lucy's own where `nodes` names it; see `streams.records`."""
         return streams.records(self.pipeline, nodes=self._known(nodes), level=level, since=since)
 
     @overload
@@ -174,7 +174,7 @@ class Network:
         level: Level | None = None,
         since: Mark | int = 0,
     ) -> list[Event[Any]]:
-        """Return what was logged from `since` to this call, exactly, or raise: records, where no types are named.
+        """Return what was logged from `since` to this call, exactly, or raise; without types the nodes' records.
 
         ::
 

@@ -104,7 +104,7 @@ class Replay:
     def records(
         self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int | None = None
     ) -> Stream[Event[LogRecord]]:
-        """Stream all records from a level up, Lucy's own included."""
+        """Stream the nodes' records from a level up, and Lucy's own where `nodes` names it (`"lucy"`)."""
         return streams.records(self.pipeline, nodes=nodes, level=level, since=since)
 
     async def so_far(

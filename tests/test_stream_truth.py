@@ -14,7 +14,7 @@ from stream_sources import Numbered, Other, numbered, other, write
 import lucy_core as lucy
 from lucy_core import streams
 from lucy_core.faults import Disconnect
-from lucy_core.journal import JOURNAL, FaultEffective, MarkTaken, NodeExited, RunDecided, journal_line
+from lucy_core.journal import JOURNAL, FaultEffective, MarkTaken, NodeExited, RunDecided, RunError, journal_line
 from lucy_core.judging.fold import replayed
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import LogRecord
@@ -60,6 +60,40 @@ async def test_what_a_node_prints_is_no_event_of_lucys(pipeline: Pipeline) -> No
     assert live == ["b", JOURNAL]
     assert chosen == [JOURNAL]
     assert [event.data.node for event in await streams.so_far(pipeline, lucy.NodeExited)] == ["a"]
+
+
+async def test_an_error_that_is_held_for_a_nodes_error_is_no_nodes_error(tmp_path: Path) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        seen: list[str] = []
+
+        def hold(event: lucy.Event[LogRecord]) -> None:
+            seen.append(event.node)
+            if len(seen) < 100:  # where Lucy's own came too, each error would bring the next
+                pipeline.inject(JOURNAL, journal_line(RunError("soft", f"{event.node} logged an error", "check")))
+
+        streams.records(pipeline, level=lucy.Level.ERROR).subscribe(hold)
+        chosen: dict[str, list[str]] = {"by name": [], "by type": [], "by both": []}
+        by_name = streams.records(pipeline, nodes=(JOURNAL, "a"), level=lucy.Level.ERROR)
+        by_name.subscribe(lambda event: chosen["by name"].append(event.node))
+        by_type = streams.records(pipeline).of(RunError)
+        by_type.subscribe(lambda event: chosen["by type"].append(event.node))
+        by_both = streams.records(pipeline, nodes="a").merge(streams.records(pipeline).of(RunError))
+        by_both.subscribe(lambda event: chosen["by both"].append(event.node))
+        await write(pipeline, "a", numbered(1, level="Error"))
+        await write(pipeline, "b", numbered(2, level="Error"))
+        await pipeline.reach(await pipeline.fence())
+        assert seen == ["a", "b"]
+        assert chosen == {
+            "by name": ["a", JOURNAL, JOURNAL],
+            "by type": [JOURNAL, JOURNAL],
+            "by both": ["a", JOURNAL, JOURNAL],
+        }
+        assert [event.node for event in await streams.so_far(pipeline, level=lucy.Level.ERROR)] == ["a", "b"]
+        assert len(await streams.so_far(pipeline, level=lucy.Level.ERROR, nodes=JOURNAL)) == 2
+        assert len(await streams.so_far(pipeline, RunError)) == 2
+    async with Pipeline.replay(tmp_path / "run") as replayed:
+        assert [event.node for event in (await until_over(streams.records(replayed)))[0]] == ["a", "b"]
+        assert [event.node for event in (await until_over(streams.records(replayed).of(RunError)))[0]] == [JOURNAL] * 2
 
 
 async def test_lucys_events_are_chosen_by_the_node_that_they_are_about(pipeline: Pipeline) -> None:

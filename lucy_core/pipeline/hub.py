@@ -31,12 +31,13 @@ class Interest:
     """What a subscription names. None means any.
 
     `nodes` are those whose lines are meant; of Lucy's own events, which stand in the journal alone, those that are
-    about these nodes. `event_types` gives typed events; without it every record is wanted, from `level` up. `kind` asks
-    for the lines that are no records (`Malformed`) or no events (`Undecodable`) instead. With `arrivals` an event with
-    an `Arrived` comes before those of each block, whatever its lines say.
+    about these nodes. Where it names none, `but` is one whose lines aren't meant all the same. `event_types` gives
+    typed events; without it every record is wanted, from `level` up. `kind` asks for the lines that are no records
+    (`Malformed`) or no events (`Undecodable`) instead. With `arrivals` an event with an `Arrived` comes before those
+    of each block, whatever its lines say.
     """
 
-    __slots__ = ("arrivals", "event_types", "kind", "level", "named", "nodes")
+    __slots__ = ("arrivals", "but", "event_types", "kind", "level", "named", "nodes")
 
     def __init__(
         self,
@@ -46,12 +47,14 @@ class Interest:
         level: Level | None = None,
         kind: type = Event,
         arrivals: bool = False,
+        but: str | None = None,
     ) -> None:
         self.named = None if nodes is None else frozenset(nodes)
         self.event_types = None if event_types is None else tuple(event_types)
         self.level = level
         self.kind = kind
         self.arrivals = arrivals
+        self.but = but
         self.nodes = self._writers()
         """Whose lines have to be looked at for it, which for Lucy's own events are the journal's."""
 
@@ -65,7 +68,11 @@ class Interest:
 
     def names(self, node: str) -> bool:
         """Tell whether a node's own lines are meant."""
-        return self.named is None or node in self.named
+        return node != self.but if self.named is None else node in self.named
+
+    def wants(self, node: str) -> bool:
+        """Tell whether a node's lines have to be looked at for it."""
+        return node != self.but if self.nodes is None else node in self.nodes
 
     def types_in(self, node: str) -> tuple[EventType[Any], ...]:
         """Return those of the wished types of which a line of this node can be."""
@@ -215,7 +222,7 @@ class Subscription:
 
     def wants(self, node: str) -> bool:
         """Whether lines of this node have to be looked at."""
-        return self.interest.nodes is None or node in self.interest.nodes
+        return self.interest.wants(node)
 
 
 @final

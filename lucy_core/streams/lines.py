@@ -1,6 +1,8 @@
 """Where chains begin: what is asked of a pipeline, live or replayed.
 
 `nodes=` chooses lines by who wrote them, and Lucy's own events, all of which the journal wrote, by whom they are about.
+Records are those of nodes: what Lucy noted of a test, its errors above all, is no node's word, and "no node may log an
+error" must not feed on what it holds. Lucy's own are given to whoever names it (`nodes="lucy"`) or one of its types.
 What can't be given whole is never given as if it were: a replayed stream that ends at the end of an incomplete
 recording fails, and `so_far` refuses an answer that a gap, or a line that nobody can read, may belie.
 """
@@ -25,7 +27,7 @@ from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.ledger import Gap
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, Level, LogRecord, Malformed, Mark, Undecodable
-from lucy_core.streams.opening import current
+from lucy_core.streams.opening import Opening, current
 from lucy_core.streams.stream import Stream
 
 T = TypeVar("T")
@@ -42,6 +44,11 @@ class _Lines(Observable[Any]):
         self._interest = interest
         self._since = since
 
+    def _wanted(self, walk: Opening) -> Interest:
+        """Return what is wanted: of records Lucy's own too, where a later step chooses one of its types."""
+        wanted = self._interest
+        return Interest(level=wanted.level) if walk.own and wanted.but == JOURNAL else wanted
+
     def _subscribe_core(
         self,
         observer: abc.ObserverBase[Any],
@@ -50,6 +57,7 @@ class _Lines(Observable[Any]):
         on_next = observer.on_next
         walk = current()
         since = walk.start if self._since is None else self._since
+        interest = self._wanted(walk)
 
         def push(items: list[Any]) -> None:
             for item in items:
@@ -69,13 +77,13 @@ class _Lines(Observable[Any]):
                 observer.on_error(error)
 
         sink = watched if walk.watches else push
-        handle = self._pipeline.subscribe(self._interest, sink, end, since=since, group=walk.group)
+        handle = self._pipeline.subscribe(interest, sink, end, since=since, group=walk.group)
         if walk.is_later and self._pipeline.arriving_ns is None:  # not in a delivery: in an operator's own turn
             handle.caused_at(self._pipeline.now_ns() if walk.opened_ns is None else walk.opened_ns)
         for watch in walk.watches:
             watch.follows |= self._since is None
             watch.handles.append(handle)
-            watch.interests.append((self._interest, self._pipeline.delivered if since is None else since))
+            watch.interests.append((interest, self._pipeline.delivered if since is None else since))
         return Disposable(handle.cancel)
 
     def _incomplete(self) -> IncompleteError | None:
@@ -85,8 +93,7 @@ class _Lines(Observable[Any]):
 
 def _gaps(pipeline: Pipeline, interest: Interest) -> list[Gap]:
     """Return where lines may be missing that were meant."""
-    nodes = interest.nodes
-    return [gap for gap in pipeline.ledger.gaps if nodes is None or gap.node is None or gap.node in nodes]
+    return [gap for gap in pipeline.ledger.gaps if gap.node is None or interest.wants(gap.node)]
 
 
 def _chosen(pipeline: Pipeline, nodes: Iterable[str] | None) -> frozenset[str] | None:
@@ -151,9 +158,13 @@ def records(
     level: Level | None = None,
     since: Mark | int | None = None,
 ) -> Stream[Event[LogRecord]]:
-    """Stream all records from a level up, each as an event whose `data` is the envelope; raises as `events` does."""
+    """Stream the nodes' records from a level up, each as an event whose `data` is the envelope.
+
+    It raises as `events` does. Lucy's own journal, in which what is held against a test is an error, comes where `nodes` names it (`"lucy"`), or
+    where `of` chooses one of Lucy's types.
+    """
     chosen = _chosen(pipeline, nodes)
-    interest = Interest(nodes=chosen, level=level)
+    interest = Interest(nodes=chosen, level=level, but=JOURNAL)
     name = _name("records", chosen)
     return Stream(_Lines(pipeline, name, interest, pipeline.place(since)), name, pipeline)
 
@@ -198,7 +209,8 @@ async def so_far(
 ) -> list[Event[Any]]:
     """Return what was logged from `since` to this call: exactly that, or an error. Records, where no types are named.
 
-    All of it is held in memory; a stream is for what may be too much. Plain text among structured lines is no record.
+    Records are those of nodes, as `records` gives them: Lucy's own where `nodes` names `"lucy"`. All of it is held in
+    memory; a stream is for what may be too much. Plain text among structured lines is no record.
 
     Raises:
         InconclusiveError: the log has a gap, or a line can't be read that says that it is such an event or, where
@@ -216,14 +228,15 @@ async def so_far(
     stop = await pipeline.fence()
     found: list[Event[Any]] = []
     unreadable: list[Undecodable | Malformed] = []
-    interest = Interest(nodes=chosen, event_types=types, level=level)
+    but = JOURNAL if types is None else None
+    interest = Interest(nodes=chosen, event_types=types, level=level, but=but)
 
     def keep(items: list[Malformed]) -> None:
         unreadable.extend(item for item in items if _may_be(item, interest))
 
     try:
         await pipeline.read_back(interest, found.extend, start, stop)
-        await pipeline.read_back(Interest(nodes=interest.nodes, kind=Malformed), keep, start, stop)
+        await pipeline.read_back(Interest(nodes=interest.nodes, kind=Malformed, but=but), keep, start, stop)
         if types is not None:
             undecodable = Interest(nodes=chosen, event_types=types, level=level, kind=Undecodable)
             await pipeline.read_back(undecodable, unreadable.extend, start, stop)
@@ -240,8 +253,7 @@ async def so_far(
     missing = [gap for gap in _gaps(pipeline, interest) if gap.position <= stop]
     if missing:
         raise InconclusiveError(_inconclusive(pipeline, what, f"the log is incomplete {missing[0]}"))
-    wanted = interest.nodes
-    accounts = [account for node, account in pipeline.ledger.nodes.items() if wanted is None or node in wanted]
+    accounts = [account for node, account in pipeline.ledger.nodes.items() if interest.wants(node)]
     left_out = sum(each.filtered_lines if types is None else each.filtered_events for each in accounts)
     if left_out:
         kept = "lines" if types is None else "events"

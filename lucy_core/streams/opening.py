@@ -30,10 +30,12 @@ class Opening(msgspec.Struct, frozen=True):
     """Whether it is of a chain that is subscribed later, because of an item or of the time."""
     opened_ns: int | None = None
     """When the outermost limit that is opened on this walk began to count."""
+    own: bool = False
+    """Whether a step chooses one of Lucy's own types among records, which else are those of nodes."""
 
     def again(self) -> "Opening":
         """Return what holds for a chain that is subscribed later on behalf of this one, such as those of `flat_map`."""
-        return Opening(Group(self.group.gate), None, self.watches)
+        return Opening(Group(self.group.gate), None, self.watches, own=self.own)
 
 
 _opening: contextvars.ContextVar[Opening | None] = contextvars.ContextVar("lucy_opening", default=None)

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar, final, overload
 
 import anyio
 import anyio.lowlevel
+import msgspec
 import reactivex
 from reactivex import Observable, abc, operators
 from reactivex.internal.utils import NotSet
@@ -24,13 +25,14 @@ from reactivex.internal.utils import NotSet
 from lucy_core.answers import refuse_async, refuse_awaitable
 from lucy_core.errors import EventDefinitionError, OperatorError, StreamEmptyError
 from lucy_core.events import EventType, event_type
+from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.hub import Group
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, LogRecord
 from lucy_core.streams.arguments import count_of, seconds_of
 from lucy_core.streams.ends import End, Items, end_of_run
 from lucy_core.streams.limits import Limited
-from lucy_core.streams.opening import Opened, Opening, Since, current, subscribe_within
+from lucy_core.streams.opening import Opened, Opening, Since, current, opening, subscribe_within
 from lucy_core.streams.several import Merged, Shared
 from lucy_core.words import called
 
@@ -151,9 +153,11 @@ class Stream(Generic[T_co]):
         """Keep the items of a type.
 
         On a stream of records, `kind` is an event type: its lines come as typed events, and those whose payload isn't
-        of the type are left out. On any other stream, items that are instances of `kind` are kept.
+        of the type are left out. One of Lucy's own has the records of its journal looked at too. On any other stream,
+        items that are instances of `kind` are kept.
         """
         declared = event_type(kind) if is_event_type(kind) else None
+        is_own = declared is not None and declared.writer == JOURNAL
         if declared is None and not isinstance(kind, type):
             message = f"of({kind!r}) needs a type"
             raise TypeError(message)
@@ -172,7 +176,11 @@ class Stream(Generic[T_co]):
                         return
                     observer.on_next(Event(item.node, item.position, item.arrived_ns, item.record, data))
 
-            return self._observable.subscribe(pass_on, observer.on_error, observer.on_completed, scheduler=scheduler)
+            walk = current()
+            with opening(msgspec.structs.replace(walk, own=walk.own or is_own)):
+                return self._observable.subscribe(
+                    pass_on, observer.on_error, observer.on_completed, scheduler=scheduler
+                )
 
         return self._then(reactivex.create(typed), f"of({getattr(kind, '__name__', kind)})")
 

@@ -6,6 +6,7 @@ about is looked up in the recording, after the fact.
 
 from typing import Any, final
 
+from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.delivery import Handle
 from lucy_core.pipeline.hub import Interest
 from lucy_core.pipeline.pipeline import Pipeline
@@ -55,7 +56,8 @@ class Watch:
                 found[:] = items[-1:]
 
             begin = max(start, stop - LOOK_BACK_LINES)
-            anywhere = Interest(event_types=interest.event_types, level=interest.level, kind=interest.kind)
+            but = None if interest.event_types is not None else JOURNAL
+            anywhere = Interest(event_types=interest.event_types, level=interest.level, kind=interest.kind, but=but)
             await pipeline.read_back(anywhere, keep, begin, stop)
             if found:
                 where = "" if begin == start else f" (of the last {LOOK_BACK_LINES:,} lines)"
