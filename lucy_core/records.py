@@ -5,7 +5,8 @@ with its `metadata` still raw, and an `Event` is made only for somebody who aske
 """
 
 import enum
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Generic, TypeVar
 
 import msgspec
@@ -45,11 +46,40 @@ LEVELS = {spelling: level for level in Level for spelling in (level.name.capital
 """Every spelling a line may use, so that the hot path needs one look-up."""
 
 
+_match_time = re.compile(
+    r"(\d{4})-?(\d\d)-?(\d\d)[Tt ](\d\d):?(\d\d):?(\d\d)(?:[.,](\d+))?"
+    r"(?: ?(?:(?P<utc>[Zz]|UTC)|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)(?: UTC)?))?",
+    re.ASCII,
+).fullmatch
+
+
+def read_time(text: str) -> datetime | None:
+    """Read a date with a time of day, as ISO 8601, RFC 3339, Mina or Go write it; None for anything else.
+
+    Without a zone it is taken for UTC. A number alone is none: `1712123112345` may be milliseconds, and ISO 8601 would
+    have it in the year 1712. Nor is a second 60, or a time that UTC has no year for: a time is right or it isn't there.
+    """
+    found = _match_time(text)
+    if found is None:
+        return None
+    offset = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
+    micros = int(((found[7] or "") + "000000")[:6])
+    try:
+        zone = UTC if not offset else timezone(-offset if found["sign"] == "-" else offset)
+        year, month, day, hour, minute, second = map(int, found.group(1, 2, 3, 4, 5, 6))
+        time = datetime(year, month, day, hour, minute, second, micros, tzinfo=zone)
+        time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return time
+
+
 class LogRecord(msgspec.Struct, frozen=True, gc=False):
     """The envelope of one log line.
 
     Only `message` must be there: extra keys are ignored and the others have defaults, since a log is never quite what
-    its format promises. `metadata` and `source` stay raw JSON that points into the block; decode them on demand.
+    its format promises. One of another type than here is as if it weren't there. `metadata` and `source` stay raw JSON
+    that points into the block; decode them on demand.
     """
 
     message: str
@@ -68,11 +98,7 @@ class LogRecord(msgspec.Struct, frozen=True, gc=False):
     @property
     def time(self) -> datetime | None:
         """The node's own clock, or None where the line has no readable time."""
-        try:
-            time = datetime.fromisoformat(self.timestamp)
-        except ValueError:
-            return None
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return read_time(self.timestamp)
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):

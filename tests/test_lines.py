@@ -111,6 +111,28 @@ def test_errors_that_cancel_out_in_number_are_found(lines: tuple[bytes, ...]) ->
     assert batch.positions == [100, 100 + len(lines) - 1]
 
 
+@pytest.mark.parametrize("field", ("timestamp", "level", "event_id", "puppeteer_event_type"))
+@pytest.mark.parametrize("value", (b"30", b"1700000000.123", b"null", b"true", b"{}", b'["a"]', b"9" * 5000))
+def test_an_optional_field_of_another_type_is_lost_and_its_line_is_not(field: str, value: bytes) -> None:
+    others = {"timestamp": "t", "level": "Warn", "event_id": "e", "puppeteer_event_type": "p"}
+    del others[field]
+    line = b'{"%b":%b,"message":"m","metadata":{"n":1},%b' % (field.encode(), value, json.dumps(others)[1:].encode())
+    batch = decode(block_of([good(1), line, good(2)]))
+    assert batch.malformed == []
+    lost = lucy.LogRecord(message="m", metadata=msgspec.Raw(b'{"n":1}'), **others)
+    assert [bytes(record.metadata) for record in batch.records][1] == b'{"n":1}'
+    assert {name: getattr(batch.records[1], name) for name in (field, *others)} == {
+        name: getattr(lost, name) for name in (field, *others)
+    }
+
+
+def test_a_byte_order_mark_costs_no_line() -> None:
+    bom = b"\xef\xbb\xbf"
+    batch = decode(block_of([bom + good(1), good(2), bom + b'{"message":"m","level":30}', bom]))
+    assert len(batch.records) == 3
+    assert [bad.raw for bad in batch.malformed] == [bom]
+
+
 def test_a_huge_line_is_a_line() -> None:
     batch = decode(block_of([good(1), good(2, "x" * (64 << 20)), good(3)]))
     assert len(batch.records) == 3
