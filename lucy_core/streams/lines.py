@@ -160,8 +160,8 @@ def records(
 ) -> Stream[Event[LogRecord]]:
     """Stream the nodes' records from a level up, each as an event whose `data` is the envelope.
 
-    It raises as `events` does. Lucy's own journal, in which what is held against a test is an error, comes where `nodes` names it (`"lucy"`), or
-    where `of` chooses one of Lucy's types.
+    It raises as `events` does. Lucy's own journal, in which what is held against a test is an error, comes where
+    `nodes` names it (`"lucy"`), or where `of` chooses one of Lucy's types.
     """
     chosen = _chosen(pipeline, nodes)
     interest = Interest(nodes=chosen, level=level, but=JOURNAL)
