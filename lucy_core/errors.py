@@ -57,9 +57,14 @@ Each message is built from typed attributes and says the input, what was found a
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from lucy_core.visible import visible
+
 
 class LucyError(Exception):
-    """The root of all errors that Lucy raises on purpose."""
+    """The root of all errors that Lucy raises on purpose. What a node's words in it would do to a terminal is shown."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class EventDefinitionError(LucyError):
@@ -505,7 +510,7 @@ class UnknownNodeError(EngineError, KeyError):
         super().__init__(name)
 
     def __str__(self) -> str:
-        return f"no node is called {self.name!r}; this network has {', '.join(self.known) or 'none'}"
+        return visible(f"no node is called {self.name!r}; this network has {', '.join(self.known) or 'none'}")
 
 
 class NodeExitedError(EngineError):

@@ -20,6 +20,7 @@ PACKAGES = ("lucy_core", "lucy_engines")
 
 # From the ground up. A module stands on the rooms before its own, and knows nothing of those after it.
 ROOMS = (
+    "visible",
     "errors",
     "aio",
     "helpers",

@@ -22,6 +22,7 @@ from lucy_core.executive.plain import in_words
 from lucy_core.judging.result import OpenWait
 from lucy_core.network import Network
 from lucy_core.records import Event
+from lucy_core.visible import visible
 
 PERIOD = 1 / 8
 LAST_EVENTS = 10
@@ -50,15 +51,15 @@ def picture(
     network: Network | None, title: str, *, elapsed: float, rates: Mapping[str, float], last: list[str]
 ) -> RenderableType:
     """Draw the run as it is."""
-    head = Text(f"{title}  {elapsed:.0f} s", style="bold")
+    head = Text(visible(f"{title}  {elapsed:.0f} s"), style="bold")
     if network is None:
         return Group(head, Text("deploying the network"))
     return Group(
         head,
-        Text(doing(network.judgement.open_sections, network.judgement.open_waits, network.judgement.elapsed)),
+        Text(visible(doing(network.judgement.open_sections, network.judgement.open_waits, network.judgement.elapsed))),
         _nodes(network, rates),
         _totals(network),
-        *(Text(f"  {line}", style="dim", no_wrap=True, overflow="ellipsis") for line in last),
+        *(Text(f"  {visible(line)}", style="dim", no_wrap=True, overflow="ellipsis") for line in last),
     )
 
 
@@ -90,7 +91,7 @@ def _nodes(network: Network, rates: Mapping[str, float]) -> Table:
         table.add_row(
             node.name,
             Text(node.state, style=STYLES.get(node.state, "")),
-            Text(_summary(network, node.name), overflow="ellipsis"),
+            Text(visible(_summary(network, node.name)), overflow="ellipsis"),
             f"{rates.get(node.name, 0.0):,.0f}",
             f"{account.lines:,}" if account else "0",
             f"{account.lag_ns / 1e6:,.0f} ms" if account else "",

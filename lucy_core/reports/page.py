@@ -5,6 +5,7 @@ from html import escape
 
 from lucy_core.journal import JOURNAL
 from lucy_core.judging.result import RunResult, WaitResult
+from lucy_core.visible import visible_throughout
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
@@ -56,7 +57,8 @@ def _wait(wait: WaitResult) -> str:
 
 
 def html_report(result: RunResult) -> str:
-    """Write the page."""
+    """Write the page. Control characters are shown: somebody copies what is on it."""
+    result = visible_throughout(result)
     kind = "passed" if result.outcome == "passed" else "failed"
     title = f"{escape(result.scenario)} on {escape(result.engine)}: {escape(result.outcome.value)}"
     facts = {"run": result.run_id, "started": result.started, **result.options, "once more": result.again}

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable, Iterator
 
 from lucy_core.judging.result import EXIT_CODES, ExitCode, HeldError, Outcome, RunResult, SectionResult, WaitResult
+from lucy_core.visible import visible_throughout
 
 GOOD, SOFT, BAD, CUT_SHORT = "✓", "!", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 MARKS = {"passed": GOOD, "soft errors": SOFT, "failed": BAD}
@@ -29,7 +30,8 @@ def _coloured(text: str, mark: str) -> str:
 
 
 def report(result: RunResult, *, coloured: bool, kept: bool) -> str:
-    """Tell a run in full. The last lines say the verdict and where to look next."""
+    """Tell a run in full, its colours the only control characters. The last lines say the verdict and where to look."""
+    result = visible_throughout(result)
     paint = _coloured if coloured else _plain
     lines = [
         "",

@@ -1,0 +1,56 @@
+r"""Foreign text, made fit for a terminal: what would drive it is shown instead.
+
+A node's last words may hold a title change, a cleared screen or a carriage return that hides what stands before it.
+Whatever Lucy says to people in text goes through `visible`, and so does every error's message: a traceback that Python
+prints is read on a terminal too. Files of bytes, a node's log above all, stay as they are.
+"""
+
+import enum
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_DRIVING = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, ESC and the one-byte CSI among them; not tab and newline
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of reading
+    "\u2028\u2029"  # line ends to some, and none to others
+    "\ud800-\udfff"  # halves of characters, which no encoding writes
+    "]"
+)
+
+
+def visible(text: str) -> str:
+    r"""Return a text of which nothing drives a terminal: ESC becomes `\x1b`, a carriage return `\r`.
+
+    Lines and tabs stay. The same again changes nothing.
+    """
+    return _DRIVING.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return ascii(found.group())[1:-1]
+
+
+def visible_throughout(value: T) -> T:
+    """Return a value with every text in it made `visible`: a struct's fields, a list's items, a mapping's values."""
+    changed: Any = value
+    match value:
+        case enum.Enum():
+            pass
+        case str():
+            changed = visible(value)
+        case msgspec.Struct():
+            fields = {name: visible_throughout(getattr(value, name)) for name in value.__struct_fields__}
+            changed = msgspec.structs.replace(value, **fields)
+        case dict():
+            changed = {visible_throughout(key): visible_throughout(each) for key, each in value.items()}
+        case list() | tuple():
+            changed = type(value)(map(visible_throughout, value))
+        case _:
+            pass
+    kept: T = changed
+    return kept
