@@ -39,6 +39,8 @@
     │   ├── AttachError             a network that somebody else runs can't be captured
     │   ├── UnknownNodeError        no node of that name
     │   ├── NodeExitedError         a node died that should be running
+    │   ├── HelperDiedError         a process of Lucy's own, which an engine can't do without, died
+    │   │   └── CarrierDiedError    one that carried lines, so that it is a PipelineError too
     │   ├── ContainerGoneError      a node's container ended under a command
     │   ├── SupervisorError         what supervises a node refused a command
     │   ├── FaultError              a fault makes no sense, or could not be made or undone
@@ -530,6 +532,29 @@ class NodeExitedError(EngineError):
         self.last_lines = tuple(last_lines)
         said = "".join(f"\n    {line}" for line in self.last_lines) or " nothing"
         super().__init__(f"{node} {how} {after:.1f} s after its start; its last lines:{said}")
+
+
+class HelperDiedError(EngineError):
+    """A process of Lucy's own, which an engine can't do without, ended by itself; no node is to blame.
+
+    Attributes:
+        helper: which, with what it is for: `the pump, which carries nodes' lines`.
+        pid: its process id.
+        how: `exited with code 1`, `was killed by SIGKILL`.
+        last_words: the last of what it wrote to its stderr.
+    """
+
+    def __init__(self, helper: str, pid: int, how: str, last_words: str = "") -> None:
+        self.helper = helper
+        self.pid = pid
+        self.how = how
+        self.last_words = last_words
+        said = f"; its last words: {last_words}" if last_words else ""
+        super().__init__(f"{helper}, {how} (process {pid}){said}")
+
+
+class CarrierDiedError(HelperDiedError, PipelineError):
+    """A process of Lucy's own that carried nodes' lines ended by itself: what rests on the log is inconclusive."""
 
 
 class ContainerGoneError(EngineError):

@@ -50,6 +50,13 @@ class LineCapture(Protocol):
         """Say that lines of a node are lost, and why: the run is incomplete from here on."""
         ...
 
+    def abort(self, error: BaseException) -> None:
+        """End the run: whoever waits, now or later, raises this. For what an engine can't go on without.
+
+        Lines are delivered on; only the first call counts.
+        """
+        ...
+
     async def drain(self, node: str) -> int:
         """Take all that a node has written whose writer is gone, half a line too; return the position after it."""
         ...

@@ -17,7 +17,7 @@ from puppets import PYTHONS, puppet
 
 from lucy_core.errors import SupervisorError
 from lucy_core.pipeline.tagged import Demultiplexer
-from lucy_engines.docker.pump import MarkFinder
+from lucy_engines.docker.carrying import MarkFinder
 from lucy_engines.docker.pump_client import PumpClient
 
 pytestmark = pytest.mark.blocking

@@ -74,9 +74,10 @@ class Outflow:
 
     async def _hear(self, pump: PumpClient, capture: LineCapture, nodes: Sequence[str]) -> None:
         await pump.listen()
-        if self._pump is not None:
+        if self._pump is not None and pump.died is not None:
             for node in nodes:
-                capture.note_failed(node, "the pump, the process that carried its lines, ended by itself")
+                capture.note_failed(node, str(pump.died))
+            capture.abort(pump.died)
 
     async def _facts(self) -> EngineFacts:
         client = self._client

@@ -11,140 +11,56 @@ capture drains, so that from there on all kinds are alike.
 Memory is bounded: a source whose FIFO is full isn't read, so the Engine, and then the container, waits.
 
 The wire: JSON lines. In: `{"id": n, "op": "attach" | "listen" | "node", …}`. Out: `{"id": n, "error": …}` or with what
-was asked, and unasked `{"mark": node, "number": n}`, `{"opened": node}`, `{"closed": node}`, `{"refused": …}`. It ends
-when its stdin does.
+was asked, and unasked `{"mark": node, "number": n}`, `{"opened": node}`, `{"closed": node}`, `{"refused": …}`,
+`{"broken": node, "reason": …}`. Whatever else it is given is answered by an error, and ends nothing.
+
+It ends when its stdin does, or when Lucy does: a process that a test has forked holds the other end of stdin too.
 """
 
 import contextlib
 import errno
-import fcntl
 import hmac
 import json
 import os
+import resource
 import select
 import signal
 import socket
 import ssl
-from collections import deque
+import sys
+import time
 from collections.abc import Callable
 from typing import Any, final
 
+from lucy_engines.docker.carrying import MarkFinder, Sink, Source, Stream
 from lucy_engines.docker.frames import STDERR, FrameDecoder, FrameError
 from lucy_engines.docker.upgrade import Upgrade, attach_request, tls_context
+from lucy_engines.orders import CommandReader, text
 
 READ_BYTES = 1 << 18
 GREETING_BYTES = 1024
-PIPE_BYTES = 1 << 20
+GREETING_SECONDS = 10.0
+"""How long a TCP peer may take to say who it is."""
+GREETING_PEERS = 256
+"""How many may be about to say it; beyond, the one that has taken longest is sent away."""
 CONNECT_SECONDS = 10.0
 ATTACH_BUFFER_BYTES = 1 << 20
-
-
-@final
-class MarkFinder:
-    """Takes the bytes of a node and its marks, and tells them apart. Sans-IO."""
-
-    __slots__ = ("_held", "_mark")
-
-    def __init__(self, token: str) -> None:
-        self._mark = b"\x1eLUCY " + token.encode() + b" "
-        self._held = b""
-
-    def feed(self, data: bytes) -> list[bytes | int]:
-        """Return bytes, and the numbers of marks between them. What may be the start of a mark is held back."""
-        found: list[bytes | int] = []
-        if self._held:
-            data, self._held = self._held + data, b""
-        while (at := data.find(self._mark)) >= 0:
-            end = data.find(b"\n", at)
-            if at:
-                found.append(data[:at])
-            if end < 0:
-                self._held = data[at:]
-                return found
-            found.append(int(data[at + len(self._mark) : end]))
-            data = data[end + 1 :]
-        at = data.rfind(b"\x1e", max(0, len(data) - len(self._mark)))
-        if at >= 0 and self._mark.startswith(data[at:]):
-            data, self._held = data[:at], data[at:]
-        if data:
-            found.append(data)
-        return found
-
-    def flush(self) -> bytes:
-        """Return what is held back: no more will come."""
-        held, self._held = self._held, b""
-        return held
-
-
-@final
-class Sink:
-    """A node's FIFO, and what waits for room in it: bytes, and what to do once the bytes before are in."""
-
-    __slots__ = ("fd", "queue", "source")
-
-    def __init__(self, path: str) -> None:
-        self.fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self.queue: deque[bytes | memoryview | Callable[[], None]] = deque()
-        self.source: Source | None = None
-        """Who is not read while the queue is not empty."""
-
-    def flush(self) -> bool:
-        """Write what there is room for; return whether that was all."""
-        queue = self.queue
-        while queue:
-            item = queue[0]
-            if callable(item):
-                queue.popleft()
-                item()
-                continue
-            try:
-                written = os.write(self.fd, item)
-            except BlockingIOError:
-                return False
-            if written == len(item):
-                queue.popleft()
-            else:
-                queue[0] = memoryview(item)[written:]
-        return True
-
-
-@final
-class Stream:
-    """One life of a daemon, over TCP: how much of it we have."""
-
-    __slots__ = ("source", "taken")
-
-    def __init__(self) -> None:
-        self.taken = 0
-        self.source: Source | None = None
-
-
-@final
-class Source:
-    """An open connection that brings a node's bytes."""
-
-    __slots__ = ("finder", "frames", "greeting", "node", "peer", "stream")
-
-    def __init__(self, peer: socket.socket, node: str) -> None:
-        self.peer = peer
-        self.node = node
-        """Empty until a TCP peer has said it."""
-        self.frames: FrameDecoder | None = None
-        self.finder: MarkFinder | None = None
-        self.greeting = b""
-        self.stream: Stream | None = None
 
 
 @final
 class Pump:
     """The loop: one thread, no locks."""
 
-    def __init__(self) -> None:
+    def __init__(self, lucy: int) -> None:
+        """`lucy` is a pidfd of who it works for."""
+        self._lucy = lucy
         self._epoll = select.epoll()
         self._epoll.register(0, select.EPOLLIN)
-        self._commands = b""
+        self._epoll.register(lucy, select.EPOLLIN)
+        self._commands = CommandReader()
+        self._greeting: dict[int, Source] = {}
+        """TCP peers that haven't said who they are, the oldest first."""
+        self._broken: set[str] = set()
         self._sinks: dict[str, Sink] = {}
         self._sources: dict[int, Source] = {}
         self._blocked: dict[int, Sink] = {}
@@ -152,9 +68,11 @@ class Pump:
         self._streams: dict[bytes, Stream] = {}
 
     def run(self) -> None:
-        """Serve until stdin ends."""
+        """Serve until stdin or Lucy ends."""
         while True:
-            for fd, _ in self._epoll.poll():
+            for fd, _ in self._epoll.poll(self._patience()):
+                if fd == self._lucy:
+                    return
                 if fd == 0:
                     if not self._hear():
                         return
@@ -164,6 +82,7 @@ class Pump:
                     self._accept(*self._listeners[fd])
                 elif fd in self._sources:
                     self._serve(self._sources[fd])
+            self._send_away()
 
     # Commands
 
@@ -174,56 +93,63 @@ class Pump:
 
     def _hear(self) -> bool:
         chunk = os.read(0, 1 << 16)
-        *lines, self._commands = (self._commands + chunk).split(b"\n")
-        for line in lines:
-            command = json.loads(line)
+        for command in self._commands.feed(chunk):
+            number = None
             try:
-                reply = self._obey(command)
-            except (OSError, ValueError) as error:
-                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-                reply = {"error": reason}
-            self._say(id=command["id"], **reply)
+                if isinstance(command, str):
+                    reply: dict[str, Any] = {"error": command}
+                else:
+                    number = command.get("id")
+                    reply = self._obey(command)
+            except OSError as error:
+                reply = {"error": error.strerror or str(error)}
+            except KeyError as error:
+                reply = {"error": f"the command lacks {error}"}
+            except ValueError as error:
+                reply = {"error": str(error)}
+            except Exception as error:  # noqa: BLE001  # a command that makes no sense costs itself, and no node's lines
+                reply = {"error": f"{error} ({type(error).__name__})"}
+            self._say(id=number, **reply)
         return bool(chunk)
 
     def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
         match command["op"]:
             case "node":
-                self._sinks[command["node"]] = Sink(command["fifo"])
+                name, fifo = text(command, "node"), text(command, "fifo")
+                if name in self._sinks:
+                    return {"error": f"a node is called {name!r} already"}
+                self._sinks[name] = Sink(fifo)
                 return {}
             case "attach":
                 self._attach(command)
                 return {}
             case "listen":
-                listener = socket.create_server((command["host"], command["port"]), backlog=256)
+                token = text(command, "token").encode()
+                listener = socket.create_server((text(command, "host"), command["port"]), backlog=256)
                 listener.setblocking(False)
-                self._listeners[listener.fileno()] = (listener, command["token"].encode())
+                self._listeners[listener.fileno()] = (listener, token)
                 self._epoll.register(listener.fileno(), select.EPOLLIN)
                 return {"port": listener.getsockname()[1]}
             case other:
                 return {"error": f"no command is called {other!r}"}
 
     def _attach(self, command: dict[str, Any]) -> None:
-        if command["path"]:
-            peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            with contextlib.suppress(OSError):
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ATTACH_BUFFER_BYTES)
-            peer.settimeout(CONNECT_SECONDS)
-            peer.connect(command["path"])
-        else:
-            peer = socket.create_connection((command["host"], command["port"]), CONNECT_SECONDS)
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if command["tls"]:
-                peer = tls_context().wrap_socket(peer, server_hostname=command["host"])
+        node, finder = text(command, "node"), MarkFinder(text(command, "token"))
+        if node not in self._sinks:
+            message = f"no node is called {node!r}"
+            raise ValueError(message)
+        request = attach_request(text(command, "container"), "stderr")
+        peer = _connect(command)
         try:
-            peer.sendall(attach_request(command["container"], "stderr"))
+            peer.sendall(request)
             rest = _upgraded(peer)
         except (OSError, ValueError):
             peer.close()
             raise
         peer.setblocking(False)
-        source = Source(peer, command["node"])
+        source = Source(peer, node)
         source.frames = FrameDecoder()
-        source.finder = MarkFinder(command["token"])
+        source.finder = finder
         self._add(source)
         self._say(opened=source.node)
         self._take(source, rest)
@@ -235,14 +161,43 @@ class Pump:
         self._epoll.register(source.peer.fileno(), select.EPOLLIN)
 
     def _accept(self, listener: socket.socket, token: bytes) -> None:
-        with contextlib.suppress(OSError):
+        try:
             peer, _ = listener.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            # No descriptor is left. The next connection still waits, and would have us called again and again.
+            self._make_room()
+            return
+        with contextlib.suppress(OSError):  # it has hung up already
             peer.setblocking(False)
             # Acknowledgements are small, and somebody waits for them.
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            source = Source(peer, "")
-            source.greeting = token + b"\n"  # what it must say comes first, what it has said follows
-            self._add(source)
+        source = Source(peer, "")
+        source.greeting = token + b"\n"  # what it must say comes first, what it has said follows
+        self._greeting[peer.fileno()] = source
+        self._add(source)
+        if len(self._greeting) > GREETING_PEERS:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Send the peer away that has taken longest to say who it is."""
+        for source in tuple(self._greeting.values())[:1]:
+            self._refuse(source, f"a peer said nothing, and {len(self._greeting)} others did not either")
+
+    def _patience(self) -> float | None:
+        """Return for how many seconds nobody has to be sent away."""
+        since = next((source.since for source in self._greeting.values()), None)
+        return None if since is None else max(0.0, since + GREETING_SECONDS - time.monotonic())
+
+    def _send_away(self) -> None:
+        while self._greeting and self._patience() == 0.0:
+            source = next(iter(self._greeting.values()))
+            self._refuse(source, f"a peer did not say within {GREETING_SECONDS:g} s who it is")
+
+    def _refuse(self, source: Source, why: str) -> None:
+        self._say(refused=why)
+        self._close(source)
 
     def _serve(self, source: Source) -> None:
         try:
@@ -268,9 +223,11 @@ class Pump:
         right = len(words) == 4 and words[0] == b"LUCY" and hmac.compare_digest(words[1], token or b"")
         node = words[2].decode(errors="replace") if right else ""
         if node not in self._sinks:
-            self._say(refused=f"a peer did not begin with this run's token, or as no node of it: {node or said[:20]!r}")
-            self._close(source)
+            self._refuse(
+                source, f"a peer did not begin with this run's token, or as no node of it: {node or said[:20]!r}"
+            )
             return
+        del self._greeting[source.peer.fileno()]
         source.node = node
         source.greeting = b""
         stream = source.stream = self._streams.setdefault(words[3], Stream())
@@ -319,7 +276,11 @@ class Pump:
         return lambda: self._say(mark=node, number=number)
 
     def _flush(self, sink: Sink, source: Source) -> None:
-        if sink.flush() or sink.source is not None:
+        empty = sink.flush()
+        if sink.failure and source.node not in self._broken:
+            self._broken.add(source.node)
+            self._say(broken=source.node, reason=f"its FIFO takes no more: {sink.failure}")
+        if empty or sink.source is not None:
             return
         sink.source = source
         self._blocked[sink.fd] = sink
@@ -343,6 +304,7 @@ class Pump:
         fd = source.peer.fileno()
         if self._sources.pop(fd, None) is None:
             return
+        self._greeting.pop(fd, None)
         self._epoll.unregister(fd)
         source.peer.close()
         if source.stream is not None and source.stream.source is source:
@@ -352,6 +314,25 @@ class Pump:
             sink.queue.append(source.finder.flush() if source.finder is not None else b"")
             sink.queue.append(lambda: self._say(closed=node))
             self._flush(sink, source)
+
+
+def _connect(command: dict[str, Any]) -> socket.socket:
+    """Open a connection to the Engine that a command names."""
+    if command.get("path"):
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with contextlib.suppress(OSError):
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ATTACH_BUFFER_BYTES)
+            peer.settimeout(CONNECT_SECONDS)
+            peer.connect(text(command, "path"))
+        except (OSError, ValueError):
+            peer.close()
+            raise
+        return peer
+    host = text(command, "host")
+    peer = socket.create_connection((host, command["port"]), CONNECT_SECONDS)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return tls_context().wrap_socket(peer, server_hostname=host) if command.get("tls") else peer
 
 
 def _upgraded(peer: socket.socket) -> bytes:
@@ -368,14 +349,17 @@ def _upgraded(peer: socket.socket) -> bytes:
     return rest
 
 
-def main() -> None:
-    """Run the pump: commands on stdin, replies on stdout."""
+def main(arguments: list[str]) -> None:
+    """Run the pump: commands on stdin, replies on stdout; the only argument is Lucy, as a pidfd's number."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # It ends when its stdin does.
         signal.signal(number, signal.SIG_IGN)
+    with contextlib.suppress(OSError, ValueError):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with contextlib.suppress(BrokenPipeError):
-        Pump().run()
+        Pump(int(arguments[0])).run()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

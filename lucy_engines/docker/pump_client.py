@@ -10,8 +10,9 @@ from typing import final
 import anyio
 import msgspec
 
-from lucy_core.errors import DeployError, EngineError
+from lucy_core.errors import CarrierDiedError, DeployError, HelperDiedError
 from lucy_engines.docker.hijack import Endpoint
+from lucy_engines.helpers import helper_died, lucy_herself, open_words
 
 _BOOT = (
     # The façade of the engine would cost 300 ms of imports that the pump has no use for: empty modules with the
@@ -19,7 +20,7 @@ _BOOT = (
     "import sys, types\n"
     "for name, path in (('lucy_engines', sys.argv[1]), ('lucy_engines.docker', sys.argv[1] + '/docker')):\n"
     "    shell = types.ModuleType(name); shell.__path__ = [path]; sys.modules[name] = shell\n"
-    "from lucy_engines.docker.pump import main; main()"
+    "from lucy_engines.docker.pump import main; main(sys.argv[2:])"
 )
 
 
@@ -46,12 +47,27 @@ class PumpClient:
     """A running pump. `listen` has to run for as long as it is used; `dispose` ends it."""
 
     def __init__(self) -> None:
-        process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
-            [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(__file__).parent.parent)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+        """Start it.
+
+        Raises:
+            DeployError: no process can be started.
+        """
+        self._words = open_words("pump")
+        try:
+            with lucy_herself() as lucy:
+                process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
+                    [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(__file__).parent.parent), str(lucy)],
+                    pass_fds=(lucy,),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._words,
+                    start_new_session=True,
+                    cwd="/",
+                )
+        except OSError as error:
+            os.close(self._words)
+            message = f"the pump, which carries nodes' lines, does not start: {error.strerror}"
+            raise DeployError(message) from error
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # pipes were asked for
         self._process = process
         self._input = process.stdin.fileno()
@@ -68,7 +84,8 @@ class PumpClient:
         """Peers that were sent away, in words."""
         self.broken: dict[str, str] = {}
         """Nodes whose stream made no sense, and why."""
-        self.died = False
+        self.died: HelperDiedError | None = None
+        """How it ended, where it did so by itself."""
 
     async def _ask(self, op: str, **arguments: object) -> _Message:
         self._last += 1
@@ -83,9 +100,8 @@ class PumpClient:
                 except BrokenPipeError:
                     break
         while number not in self._replies:
-            if self.died:
-                message = "the pump, the process that carries nodes' lines, has ended by itself; the log is incomplete"
-                raise EngineError(message)
+            if self.died is not None:
+                raise self.died
             await self._news.wait()
         return self._replies.pop(number)
 
@@ -136,7 +152,7 @@ class PumpClient:
             await self._news.wait()
 
     async def listen(self) -> None:
-        """Hear what it says until it ends."""
+        """Hear what it says until it ends; by itself, if nobody has called `dispose`."""
         text = b""
         while True:
             try:
@@ -153,7 +169,8 @@ class PumpClient:
             for line in lines:
                 self._understand(_decode(line))
             self._tell()
-        self.died = True
+        pump = "the pump, which carries nodes' lines"
+        self.died = await helper_died(pump, self._process, self._words, CarrierDiedError)
         self._tell()
 
     def _tell(self) -> None:
@@ -183,3 +200,6 @@ class PumpClient:
                 pipe.close()
         self._process.kill()
         self._process.wait()
+        words, self._words = self._words, -1
+        if words >= 0:
+            os.close(words)

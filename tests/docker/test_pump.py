@@ -1,0 +1,245 @@
+"""The pump alone: what it is told, whom it watches, how its end is told. What it carries is in `test_relay`."""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, final
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import lucy_engines
+from lucy_core.errors import CarrierDiedError
+from lucy_engines.docker.carrying import MarkFinder, Sink
+from lucy_engines.docker.pump_client import _BOOT, PumpClient
+from lucy_engines.helpers import lucy_herself
+from lucy_engines.orders import COMMAND_BYTES, CommandReader
+
+pytestmark = pytest.mark.blocking
+ROOT = str(Path(lucy_engines.__file__).parent)
+PATIENCE = 60
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@final
+class BarePump:
+    """The program, spoken to without its client."""
+
+    def __init__(self) -> None:
+        with lucy_herself() as lucy:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _BOOT, ROOT, str(lucy)],
+                pass_fds=(lucy,),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+
+    def say(self, *lines: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n".join(lines) + b"\n")
+        self.process.stdin.flush()
+
+    def hear(self, number: int) -> dict[str, Any]:
+        """Return the answer of this number; unasked words and answers to what had none are passed over."""
+        assert self.process.stdout is not None
+        while True:
+            message = json.loads(self.process.stdout.readline())
+            if message.get("id") == number and type(message["id"]) is int:
+                return message
+
+    def end(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+        assert self.process.wait(PATIENCE) == 0
+
+
+@pytest.fixture(scope="module")
+def pump() -> Iterator[BarePump]:
+    pump = BarePump()
+    yield pump
+    pump.end()
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**30), 10**30),
+    st.floats(),
+    st.sampled_from(("", "a", "\0", "\ud800", "/", "/dev/null", "127.0.0.1", "x" * 5000)),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.none(), max_size=2),
+)
+NAMES = ("id", "node", "fifo", "path", "host", "port", "token", "container", "tls")
+COMMANDS = st.fixed_dictionaries(
+    {"op": st.sampled_from(("node", "attach", "listen")) | ODD},
+    optional=dict.fromkeys(NAMES, ODD),
+).map(lambda command: json.dumps(command).encode())
+LINES = st.lists(COMMANDS | ODD.map(lambda odd: json.dumps(odd).encode()) | st.binary(max_size=40), max_size=20)
+
+
+@given(LINES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_no_command_ends_the_pump(pump: BarePump, lines: list[bytes]) -> None:
+    pump.say(*lines, b'{"id": 77777, "op": "listen", "host": "nowhere.invalid", "port": -1, "token": ""}')
+
+    assert "error" in pump.hear(77777)
+
+
+def test_each_command_that_makes_no_sense_is_answered_by_what_is_wrong_with_it(pump: BarePump) -> None:
+    wrong = {
+        b'{"id": 1, "op": "dance"}': "no command is called 'dance'",
+        b'{"id": 2, "op": "node", "node": "z"}': "fifo is None, and has to be a text",
+        b'{"id": 3, "op": "node", "node": "z", "fifo": "/nowhere"}': "No such file or directory",
+        b'{"id": 4, "op": "attach", "node": "z", "token": "t"}': "no node is called 'z'",
+        b'{"id": 5, "op": "listen", "host": "127.0.0.1", "token": "t"}': "the command lacks 'port'",
+    }
+
+    pump.say(*wrong)
+
+    assert [pump.hear(number)["error"] for number in range(1, 6)] == list(wrong.values())
+
+
+@given(st.lists(st.binary(max_size=30).map(lambda text: text.replace(b"\n", b"")), max_size=8), st.data())
+def test_any_chunking_of_commands_gives_the_same(lines: list[bytes], data: st.DataObject) -> None:
+    whole = b"".join(line + b"\n" for line in [*lines, b'{"op": "x"}'])
+    cut = data.draw(st.integers(0, len(whole)))
+    reader = CommandReader()
+
+    assert reader.feed(whole[:cut]) + reader.feed(whole[cut:]) == CommandReader().feed(whole)
+
+
+def test_a_command_without_an_end_is_thrown_away_and_costs_no_memory() -> None:
+    reader = CommandReader()
+    said = [each for _ in range(40) for each in reader.feed(b"x" * (COMMAND_BYTES // 8))]
+
+    assert said == ["a command has more than 1,048,576 bytes"]
+    assert len(reader._left) <= COMMAND_BYTES
+    assert reader.feed(b'rest\n{"op": "x"}\n') == [{"op": "x"}]
+
+
+# --- what containers may write --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rest", (b"nonsense\n", b"\n", b"9" * 500 + b"\n", b"-1\n", b"12"))
+def test_a_mark_that_a_node_made_up_is_a_nodes_bytes(rest: bytes) -> None:
+    finder, text = MarkFinder("t"), b"before\x1eLUCY t " + rest
+
+    found = [*finder.feed(text), finder.flush()]
+
+    assert b"".join(part for part in found if isinstance(part, bytes)) == text
+    assert MarkFinder("t").feed(b"a\x1eLUCY t 12\nb") == [b"a", 12, b"b"]
+
+
+def test_a_fifo_that_nobody_reads_any_more_costs_its_bytes_and_says_why(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    sink = Sink(str(fifo))
+    os.close(reader)
+    done: list[str] = []
+    sink.queue.extend((b"lost", lambda: done.append("acknowledged"), b"lost too"))
+
+    assert sink.flush()
+
+    assert (done, sink.failure, len(sink.queue)) == (["acknowledged"], "Broken pipe", 0)
+    os.close(sink.fd)
+
+
+def test_peers_that_say_nothing_are_sent_away_and_the_others_served(pump: BarePump, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    node = json.dumps({"id": 11, "op": "node", "node": "peers", "fifo": str(fifo)}).encode()
+    pump.say(node, b'{"id": 12, "op": "listen", "host": "127.0.0.1", "port": 0, "token": "secret"}')
+    assert pump.hear(11) == {"id": 11}
+    port = pump.hear(12)["port"]
+
+    silent = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(300)]
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as peer:
+        peer.sendall(b"LUCY secret peers life-1\n")
+        assert peer.recv(10) == b"0\n"
+        peer.sendall(b"a line\n")
+        assert peer.recv(10) == b"7\n"
+
+    assert os.read(reader, 100) == b"a line\n"
+    assert silent[0].recv(1) == b""
+    for each in silent:
+        each.close()
+    os.close(reader)
+
+
+# --- its end --------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def pumping() -> AsyncIterator[PumpClient]:
+    pump = PumpClient()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pump.listen)
+            yield pump
+            tasks.cancel_scope.cancel()
+    finally:
+        pump.dispose()
+
+
+async def test_a_pump_that_fails_is_told_with_its_last_words() -> None:
+    async with pumping() as pump:
+        os.write(pump._words, b"Traceback ...\nMemoryError: no room\n")
+        os.kill(pump._process.pid, signal.SIGKILL)
+
+        with pytest.raises(CarrierDiedError, match=r"SIGKILL \(process \d+\); its last words: MemoryError: no room"):
+            await pump.open_port("127.0.0.1", "t")
+
+
+# A Lucy that starts a pump, forks, as a pool of processes does, and is killed.
+FORKED = """
+import os, signal, sys, time
+from lucy_engines.docker.pump_client import PumpClient
+pump = PumpClient()
+child = os.fork()
+if child == 0:
+    time.sleep(600)
+print(pump._process.pid, child, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_pump_ends_with_its_lucy_though_what_she_forked_lives_on() -> None:
+    with subprocess.Popen([sys.executable, "-c", FORKED], stdout=subprocess.PIPE) as lucy:
+        assert lucy.stdout is not None
+        pump, child = map(int, lucy.stdout.readline().split())
+    try:
+        assert lucy.returncode == -signal.SIGKILL
+        assert ended(pump)
+        assert Path(f"/proc/{child}").exists()
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def ended(pid: int) -> bool:
+    """Wait for the end of a process that is no child of ours."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([pidfd], [], [], PATIENCE)[0])
+    finally:
+        os.close(pidfd)
