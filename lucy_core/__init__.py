@@ -9,6 +9,7 @@ from lucy_core.deployment import deploy
 from lucy_core.engine import NetworkSpec, NodeSpec
 from lucy_core.errors import (
     AboutNoNodeError,
+    ArgumentError,
     AttachError,
     CallbackError,
     CaptureDiedError,
@@ -110,6 +111,7 @@ __all__ = [
     "Absence",
     "AnyCondition",
     "AnyFault",
+    "ArgumentError",
     "Arrived",
     "AttachError",
     "Bandwidth",

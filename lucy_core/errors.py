@@ -11,6 +11,7 @@
     │   └── RecordingError          a run directory can't be written or read back
     │       └── IncompleteError     what was recorded was all given, and is not all that there was
     ├── PlaceError                  `since=` names no place in this run
+    ├── ArgumentError               what a call was given is of no use to it
     ├── LimitError                  a limit of a wait is no length of time, or doesn't go with the others
     ├── StreamError
     │   ├── StreamEmptyError        a stream ended before the item that was awaited
@@ -56,10 +57,24 @@
 Each message is built from typed attributes and says the input, what was found and what to do.
 """
 
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lucy_core.visible import visible
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
+_SHORT.maxlong = 40
+
+
+def shown(value: object) -> str:
+    """Show a value that somebody gave in one short line, whatever it is: it may not like to be shown."""
+    try:
+        text = _SHORT.repr(value)
+    except Exception:  # noqa: BLE001  # anybody's `__repr__`; a whole number of 5,000 digits has none either
+        return f"<{type(value).__name__}>"
+    return " ".join(text.split())
 
 
 class LucyError(Exception):
@@ -193,7 +208,25 @@ class PlaceError(LucyError, ValueError):
     def __init__(self, since: object, reason: str) -> None:
         self.since = since
         self.reason = reason
-        super().__init__(f"since={since!r} {reason}; give a mark of this run, a position in it, or 0 for its beginning")
+        super().__init__(
+            f"since={shown(since)} {reason}; give a mark of this run, a position in it, or 0 for its beginning"
+        )
+
+
+class ArgumentError(LucyError, TypeError, ValueError):
+    """What a call was given is of no use to it: of another type, or no such value. Nothing was done.
+
+    Attributes:
+        name: of the argument, and the place in it: `command[1]`.
+        value: what was given.
+        reason: what is wrong with it, and what to give.
+    """
+
+    def __init__(self, name: str, value: object, reason: str) -> None:
+        self.name = name
+        self.value = value
+        self.reason = reason
+        super().__init__(f"{name}={shown(value)} {reason}")
 
 
 class LimitError(LucyError, ValueError):
@@ -209,8 +242,8 @@ class LimitError(LucyError, ValueError):
         self.name = name
         self.value = value
         self.reason = reason
-        shown = f"{name}={value!r}" if value is not None else f"{name}="
-        super().__init__(f"{shown} {reason}")
+        given = f"{name}={shown(value)}" if value is not None else f"{name}="
+        super().__init__(f"{given} {reason}")
 
 
 class StreamError(LucyError):

@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar, final
 import anyio
 import msgspec
 
+from lucy_core.arguments import bytes_of, path_of, readable_text, seconds_of, switch_of, text_of
 from lucy_core.asking import Answer, asking
 from lucy_core.asking import Home as Asked
 from lucy_core.commands import PATIENCE, carry_through
@@ -34,7 +35,7 @@ from lucy_core.engine import (
     State,
     require,
 )
-from lucy_core.errors import CaptureDiedError, CommandError, DeployError
+from lucy_core.errors import ArgumentError, CaptureDiedError, CommandError, DeployError
 from lucy_core.journal import (
     NodeExited,
     NodePaused,
@@ -45,12 +46,14 @@ from lucy_core.journal import (
 )
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, Level, LogRecord, Mark
-from lucy_core.spec import unfit
+from lucy_core.spec import COMMAND, VARIABLES
 from lucy_core.streams import Stream
 
 T = TypeVar("T")
 STOP_GRACE = 10.0
 """Seconds that a node gets to end by itself before it is killed."""
+LONGEST_TIMEOUT = 1e9
+"""Seconds, thirty years: what is longer than that, `math.inf` too, is no limit, and no engine has to count further."""
 COARSENESS = 0.02
 """By how many seconds `NodeExit.after` may be too small: a container's shell counts hundredths."""
 
@@ -124,7 +127,12 @@ class Node:
         return self._engine_node.directory
 
     def address(self, port: str) -> tuple[str, int]:
-        """Return host and port at which a port of the spec is reached from here."""
+        """Return host and port at which a port of the spec is reached from here.
+
+        Raises:
+            CommandError: the spec has no such port.
+        """
+        text_of(port, "port")
         return self._engine_node.address(port)
 
     async def start(self, *, fresh_state: bool = False, environment: Mapping[str, str] | None = None) -> None:
@@ -133,23 +141,25 @@ class Node:
         Raises:
             LifeCycleError: it runs already.
             UnsupportedError: the engine can't give it a fresh state, or an environment.
-            DeployError: it could not be started.
+            DeployError: it could not be started, or `environment` is none.
         """
-        arguments = {"fresh_state": fresh_state, "environment": environment or {}}
-        with self.asking("start", arguments):
+        switch_of(fresh_state, "fresh_state")
+        try:
+            variables = VARIABLES({} if environment is None else environment, "environment")
+        except ArgumentError as error:
+            message = f"node {self.name!r} can't be started: {error}"
+            raise DeployError(message) from None
+        with self.asking("start", {"fresh_state": fresh_state, "environment": variables}):
             async with self._turn:
                 await self._settled.wait()
                 self._life.check("start")
-                await carry_through(self._start(fresh_state=fresh_state, environment=environment))
+                await carry_through(self._start(fresh_state=fresh_state, environment=variables))
 
-    async def _start(self, *, fresh_state: bool, environment: Mapping[str, str] | None) -> None:
+    async def _start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
         if fresh_state:
             require(self._network.engine, Capability.FRESH_STATE)
         if environment:
             require(self._network.engine, Capability.ENVIRONMENT)
-            if reason := unfit((), environment):
-                message = f"node {self.name!r} can't be started: {reason}"
-                raise DeployError(message)
         # Into the journal before its first line: whoever sees that line has seen that it was started.
         await self._network.journaled(NodeStarted(self.name, fresh_state))
         before = self._life.state
@@ -158,7 +168,7 @@ class Node:
         self.last_exit = None
         self.started_at = time.monotonic()
         try:
-            await self._engine_node.start(fresh_state=fresh_state, environment=environment or {})
+            await self._engine_node.start(fresh_state=fresh_state, environment=environment)
         except BaseException as error:
             self._life.state = before
             await self._network.journaled(NodeStartFailed(self.name, str(error) or type(error).__name__))
@@ -169,8 +179,10 @@ class Node:
         """Ask it to end, make it end after `grace` seconds, and take its last lines.
 
         Raises:
+            ArgumentError: `grace` is no number of seconds.
             LifeCycleError: it doesn't run.
         """
+        grace = seconds_of(grace, "grace")
         with self.asking("stop", {"grace": grace}):
             async with self._turn:
                 self._life.check("stop")
@@ -212,6 +224,7 @@ class Node:
         grace: float = STOP_GRACE,
     ) -> None:
         """Stop it if it runs, and start it. Raises as `stop` and `start` do."""
+        grace = seconds_of(grace, "grace")
         with self.asking("restart"):
             if self.state in (State.RUNNING, State.PAUSED):
                 await self.stop(grace=grace)
@@ -278,40 +291,50 @@ class Node:
 
         Raises:
             UnsupportedError: the engine can't.
-            CommandError: it could not be started, or did not end in `timeout` seconds.
+            ArgumentError: `input` or `timeout` is of no use.
+            CommandError: it is none, could not be started, or did not end in `timeout` seconds.
         """
         require(self._network.engine, Capability.EXEC)
-        if reason := unfit(command, {}):
-            message = f"node {self.name!r}: {reason}"
-            raise CommandError(message)
-        with self.asking("exec", {"command": list(command), "timeout": timeout}) as answer:
-            result = await self._engine_node.exec(command, input=input, timeout=timeout)
+        try:
+            words = COMMAND(command, "command")
+        except ArgumentError as error:
+            message = f"node {self.name!r}: {error}"
+            raise CommandError(message) from None
+        bytes_of(input, "input")
+        timeout = min(seconds_of(timeout, "timeout"), LONGEST_TIMEOUT)
+        with self.asking("exec", {"command": words, "timeout": timeout}) as answer:
+            result = await self._engine_node.exec(words, input=input, timeout=timeout)
             said = {"stdout": result.stdout, "stderr": result.stderr}
             answer.value = {"code": result.code} | {
                 name: text.decode(errors="backslashreplace") for name, text in said.items()
             }
             return result
 
-    async def read_file(self, path: str) -> bytes:
+    async def read_file(self, path: str | Path) -> bytes:
         """Return what a file of the node holds, running or not; a relative path starts at its directory.
 
         Raises:
             UnsupportedError: the engine can't.
+            ArgumentError: `path` can't be one.
             CommandError: there is no such file.
         """
         require(self._network.engine, Capability.FILES)
+        path = path_of(path, "path")
         with self.asking("read_file", {"path": path}) as answer:
             answer.value = content = await self._engine_node.read_file(path)
             return content
 
-    async def write_file(self, path: str, content: bytes) -> None:
+    async def write_file(self, path: str | Path, content: bytes) -> None:
         """Put a file into the node, running or not, making directories on the way.
 
         Raises:
             UnsupportedError: the engine can't.
+            ArgumentError: `path` can't be one, or `content` isn't bytes.
             CommandError: it can't be written.
         """
         require(self._network.engine, Capability.FILES)
+        path = path_of(path, "path")
+        bytes_of(content, "content")
         with self.asking("write_file", {"path": path, "bytes": len(content)}):
             await self._engine_node.write_file(path, content)
 
@@ -336,6 +359,7 @@ class Node:
             command: what is asked.
             arguments: with what; written as JSON, or as it is if it is text.
         """
+        readable_text(command, "command")
         with asking(self._network, self.name, command, arguments) as answer:
             yield answer
 

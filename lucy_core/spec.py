@@ -1,11 +1,32 @@
 """What a network is, before any engine has given it a place: nodes, their commands, files and ports."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
 
 import msgspec
 
-from lucy_core.errors import TopologyError
+from lucy_core.arguments import (
+    Rule,
+    at_least,
+    bytes_of,
+    fit,
+    instance_of,
+    mapping_of,
+    moment_of,
+    name_of,
+    optional,
+    readable_text,
+    relative_path,
+    some_seconds,
+    switch_of,
+    text_of,
+    title_of,
+    tuple_of,
+    word_of,
+)
+from lucy_core.errors import ArgumentError, TopologyError, shown
 from lucy_core.journal import JOURNAL
 
 
@@ -35,6 +56,14 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     wait_for_exit: bool = False
     """A one-shot node: its exit with status 0 is expected."""
 
+    def __post_init__(self) -> None:
+        """Take lists for tuples, and refuse what is of no use in a field.
+
+        Raises:
+            TopologyError: naming node and field, and what to give.
+        """
+        fit(self, NODE_RULES, lambda sentence: TopologyError(f"node {shown(self.name)}: {sentence}"))
+
 
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A whole network: what an engine deploys."""
@@ -46,8 +75,16 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     slot_seconds: float | None = None
     slots_per_epoch: int | None = None
 
+    def __post_init__(self) -> None:
+        """Take lists for tuples, and refuse what is of no use in a field.
+
+        Raises:
+            TopologyError: naming the field, and what to give.
+        """
+        fit(self, NETWORK_RULES, lambda sentence: TopologyError(f"network {shown(self.name)}: {sentence}"))
+
     def validate(self) -> None:
-        """Check what can be checked before anything is started.
+        """Check how its nodes go together, before anything is started.
 
         Raises:
             TopologyError: naming the node and what is wrong with it.
@@ -58,19 +95,13 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
             raise TopologyError(message)
         for node in self.nodes:
             if not re.fullmatch(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?", node.name):
-                message = f"node name {node.name!r} must be lower-case letters, digits, '-', '_', '.' (at most 63)"
-                raise TopologyError(message)
-            if names.count(node.name) > 1:
-                message = f"node name {node.name!r} is used {names.count(node.name)} times; give each node its own"
+                message = f"node name {shown(node.name)} must be lower-case letters, digits, '-', '_', '.' (at most 63)"
                 raise TopologyError(message)
             if node.name == JOURNAL:
                 message = f"node name {JOURNAL!r} is Lucy's own; choose another"
                 raise TopologyError(message)
-            if not node.command:
-                message = f"node {node.name!r} has an empty command"
-                raise TopologyError(message)
-            if reason := unfit(node.command, node.environment):
-                message = f"node {node.name!r}: {reason}"
+            if names.count(node.name) > 1:
+                message = f"node name {node.name!r} is used {names.count(node.name)} times; give each node its own"
                 raise TopologyError(message)
             for other in node.after:
                 if other not in names:
@@ -79,21 +110,69 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
         start_order(self.nodes)
 
 
-def unfit(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Say why no program can be given these words and variables, or return nothing.
+def _port_name(value: Any, name: str) -> str:
+    text = readable_text(value, name)
+    if not re.fullmatch(r"[^\s{}.:]+", text):
+        raise ArgumentError(name, value, "can't name a port; take letters, digits, '-' and '_'")
+    return text
 
-    The kernel takes them as texts that a NUL ends. A shell or a language's runtime would cut them there, or leave
-    them out, each in its own way.
-    """
-    for name, value in environment.items():
-        if not name or "=" in name or "\0" in name:
-            return f"{name!r} can't name an environment variable; take letters, digits and '_'"
-        if "\0" in value:
-            return f"environment variable {name!r} has a NUL in its value, which no program can be given; leave it out"
-    for word in command:
-        if "\0" in word:
-            return f"the word {word!r} of a command has a NUL in it, which no program can be given; leave it out"
-    return ""
+
+def _different(rule: Rule) -> Rule:
+    def take(value: Any, name: str) -> tuple[str, ...]:
+        found: tuple[str, ...] = rule(value, name)
+        for each in found:
+            if found.count(each) > 1:
+                raise ArgumentError(name, value, f"has {each!r} {found.count(each)} times; leave one")
+        return found
+
+    return take
+
+
+def _command(value: Any, name: str) -> tuple[str, ...]:
+    words: tuple[str, ...] = tuple_of(word_of, "('sleep', '100')")(value, name)
+    if not words or not words[0]:
+        raise ArgumentError(name, value, "is an empty command; give a program and its arguments")
+    return words
+
+
+def _files(value: Any, name: str) -> dict[str, bytes]:
+    files: dict[str, bytes] = mapping_of(relative_path, bytes_of, "{'config/node.json': b'{}'}")(value, name)
+    for path in files:
+        for above in PurePosixPath(path).parents:
+            if str(above) in files:
+                raise ArgumentError(name, value, f"has both {str(above)!r} and {path!r}; a file is no directory")
+    return files
+
+
+def _image(value: Any, name: str) -> str:
+    text = readable_text(value, name)
+    if not text or not text.isprintable() or " " in text:
+        raise ArgumentError(name, value, "can't name an image; give one like 'mina:1.0'")
+    return text
+
+
+COMMAND: Rule = _command
+"""What a command may be."""
+VARIABLES = mapping_of(name_of, word_of, "{'PORT': '8080'}")
+"""What an environment may be."""
+NODE_RULES: dict[str, Rule] = {
+    "name": text_of,
+    "role": readable_text,
+    "command": COMMAND,
+    "environment": VARIABLES,
+    "files": _files,
+    "ports": _different(tuple_of(_port_name, "('rest',)")),
+    "after": tuple_of(text_of, "('seed',)"),
+    "image": optional(_image),
+    "wait_for_exit": switch_of,
+}
+NETWORK_RULES: dict[str, Rule] = {
+    "name": title_of,
+    "nodes": tuple_of(instance_of(NodeSpec, "NodeSpec(…)"), "(NodeSpec(…),)"),
+    "genesis_time": optional(moment_of),
+    "slot_seconds": optional(some_seconds),
+    "slots_per_epoch": optional(at_least(1)),
+}
 
 
 def start_order(nodes: Sequence[NodeSpec]) -> list[list[NodeSpec]]:

@@ -27,6 +27,7 @@ ROOMS = (
     "records",
     "words",
     "answers",
+    "arguments",
     "events",
     "faults",
     "journal",
@@ -110,6 +111,7 @@ LINES = 400
 LONG_MODULES: dict[str, str] = {
     "lucy_core/errors.py": "one tree, all of it in one place",
     "lucy_core/journal.py": "one table: what Lucy says, and of which nodes",
+    "lucy_core/node.py": "one face, a command a method: mostly signatures and what they promise",
     "lucy_core/streams/stream.py": "one face, a step a method: mostly signatures and what they promise",
     "lucy_core/pipeline/pipeline.py": "the face of a room: mostly signatures and what they promise",
     "lucy_core/pipeline/hub.py": "one index: what is asked, compiled, and who gets what of a batch",

@@ -23,13 +23,13 @@ from reactivex import Observable, abc, operators
 from reactivex.internal.utils import NotSet
 
 from lucy_core.answers import refuse_async, refuse_awaitable
+from lucy_core.arguments import count_of, seconds_of
 from lucy_core.errors import EventDefinitionError, OperatorError, StreamEmptyError
 from lucy_core.events import EventType, event_type
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.hub import Group
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, LogRecord
-from lucy_core.streams.arguments import count_of, seconds_of
 from lucy_core.streams.ends import End, Items, end_of_run
 from lucy_core.streams.limits import Limited
 from lucy_core.streams.opening import Opened, Opening, Since, current, opening, subscribe_within

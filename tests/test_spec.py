@@ -1,0 +1,158 @@
+"""What a network is, as people write it down at the first try: each slip is refused in a sentence, at once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lucy_core as lucy
+from lucy_core import NetworkSpec, NodeSpec, TopologyError
+
+
+def node(**fields: Any) -> NodeSpec:
+    return NodeSpec(**{"name": "a", "role": "any", "command": ("sleep", "100"), **fields})
+
+
+WRONG_FIELDS = {
+    "command": (
+        ("sleep 100", "is one text; give a tuple, like ('sleep', '100')"),
+        (("sleep", 100), "command[1]=100 is of type int; give text: '100'"),
+        ((Path("/bin/sleep"), "1"), "command[0]=PosixPath('/bin/sleep') is of type PosixPath; give text: '/bin/sleep'"),
+        ((b"sleep",), "command[0]=b'sleep' is of type bytes"),
+        ({"sleep", "100"}, "has no order"),
+        (None, "command=None"),
+        ((), "is an empty command"),
+        ([""], "is an empty command"),
+        (("sh", "1\0002"), "command[1]='1\\x002' has a NUL in it"),
+        (("sh", "\ud800"), "command[1]='\\ud800'"),
+    ),
+    "environment": (
+        ({"PORT": 8080}, "environment['PORT']=8080 is of type int; give text: '8080'"),
+        ({"HOME": Path("/")}, "environment['HOME']"),
+        ({"X": None}, "environment['X']=None"),
+        ({"X": True}, "environment['X']=True"),
+        ({5: "x"}, "a key of environment=5"),
+        ({"X": "1\0002"}, "environment['X']='1\\x002' has a NUL in it"),
+        ({"X=Y": "1"}, "'X=Y' can't name an environment variable"),
+        ({"": "1"}, "'' can't name an environment variable"),
+        (["A=b"], "give a mapping, like {'PORT': '8080'}"),
+    ),
+    "files": (
+        ({"a": "text"}, "files['a']='text' is of type str; give bytes"),
+        ({Path("a"): b""}, "a key of files=PosixPath('a') is of type PosixPath; give text: 'a'"),
+        ({"": b""}, "is no path below the node's directory"),
+        ({"/a": b""}, "is no path below the node's directory"),
+        ({"../a": b""}, "is no path below the node's directory"),
+        ({"a/../../b": b""}, "is no path below the node's directory"),
+        ({"a/": b""}, "is no path below the node's directory"),
+        ({"a\0b": b""}, "has a NUL in it"),
+        ({"x" * 300: b""}, "is longer than file systems take"),
+        ({"a": b"", "a/b": b""}, "has both 'a' and 'a/b'"),
+    ),
+    "ports": (
+        ("rest", "is one text; give a tuple, like ('rest',)"),
+        (("a", "a"), "has 'a' 2 times"),
+        (("a.b",), "port"),
+    ),
+    "after": (("seed", "is one text; give a tuple, like ('seed',)"), ((5,), "after[0]=5")),
+    "name": ((None, "name=None"), (5, "name=5 is of type int; give text: '5'")),
+    "role": ((5, "role=5"), ("\udcff", "surrogate")),
+    "image": ((5, "image=5"), ("", "can't name an image"), ("a b", "can't name an image")),
+    "wait_for_exit": ((1, "give True or False"), (None, "give True or False")),
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [(field, value, said) for field, pairs in WRONG_FIELDS.items() for value, said in pairs],
+)
+def test_a_slip_in_a_node_is_one_sentence_with_node_and_field(field: str, value: Any, said: str) -> None:
+    with pytest.raises(TopologyError) as refused:
+        node(**{field: value})
+
+    sentence = str(refused.value)
+    assert sentence.startswith("node ")
+    assert field in sentence
+    assert said in sentence
+    assert "\n" not in sentence
+
+
+def test_every_field_of_a_node_has_wrong_values_here() -> None:
+    assert set(WRONG_FIELDS) == set(NodeSpec.__struct_fields__)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    (
+        ("name", "a/b", "can't name a directory"),
+        ("name", "../up", "can't name a directory"),
+        ("name", "", "can't name a directory"),
+        ("name", "new\nline", "can't name a directory"),
+        ("name", "x" * 300, "up to 100"),
+        ("name", "\udcff", "surrogate"),
+        ("name", Path("net"), "give text: 'net'"),
+        ("name", None, "name=None"),
+        ("nodes", node(), "give a tuple"),
+        ("nodes", {"a": node()}, "give a tuple"),
+        ("nodes", ({"name": "a"},), "nodes[0]={'name': 'a'} is of type dict"),
+        ("nodes", None, "nodes=None"),
+        ("genesis_time", "now", "genesis_time='now'"),
+        ("genesis_time", float("inf"), "no moment"),
+        ("slot_seconds", 0, "more than 0"),
+        ("slots_per_epoch", 1.5, "whole number"),
+    ),
+)
+def test_a_slip_in_a_network_is_one_sentence_with_network_and_field(field: str, value: Any, said: str) -> None:
+    with pytest.raises(TopologyError, match=r"^network ") as refused:
+        NetworkSpec(**{"name": "net", "nodes": (node(),), field: value})
+
+    assert f"{field}=" in str(refused.value) or f"{field}[" in str(refused.value)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    (
+        ((), "has no nodes"),
+        ((node(name="A"),), "node name 'A' must be lower-case"),
+        ((node(name="a/b"),), "node name 'a/b' must be lower-case"),
+        ((node(name="../a"),), "node name '../a' must be lower-case"),
+        ((node(name="lucy"),), "Lucy's own"),
+        ((node(), node()), "'a' is used 2 times"),
+        ((node(after=("z",)),), "to start after 'z'"),
+        ((node(after=("a",)),), "wait for each other"),
+    ),
+)
+def test_nodes_that_make_no_network_are_refused_before_one_is_deployed(nodes: tuple[NodeSpec, ...], said: str) -> None:
+    with pytest.raises(TopologyError, match=said):
+        NetworkSpec(name="net", nodes=nodes).validate()
+
+
+def test_lists_and_generators_are_taken_for_tuples() -> None:
+    nodes: Any = (node(name=name, command=["sleep", "100"], ports=iter(["p"])) for name in "ab")
+    spec = NetworkSpec(name="net", nodes=nodes)
+
+    assert [each.name for each in spec.nodes] == ["a", "b"]
+    assert (spec.nodes[0].command, spec.nodes[0].ports) == (("sleep", "100"), ("p",))
+    spec.validate()
+
+
+def test_what_was_given_may_be_changed_afterwards() -> None:
+    environment = {"A": "1"}
+    spec = node(environment=environment)
+    environment["A"] = "2"
+
+    assert spec.environment == {"A": "1"}
+
+
+@pytest.mark.anyio
+async def test_a_generator_of_nodes_is_a_network_and_none_is_refused(tmp_path: Path) -> None:
+    nodes: Any = (node(name=name) for name in "ab")
+    async with lucy.deploy(NetworkSpec(name="net", nodes=nodes), run_directory=tmp_path / "run") as network:
+        assert [each.name for each in network] == ["a", "b"]
+
+    none: Any = iter(())
+    with pytest.raises(TopologyError, match="has no nodes"):
+        async with lucy.deploy(NetworkSpec(name="net", nodes=none), run_directory=tmp_path / "none"):
+            raise AssertionError
+    assert not (tmp_path / "none").exists()
