@@ -30,9 +30,9 @@ from typing import Any, final
 
 import anyio
 import msgspec
-import structlog
 from anyio.abc import TaskGroup
 
+from lucy_core import log
 from lucy_core.aio import leaves, one_error
 from lucy_core.engine import Engine, NetworkManager, NetworkSpec, RunPlace
 from lucy_core.errors import LucyError, RunFailedError
@@ -281,7 +281,7 @@ class Run:
             self.unwritten = f"{path} can't be written: {getattr(error, 'strerror', None) or error}"
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
-            structlog.get_logger().warning("run_file_unwritten", file=str(path), reason=str(error))
+            log.warning(self.unwritten)
 
     @property
     def kept(self) -> bool:

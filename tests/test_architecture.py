@@ -22,6 +22,7 @@ PACKAGES = ("lucy_core", "lucy_engines")
 ROOMS = (
     "visible",
     "errors",
+    "log",
     "aio",
     "helpers",
     "records",

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import anyio
 
+from lucy_core import log
 from lucy_core.engine import Engine, EngineOption, engine_names, engine_options, load_engine
 from lucy_core.errors import AttachError, EngineError, ExportError, TopologyError, UsageError
 from lucy_core.executive import events_out
@@ -20,7 +21,6 @@ from lucy_core.executive.collecting import add_gc, collect_garbage
 from lucy_core.executive.events_out import EventLines
 from lucy_core.executive.exporting import export
 from lucy_core.executive.interruption import Interruption
-from lucy_core.executive.logs import configure_logs
 from lucy_core.executive.outlets import Outlet
 from lucy_core.executive.performance import Order, Performance
 from lucy_core.executive.plain import PlainLines
@@ -264,7 +264,8 @@ def perform(
     engine: Engine | None = None,
 ) -> int:
     """Run a scenario and report; on the engine that the order names, if none is given."""
-    configure_logs(debug=arguments.debug)
+    if arguments.debug:
+        log.show_frames()
     try:
         performance = Performance(scenario, order, interruption, engine)
     except EngineError as error:

@@ -23,8 +23,8 @@ from typing import Any, final
 
 import anyio
 import anyio.lowlevel
-import structlog
 
+from lucy_core import log
 from lucy_core.errors import CallbackError, RecordingError
 from lucy_core.pipeline.decoding import Batch, decode
 from lucy_core.pipeline.hub import Gate, Group, Hub, Interest, Sink, Subscription
@@ -96,7 +96,6 @@ class Delivery:
         self._behind: set[Group] = set()
         self._all_caught_up = anyio.Event()
         self._work_wanted = anyio.Event()
-        self._log = structlog.get_logger()
 
     # Taking blocks in
 
@@ -482,7 +481,7 @@ class Delivery:
         text = f"a subscriber to {subscriber} raised {type(error).__name__}: {error}"
         self.ledger.cut_off.append(text)
         if isinstance(error, _ERRORS):
-            self._log.error("subscriber cut off", reason=text, exc_info=error)
+            log.error("subscriber cut off", error, reason=text)
             if self.on_cut_off is not None:
                 self.on_cut_off(text)
         else:

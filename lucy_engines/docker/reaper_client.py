@@ -11,8 +11,8 @@ from typing import final
 
 import anyio
 import msgspec
-import structlog
 
+from lucy_core import log
 from lucy_core.commands import carry_through
 from lucy_core.errors import EngineError
 from lucy_engines.docker.labels import run_filter
@@ -117,6 +117,6 @@ async def _end(process: subprocess.Popen[bytes], run_id: str, *, dismissed: bool
         # It goes on trying by itself. A child that nobody waits for would be complained about when collected.
         process.returncode = 0
     if code != 0 and not dismissed:
-        structlog.get_logger().warning(
+        log.warning(
             "things of this run may be left in the Engine; `lucy gc` removes them", run=run_id, reaper=process.pid
         )

@@ -1,0 +1,104 @@
+"""Lucy's own log: where it goes, how short it is, and that it is in nobody's way."""
+
+import io
+import sys
+from collections.abc import Iterator
+
+import pytest
+import structlog
+import structlog.testing
+
+from lucy_core import log
+
+
+@pytest.fixture(autouse=True)
+def _configuration() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+    log._Wanted.frames = False
+
+
+def slip(secret: str) -> None:
+    raise ValueError(f"no {len(secret)}")
+
+
+def raised() -> Exception:
+    try:
+        slip("a secret of eleven letters"[:11])
+    except ValueError as error:
+        return error
+
+
+def test_without_a_configuration_a_line_goes_to_stderr_and_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.reset_defaults()
+
+    log.error("subscriber cut off", raised(), reason="a subscriber raised ValueError: \x1b[2J")
+    log.warning("can't be written")
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        rf"lucy: error: subscriber cut off: reason a subscriber raised ValueError: \x1b[2J, at {__file__}:{slip.__code__.co_firstlineno + 1} in slip",
+        "lucy: warning: can't be written",
+    ]
+
+
+def test_frames_come_where_they_were_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.reset_defaults()
+    log.show_frames()
+
+    log.error("subscriber cut off", raised())
+
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_whoever_configured_structlog_has_lines_his_way() -> None:
+    mine = io.StringIO()
+    structlog.configure(
+        processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory(mine)
+    )
+
+    log.error("subscriber cut off", raised(), reason="it raised")
+
+    assert '"event": "subscriber cut off"' in mine.getvalue()
+    assert "Traceback" not in mine.getvalue()
+    assert "exc_info" not in mine.getvalue()
+
+
+def test_whoever_said_only_how_lines_look_does_not_get_them_among_his_data(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.configure(processors=[structlog.processors.JSONRenderer()])
+
+    log.warning("can't be written")
+
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", '{"event": "can\'t be written"}\n')
+
+
+def test_captured_logs_hold_lucys_too() -> None:
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as entries:
+        log.warning("can't be written", file="result.json")
+
+    assert entries == [{"event": "can't be written", "file": "result.json", "log_level": "warning"}]
+
+
+class Gone(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stderr", (Gone(), None))
+def test_a_line_that_can_not_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch, stderr: Gone | None) -> None:
+    structlog.reset_defaults()
+    monkeypatch.setattr(sys, "stderr", stderr)
+
+    log.error("subscriber cut off", raised())
+
+
+def test_neither_does_a_processor_that_raises() -> None:
+    def refuse(*_: object) -> str:
+        raise RuntimeError("no")
+
+    structlog.configure(processors=[refuse])
+
+    log.warning("can't be written")
