@@ -37,8 +37,9 @@ def test_without_a_configuration_a_line_goes_to_stderr_and_is_short(capsys: pyte
 
     out, err = capsys.readouterr()
     assert out == ""
+    place = f"{__file__}:{slip.__code__.co_firstlineno + 1} in slip"
     assert err.splitlines() == [
-        rf"lucy: error: subscriber cut off: reason a subscriber raised ValueError: \x1b[2J, at {__file__}:{slip.__code__.co_firstlineno + 1} in slip",
+        rf"lucy: error: subscriber cut off: reason a subscriber raised ValueError: \x1b[2J, at {place}",
         "lucy: warning: can't be written",
     ]
 
