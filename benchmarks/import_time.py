@@ -18,7 +18,7 @@ IMPORTED = {
     "asyncio": "asyncio",
     "aiohttp": "aiohttp",
     "Lucy's dependencies": "anyio, msgspec, reactivex, reactivex.operators, structlog",
-    "lucy_core": "lucy_core",
+    "lucy_core": "lucy_core.face",
     "lucy_core.mina": "lucy_core.mina",
     "lucy_core.testing": "lucy_core.testing",
     "the command line": "lucy_core.executive.command_line",

@@ -1,240 +1,38 @@
 """Lucy: run a network of real nodes, capture every line they log, and test over those lines as typed streams.
 
-This is the public face: what it lists is public, what it doesn't isn't. Mina's vocabulary is `lucy_core.mina`, support
-for tests of tests `lucy_core.testing`, and the contract for authors of engines `lucy_core.engine`.
+What is public here is what `lucy_core.face` lists. Mina's vocabulary is `lucy_core.mina`, support for tests of tests
+`lucy_core.testing`, and the contract for authors of engines `lucy_core.engine`.
+
+The face is imported when the first of its names is used, and not with the package: that takes a quarter of a second,
+in which the command `lucy` would not hear Ctrl-C, and which every pytest session would pay that has Lucy installed and
+doesn't use her.
 """
 
-from lucy_core.attachment import attach
-from lucy_core.deployment import deploy
-from lucy_core.engine import NetworkSpec, NodeSpec
-from lucy_core.errors import (
-    AboutNoNodeError,
-    ArgumentError,
-    AttachError,
-    CallbackError,
-    CaptureDiedError,
-    CarrierDiedError,
-    CheckFailedError,
-    CommandError,
-    ConditionError,
-    ContainerGoneError,
-    DeployError,
-    EngineError,
-    EngineUnavailableError,
-    EventDefinitionError,
-    EventLoopError,
-    ExportError,
-    FaultError,
-    FilterError,
-    HelperDiedError,
-    ImpossibleError,
-    IncompleteError,
-    InconclusiveError,
-    JudgementError,
-    LifeCycleError,
-    LimitError,
-    LucyError,
-    NodeApiError,
-    NodeExitedError,
-    NodeRefusedError,
-    NodeUnreachableError,
-    NoNodesError,
-    OperatorError,
-    PipelineError,
-    PlaceError,
-    RecordingError,
-    RunFailedError,
-    RunOverError,
-    StateError,
-    StrayCallError,
-    StrayTaskError,
-    StreamEmptyError,
-    StreamError,
-    StreamTimeoutError,
-    SupervisorError,
-    TopologyError,
-    UnknownEngineError,
-    UnknownNodeError,
-    UnsupportedError,
-    UsageError,
-    ViolationError,
-    WaitTimeoutError,
-)
-from lucy_core.events import EventType, event, event_type
-from lucy_core.faults import (
-    AnyFault,
-    Bandwidth,
-    ClockOffset,
-    CpuLimit,
-    Disconnect,
-    DiskFull,
-    Drop,
-    Fault,
-    Latency,
-    Loss,
-    MemoryLimit,
-    Pause,
-    Reset,
-)
-from lucy_core.filters.predicate import LogFilter, logproc
-from lucy_core.journal import (
-    FaultEffective,
-    FaultRequested,
-    FaultReverted,
-    NodeExited,
-    NodePaused,
-    NodeResumed,
-    NodeStarted,
-    NodeStartFailed,
-    NodeStopped,
-)
-from lucy_core.judging.combinations import all_of, any_of, each_node, in_order
-from lucy_core.judging.conditions import AnyCondition, Condition, Machine, Progress, Start, StateFold, Verdict
-from lucy_core.judging.durations import Clock, Duration, epochs, seconds, slots
-from lucy_core.judging.lives import Life, Lives
-from lucy_core.judging.probes import http_ok, port_open
-from lucy_core.judging.result import Outcome
-from lucy_core.judging.sightings import never, quiet, seen
-from lucy_core.judging.waiting import WaitOutcome
-from lucy_core.leases import Faults, Lease, LeaseEnd
-from lucy_core.network import Network
-from lucy_core.node import Node
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.ledger import Absence, Gap, Ledger, NodeLedger
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Arrived, Event, Level, LogRecord, Malformed, Mark, Undecodable
-from lucy_core.replaying import Replay, replay
-from lucy_core.streams import Stream, from_items, merge
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AboutNoNodeError",
-    "Absence",
-    "AnyCondition",
-    "AnyFault",
-    "ArgumentError",
-    "Arrived",
-    "AttachError",
-    "Bandwidth",
-    "CallbackError",
-    "CaptureDiedError",
-    "CarrierDiedError",
-    "CheckFailedError",
-    "Clock",
-    "ClockOffset",
-    "CommandError",
-    "Condition",
-    "ConditionError",
-    "ContainerGoneError",
-    "CpuLimit",
-    "DeployError",
-    "Disconnect",
-    "DiskFull",
-    "Drop",
-    "Duration",
-    "EngineError",
-    "EngineUnavailableError",
-    "Event",
-    "EventDefinitionError",
-    "EventLoopError",
-    "EventType",
-    "ExportError",
-    "Fault",
-    "FaultEffective",
-    "FaultError",
-    "FaultRequested",
-    "FaultReverted",
-    "Faults",
-    "FilterError",
-    "Gap",
-    "HelperDiedError",
-    "ImpossibleError",
-    "IncompleteError",
-    "InconclusiveError",
-    "Interest",
-    "JudgementError",
-    "Latency",
-    "Lease",
-    "LeaseEnd",
-    "Ledger",
-    "Level",
-    "Life",
-    "LifeCycleError",
-    "LimitError",
-    "Lives",
-    "LogFilter",
-    "LogRecord",
-    "Loss",
-    "LucyError",
-    "Machine",
-    "Malformed",
-    "Mark",
-    "MemoryLimit",
-    "Network",
-    "NetworkSpec",
-    "NoNodesError",
-    "Node",
-    "NodeApiError",
-    "NodeExited",
-    "NodeExitedError",
-    "NodeLedger",
-    "NodePaused",
-    "NodeRefusedError",
-    "NodeResumed",
-    "NodeSpec",
-    "NodeStartFailed",
-    "NodeStarted",
-    "NodeStopped",
-    "NodeUnreachableError",
-    "OperatorError",
-    "Outcome",
-    "Pause",
-    "Pipeline",
-    "PipelineError",
-    "PlaceError",
-    "Progress",
-    "RecordingError",
-    "Replay",
-    "Reset",
-    "RunFailedError",
-    "RunOverError",
-    "Start",
-    "StateError",
-    "StateFold",
-    "StrayCallError",
-    "StrayTaskError",
-    "Stream",
-    "StreamEmptyError",
-    "StreamError",
-    "StreamTimeoutError",
-    "SupervisorError",
-    "TopologyError",
-    "Undecodable",
-    "UnknownEngineError",
-    "UnknownNodeError",
-    "UnsupportedError",
-    "UsageError",
-    "Verdict",
-    "ViolationError",
-    "WaitOutcome",
-    "WaitTimeoutError",
-    "all_of",
-    "any_of",
-    "attach",
-    "deploy",
-    "each_node",
-    "epochs",
-    "event",
-    "event_type",
-    "from_items",
-    "http_ok",
-    "in_order",
-    "logproc",
-    "merge",
-    "never",
-    "port_open",
-    "quiet",
-    "replay",
-    "seconds",
-    "seen",
-    "slots",
-]
+if TYPE_CHECKING:
+    from lucy_core.face import *  # noqa: F403  # the one list stands there
+    from lucy_core.face import __all__ as __all__
+
+_MISSING = object()
+
+
+def __getattr__(name: str) -> object:
+    """Find a name of the face, or a room, that was not asked for before."""
+    may_be_there = name == "__all__" or not name.startswith("__")
+    if may_be_there and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
+    value: object = getattr(importlib.import_module(f"{__name__}.face"), name, _MISSING) if may_be_there else _MISSING
+    if value is _MISSING:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    from lucy_core import face
+
+    return sorted({*globals(), *face.__all__})

@@ -10,6 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import lucy_core
+from lucy_core import face
+
 DEPENDENCIES = ("anyio", "anyio.lowlevel", "msgspec", "reactivex", "reactivex.operators", "structlog")
 # Measured: a quarter. Work done at import, or a heavy module of the standard library, shows here first.
 OWN_SHARE = 0.4
@@ -30,7 +35,7 @@ def spent(names):
         importlib.import_module(name)
     return time.process_time_ns() - start
 dependencies = spent(sys.argv[1:])
-print(json.dumps([dependencies, spent(["lucy_core"])]))
+print(json.dumps([dependencies, spent(["lucy_core.face"])]))
 """
 
 
@@ -47,14 +52,14 @@ def third_party(modules: list[str]) -> set[str]:
 
 
 def test_importing_lucy_brings_in_nothing_but_its_declared_dependencies() -> None:
-    with_lucy = in_a_fresh_interpreter(LOADED, *DEPENDENCIES, "lucy_core")
+    with_lucy = in_a_fresh_interpreter(LOADED, *DEPENDENCIES, "lucy_core.face")
     alone = in_a_fresh_interpreter(LOADED, *DEPENDENCIES)
 
     assert third_party(with_lucy) - third_party(alone) == {"lucy_core"}
 
 
 def test_importing_lucy_leaves_the_optional_rooms_unopened() -> None:
-    loaded = in_a_fresh_interpreter(LOADED, "lucy_core")
+    loaded = in_a_fresh_interpreter(LOADED, "lucy_core.face")
 
     rooms = {name for name in loaded if name.startswith("lucy_core.")}
     assert rooms & {"lucy_core.mina", "lucy_core.executive", "lucy_core.testing"} == set()
@@ -72,3 +77,22 @@ def test_lucys_own_modules_are_a_small_share_of_its_import(tmp_path: Path) -> No
             return
 
     raise AssertionError(f"lucy_core's own share of its import is {min(shares):.0%}, the budget {OWN_SHARE:.0%}")
+
+
+def test_the_package_alone_imports_nothing_and_a_name_of_it_all_that_it_needs() -> None:
+    loaded = in_a_fresh_interpreter(LOADED, "lucy_core", "lucy_core.executive")
+    program = "import lucy_core, json; print(json.dumps([lucy_core.seconds.__name__, lucy_core.errors.__name__]))"
+
+    assert [name for name in loaded if name.split(".")[0] in ("anyio", "reactivex", "msgspec", "asyncio")] == []
+    assert in_a_fresh_interpreter(program) == ["seconds", "lucy_core.errors"]
+
+
+def test_the_package_shows_what_its_face_lists_and_nothing_else() -> None:
+    names: dict[str, object] = {}
+    exec("from lucy_core import *", names)  # as people do it in a notebook
+
+    assert set(names) - {"__builtins__"} == set(face.__all__)
+    assert set(face.__all__) <= set(dir(lucy_core))
+    with pytest.raises(AttributeError, match="has no attribute 'deplay'"):
+        lucy_core.deplay  # noqa: B018  # the asking is what is tested
+    assert not hasattr(lucy_core, "__wrapped__")
