@@ -14,7 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, NoReturn, Protocol
 
 import msgspec
@@ -117,6 +117,15 @@ def path_of(value: Any, name: str) -> str:
     return text
 
 
+def place_of(value: Any, name: str) -> Path:
+    """Take a path, and return it absolute. Of a relative one the working directory has to be there."""
+    path = Path(path_of(value, name))
+    try:
+        return path.absolute()
+    except OSError:
+        _refuse(name, value, "is relative, and the working directory is gone; go to one that is there")
+
+
 def _check_lengths(value: object, name: str, path: bytes) -> None:
     if len(path) > PATH_BYTES or any(len(part) > NAME_BYTES for part in path.split(b"/")):
         _refuse(name, value, f"is longer than file systems take ({NAME_BYTES} bytes a name); give a shorter one")
@@ -165,6 +174,11 @@ def moment_of(value: Any, name: str) -> float:
     if not 0 <= moment < 253402300800:  # the year 10000
         _refuse(name, value, "is no moment of this age; give seconds since the epoch, as time.time() does")
     return moment
+
+
+def whole(value: Any, name: str) -> int:
+    """Take a whole number, of any size that is written down in decimal digits."""
+    return count_of(value, name, -(1 << 63))
 
 
 def count_of(value: Any, name: str, least: int = 0) -> int:

@@ -21,6 +21,7 @@ from typing import Any, Never, Protocol, final, runtime_checkable
 import anyio
 import msgspec
 
+from lucy_core.arguments import place_of
 from lucy_core.deployment import deploy
 from lucy_core.engine import (
     Capability,
@@ -33,7 +34,7 @@ from lucy_core.engine import (
     Resources,
     RunPlace,
 )
-from lucy_core.errors import AttachError, UnsupportedError
+from lucy_core.errors import AttachError, TopologyError, UnsupportedError
 from lucy_core.events import event
 from lucy_core.network import Network
 from lucy_core.vocabulary import Vocabulary
@@ -113,14 +114,14 @@ def read_export(directory: str | Path) -> ExportedNetwork:
     Raises:
         AttachError: there is none.
     """
-    place = Path(directory).absolute()
+    place = place_of(directory, "directory")
     path = place / DESCRIPTION
     try:
         return msgspec.json.decode(path.read_bytes(), type=ExportedNetwork)
     except OSError as error:
         advice = "make one by `lucy docker SCENARIO --export DIRECTORY/compose.json`"
         raise AttachError(place, f"holds no exported network ({DESCRIPTION}: {error.strerror}); {advice}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, TopologyError, ValueError) as error:
         raise AttachError(place, f"holds no exported network that can be read: {DESCRIPTION}: {error}") from error
 
 
@@ -139,7 +140,7 @@ async def attach(
         AttachError: there is no exported network, its pipes are gone, or somebody else captures them.
     """
     exported = read_export(directory)
-    engine = AttachedEngine(Path(directory).absolute())
+    engine = AttachedEngine(place_of(directory, "directory"))
     async with deploy(exported, engine=engine, run_directory=run_directory, run_id=run_id) as network:
         yield network
 

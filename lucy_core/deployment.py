@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from lucy_core.engine import Engine, NetworkSpec, load_engine
+from lucy_core.arguments import place_of, switch_of, text_of, title_of
+from lucy_core.engine import Engine, NetworkSpec, engine_of
 from lucy_core.keeper import kept
 from lucy_core.network import Network
+from lucy_core.options import Options, options_of_all_engines
 from lucy_core.run import Run, RunOrder, fix, new_run_id
-from lucy_core.vocabulary import PlainTopology, Topology
+from lucy_core.vocabulary import Topology, topology_of
 
 
 @kept
@@ -41,23 +43,29 @@ async def deploy(
     Raises:
         EventLoopError: this is no asyncio.
         StrayTaskError: the task that entered the block still ran, elsewhere, when the block was left.
-        TopologyError: the network makes no sense; nothing was started.
+        TopologyError: the network makes no sense, or is none; nothing was started.
+        UsageError: an option is no text, or nobody knows it; nothing was started.
+        ArgumentError: another argument is of no use; nothing was started.
         UnknownEngineError: no engine is called so.
         DeployError: it could not be deployed.
         NodeExitedError: a node died that should be running, in place of what the block was doing.
         RunFailedError: the block raised nothing, but something is held against the run: a soft error, say.
     """
-    chosen = PlainTopology(topology) if isinstance(topology, NetworkSpec) else topology
-    fixed = fix(chosen, options or {})
-    run_id = run_id or new_run_id(fixed.spec.name)
-    directory = Path(run_directory) if run_directory is not None else Path("lucy-runs") / run_id
+    chosen = topology_of(topology)
+    deploying = engine_of(engine)
+    given = Options(options)
+    fixed = fix(chosen, given)
+    given.check(deploying, also=options_of_all_engines)
+    run_id = new_run_id(fixed.spec.name) if run_id is None else title_of(run_id, "run_id")
     order = RunOrder(
-        test=test or fixed.spec.name,
+        test=fixed.spec.name if test is None else text_of(test, "test"),
         topology=fixed,
-        engine=load_engine(engine) if isinstance(engine, str) else engine,
-        options=dict(options or {}),
+        engine=deploying,
+        options=given.given,
         run_id=run_id,
-        directory=directory.absolute(),
+        directory=place_of(Path("lucy-runs") / run_id if run_directory is None else run_directory, "run_directory"),
     )
+    switch_of(start, "start")
+    switch_of(interrupt, "interrupt")
     async with Run(order).opened(start=start, interrupt=interrupt) as network:
         yield network

@@ -22,7 +22,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from lucy_core.errors import UnknownEngineError, UnsupportedError
+from lucy_core.errors import ArgumentError, UnknownEngineError, UnsupportedError
 from lucy_core.faults import Fault
 from lucy_core.injection import FaultEngine, FaultNetwork, Injection
 from lucy_core.intake import LineCapture
@@ -225,7 +225,7 @@ class RunPlace(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     directory: Path
     """The run directory, absolute and private; an engine keeps its own files in `nodes/` below it."""
-    options: dict[str, str] = {}
+    options: Mapping[str, str] = {}
     """Engine options from the command line, e.g. `mina_image`."""
 
 
@@ -327,6 +327,21 @@ def load_engine(name: str) -> Engine:
     raise UnknownEngineError(name, engine_names())
 
 
+def engine_of(given: object) -> Engine:
+    """Take an engine, or the name of one.
+
+    Raises:
+        UnknownEngineError: no engine is called so.
+        ArgumentError: it is neither.
+    """
+    if isinstance(given, str):
+        return load_engine(given)
+    if isinstance(given, type) or not isinstance(given, Engine):
+        advice = "make one of the class" if isinstance(given, type) else "give an engine or the name of one"
+        raise ArgumentError("engine", given, f"is no engine; {advice}: {', '.join(map(repr, engine_names()))}")
+    return given
+
+
 ExitReport = Callable[[NodeExit], None]
 
 __all__ = [
@@ -355,6 +370,7 @@ __all__ = [
     "State",
     "Traceable",
     "engine_names",
+    "engine_of",
     "engine_options",
     "fault_kinds",
     "fill_in",

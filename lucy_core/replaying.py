@@ -14,6 +14,7 @@ from typing import Any, TypeVar, final, overload
 import msgspec
 
 from lucy_core import streams
+from lucy_core.arguments import place_of
 from lucy_core.errors import RecordingError, UnknownNodeError
 from lucy_core.journal import JOURNAL
 from lucy_core.judging import waits
@@ -213,7 +214,7 @@ async def replay(directory: str | Path, *, vocabulary: Vocabulary | None = None)
     Raises:
         RecordingError: there is no recording, its `run.json` can't be read, or its vocabulary isn't installed here.
     """
-    place = Path(directory)
+    place = place_of(directory, "directory")
     description = _read_description(place)
     async with Pipeline.replay(place) as pipeline:
         chosen = vocabulary if vocabulary is not None else _find_vocabulary(description.vocabulary)

@@ -34,8 +34,9 @@ from anyio.abc import TaskGroup
 
 from lucy_core import log
 from lucy_core.aio import leaves, one_error
-from lucy_core.engine import Engine, NetworkManager, NetworkSpec, RunPlace
-from lucy_core.errors import LucyError, RunFailedError
+from lucy_core.engine import Engine, NetworkConfig, NetworkManager, NetworkSpec, RunPlace
+from lucy_core.errors import LucyError, RunFailedError, TopologyError, shown
+from lucy_core.journal import carriable
 from lucy_core.judging.judgement import text_of
 from lucy_core.judging.result import (
     HeldError,
@@ -50,7 +51,7 @@ from lucy_core.judging.result import (
 from lucy_core.network import Network
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.pipeline.recording import make_run_directory
-from lucy_core.vocabulary import Topology, Vocabulary
+from lucy_core.vocabulary import FixedTopology, Topology
 
 Recorder = Callable[[Path], AbstractAsyncContextManager[Pipeline]]
 """Opens a pipeline that records into a directory: `Pipeline.record`, or what stands in for it in virtual time."""
@@ -68,24 +69,16 @@ class When(enum.StrEnum):
         return self is When.ALWAYS or (self is When.ON_FAILURE and outcome is not Outcome.PASSED)
 
 
-class FixedTopology(msgspec.Struct, frozen=True):
-    """A topology whose network has been described, so that what is written down is what is deployed."""
-
-    vocabulary: Vocabulary | None
-    spec: NetworkSpec
-
-    def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # they were used before
-        """Return what was described."""
-        return self.spec
-
-
 def fix(topology: Topology, options: Mapping[str, str]) -> FixedTopology:
     """Describe a network once and for all.
 
     Raises:
         TopologyError: it makes no sense.
     """
-    spec = topology.network_spec(options)
+    spec: object = topology.network_spec(options)
+    if not isinstance(spec, NetworkSpec):
+        message = f"the topology {shown(topology)} describes its network by {shown(spec)}, which is no NetworkSpec"
+        raise TopologyError(message)
     spec.validate()
     return FixedTopology(topology.vocabulary, spec)
 
@@ -133,18 +126,21 @@ class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
         network = msgspec.to_builtins(self.topology.spec, builtin_types=(bytes,))
         for node in network["nodes"]:
             node["files"] = {path: len(content) for path, content in node["files"].items()}
-        return {
-            "run_id": self.run_id,
-            "test": self.test,
-            "engine": self.engine.name,
-            "options": self.options,
-            "seed": self.options.get("seed"),
-            "started": datetime.now(UTC).isoformat(),
-            "command": list(self.again),
-            "versions": versions(),
-            "vocabulary": None if self.topology.vocabulary is None else self.topology.vocabulary.name,
-            "network": network,
-        }
+        # A path of this machine may hold what is no UTF-8, and JSON can't.
+        return carriable(
+            {
+                "run_id": self.run_id,
+                "test": self.test,
+                "engine": self.engine.name,
+                "options": self.options,
+                "seed": self.options.get("seed"),
+                "started": datetime.now(UTC).isoformat(),
+                "command": list(self.again),
+                "versions": versions(),
+                "vocabulary": None if self.topology.vocabulary is None else self.topology.vocabulary.name,
+                "network": network,
+            }
+        )
 
 
 @final
@@ -152,8 +148,25 @@ class Run:
     """One run, and what is known of it so far."""
 
     def __init__(self, order: RunOrder, record: Recorder = Pipeline.record) -> None:
-        """Nothing is written or started yet; `record` opens the pipeline."""
+        """Have the engine work out what it is going to do; nothing is written or started yet.
+
+        Args:
+            order: what is to be run.
+            record: opens the pipeline.
+
+        Raises:
+            TopologyError: the engine can't make such a network, or an option of its own makes no sense.
+        """
         self.order = order
+        place = RunPlace(run_id=order.run_id, directory=order.directory, options=order.options)
+        self._config: NetworkConfig | None = None
+        self._early: BaseException | None = None
+        try:
+            self._config = order.engine.expand(order.topology.spec, place)
+        except TopologyError:
+            raise
+        except Exception as error:  # noqa: BLE001  # the engine's own failure: the run has a result, which tells it
+            self._early = error
         self._record = record
         self.network: Network | None = None
         """The network, from when it is about to be deployed."""
@@ -162,7 +175,6 @@ class Run:
         self._began = time.monotonic()
         self._started = datetime.now(UTC)
         self._seconds: float | None = None
-        self._early: BaseException | None = None
         self._unknown: BaseException | None = None
         self._has_directory = False
         self._cut_short: BaseException | None = None
@@ -201,12 +213,14 @@ class Run:
     async def _deployed(self, *, start: bool, interrupt: bool) -> AsyncIterator[Network]:
         order = self.order
         engine, spec = order.engine, order.topology.spec
-        config = engine.expand(spec, RunPlace(run_id=order.run_id, directory=order.directory, options=order.options))
+        if self._config is None:
+            assert self._early is not None  # noqa: S101  # an invariant: one of the two is there
+            raise self._early
         async with (
             self._record(order.directory) as pipeline,
             anyio.create_task_group() as tasks,
             _cancelled_after(tasks),
-            engine.open(config) as (manager, log_engine),
+            engine.open(self._config) as (manager, log_engine),
         ):
             network = self.network = Network(
                 run_id=order.run_id,

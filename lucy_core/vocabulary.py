@@ -6,11 +6,12 @@ The core knows no blockchain: events, state and configuration of a kind of netwo
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
 from lucy_core.engine import NetworkSpec
+from lucy_core.errors import TopologyError, shown
 from lucy_core.judging.conditions import StateFold
 
 
@@ -62,3 +63,29 @@ class PlainTopology(msgspec.Struct, frozen=True):
     def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # nothing to choose
         """Return the spec as it is."""
         return self.spec
+
+
+class FixedTopology(msgspec.Struct, frozen=True):
+    """A topology whose network has been described, so that what is written down is what is deployed."""
+
+    vocabulary: Vocabulary | None
+    spec: NetworkSpec
+
+    def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # they were used before
+        """Return what was described."""
+        return self.spec
+
+
+def topology_of(given: object) -> Topology:
+    """Take what a test asks for: a topology, or the spec of a network of plain programs.
+
+    Raises:
+        TopologyError: it is neither.
+    """
+    if isinstance(given, NetworkSpec):
+        return PlainTopology(given)
+    if not isinstance(given, type) and callable(getattr(given, "network_spec", None)) and hasattr(given, "vocabulary"):
+        return cast("Topology", given)
+    advice = "call it" if callable(given) else "give a NetworkSpec, or a topology such as lucy_core.mina.Topology"
+    message = f"topology={shown(given)} describes no network; {advice}"
+    raise TopologyError(message)

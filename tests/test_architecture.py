@@ -45,6 +45,7 @@ ROOMS = (
     "injection",
     "intake",
     "engine",
+    "options",
     "garbage",
     "vocabulary",
     "asking",

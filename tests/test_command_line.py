@@ -38,6 +38,7 @@ class Scenario:
         self.program = program
 
     def topology(self, options):
+        options.get("colour")
         if "nodes" in options:
             return PlainTopology(lucy.NetworkSpec(name="none", nodes=()))
         node = lucy.NodeSpec(name="one", role="node", command=("sh", "-c", self.program), ports=("api",))
@@ -77,7 +78,7 @@ async def dies(network):
         await anyio.sleep_forever()
 
 async def slip(network):
-    return 1 / 0
+    return {}["missing"]
 
 async def hangs(network):
     with network.section("hanging"):
@@ -202,6 +203,13 @@ def test_nodes_that_never_initialize_have_an_exit_code_of_their_own() -> None:
         (("process", "passes", "--seed", "1", "--option", "seed=2"), "twice"),
         (("process", "passes", "--option", "nodes=0"), "has no nodes"),
         (("process", "passes", "--run-dir", "site"), "not empty"),
+        (("process", "passes", "--run-dir", ""), "is an empty path"),
+        (("process", "passes", "--option", "color=red"), "did you mean colour?"),
+        (("process", "passes", "--option", "statistics=maybe"), "give '1' or '0'"),
+        (("process", "chain-reliability", "--option", "slot_seconds=fast"), "slot_seconds='fast' is no number"),
+        (("process", "chain-reliability", "--program", ""), "is an empty command"),
+        (("docker", "chain-reliability", "--docker-cpus", "many"), "docker_cpus='many'"),
+        (("docker", "chain-reliability", "--docker-memory", "lots"), "docker_memory='lots'"),
     ),
 )
 def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
@@ -240,6 +248,14 @@ def test_the_report_tells_sections_errors_the_ledger_and_the_verdict(lucy: Calla
     for expected in ("waiting", "what never comes", "hard: timed out after", "closest : 0 of 1", "Captured", "FAILED"):
         assert expected in run.err
     assert str(run.result["directory"]) in run.err
+
+
+def test_an_error_that_is_not_lucys_is_told_with_its_type(lucy: Callable[..., Finished]) -> None:
+    run = lucy("process", "slip")
+
+    assert "hard: KeyError: 'missing'" in run.err
+    assert "hard error: KeyError: 'missing'" in run.err
+    assert run.err.count("KeyError: KeyError") == 0
 
 
 def test_a_node_that_dies_ends_the_run_with_its_last_words(lucy: Callable[..., Finished]) -> None:

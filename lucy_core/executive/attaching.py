@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
+from lucy_core.arguments import path_of, place_of
 from lucy_core.attachment import AttachedEngine, ExportedNetwork, all_ended, read_export
+from lucy_core.errors import ArgumentError, shown
 from lucy_core.executive.performance import Order
 from lucy_core.network import Network
 from lucy_core.run import When
@@ -18,6 +20,14 @@ ends the capture, and so does the end of all nodes.
 """
 
 
+def given_path(text: str) -> Path:
+    """Read a path on the command line. Raises ArgumentTypeError, which argparse says with the argument's name."""
+    try:
+        return Path(path_of(text, "it"))
+    except ArgumentError as error:
+        raise argparse.ArgumentTypeError(f"{shown(text)} {error.reason}") from None
+
+
 def add_attach(commands: Any) -> argparse.ArgumentParser:  # argparse keeps the type of its subparsers to itself
     """Add the command to the command line, without the options that each way of showing a run has."""
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -27,9 +37,9 @@ def add_attach(commands: Any) -> argparse.ArgumentParser:  # argparse keeps the 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("exported", metavar="DIR", type=Path, help="where the network was exported to")
+    parser.add_argument("exported", metavar="DIR", type=given_path, help="where the network was exported to")
     parser.add_argument(
-        "--run-dir", type=Path, metavar="DIR", help="an empty or new directory; default: lucy-runs/<id>"
+        "--run-dir", type=given_path, metavar="DIR", help="an empty or new directory; default: lucy-runs/<id>"
     )
     parser.add_argument("-d", "--debug", action="store_true", help="Lucy's debug log on stderr")
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy[uvloop]')")
@@ -53,7 +63,7 @@ class Attaching:
         """
         self._exported = read_export(directory)
         self.name = self._exported.spec.name
-        self.engine = AttachedEngine(directory.absolute())
+        self.engine = AttachedEngine(place_of(directory, "DIR"))
 
     def topology(self, options: Mapping[str, str]) -> ExportedNetwork:  # noqa: ARG002  # nothing to choose
         """Return what was exported."""

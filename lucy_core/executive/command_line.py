@@ -7,16 +7,15 @@ import secrets
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import anyio
 
 from lucy_core import log
 from lucy_core.engine import Engine, EngineOption, engine_names, engine_options, load_engine
-from lucy_core.errors import AttachError, EngineError, ExportError, TopologyError, UsageError
+from lucy_core.errors import ArgumentError, AttachError, EngineError, ExportError, TopologyError, UsageError
 from lucy_core.executive import events_out
-from lucy_core.executive.attaching import Attaching, add_attach, attaching_order
+from lucy_core.executive.attaching import Attaching, add_attach, attaching_order, given_path
 from lucy_core.executive.collecting import add_gc, collect_garbage
 from lucy_core.executive.events_out import EventLines
 from lucy_core.executive.exporting import export
@@ -24,10 +23,11 @@ from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.outlets import Outlet
 from lucy_core.executive.performance import Order, Performance
 from lucy_core.executive.plain import PlainLines
-from lucy_core.executive.scenario import Scenario, load_scenario, scenario_names, unknown
+from lucy_core.executive.scenario import Scenario, load_scenario, scenario_names
 from lucy_core.judging.result import EXIT_CODES, ExitCode
 from lucy_core.reports.text import report
 from lucy_core.run import Run, When, versions
+from lucy_core.words import unknown
 
 ALIASES = {"local": "docker"}
 
@@ -105,7 +105,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     words = [when.value for when in When]
     add("scenario", metavar="SCENARIO", help="what to run; `lucy list` names them")
-    add("--run-dir", type=Path, metavar="DIR", help="an empty or new directory; by default lucy-runs/<run id>")
+    add("--run-dir", type=given_path, metavar="DIR", help="an empty or new directory; by default lucy-runs/<run id>")
     add("--keep", choices=words, default="always", help="when to keep the run directory (default: always)")
     add("--pause", choices=words, help="when to wait for Enter before the teardown (default: never)")
     add("-d", "--debug", action="store_true", help="--pause on-failure, and Lucy's debug log on stderr")
@@ -113,7 +113,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--program", metavar="PATH", help="the daemon to run as a node, in place of the scenario's own")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="an option for scenario or engine")
     add("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy[uvloop]')")
-    add("--export", type=Path, metavar="FILE", help="run nothing: write the network down as FILE, for others to run")
+    add(
+        "--export",
+        type=given_path,
+        metavar="FILE",
+        help="run nothing: write the network down as FILE, for others to run",
+    )
     _add_forms(parser)
 
 
@@ -207,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _main(words)
     except SystemExit as ended:  # argparse has printed help or version
         return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
-    except (UsageError, TopologyError, ExportError, AttachError) as error:
+    except (ArgumentError, UsageError, TopologyError, ExportError, AttachError) as error:
         sys.stderr.write(f"lucy: {error}\n")
         return ExitCode.USAGE
     except BrokenPipeError:

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from lucy_core.arguments import place_of
 from lucy_core.attachment import PIPES, Exporter, describe_export
 from lucy_core.engine import RunPlace, load_engine
 from lucy_core.errors import ExportError, UsageError
 from lucy_core.executive.scenario import load_scenario
 from lucy_core.judging.result import ExitCode
+from lucy_core.options import Options
 from lucy_core.run import fix, versions
 
 
@@ -25,10 +27,12 @@ def export(engine_name: str, scenario_name: str, options: Mapping[str, str], fil
         message = f"the {engine_name} engine can't write a network down for others to run; leave out --export"
         raise UsageError(message)
     scenario = load_scenario(scenario_name)
-    topology = fix(scenario.topology(options), options)
-    file = file.absolute()
+    given = Options(options)
+    topology = fix(scenario.topology(given), given)
+    given.check(engine)
+    file = place_of(file, "--export")
     directory = file.parent
-    place = RunPlace(run_id=scenario.name, directory=directory, options=dict(options))
+    place = RunPlace(run_id=scenario.name, directory=directory, options=given.given)
     first = f"{PIPES}/{topology.spec.nodes[0].name}"
     run = f"docker-compose -f {shlex.quote(str(file))} up"
     read = f"lucy attach {shlex.quote(str(directory))}"

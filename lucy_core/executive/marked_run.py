@@ -23,6 +23,7 @@ from lucy_core.executive.marker import Wanted
 from lucy_core.executive.performance import prepare_directory
 from lucy_core.keeper import Kept
 from lucy_core.network import Network
+from lucy_core.options import Options, options_of_all_engines
 from lucy_core.reports.text import report
 from lucy_core.run import Run, RunOrder, When, fix, new_run_id
 
@@ -41,14 +42,17 @@ class MarkedRun:
 
         Raises:
             TopologyError: it makes no sense.
+            UsageError: nobody knows an option of its.
         """
-        fixed = fix(wanted.topology, wanted.options)
+        options = Options(wanted.options)
+        fixed = fix(wanted.topology, options)
+        options.check(wanted.engine, also=options_of_all_engines)
         self._run = Run(
             RunOrder(
                 test=test,
                 topology=fixed,
                 engine=wanted.engine,
-                options=wanted.options,
+                options=options.given,
                 run_id=new_run_id(fixed.spec.name),
                 directory=directory,
                 again=again,

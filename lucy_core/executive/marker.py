@@ -7,8 +7,8 @@ import msgspec
 
 from lucy_core.engine import Engine, NetworkSpec, engine_names, load_engine
 from lucy_core.errors import UsageError
-from lucy_core.executive.scenario import unknown
 from lucy_core.vocabulary import PlainTopology, Topology
+from lucy_core.words import unknown
 
 ACCEPTED = ("topology", "engine", "options")
 EXAMPLE = "@pytest.mark.lucy(topology=…)"

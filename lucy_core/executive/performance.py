@@ -8,6 +8,7 @@ from typing import final
 import anyio
 import msgspec
 
+from lucy_core.arguments import place_of
 from lucy_core.engine import Engine, load_engine
 from lucy_core.errors import UsageError
 from lucy_core.executive.interruption import Interruption
@@ -17,6 +18,7 @@ from lucy_core.executive.scenario import Scenario
 from lucy_core.journal import JOURNAL
 from lucy_core.judging.result import RunResult
 from lucy_core.network import Network
+from lucy_core.options import Options
 from lucy_core.run import Run, RunOrder, When, fix, new_run_id
 
 
@@ -62,20 +64,25 @@ class Performance:
 
         Raises:
             TopologyError: the network makes no sense.
+            UsageError: an option is known to nobody, or the run directory is none.
         """
         self._scenario = scenario
         self._order = order
         self._interruption = interruption
         engine = engine or load_engine(order.engine)
         run_id = new_run_id(scenario.name)
+        options = Options(order.options)
+        fixed = fix(scenario.topology(options), options)
+        options.check(engine)
+        directory = place_of(order.directory or Path("lucy-runs") / run_id, "--run-dir")
         self.run = Run(
             RunOrder(
                 test=scenario.name,
-                topology=fix(scenario.topology(order.options), order.options),
+                topology=fixed,
                 engine=engine,
-                options=order.options,
+                options=options.given,
                 run_id=run_id,
-                directory=(order.directory or Path("lucy-runs") / run_id).absolute(),
+                directory=directory,
                 again=order.again,
                 keep=order.keep,
             )

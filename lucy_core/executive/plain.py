@@ -17,6 +17,7 @@ from lucy_core.journal import (
     WaitStarted,
 )
 from lucy_core.judging.fold import fault_in_words, life_in_words
+from lucy_core.judging.result import said
 from lucy_core.network import Network
 from lucy_core.records import Event
 
@@ -40,7 +41,7 @@ def in_words(data: Any) -> str | None:  # any of the journal's events
         case FaultEffective() | FaultReverted():
             return f"  {fault_in_words(data)}"
         case RunError():
-            return f"  {data.severity} error: {data.message}"
+            return f"  {data.severity} error: {said(data.severity, data.kind, data.message)}"
         case _ if isinstance(data, LIFE_EVENTS):
             return f"  {data.node} {life_in_words(data)}"  # type: ignore[attr-defined]  # each names its node
         case _:

@@ -1,13 +1,13 @@
 """Scenarios: tests that are run by name. Found by entry point, so that the executive knows no vocabulary."""
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, runtime_checkable
 
 from lucy_core.errors import UsageError
 from lucy_core.network import Network
 from lucy_core.vocabulary import Topology
+from lucy_core.words import unknown
 
 GROUP = "lucy.scenarios"
 
@@ -28,6 +28,8 @@ class Scenario(Protocol):
 
     def topology(self, options: Mapping[str, str]) -> Topology:
         """Describe the network. `options` are the run's: `seed`, `mina_image`, and what else was given.
+
+        One that is given and that neither this asks for, nor the topology, nor the engine, is refused as unknown.
 
         Raises:
             TopologyError: an option makes no sense.
@@ -62,11 +64,3 @@ def load_scenario(name: str) -> Scenario:
         message = f"{points[name].value} is registered as a scenario, but lacks part of the contract"
         raise TypeError(message)
     return scenario
-
-
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """Say that there is no such thing, what was perhaps meant, and what there is."""
-    known = sorted(set(known))
-    close = difflib.get_close_matches(name, known, n=3)
-    meant = f"; did you mean {' or '.join(close)}?" if close else ""
-    return f"no {kind} is called {name!r}{meant} (there is: {', '.join(known) or 'none'})"

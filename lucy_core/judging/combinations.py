@@ -9,12 +9,15 @@ from typing import Any, final
 
 import msgspec
 
+from lucy_core.answers import refuse_awaitable
+from lucy_core.errors import shown
 from lucy_core.journal import LIFE_EVENTS, about
 from lucy_core.judging.conditions import AnyCondition, Condition, Machine, Progress, Start, Verdict
 from lucy_core.judging.durations import Duration, Unit
 from lucy_core.judging.probes import Probe, probes_of
 from lucy_core.judging.sightings import HARD, SOFT, named, seen
 from lucy_core.records import Event
+from lucy_core.words import called
 
 
 def _types(parts: Iterable[AnyCondition]) -> tuple[type, ...]:
@@ -34,11 +37,10 @@ def conditions(what: str, given: tuple[Any, ...]) -> tuple[AnyCondition, ...]:
 
     Raises:
         ValueError: there is none.
-        TypeError: one is no condition.
+        TypeError: one is no condition, such as the function that makes one, not called.
     """
     if not given:
-        message = f"{what}() needs conditions"
-        raise ValueError(message)
+        raise ValueError(f"{what}() needs conditions")
     parts: list[AnyCondition] = []
     for each in given:
         if isinstance(each, type):
@@ -46,8 +48,9 @@ def conditions(what: str, given: tuple[Any, ...]) -> tuple[AnyCondition, ...]:
         elif callable(getattr(each, "begin", None)):
             parts.append(each)
         else:
-            message = f"{what}(): {each!r} is neither a condition nor an event type"
-            raise TypeError(message)
+            refuse_awaitable(each, f"{what}() was given")
+            advice = f"; call it: {called(each)}(…)" if callable(each) else ""
+            raise TypeError(f"{what}(): {shown(each)} is neither a condition nor an event type{advice}")
     return tuple(parts)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from lucy_core import errors
 from lucy_core.errors import EngineError, InconclusiveError, NodeExitedError, PipelineError, WaitTimeoutError
 from lucy_core.pipeline.ledger import Ledger
 
@@ -58,6 +59,12 @@ CODE_OF_WAIT = {"nodes_initialized": ExitCode.NOT_INITIALIZED}
 """Waits, by the name of their condition, whose hard timeout has an exit code of its own."""
 
 
+def said(severity: str, kind: str, message: str) -> str:
+    """Say what an error says, and of one that isn't Lucy's its type too: a `KeyError` says nothing but the key."""
+    is_own = severity == Severity.SOFT or isinstance(getattr(errors, kind, None), type)
+    return message if is_own or message == kind else f"{kind}: {message}"
+
+
 class HeldError(msgspec.Struct, frozen=True):
     """One error of a run."""
 
@@ -70,6 +77,11 @@ class HeldError(msgspec.Struct, frozen=True):
     """Seconds since the run began."""
     inside: int = 0
     """The id of the innermost of these sections; 0 outside of all."""
+
+    @property
+    def said(self) -> str:
+        """What people are told of it."""
+        return said(self.severity, self.kind, self.message)
 
     def __str__(self) -> str:
         what = self.kind if self.kind.startswith(self.severity) else f"{self.severity} {self.kind}"

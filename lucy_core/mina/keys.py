@@ -40,7 +40,7 @@ class Keypair(msgspec.Struct, frozen=True):
 
 def simulated_keypair(seed: str, account: str) -> Keypair:
     """Make the keys of an account of a simulated network; the same seed and name give the same keys."""
-    digest = hashlib.sha256(f"{seed}/account/{account}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}/account/{account}".encode(errors="surrogateescape")).digest()
     public = _checked(b"\xcb\x01\x01" + digest + b"\0")
     text = {"simulated_key_of": account, "public_key": public}
     return Keypair(public, msgspec.json.encode(text) + b"\n")
@@ -48,7 +48,9 @@ def simulated_keypair(seed: str, account: str) -> Keypair:
 
 def simulated_peer_id(seed: str, node: str) -> str:
     """Make the libp2p identity of a simulated node: `12D3KooW…`."""
-    return _base58(bytes.fromhex("002408011220") + hashlib.sha256(f"{seed}/peer/{node}".encode()).digest())
+    return _base58(
+        bytes.fromhex("002408011220") + hashlib.sha256(f"{seed}/peer/{node}".encode(errors="surrogateescape")).digest()
+    )
 
 
 def read_keypair(directory: Path, account: str) -> Keypair:
@@ -60,6 +62,7 @@ def read_keypair(directory: Path, account: str) -> Keypair:
     try:
         path = directory / account
         return Keypair(path.with_name(f"{account}.pub").read_text().strip(), path.read_bytes())
-    except OSError as error:
-        message = f"account {account!r}: {error.filename}: {error.strerror}; put its key file and .pub there"
+    except (OSError, ValueError) as error:  # a key that is no text, or a path with a NUL
+        why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else f"{directory}: {error}"
+        message = f"account {account!r}: {why}; put its key file and .pub there"
         raise TopologyError(message) from error

@@ -6,6 +6,7 @@ from typing import final
 
 import anyio
 
+from lucy_core.arguments import some_seconds
 from lucy_core.judging.durations import seconds, slots
 from lucy_core.mina.conditions import blocks_produced, nodes_initialized, nodes_synchronized, signed_command_included
 from lucy_core.mina.graphql import ChainBlock, client
@@ -13,6 +14,7 @@ from lucy_core.mina.topology import Topology, public_key
 from lucy_core.mina.topology_parts import Account, BlockProducer, Constants
 from lucy_core.network import Network
 from lucy_core.node import Node
+from lucy_core.options import number_option
 
 MINA = 1_000_000_000
 """Nanomina in a MINA."""
@@ -38,7 +40,7 @@ class ChainReliability:
                 BlockProducer("node-b", "node-b-key"),
                 BlockProducer("node-c", "node-c-key"),
             ),
-            constants=Constants(slot_seconds=float(options.get("slot_seconds", "1"))),
+            constants=Constants(slot_seconds=number_option(options, "slot_seconds", 1.0, some_seconds)),
         )
 
     async def run(self, network: Network) -> None:

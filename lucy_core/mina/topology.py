@@ -10,20 +10,25 @@ import time
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from lucy_core.arguments import Rule, fit, instance_of, optional, seconds_of, title_of, tuple_of, whole, word_of
 from lucy_core.engine import NetworkSpec, NodeSpec
-from lucy_core.errors import TopologyError
+from lucy_core.errors import ArgumentError, TopologyError, shown
 from lucy_core.mina.config import runtime_config
 from lucy_core.mina.keys import PASSWORD, Keypair, read_keypair, simulated_keypair, simulated_peer_id
 from lucy_core.mina.topology_parts import Account, BlockProducer, Constants, SnarkCoordinator
 from lucy_core.mina.vocabulary import VOCABULARY
 from lucy_core.node import Node
+from lucy_core.options import number_option
 from lucy_core.vocabulary import Vocabulary
 
 GENESIS_DELAY = 3.0
 """Seconds from now to slot 0: what four simulated daemons take to start and meet on two busy cores."""
+LONGEST_DELAY = 1e8
+"""Seconds, three years: a network that is exported for later may begin so late."""
 PORTS = ("client", "rest", "external", "metrics")
 PROGRAM = "lucy-simnode"
 
@@ -42,6 +47,10 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     constants: Constants = Constants()
     extra_arguments: tuple[str, ...] = ()
     """More words for every daemon's command line, e.g. `("--log-flood", "2000")` for the simulated node."""
+
+    def __post_init__(self) -> None:
+        """Take lists for tuples, and refuse what is of no use in a field. Raises TopologyError."""
+        fit(self, TOPOLOGY_RULES, lambda sentence: TopologyError(f"topology {shown(self.name)}: {sentence}"))
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -90,7 +99,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         """
         self.validate()
         seed = options.get("seed", "0")
-        delay = float(options.get("genesis_delay", GENESIS_DELAY))
+        delay = number_option(options, "genesis_delay", GENESIS_DELAY, _delay)
         # On a whole slot, so that logs of runs with whole-second slots are easy to read.
         genesis_time = float(math.ceil(time.time() + delay))
         directory = options.get("keys_directory")
@@ -111,6 +120,13 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def _delay(value: Any, name: str) -> float:
+    seconds = seconds_of(value, name)
+    if seconds > LONGEST_DELAY:
+        raise ArgumentError(name, value, f"is later than anybody waits for; give at most {LONGEST_DELAY:g} seconds")
+    return seconds
+
+
 def public_key(node: Node, account: str) -> str:
     """Return the public key of an account that a node holds the key file of.
 
@@ -127,12 +143,26 @@ def public_key(node: Node, account: str) -> str:
 
 def _check_balance(account: Account) -> None:
     try:
-        right = Decimal(account.balance) >= 0
+        balance = Decimal(account.balance)
+        right = balance.is_finite() and balance >= 0
     except InvalidOperation:
         right = False
     if not right:
         message = f"account {account.name!r} has balance {account.balance!r}; write MINA as a decimal, like '1000.5'"
         raise TopologyError(message)
+
+
+TOPOLOGY_RULES: dict[str, Rule] = {
+    "name": title_of,
+    "accounts": tuple_of(instance_of(Account, "Account('alice', '1000')"), "(Account('alice', '1000'),)"),
+    "block_producers": tuple_of(
+        instance_of(BlockProducer, "BlockProducer('bp-1', 'alice')"), "(BlockProducer('bp-1', 'alice'),)"
+    ),
+    "seeds": whole,
+    "snark_coordinator": optional(instance_of(SnarkCoordinator, "SnarkCoordinator('snark', 'alice')")),
+    "constants": instance_of(Constants, "Constants(…)"),
+    "extra_arguments": tuple_of(word_of, "('--log-flood', '2000')"),
+}
 
 
 class _Nodes:

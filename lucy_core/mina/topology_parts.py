@@ -1,9 +1,36 @@
 """The parts that a Mina network is described with."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import msgspec
 
+from lucy_core.arguments import (
+    Rule,
+    at_least,
+    fit,
+    instance_of,
+    number_of,
+    optional,
+    readable_text,
+    whole,
+)
+from lucy_core.errors import TopologyError, shown
+from lucy_core.spec import VARIABLES
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
+
+class _Part(msgspec.Struct, frozen=True):
+    """A part of a topology: its fields are held against its rules when it is written down."""
+
+    rules: ClassVar[Mapping[str, Rule]] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse what is of no use in a field. Raises TopologyError."""
+        what = f"{type(self).__name__} {shown(getattr(self, 'name', ''))}".removesuffix(" ''")
+        fit(self, self.rules, lambda sentence: TopologyError(f"{what}: {sentence}"))
+
+
+class Timing(_Part, frozen=True, kw_only=True):
     """How an account's balance is released. Amounts are decimal MINA, times are slots, as text."""
 
     initial_minimum_balance: str
@@ -12,8 +39,12 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     vesting_period: str
     vesting_increment: str
 
+    rules: ClassVar[Mapping[str, Rule]] = dict.fromkeys(
+        ("initial_minimum_balance", "cliff_time", "cliff_amount", "vesting_period", "vesting_increment"), readable_text
+    )
 
-class Account(msgspec.Struct, frozen=True):
+
+class Account(_Part, frozen=True):
     """An account of the genesis ledger. Its keys are Lucy's business."""
 
     name: str
@@ -23,8 +54,15 @@ class Account(msgspec.Struct, frozen=True):
     """The name of the account that it delegates to."""
     timing: Timing | None = None
 
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "name": readable_text,
+        "balance": readable_text,
+        "delegate": optional(readable_text),
+        "timing": optional(instance_of(Timing, "Timing(…)")),
+    }
 
-class BlockProducer(msgspec.Struct, frozen=True):
+
+class BlockProducer(_Part, frozen=True):
     """A node that produces blocks with an account's stake."""
 
     name: str
@@ -32,8 +70,15 @@ class BlockProducer(msgspec.Struct, frozen=True):
     image: str | None = None
     environment: dict[str, str] = {}
 
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "name": readable_text,
+        "account": readable_text,
+        "image": optional(readable_text),
+        "environment": VARIABLES,
+    }
 
-class SnarkCoordinator(msgspec.Struct, frozen=True):
+
+class SnarkCoordinator(_Part, frozen=True):
     """A node that hands out proving work, and its workers."""
 
     name: str
@@ -41,8 +86,15 @@ class SnarkCoordinator(msgspec.Struct, frozen=True):
     workers: int = 1
     fee: str = "0.025"
 
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "name": readable_text,
+        "account": readable_text,
+        "workers": at_least(0),
+        "fee": readable_text,
+    }
 
-class Constants(msgspec.Struct, frozen=True, kw_only=True):
+
+class Constants(_Part, frozen=True, kw_only=True):
     """Protocol constants. The defaults are those of Mina's integration tests, but for the slots' length."""
 
     slot_seconds: float = 1.0
@@ -56,3 +108,11 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     transaction_capacity_log_2: int = 3
     proof_level: str = "none"
     network_id: str | None = None
+
+    rules: ClassVar[Mapping[str, Rule]] = {
+        "slot_seconds": number_of,
+        **dict.fromkeys(("k", "delta", "slots_per_epoch", "slots_per_sub_window", "grace_period_slots"), whole),
+        **dict.fromkeys(("txpool_max_size", "work_delay", "transaction_capacity_log_2"), whole),
+        "proof_level": readable_text,
+        "network_id": optional(readable_text),
+    }

@@ -24,7 +24,7 @@ def _failure(case: ET.Element, tag: str, kind: str, message: str) -> None:
 
 
 def _fail_by(case: ET.Element, errors: list[HeldError]) -> None:
-    message = "\n\n".join(f"[{error.at:.1f} s] {error.severity}: {error.message}" for error in errors)
+    message = "\n\n".join(f"[{error.at:.1f} s] {error.severity}: {error.said}" for error in errors)
     _failure(case, "failure", errors[0].kind if errors else "failed", message or "see the run's verdict")
 
 
@@ -44,7 +44,7 @@ def junit(result: RunResult) -> bytes:
     if result.outcome is Outcome.FAILED:
         _fail_by(whole, [error for error in result.errors if not error.inside] or list(result.errors))
     elif result.outcome is not Outcome.PASSED:
-        message = "\n\n".join(error.message for error in result.errors) or result.outcome.value
+        message = "\n\n".join(error.said for error in result.errors) or result.outcome.value
         _failure(whole, "error", result.outcome.value, message)
     if result.traceback:
         ET.SubElement(whole, "system-err").text = _text(result.traceback)

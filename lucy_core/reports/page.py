@@ -93,7 +93,7 @@ def html_report(result: RunResult) -> str:
                         ("n", f"{error.at:.1f} s"),
                         ("", escape(error.section)),
                         (_class(error.severity), escape(f"{error.severity}: {error.kind}")),
-                        ("", f"<pre>{escape(error.message)}</pre>"),
+                        ("", f"<pre>{escape(error.said)}</pre>"),
                     )
                 )
                 for error in result.errors

@@ -52,7 +52,7 @@ def _indented(text: str, by: str) -> str:
 
 def _error(error: HeldError, paint: Paint) -> str:
     mark = SOFT if error.severity == "soft" else BAD
-    return f"      {paint(f'[{error.at:6.1f} s] {error.severity}:', mark)} {_indented(error.message, '        ')}"
+    return f"      {paint(f'[{error.at:6.1f} s] {error.severity}:', mark)} {_indented(error.said, '        ')}"
 
 
 def head_room(wait: WaitResult) -> str:

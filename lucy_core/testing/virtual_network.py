@@ -37,9 +37,9 @@ from lucy_core.pipeline.capture_process import CaptureProcess
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.pipeline.recording import Row, make_run_directory
-from lucy_core.run import FixedTopology, Run, RunOrder, When
+from lucy_core.run import Run, RunOrder, When
 from lucy_core.testing.virtual_time import VirtualTimeLoop
-from lucy_core.vocabulary import Vocabulary
+from lucy_core.vocabulary import FixedTopology, Vocabulary
 
 NS = 1_000_000_000
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a directory of its own in it, private and gone with the block

@@ -11,6 +11,7 @@ import msgspec
 from lucy_core.engine import Layout, NetworkSpec, RunPlace
 from lucy_core.errors import TopologyError
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
+from lucy_core.options import is_on
 from lucy_engines.docker import supervision
 from lucy_engines.docker.container import (
     DIRECTORY,
@@ -107,11 +108,11 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
         layouts=places,
         containers=containers,
         limits=limits,
-        statistics=bool(options.get("statistics")),
+        statistics=is_on(options, "statistics"),
         clock_library=library,
         disk_bytes=disk,
         capture=read_capture(options),
-        shared_pipe=bool(options.get("shared_pipe")),
+        shared_pipe=is_on(options, "shared_pipe"),
         capture_filter=read_filter(options),
     )
 

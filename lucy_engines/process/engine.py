@@ -17,6 +17,7 @@ import msgspec
 from lucy_core.engine import Capability, EngineOption, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace, fill_in
 from lucy_core.errors import DeployError, UnsupportedError
 from lucy_core.faults import Fault, Pause
+from lucy_core.options import is_on
 from lucy_core.pipeline.services import Services
 from lucy_engines.process import statistics
 from lucy_engines.process.client import GuardianClient
@@ -189,7 +190,7 @@ class ProcessEngine:
     def expand(self, spec: NetworkSpec, place: RunPlace) -> ProcessConfig:
         """Choose the directories."""
         directories = {node.name: str(place.directory / "nodes" / node.name) for node in spec.nodes}
-        return ProcessConfig(spec, place.run_id, directories, statistics=bool(place.options.get("statistics")))
+        return ProcessConfig(spec, place.run_id, directories, statistics=is_on(place.options, "statistics"))
 
     async def leftovers(self, run_id: str) -> list[str]:
         """Name the processes that were started for a run and still live."""

@@ -1,0 +1,123 @@
+"""A run's options: text by name, for whoever describes the network and for its engine. Sans-IO.
+
+An option that nobody asks for is a slip of the pen, which would go unnoticed: `--option slot_second=2` changes nothing.
+Engines declare theirs (`EngineOption`); topologies and scenarios are anybody's, and show which ones they know by asking
+for them. So what is given is handed to them in a mapping that remembers what it was asked for. Whoever goes through all
+of it may mean any.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import final
+
+from lucy_core.arguments import Rule, mapping_of, text_of, word_of
+from lucy_core.engine import Engine, EngineOption, engine_names, engine_options, load_engine
+from lucy_core.errors import ArgumentError, TopologyError, UsageError, shown
+from lucy_core.words import unknown
+
+EVERYBODYS = frozenset({"seed"})
+"""Written into each run's result, used or not."""
+_RULE = mapping_of(text_of, word_of, "{'seed': '3'}")
+ON = ("1", "true", "yes", "on")
+OFF = ("0", "false", "no", "off", "")
+
+
+@final
+class Options(Mapping[str, str]):
+    """Options as they were given, and who asked for which."""
+
+    def __init__(self, given: object = None) -> None:
+        """Take them.
+
+        Raises:
+            UsageError: they are no mapping of text to text.
+        """
+        try:
+            self.given: dict[str, str] = _RULE({} if given is None else given, "options")
+        except ArgumentError as error:
+            raise UsageError(str(error)) from None
+        self._asked: set[str] = set()
+        self._all_asked = False
+
+    def __getitem__(self, name: str) -> str:
+        self._asked.add(name)
+        return self.given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._all_asked = True
+        return iter(self.given)
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    def check(self, engine: Engine, also: Callable[[], Iterable[str]] = tuple) -> None:
+        """Hold them against what was asked for, once the network is described, and against what the engine declares.
+
+        Args:
+            engine: whose options are known besides. One that declares none may ask for anything later.
+            also: gives names that nobody here knows and that are no mistake; called where there are such.
+
+        Raises:
+            UsageError: nobody knows one of them, or its value is none of those that there are.
+        """
+        declared = engine_options(engine)
+        for option in declared:
+            if option.name in self.given:
+                check_value(option, self.given[option.name])
+        if self._all_asked or not declared:
+            return
+        known = {*self._asked, *(option.name for option in declared), *EVERYBODYS}
+        strangers = [name for name in self.given if name not in known]
+        others = frozenset(also()) if strangers else ()
+        for name in strangers:
+            if name not in others:
+                raise UsageError(unknown("option", name, known))
+
+
+def options_of_all_engines() -> frozenset[str]:
+    """Name what any installed engine knows: one test may run on several, and give each its options."""
+    found: set[str] = set()
+    for name in engine_names():
+        try:
+            found.update(option.name for option in engine_options(load_engine(name)))
+        except Exception:  # noqa: BLE001, S112  # one broken plug-in must not hide the others, nor fail their runs
+            continue
+    return frozenset(found)
+
+
+def check_value(option: EngineOption, value: str) -> None:
+    """Refuse what an option can't be by its declaration.
+
+    Raises:
+        UsageError: naming the option, what was given and what there is.
+    """
+    if option.is_switch and value.lower() not in (*ON, *OFF):
+        message = f"option {option.name}={shown(value)} is neither on nor off; give {ON[0]!r} or {OFF[0]!r}"
+        raise UsageError(message)
+    if option.choices and value not in option.choices:
+        message = f"option {option.name}={shown(value)} is none of {', '.join(option.choices)}; give one of them"
+        raise UsageError(message)
+
+
+def is_on(options: Mapping[str, str], name: str) -> bool:
+    """Tell whether a switch is on."""
+    return options.get(name, "").lower() in ON
+
+
+def number_option(options: Mapping[str, str], name: str, default: float, rule: Rule) -> float:
+    """Read a number.
+
+    Raises:
+        TopologyError: naming the option, what was given and what to give.
+    """
+    text = options.get(name)
+    if text is None:
+        return default
+    try:
+        number: float = rule(float(text), name)
+    except ArgumentError as error:
+        message = f"option {name}={shown(text)} {error.reason}"
+        raise TopologyError(message) from None
+    except ValueError:
+        message = f"option {name}={shown(text)} is no number; give one like {default:g}"
+        raise TopologyError(message) from None
+    return number
