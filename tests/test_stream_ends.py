@@ -11,6 +11,7 @@ import anyio
 import msgspec
 import pytest
 import structlog.testing
+from reactivex.subject import Subject
 from stream_sources import Numbered, Other, numbered, write
 
 import lucy_core as lucy
@@ -463,6 +464,38 @@ async def test_tasks_that_share_an_iterator_all_end(pipeline: Pipeline) -> None:
                 await write(pipeline, "a", numbered(n))
     assert got == list(range(8))
     assert sorted(ended) == ["a", "b", "c"]
+
+
+async def test_tasks_that_share_an_iterator_are_served_in_turn_and_a_cancelled_one_leaves_its_item() -> None:
+    source: Subject[int] = Subject()
+    got: dict[str, list[int]] = {"a": [], "b": [], "c": []}
+    async with lucy.Stream(source).aiter() as items:
+
+        async def work(name: str) -> None:
+            async for item in items:
+                got[name].append(item)  # and asks again at once, awaiting nothing in between
+
+        async def give(*numbers: int) -> None:
+            for n in numbers:
+                source.on_next(n)
+            await anyio.wait_all_tasks_blocked()
+
+        tasks = {name: asyncio.create_task(work(name)) for name in got}
+        await give()
+        await give(0, 1, 2)
+        for n in range(3, 6):
+            await give(n)
+        assert got == {"a": [0, 3], "b": [1, 4], "c": [2, 5]}
+        source.on_next(6)  # given to a, which hasn't run since
+        tasks["a"].cancel()
+        await give(7)
+        tasks["b"].cancel()
+        await give()
+        source.on_next(8)
+        tasks["c"].cancel()
+        await give()
+        assert got == {"a": [0, 3], "b": [1, 4, 7], "c": [2, 5, 6]}
+        assert await anext(items) == 8
 
 
 async def test_leaving_the_block_ends_whoever_still_iterates(pipeline: Pipeline) -> None:

@@ -141,11 +141,26 @@ def end_of_run(pipeline: Pipeline | None, error: Exception | None) -> BaseExcept
 
 
 @final
+class _Turn(Generic[T]):
+    """One task that waits for an item."""
+
+    def __init__(self) -> None:
+        self.over = anyio.Event()
+        self.items: list[T] = []
+        """The item that it was given, if it was."""
+
+    def take(self, item: T) -> None:
+        self.items.append(item)
+        self.over.set()
+
+
+@final
 class Items(Generic[T]):
     """The pulling end of a pushed stream.
 
     `__anext__` waits only where nothing is held: a receive that always yielded would take one item a turn, while a
-    batch of hundreds comes in one. Several tasks may pull: each item goes to one of them, the end to all.
+    batch of hundreds comes in one. Several tasks may pull: an item goes to the one that has waited longest, the end to
+    all. It is handed over, not left to be found: whoever runs first would take those of the others as well.
     """
 
     def __init__(self, pipeline: Pipeline | None, limit: int) -> None:
@@ -153,7 +168,8 @@ class Items(Generic[T]):
         self._pipeline = pipeline
         self._limit = limit
         self._held: deque[T] = deque()
-        self._changed = anyio.Event()
+        self._waiting: deque[_Turn[T]] = deque()
+        """Who waits, the longest first; nobody while something is held."""
         self._error: Exception | None = None
         self._completed = False
         self.peak = 0
@@ -173,12 +189,14 @@ class Items(Generic[T]):
         return close
 
     def _put(self, item: T) -> None:
+        if self._waiting:
+            self._waiting.popleft().take(item)
+            return
         self._held.append(item)
         held = len(self._held)
         self.peak = max(self.peak, held)
         if held >= self._limit:
             self.gate.close()
-        self._changed.set()
 
     def _fail(self, error: Exception) -> None:
         self._error = error
@@ -186,10 +204,11 @@ class Items(Generic[T]):
 
     def _complete(self) -> None:
         self._completed = True
-        self._changed.set()
+        self._wake()
 
     def _wake(self) -> None:
-        self._changed.set()
+        while self._waiting:
+            self._waiting.popleft().over.set()
 
     def __aiter__(self) -> "Items[T]":
         return self
@@ -201,9 +220,8 @@ class Items(Generic[T]):
             aborted = None if self._pipeline is None else self._pipeline.aborted
             if self._completed or aborted is not None:
                 break
-            if self._changed.is_set():  # one event for all who wait, so that nobody's is put in place of another's
-                self._changed = anyio.Event()
-            await self._changed.wait()
+            if given := await self._wait():
+                return given[0]
         if self._held:
             item = self._held.popleft()
             if self.gate.closed and len(self._held) <= self._limit // 2:
@@ -213,3 +231,20 @@ class Items(Generic[T]):
         if error is not None and not (self._completed and self._error is None):
             raise error
         raise StopAsyncIteration
+
+    async def _wait(self) -> list[T]:
+        """Wait for an item, or for nothing where the end comes first. A cancelled one leaves its item to the others."""
+        turn: _Turn[T] = _Turn()
+        self._waiting.append(turn)
+        try:
+            await turn.over.wait()
+        except BaseException:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            for item in turn.items:
+                if self._waiting:
+                    self._waiting.popleft().take(item)
+                else:
+                    self._held.appendleft(item)
+            raise
+        return turn.items

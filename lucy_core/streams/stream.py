@@ -343,8 +343,8 @@ class Stream(Generic[T_co]):
                 async for item in items: ...
 
         The loop ends when the stream completes, and raises what the stream fails with, or what ended the run, after all
-        that is held. Several tasks may share the iterator: each item goes to one of them, the end to all. Leaving the
-        block unsubscribes.
+        that is held. Several tasks may share the iterator: an item goes to the one that has waited longest, the end to
+        all. Leaving the block unsubscribes.
         """
         return _iterate(self._name, self._observable, self._pipeline, count_of(limit, "limit", 1))
 
