@@ -64,6 +64,8 @@ class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds from its start to its end, 0 if unknown: it tells whether it died before it was stopped."""
     asked: bool | None = None
     """Whether the engine had begun to end it when it ended; None where it can't tell, and `after` has to."""
+    left: tuple[str, ...] = ()
+    """What it left running that may not be ended, described: `process 4711 (sleep 37) of root`."""
 
     @property
     def how(self) -> str:

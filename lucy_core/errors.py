@@ -277,11 +277,7 @@ class StreamTimeoutError(StreamError, TimeoutError):
 
 
 class CallbackError(StreamError):
-    """A callback raised what is no `Exception`, so that no handler could take it; its cause is what was raised.
-
-    Attributes:
-        raised: that very error.
-    """
+    """A callback raised what is no `Exception`, so that no handler could take it; its cause is what was raised."""
 
     def __init__(self, raised: BaseException) -> None:
         self.raised = raised

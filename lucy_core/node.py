@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar, final
 
 import anyio
 import msgspec
+import structlog
 
 from lucy_core.arguments import bytes_of, path_of, readable_text, seconds_of, switch_of, text_of
 from lucy_core.asking import Answer, asking
@@ -37,6 +38,7 @@ from lucy_core.engine import (
 )
 from lucy_core.errors import ArgumentError, CaptureDiedError, CommandError, DeployError
 from lucy_core.journal import (
+    EngineNotice,
     NodeExited,
     NodePaused,
     NodeResumed,
@@ -379,6 +381,9 @@ class Node:
     def exited(self, end: NodeExit) -> NodeExited | None:
         """Take note that its process ended, and judge it at once; None where that was our doing."""
         self.last_exit = end
+        for each in end.left:
+            self._network.journal(EngineNotice(self.name, "left running", f"{each} may not be ended; end it by hand"))
+            structlog.get_logger().warning(f"node {self.name!r} left {each}, which may not be ended; end it by hand")
         if self._was_ended(end) or self.state not in (State.RUNNING, State.PAUSED):
             return None
         self._life.move("exit")

@@ -1,7 +1,6 @@
 """Nothing of a run stays in an Engine, and nothing of anybody else goes: Lucys that are killed, and `lucy gc` after."""
 
 import contextlib
-import json
 import os
 import select
 import shutil
@@ -17,13 +16,10 @@ import anyio
 import pytest
 
 import lucy_core as lucy
-from lucy_core.garbage import Search
 from lucy_engines.docker import reaper
 from lucy_engines.docker.labels import OWNER, run_labels
 from lucy_engines.docker.reaper import Api
 from lucy_engines.docker.reaper_client import guarded
-from lucy_engines.process import ProcessEngine
-from lucy_engines.process.garbage import ProcessCollector
 from lucy_engines.process.ports import Ports
 
 LUCY = Path(sys.executable).with_name("lucy")
@@ -304,33 +300,6 @@ def test_gc_refuses_what_it_can_not_mean(words: tuple[str, ...], complaint: str)
 
     assert done.returncode == 2
     assert complaint in done.stderr
-
-
-async def test_gc_kills_what_a_node_started_and_a_killed_guardian_could_not_take_along(tmp_path: Path) -> None:
-    name = new_run_id("orphans")
-    program = f"setsid sleep 600 & echo $! > {tmp_path}/orphan; echo '{{}}'; exec sleep 600"
-    spec = lucy.NetworkSpec(name="small", nodes=(lucy.NodeSpec(name="a", role="node", command=("sh", "-c", program)),))
-    search = Search(run_id=name)
-    with pytest.raises(lucy.EngineError):
-        async with lucy.deploy(spec, engine=ProcessEngine(), run_directory=tmp_path / name) as network:
-            while not network.ledger.of("a").bytes:
-                await anyio.sleep(0.01)
-            assert await ProcessCollector().find(search) == []
-            os.kill(network["a"]._engine_node._guardian.pid, signal.SIGKILL)
-            await anyio.sleep_forever()
-    orphan = int((tmp_path / "orphan").read_text())
-    pidfd = os.pidfd_open(orphan)
-
-    found = await ProcessCollector().find(search)
-    troubles = await ProcessCollector().remove(found)
-
-    assert [int(each.key) for each in found] == [orphan]
-    assert "sleep 600" in found[0].name
-    assert troubles == [None]
-    with anyio.fail_after(PATIENCE):
-        await anyio.wait_readable(pidfd)
-    os.close(pidfd)
-    assert json.loads((tmp_path / name / "logs" / "a.ndjson").read_text()) == {}
 
 
 class OwnEngine:

@@ -143,7 +143,7 @@ async def test_a_wrong_network_is_refused_by_name_before_anything_runs(nodes: tu
 
 
 async def test_the_guardians_death_is_told_and_takes_the_nodes_along(tmp_path: Path) -> None:
-    with pytest.raises(lucy.EngineError, match=r"was killed by SIGKILL|guardian .* is gone"):
+    with pytest.raises(lucy.EngineError, match=r"guardian.* was killed by SIGKILL"):
         async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
             await network["a"].events(Tick, since=0).first(within=20)
             os.kill(network["a"]._engine_node._guardian.pid, signal.SIGKILL)

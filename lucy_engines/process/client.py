@@ -1,4 +1,4 @@
-"""Lucy's end of the guardian: starting it, asking it, hearing of exits."""
+"""Lucy's end of the guardian: starting it, asking it, hearing of exits, and doing its last work should it be killed."""
 
 import contextlib
 import json
@@ -13,9 +13,27 @@ from typing import final
 
 import anyio
 import msgspec
+import structlog
 
+import lucy_engines
 from lucy_core.engine import NodeExit
-from lucy_core.errors import EngineError
+from lucy_core.errors import EngineError, HelperDiedError
+from lucy_core.helpers import LastWords, how_it_ended, own_pidfd
+from lucy_engines.process import garbage
+
+_BOOT = (
+    # The engine's package would cost half a second of imports that the guardian has no use for: empty modules with the
+    # packages' paths stand in for it.
+    "import sys, types\n"
+    "root = sys.argv.pop(1)\n"
+    "for name in ('lucy_engines', 'lucy_engines.process'):\n"
+    "    shell = sys.modules[name] = types.ModuleType(name)\n"
+    "    shell.__path__ = ['/'.join((root, *name.split('.')[1:]))]\n"
+    "from lucy_engines.process.guardian import main\n"
+    "main(sys.argv[1:])\n"
+)
+CLOSE_SECONDS = 8.0
+"""How long it may take to end; it gives up what doesn't end before that."""
 
 
 class Exited(msgspec.Struct):
@@ -26,22 +44,26 @@ class Exited(msgspec.Struct):
     code: int | None
     signal: str | None
     after: float
-    cpu: float
-    asked: bool | None = None
+    asked: bool
+    left: tuple[str, ...] = ()
 
 
 class Reply(msgspec.Struct):
-    """An answer of the guardian."""
+    """Anything that the guardian says."""
 
     id: int | None = None
     error: str | None = None
     exited: Exited | None = None
     pid: int = 0
+    refused: str | None = None
+    """The leader, described, where it may not be signalled."""
     code: int = 0
     """A command's exit code, or the negative number of the signal that killed it."""
     stdout: str = ""
     stderr: str = ""
     timed_out: bool = False
+    left: tuple[str, ...] = ()
+    """Processes, described, that could not be ended."""
 
 
 _decode = msgspec.json.Decoder(Reply).decode
@@ -55,26 +77,39 @@ class GuardianClient:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         self._control = ours
-        program = Path(__file__).with_name("guardian.py")
+        self._words = LastWords()
+        root = Path(lucy_engines.__file__).parent
         try:
-            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
-                [sys.executable, "-I", "-S", str(program), str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            with own_pidfd() as lucy:
+                # The path is for people, and for `lucy gc`: by it they know what this process is.
+                arguments = (str(root / "process" / garbage.GUARDIAN), str(theirs.fileno()), str(lucy))
+                self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
+                    [sys.executable, "-I", "-S", "-c", _BOOT, str(root), *arguments],
+                    pass_fds=(theirs.fileno(), lucy),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._words.fileno(),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            ours.close()
+            self._words.close()
+            message = f"the guardian, which takes nodes along however Lucy ends, does not start: {error.strerror}"
+            raise EngineError(message) from error
         finally:
             theirs.close()
         self._pidfd = os.pidfd_open(self._process.pid)
-        self._replies: dict[int, Reply | None] = {}
+        self._replies: dict[int, Reply] = {}
         self._waiting: dict[int, anyio.Event] = {}
-        self._running: dict[int, str] = {}
+        self._fifos: list[Path] = []
         self._last_id = 0
         self._writing = anyio.Lock()
+        self._gone = anyio.Event()
         self._closed = False
-        self.died = False
+        self.died: HelperDiedError | None = None
+        """That it is gone, where nobody had told it to end."""
         self.on_exit: Callable[[int, NodeExit], None] | None = None
+        self.on_death: Callable[[HelperDiedError], None] | None = None
 
     @property
     def pid(self) -> int:
@@ -85,7 +120,7 @@ class GuardianClient:
         """Send a command and wait for its answer.
 
         Raises:
-            EngineError: the guardian is gone.
+            HelperDiedError: the guardian is gone.
         """
         self._last_id += 1
         number = self._last_id
@@ -93,30 +128,32 @@ class GuardianClient:
         try:
             # The environment may hold bytes that are no UTF-8: `json` writes their surrogates, msgspec refuses them.
             await self._send(json.dumps({"op": op, "id": number, **arguments}).encode() + b"\n")
-            await done.wait()
+            if self.died is None:
+                await done.wait()
             reply = self._replies.pop(number, None)
         finally:
             del self._waiting[number]
         if reply is None:
-            message = f"the guardian (process {self.pid}) is gone, and all nodes with it"
-            raise EngineError(message)
+            raise self.died or self._death("was told to end")
         return reply
+
+    def _death(self, how: str) -> HelperDiedError:
+        what = "the guardian, with which all nodes of a run end"
+        return HelperDiedError(what, self.pid, how, self._words.last_line())
 
     async def _send(self, data: bytes) -> None:
         async with self._writing:
-            while data and not self.died:
+            while data and self.died is None:
                 try:
                     data = data[self._control.send(data) :]
                 except BlockingIOError:
                     await anyio.wait_writable(self._control)
                 except OSError:
-                    break
-        if data:
-            for event in self._waiting.values():
-                event.set()
+                    return  # `listen` hears of its end, and says so to whoever waits
 
     async def remove_at_end(self, fifo: Path) -> None:
         """Have it remove a FIFO at its own end."""
+        self._fifos.append(fifo)
         await self.ask("fifo", fifo=str(fifo))
 
     async def spawn(
@@ -127,9 +164,9 @@ class GuardianClient:
             "spawn", name=name, argv=argv, environment=environment, cwd=str(directory), fifo=str(fifo)
         )
 
-    async def send_signal(self, pid: int, number: signal.Signals) -> None:
-        """Signal a leader and all that came from it."""
-        await self.ask("signal", pid=pid, signal=int(number))
+    async def send_signal(self, pid: int, number: signal.Signals) -> str | None:
+        """Signal a leader and all that came from it; return what the leader is where we may not."""
+        return (await self.ask("signal", pid=pid, signal=int(number))).refused
 
     async def begin_end(self) -> None:
         """Take note that all nodes that run now are about to be ended: what one does to another by it is our doing."""
@@ -141,7 +178,7 @@ class GuardianClient:
 
     async def listen(self) -> None:
         """Hear replies and exits until the guardian is gone."""
-        text = b""
+        text = bytearray()
         while True:
             await anyio.wait_readable(self._control)
             try:
@@ -152,39 +189,50 @@ class GuardianClient:
                 chunk = b""
             if not chunk:
                 break
-            *lines, text = (text + chunk).split(b"\n")
-            for line in lines:
-                self._understand(_decode(line))
-        self.died = True
+            searched = len(text)
+            text += chunk
+            # Only what is new is searched: the answer of a command that has said much comes in a thousand chunks.
+            if (end := text.rfind(b"\n", searched) + 1) > 0:
+                lines = bytes(text[:end])
+                del text[:end]
+                for line in lines.splitlines():
+                    self._understand(_decode(line))
+        await anyio.wait_readable(self._pidfd)
+        self.died = self._death(how_it_ended(self._process.wait()))
+        if not self._closed:
+            garbage.end_what_a_guardian_left(self.pid, self._fifos)
+            if self.on_death is not None:
+                self.on_death(self.died)
         for event in self._waiting.values():
             event.set()
-        if not self._closed:
-            for pid, name in tuple(self._running.items()):
-                # The kernel killed it when the guardian died.
-                self._understand(Reply(exited=Exited(name, pid, None, "SIGKILL", 0.0, 0.0)))
+        self._gone.set()
 
     def _understand(self, reply: Reply) -> None:
         if reply.exited is not None:
             end = reply.exited
-            self._running.pop(end.pid, None)
             if self.on_exit is not None:
-                exit_of = NodeExit(node=end.name, code=end.code, signal=end.signal, after=end.after, asked=end.asked)
+                exit_of = NodeExit(
+                    node=end.name, code=end.code, signal=end.signal, after=end.after, asked=end.asked, left=end.left
+                )
                 self.on_exit(end.pid, exit_of)
         elif reply.id in self._waiting:
             self._replies[reply.id] = reply
             self._waiting[reply.id].set()
-
-    def note_running(self, pid: int, name: str) -> None:
-        """Remember whom to report should the guardian die."""
-        self._running[pid] = name
+        elif reply.left:
+            structlog.get_logger().warning(
+                "processes of this run could not be ended, for they are another user's or wait for a disk",
+                left=reply.left,
+            )
 
     async def close(self) -> None:
-        """Have it take everything down, and wait until it has; after two seconds, kill it. For a shielded caller."""
+        """Have it take everything down, and wait until it has; kill it where it doesn't. For a shielded caller."""
         self._closed = True
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
-        with anyio.move_on_after(2):
-            await anyio.wait_readable(self._pidfd)
+        with anyio.move_on_after(CLOSE_SECONDS) as limit:
+            await self._gone.wait()
+        if limit.cancelled_caught:
+            self._process.kill()
 
     def dispose(self) -> None:
         """Close all descriptors, and kill it if it still runs."""
@@ -192,4 +240,5 @@ class GuardianClient:
             self._process.kill()
         self._process.wait()
         self._control.close()
+        self._words.close()
         os.close(self._pidfd)

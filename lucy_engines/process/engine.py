@@ -15,14 +15,15 @@ import anyio
 import msgspec
 
 from lucy_core.engine import Capability, EngineOption, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace, fill_in
-from lucy_core.errors import DeployError, UnsupportedError
+from lucy_core.errors import DeployError, EngineError, HelperDiedError, UnsupportedError
 from lucy_core.faults import Fault, Pause
 from lucy_core.options import is_on
 from lucy_core.pipeline.services import Services
 from lucy_engines.process import statistics
 from lucy_engines.process.client import GuardianClient
-from lucy_engines.process.guardian import has_marker
-from lucy_engines.process.node import RUN_VARIABLE, ProcessNode
+from lucy_engines.process.garbage import RUN_VARIABLE
+from lucy_engines.process.kinship import variables_of
+from lucy_engines.process.node import ProcessNode
 from lucy_engines.process.ports import Ports
 
 GRACE = 2.0
@@ -138,6 +139,7 @@ class ProcessManager:
                 raise DeployError(message) from error
             self._nodes[spec.name] = node
         self._guardian.on_exit = self._exited
+        self._guardian.on_death = self._lost
         if self._config.statistics and self._capture is not None:
             self._services.start(functools.partial(statistics.follow, self._nodes, self._capture.inject))
         return ProcessNetwork(self._nodes)
@@ -145,13 +147,22 @@ class ProcessManager:
     def _exited(self, pid: int, end: NodeExit) -> None:
         self._nodes[end.node].exited(pid, end)
 
+    def _lost(self, error: HelperDiedError) -> None:
+        if self._capture is not None:
+            self._capture.abort(error)
+        for node in self._nodes.values():
+            node.lost()
+
     async def destroy(self) -> None:
-        if self._guardian.died:
+        if self._guardian.died is not None:
             return
         await self._guardian.begin_end()
+        troubles: list[EngineError] = []
         async with anyio.create_task_group() as tasks:
             for node in self._nodes.values():
-                tasks.start_soon(_stop, node)
+                tasks.start_soon(_stop, node, troubles)
+        if troubles and self._guardian.died is None:
+            raise troubles[0]
 
     async def cleanup(self) -> None:
         self._ports.close()
@@ -159,8 +170,11 @@ class ProcessManager:
     close = cleanup
 
 
-async def _stop(node: ProcessNode) -> None:
-    await node.stop(grace=GRACE)
+async def _stop(node: ProcessNode, troubles: list[EngineError]) -> None:
+    try:
+        await node.stop(grace=GRACE)
+    except EngineError as error:  # the others are stopped all the same
+        troubles.append(error)
 
 
 @final
@@ -196,7 +210,7 @@ class ProcessEngine:
         """Name the processes that were started for a run and still live."""
         marker = f"{RUN_VARIABLE}={run_id}".encode()
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return [f"process {pid}" for pid in sorted(pids) if has_marker(pid, marker)]
+        return [f"process {pid}" for pid in sorted(pids) if marker in variables_of(pid)]
 
     @asynccontextmanager
     async def open(self, config: ProcessConfig) -> AsyncIterator[tuple[ProcessManager, ProcessManager]]:

@@ -1,77 +1,176 @@
-"""The process engine's part of `lucy gc`.
+"""The process engine's part of `lucy gc`, and what Lucy does herself where her guardian was killed.
 
-However Lucy ends, the guardian takes every process along; should the guardian be killed, the kernel takes the nodes.
-What those two leave is what a node had started itself before its guardian was killed. Each such process still carries
-the guardian's mark in its environment. A power cut leaves none.
+However Lucy ends, the guardian takes every process along; should the guardian be killed, the kernel takes the nodes'
+leaders, and Lucy the rest. Where both were killed, what a node had started is still there, and so are the run's FIFOs.
+A process is known by the guardian's mark in its environment or, where it has an environment of its own, by a FIFO of a
+run that it can write to. A power cut leaves the FIFOs alone.
 """
 
 import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import final
+from typing import NamedTuple, final
 
 from lucy_core.garbage import Leftover, Search
-from lucy_engines.process.guardian import MARKER
+from lucy_engines.process.kinship import MARKER, Inode, fifos_written_to, inode_of, lives, send_signal, variables_of
 
-_PREFIX = f"{MARKER}=".encode()
+GUARDIAN = "guardian.py"
+"""In the command line of every guardian."""
+RUN_VARIABLE = "LUCY_RUN"
+"""In the environment of every process of a run: its id."""
+FIFOS = "fifos"
+RUNS = "lucy-runs"
+"""Where runs are that nobody gave a place, below the working directory."""
+LAST_SECONDS = 2.0
+"""How long what a killed guardian left may take to end."""
+_CAPTURE = b"lucy_core.pipeline.capture"
 _TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Stray(NamedTuple):
+    """A process that came from a guardian."""
+
+    pid: int
+    guardian: int | None
+    """Its guardian's process id, where it bears its mark."""
+    run_names: tuple[str, ...]
+    """What its run may be called: by its id, or its directory. The first is the best."""
 
 
 @final
 class ProcessCollector:
-    """Finds and kills processes whose guardian is gone."""
+    """Finds and removes processes whose guardian is gone, and FIFOs that no capture reads."""
 
     async def find(self, search: Search) -> list[Leftover]:
-        """Look at all processes that this user may look at."""
+        """Look at all processes that this user may look at, and into the runs below the working directory."""
         found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdecimal():
+        for stray in strays():
+            if _age(stray.pid) < search.older_than or search.run_id not in (None, *stray.run_names):
                 continue
-            with contextlib.suppress(OSError):
-                guardian = guardian_of(entry)
-                if guardian is None or is_guardian(guardian) or _age(entry) < search.older_than:
-                    continue
-                run_id = _run_of(entry)
-                if search.run_id in (None, run_id):
-                    command = (entry / "cmdline").read_text(errors="replace").replace("\0", " ").strip()
-                    why = f"its guardian, process {guardian}, is gone"
-                    name = f"{entry.name} ({command[:60]})"
-                    found.append(Leftover(kind="process", key=entry.name, name=name, run_id=run_id, why=why))
+            command = _command(stray.pid).replace(b"\0", b" ").decode(errors="replace").strip()
+            why = (
+                "it can write to a FIFO of a run that no capture process reads"
+                if stray.guardian is None
+                else f"its guardian, process {stray.guardian}, is gone"
+            )
+            run_id = search.run_id or stray.run_names[0]
+            name = f"{stray.pid} ({command[:60]})"
+            found.append(Leftover(kind="process", key=str(stray.pid), name=name, run_id=run_id, why=why))
+        live = capture_words()
+        for run in sorted(Path(RUNS).glob("*/")):
+            if os.fsencode(run.absolute()) in live or search.run_id not in (None, run.name):
+                continue
+            for path in sorted((run / FIFOS).glob("*")):
+                with contextlib.suppress(OSError):
+                    if path.is_fifo() and time.time() - path.lstat().st_ctime >= search.older_than:
+                        why = "no capture process reads it"
+                        key = str(path.absolute())
+                        found.append(Leftover(kind="fifo", key=key, name=str(path), run_id=run.name, why=why))
         return found
 
     async def remove(self, leftovers: Sequence[Leftover]) -> list[str | None]:
-        """Kill them."""
-        return [_kill(int(each.key)) for each in leftovers]
+        """Kill the processes, and unlink the FIFOs."""
+        return [_unlink(each.key) if each.kind == "fifo" else _kill(int(each.key)) for each in leftovers]
 
 
-def guardian_of(process: Path) -> int | None:
-    """Return the id of the guardian that a process of `/proc` came from, or None where it is none of Lucy's."""
-    for word in (process / "environ").read_bytes().split(b"\0"):
-        if word.startswith(_PREFIX):
-            number = word.removeprefix(_PREFIX).partition(b"-")[0]
-            return int(number) if number.isdigit() else None
-    return None
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def _command(pid: int) -> bytes:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as words:
+        return words.read()
+    return b""
 
 
 def is_guardian(pid: int) -> bool:
     """Tell whether a process is a guardian: its id may have been used again."""
-    with contextlib.suppress(OSError):
-        return b"guardian.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return GUARDIAN.encode() in _command(pid)
+
+
+def capture_words() -> set[bytes]:
+    """Return the words of all command lines of capture processes: the directory that each records into is one."""
+    commands = [_command(pid) for pid in _pids()]
+    return {word for command in commands if _CAPTURE in command for word in command.split(b"\0")}
+
+
+def strays() -> Iterator[Stray]:
+    """Return the processes that came from a guardian which is gone."""
+    for pid in _pids():
+        stray = stray_of(pid)
+        if stray is not None and is_forsaken(stray):
+            yield stray
+
+
+def is_forsaken(stray: Stray) -> bool:
+    """Tell whether nobody who lives will take a process along."""
+    if stray.guardian is not None:
+        return not is_guardian(stray.guardian)
+    live = capture_words()
+    return not any(os.fsencode(run) in live for run in _runs_written_to(stray.pid)) and not _has_guardian(stray.pid)
+
+
+def stray_of(pid: int) -> Stray | None:
+    """Return what is known of a process that came from a guardian, or None where it is none of Lucy's."""
+    variables: dict[bytes, bytes] = {}
+    for variable in variables_of(pid):
+        name, _, value = variable.partition(b"=")
+        variables[name] = value
+    guardian = variables.get(MARKER.encode(), b"").partition(b"-")[0]
+    ids = [os.fsdecode(variables[RUN_VARIABLE.encode()])] if RUN_VARIABLE.encode() in variables else []
+    if guardian.isdigit():
+        return Stray(pid, int(guardian), (*_directory_names(pid, ids), *ids, "")[:3])
+    if _CAPTURE in _command(pid):
+        return None
+    runs = tuple(run.name for run in _runs_written_to(pid))
+    return Stray(pid, None, runs) if runs else None
+
+
+def _directory_names(pid: int, ids: Sequence[str]) -> list[str]:
+    """Return the name of the run directory in which a process works, if it does: `<run>/nodes/<node>`.
+
+    Other directories may be called `nodes` too, above it and below.
+    """
+    try:
+        place = Path(os.readlink(f"/proc/{pid}/cwd"))
+    except OSError:
+        return []
+    above = [each.parent for each in (place, *place.parents) if each.name == "nodes"]
+    runs = [run for run in above if run.name in ids or (run / "run.json").exists()] or above
+    return [runs[0].name] if runs else []
+
+
+def _runs_written_to(pid: int) -> list[Path]:
+    """Return the directories of the runs that a process can write a node's line into."""
+    found: list[Path] = []
+    for name, _ in fifos_written_to(pid):
+        path = Path(name)
+        if path.parent.name == FIFOS and (path.parent.parent / "run.json").exists():
+            found.append(path.parent.parent)
+    return found
+
+
+def _has_guardian(pid: int) -> bool:
+    """Tell whether a process descends from a guardian that lives."""
+    while pid > 1:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                pid = int(file.read().rpartition(b")")[2].split()[1])
+        except OSError:
+            return False
+        if is_guardian(pid):
+            return True
     return False
 
 
-def _run_of(process: Path) -> str:
-    """Return the name of the run directory in which a process works, if it does: `<run>/nodes/<node>`."""
-    parts = (process / "cwd").readlink().parts
-    return parts[parts.index("nodes") - 1] if "nodes" in parts[1:] else ""
-
-
-def _age(process: Path) -> float:
-    ticks = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[19]
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(ticks) / _TICKS
+def _age(pid: int) -> float:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        started = int(file.read().rpartition(b")")[2].split()[19]) / _TICKS
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    return 0.0
 
 
 def _kill(pid: int) -> str | None:
@@ -81,8 +180,8 @@ def _kill(pid: int) -> str | None:
         return None
     try:
         # Held by the descriptor, the id can't become another process's between the look and the kill.
-        guardian = guardian_of(Path(f"/proc/{pid}"))
-        if guardian is not None and not is_guardian(guardian):
+        stray = stray_of(pid)
+        if stray is not None and is_forsaken(stray):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     except (ProcessLookupError, FileNotFoundError):
         return None
@@ -91,3 +190,42 @@ def _kill(pid: int) -> str | None:
     finally:
         os.close(pidfd)
     return None
+
+
+def _unlink(path: str) -> str | None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{error.strerror}"
+    return None
+
+
+def end_what_a_guardian_left(guardian: int, fifos: Sequence[Path]) -> None:
+    """Kill what a guardian that was killed had started, and remove its run's FIFOs. Takes milliseconds, as a rule."""
+    inodes: set[Inode] = set()
+    for path in fifos:
+        with contextlib.suppress(OSError):
+            inodes.add(inode_of(str(path)))
+    give_up = time.monotonic() + LAST_SECONDS
+    while left := [pid for pid in _left_by(guardian, inodes) if lives(pid)]:
+        refused = [pid for pid in left if not send_signal(pid, signal.SIGKILL)]
+        if len(refused) == len(left) or time.monotonic() >= give_up:
+            break
+    for path in fifos:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _left_by(guardian: int, fifos: set[Inode]) -> list[int]:
+    found: list[int] = []
+    for pid in _pids():
+        stray = stray_of(pid)
+        if stray is None:
+            continue
+        if stray.guardian == guardian or (
+            stray.guardian is None and {inode for _, inode in fifos_written_to(pid)} & fifos
+        ):
+            found.append(pid)
+    return found

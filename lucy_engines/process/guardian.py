@@ -1,20 +1,22 @@
 """The guardian: the parent of a run's nodes, which takes them along whenever and however Lucy ends.
 
-A process of its own, standard library only, started by file path in some 20 ms. Lucy holds the other end of a socket;
-when that closes, for which `kill -9` is as good as any reason, every process that came from here is killed, the run's
-FIFOs are removed, and the guardian ends. It finds them all because it is their *subreaper*: a grandchild that detaches
-itself becomes the guardian's child, not init's. Should the guardian itself be killed, the kernel kills each node
-(`PR_SET_PDEATHSIG`).
+A process of its own, standard library only, started in some 20 ms. When Lucy has ended, for which `kill -9` is as good
+as any reason, every process that came from here is killed, the run's FIFOs are removed, and the guardian ends. It sees
+that by a pidfd of Lucy's, which no child that she forked keeps open, and by her end of the socket, which she closes
+when a run is over. It finds all that came from here because it is their *subreaper* (`kinship.py`). Should the guardian
+itself be killed, the kernel kills each node (`PR_SET_PDEATHSIG`), and Lucy the rest.
 
-The wire: a JSON line a message. In: `{"op": "fifo" | "spawn" | "signal" | "end" | "exec", "id": …}`; out: a reply with
-the same id, and `{"exited": …}` whenever a node's leader ends, after what it left behind has been killed. It says there
-whether the leader had been `asked` to end: nobody else is near enough to tell a death from a stop that follows at once.
+The wire: a JSON line a message. In: the orders of `orders.py`; out: a reply with the same id, and `{"exited": …}`
+whenever a node's leader has ended, after what it left behind has been killed. It says there whether the leader had been
+`asked` to end: nobody else is near enough to tell a death from a stop that follows at once.
+
+**Nothing here waits for anybody**, for while it waited, no fault would end and no death be told. A process that was
+killed may take its time to end, and one of another user's (`sudo`) can't be killed at all: it is named in `left`, and
+all else goes on. Lucy may be blocked: what she is told waits here.
 """
 
 import contextlib
 import ctypes
-import errno
-import json
 import os
 import resource
 import select
@@ -22,56 +24,39 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
-PR_SET_PDEATHSIG = 1
+from lucy_engines.process.kinship import (
+    MARKER,
+    Child,
+    Kinship,
+    descendants,
+    described,
+    inode_of,
+    kill_all,
+    lives,
+    runs,
+    send_signal,
+)
+from lucy_engines.process.orders import End, Execute, Order, RefusedOrder, RemoveAtEnd, Signal, Spawn, understand
+from lucy_engines.process.spawning import spawn
+from lucy_engines.process.wire import Wire
+
 PR_SET_CHILD_SUBREAPER = 36
 OUTPUT_BYTES = 1 << 16
+LONGEST_POLL = 3600.0
+"""Seconds that it sleeps at a time: `poll` takes no more than 24 days, and time-outs may be for ever."""
 STOP_SECONDS = 1.0
 """How long a process may take to stop; longer only where it waits for a disk."""
-MARKER = "LUCY_PROCESS"
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the processes below `pid`, parents before children; those that end meanwhile may be missing."""
-    found: list[int] = []
-    left = [pid]
-    while left:
-        parent = left.pop()
-        with contextlib.suppress(OSError):
-            for task in os.listdir(f"/proc/{parent}/task"):
-                with contextlib.suppress(OSError), open(f"/proc/{parent}/task/{task}/children") as children:
-                    numbers = [int(word) for word in children.read().split()]
-                    found += numbers
-                    left += numbers
-    return found
-
-
-def session_of(pid: int) -> int | None:
-    """Return a process's session, or None where it is gone."""
-    with contextlib.suppress(OSError):
-        return os.getsid(pid)
-    return None
-
-
-def runs(pid: int) -> bool:
-    """Tell whether a process is neither stopped nor gone."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rpartition(")")[2].split()[0] not in ("T", "t", "Z", "X")
-    return False
+CLEAR_SECONDS = 5.0
+"""How long what was killed may take to end; longer only where it waits for a disk. After that it is left, and named."""
+FIRST_LOOK, LONGEST_LOOK = 0.001, 0.05
+"""Seconds between two looks at what was killed and hasn't ended; its end rings, as a rule before that."""
 
 
 def has_ended(child: int) -> bool:
     """Tell whether a child of this process has ended, and leave it to be reaped."""
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def send_signal(pid: int, number: int) -> None:
-    """Signal a process that may be gone."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
 
 
 def signal_name(number: int) -> str:
@@ -82,233 +67,190 @@ def signal_name(number: int) -> str:
         return f"SIG{number}"
 
 
-def has_marker(pid: int, marker: bytes) -> bool:
-    """Tell whether a process was started with this marker in its environment."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as environment:
-        return marker in environment.read().split(b"\0")
-    return False
+class Ended(NamedTuple):
+    """A child that has ended, before what it left has."""
 
-
-@final
-class Child:
-    """A process that was asked for: a node's leader, or a command in its place."""
-
-    __slots__ = (
-        "asked",
-        "deadline",
-        "errors",
-        "marker",
-        "name",
-        "output",
-        "pid",
-        "reply_to",
-        "started",
-        "streams",
-        "thaw_at",
-        "timed_out",
-    )
-
-    def __init__(self, name: str, pid: int, marker: str, reply_to: int | None = None) -> None:
-        self.name = name
-        self.marker = f"{MARKER}={marker}".encode()
-        self.pid = pid
-        self.started = time.monotonic()
-        self.asked = False
-        self.reply_to = reply_to
-        self.output = bytearray()
-        self.errors = bytearray()
-        self.streams: dict[int, bytearray] = {}
-        self.deadline = float("inf")
-        self.timed_out = False
-        self.thaw_at = float("inf")
-
-
-def spawn(
-    argv: list[str], environment: dict[str, str], directory: str, descriptors: tuple[int, int, int], guardian: int
-) -> int:
-    """Start a program in a session of its own, with default signals; return its pid.
-
-    Raises:
-        OSError: it can't be executed; the error of `execve`, sent back through a pipe that a successful one closes.
-    """
-    report, told = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setsid()
-            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != guardian:
-                os._exit(127)  # the guardian died before the line above
-            for default in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
-                signal.signal(default, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            for target, source in enumerate(descriptors):
-                os.dup2(source, target)
-            os.chdir(directory)
-            os.execve(argv[0], argv, environment)  # noqa: S606  # the program that was asked for
-        except OSError as error:
-            os.write(told, f"{error.errno} {error.filename or argv[0]}".encode())
-        except ValueError as error:  # a NUL in a word, or no name of a variable
-            os.write(told, f"{errno.EINVAL} {error}".encode())
-        finally:
-            os._exit(127)
-    os.close(told)
-    try:
-        failure = os.read(report, 4096).decode()
-    finally:
-        os.close(report)
-    if failure:
-        os.waitpid(pid, 0)
-        number, _, name = failure.partition(" ")
-        raise OSError(int(number), os.strerror(int(number)), name)
-    return pid
+    child: Child
+    status: int
+    usage: resource.struct_rusage
+    after: float
+    give_up: float
 
 
 @final
 class Guardian:
     """The loop: one thread, no locks."""
 
-    def __init__(self, control: socket.socket, wakeup: int) -> None:
-        self._control = control
+    def __init__(self, control: socket.socket, wakeup: int, lucy: int) -> None:
+        self._wire = Wire(control)
         self._wakeup = wakeup
+        self._lucy = lucy
         self._children: dict[int, Child] = {}
+        self._ended: list[Ended] = []
         self._streams: dict[int, Child] = {}
         self._fifos: set[str] = set()
-        self._commands = bytearray()
         self._poll = select.poll()
-        self._poll.register(control.fileno(), select.POLLIN)
-        self._poll.register(wakeup, select.POLLIN)
+        for fd in (control.fileno(), wakeup, lucy):
+            self._poll.register(fd, select.POLLIN)
         self._me = os.getpid()
+        self._kinship = Kinship(self._me)
         self._started = 0
+        self._named: set[int] = set()
+        """Processes that can't be ended, and of which that was told."""
+        self._next_look = float("inf")
+        self._pause = FIRST_LOOK
 
     def run(self) -> None:
-        """Serve until Lucy's end of the socket closes, then take everything down."""
-        while True:
-            deadline = min(
-                (min(child.deadline, child.thaw_at) for child in self._children.values()), default=float("inf")
-            )
-            wait = None if deadline == float("inf") else max(0.0, deadline - time.monotonic()) * 1000 + 1
-            for fd, _ in self._poll.poll(wait):
-                if fd == self._wakeup:
-                    with contextlib.suppress(BlockingIOError):
-                        while os.read(fd, 4096):
-                            pass
-                elif fd == self._control.fileno():
-                    if not self._serve():
-                        self._end()
-                        return
-                else:
-                    self._read_stream(fd)
+        """Serve until Lucy has ended or closed her end of the socket, then take everything down."""
+        while self._turn():
             self._reap()
+            self._clear()
             self._expire()
+        self._end()
 
-    def _serve(self) -> bool:
-        try:
-            chunk = self._control.recv(1 << 16)
-        except OSError:
-            return False
-        if not chunk:
-            return False
-        self._commands += chunk
-        *lines, rest = self._commands.split(b"\n")
-        self._commands = bytearray(rest)
-        for line in lines:
-            command = json.loads(line)
-            try:
-                reply = self._obey(command)
-            except OSError as error:
-                name = f": {error.filename}" if error.filename else ""
-                reply = {"error": f"{error.strerror}{name}"}
-            if reply is not None:
-                self._say({"id": command["id"], **reply})
+    def _turn(self) -> bool:
+        self._poll.modify(self._wire.fileno(), self._wire.awaited)
+        for fd, events in self._poll.poll(self._patience() * 1000):
+            if fd == self._lucy:
+                return False
+            if fd == self._wakeup:
+                with contextlib.suppress(BlockingIOError):
+                    while os.read(fd, 4096):
+                        pass
+            elif fd == self._wire.fileno():
+                if events & select.POLLOUT:
+                    self._wire.flush()
+                if events & ~select.POLLOUT and not self._serve():
+                    return False
+            else:
+                self._read_stream(fd)
         return True
 
-    def _marked(self, environment: dict[str, str]) -> tuple[str, dict[str, str]]:
-        self._started += 1
-        marker = f"{self._me}-{self._started}"
-        return marker, {**environment, MARKER: marker}
+    def _patience(self) -> float:
+        ends = (min(child.deadline, child.thaw_at) for child in self._children.values())
+        nearest = min(self._next_look, min(ends, default=float("inf")))
+        # A millisecond more than none, lest it wakes before its time and finds nothing to do.
+        return min(LONGEST_POLL, max(0.0, nearest - time.monotonic()) + 0.001)
 
-    def _obey(self, command: dict[str, Any]) -> dict[str, Any] | None:
-        match command["op"]:
-            case "fifo":
-                self._fifos.add(command["fifo"])
+    # What it is told
+
+    def _serve(self) -> bool:
+        lines = self._wire.receive()
+        for line in lines or ():
+            self._answer(line)
+        return lines is not None
+
+    def _answer(self, line: bytes) -> None:
+        number: int | None = None
+        try:
+            order = understand(line)
+            number = order.number
+            reply = self._obey(order)
+        except RefusedOrder as error:
+            number, reply = error.number, {"error": str(error)}
+        except OSError as error:
+            name = f": {error.filename}" if error.filename else ""
+            reply = {"error": f"{error.strerror}{name}"}
+        except Exception as error:  # noqa: BLE001  # all nodes would go with it
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        if reply is not None:
+            self._wire.say({"id": number, **reply})
+
+    def _obey(self, order: Order) -> dict[str, Any] | None:
+        match order:
+            case RemoveAtEnd():
+                self._fifos.add(order.fifo)
                 return {}
-            case "spawn":
-                null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-                # Opening for writing would wait for a reader; the capture process holds the FIFO open.
-                fifo = os.open(command["fifo"], os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-                os.set_blocking(fifo, True)
-                try:
-                    marker, environment = self._marked(command["environment"])
-                    pid = spawn(command["argv"], environment, command["cwd"], (null, fifo, fifo), self._me)
-                finally:
-                    os.close(null)
-                    os.close(fifo)
-                self._children[pid] = Child(command["name"], pid, marker)
-                return {"pid": pid}
-            case "signal":
-                child = self._children.get(command["pid"])
-                if child is not None:
-                    # A fault that freezes it ends here, whether Lucy's loop is blocked by then or not.
-                    child.thaw_at = time.monotonic() + command.get("lasting", float("inf"))
-                    self._signal(child, command["signal"])
-                return {}
-            case "end":
+            case Spawn():
+                return {"pid": self._spawn(order)}
+            case Signal():
+                child = self._children.get(order.pid)
+                if child is None:
+                    return {}
+                # A fault that freezes it ends here, whether Lucy's loop is blocked by then or not.
+                child.thaw_at = time.monotonic() + order.lasting
+                refused = self._signal(child, order.signal)
+                return {"refused": self._name([child.pid])[0]} if child.pid in refused else {}
+            case End():
                 for child in self._children.values():
                     self._ask_to_end(child)
                 return {}
-            case "exec":
-                self._execute(command)
+            case Execute():
+                self._execute(order)
                 return None
-            case other:
-                return {"error": f"no command is called {other!r}"}
 
-    def _execute(self, command: dict[str, Any]) -> None:
-        marker, environment = self._marked(command["environment"])
-        given = os.memfd_create("input", os.MFD_CLOEXEC)
-        out, out_end = os.pipe2(os.O_CLOEXEC)
-        errors, errors_end = os.pipe2(os.O_CLOEXEC)
+    def _marked(self, environment: dict[str, str]) -> tuple[str, dict[str, str]]:
+        self._started += 1
+        mark = f"{self._me}-{self._started}"
+        return mark, {**environment, MARKER: mark}
+
+    def _spawn(self, order: Spawn) -> int:
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
-            os.write(given, bytes.fromhex(command["input"]))
-            os.lseek(given, 0, os.SEEK_SET)
-            pid = spawn(command["argv"], environment, command["cwd"], (given, out_end, errors_end), self._me)
-        except OSError:
-            os.close(out)
-            os.close(errors)
-            raise
+            # Opening for writing would wait for a reader; the capture process holds the FIFO open.
+            fifo = os.open(order.fifo, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                os.set_blocking(fifo, True)
+                mark, environment = self._marked(order.environment)
+                pid = spawn(order.argv, environment, order.directory, (null, fifo, fifo), self._me)
+                self._add(Child(order.name, pid, mark, time.monotonic(), fifo=inode_of(fifo)))
+            finally:
+                os.close(fifo)
         finally:
-            for fd in (given, out_end, errors_end):
-                os.close(fd)
-        child = self._children[pid] = Child("", pid, marker, command["id"])
-        child.deadline = child.started + command["timeout"]
+            os.close(null)
+        return pid
+
+    def _execute(self, order: Execute) -> None:
+        mark, environment = self._marked(order.environment)
+        with contextlib.ExitStack() as opened, contextlib.ExitStack() as theirs:
+
+            def pipe() -> tuple[int, int]:
+                end, their_end = os.pipe2(os.O_CLOEXEC)
+                opened.callback(os.close, end)
+                theirs.callback(os.close, their_end)
+                os.set_blocking(end, False)
+                return end, their_end
+
+            given = os.memfd_create("input", os.MFD_CLOEXEC)
+            theirs.callback(os.close, given)
+            left = memoryview(order.input)
+            while left:
+                left = left[os.write(given, left) :]
+            os.lseek(given, 0, os.SEEK_SET)
+            (out, out_end), (errors, errors_end) = pipe(), pipe()
+            pid = spawn(order.argv, environment, order.directory, (given, out_end, errors_end), self._me)
+            opened.pop_all()
+        child = Child("", pid, mark, time.monotonic(), reply_to=order.number)
+        child.deadline = child.started + order.timeout
         for fd, kept in ((out, child.output), (errors, child.errors)):
             child.streams[fd] = kept
             self._streams[fd] = child
             self._poll.register(fd, select.POLLIN)
+        self._add(child)
 
-    def _read_stream(self, fd: int) -> None:
+    def _add(self, child: Child) -> None:
+        self._children[child.pid] = child
+        self._kinship.add(child)
+
+    def _read_stream(self, fd: int) -> bool:
+        """Take what a command has said; return whether there may be more of it now."""
         child = self._streams[fd]
-        chunk = os.read(fd, OUTPUT_BYTES)
+        try:
+            chunk = os.read(fd, OUTPUT_BYTES)
+        except BlockingIOError:
+            return False
         if chunk:
             child.streams[fd] += chunk
-            return
+        else:
+            self._close_stream(fd)
+        return bool(chunk)
+
+    def _close_stream(self, fd: int) -> None:
         self._poll.unregister(fd)
         os.close(fd)
-        del self._streams[fd]
-        del child.streams[fd]
+        del self._streams.pop(fd).streams[fd]
 
-    def _family(self, child: Child) -> list[int]:
-        """Return all that came from a child and lives.
-
-        It descends from it, shares its session, or, detached and orphaned, still carries its marker in the environment.
-        """
-        below = set(descendants(child.pid))
-        marker = child.marker
-        return [
-            pid
-            for pid in descendants(self._me)
-            if pid == child.pid or pid in below or session_of(pid) == child.pid or has_marker(pid, marker)
-        ]
+    # What ends
 
     def _reap(self) -> None:
         while True:
@@ -318,36 +260,60 @@ class Guardian:
                 return
             if pid == 0:
                 return
+            self._kinship.reaped(pid)
             child = self._children.pop(pid, None)
             if child is not None:
-                self._clear(child)
-                self._report(child, status, usage)
+                now = time.monotonic()
+                self._ended.append(Ended(child, status, usage, now - child.started, now + CLEAR_SECONDS))
+                self._pause = FIRST_LOOK
 
-    def _clear(self, child: Child) -> None:
-        """Kill what an ended leader left behind, so that nothing holds its FIFO or its ports."""
-        while left := self._family(child):
-            for pid in left:
-                send_signal(pid, signal.SIGKILL)
-            for pid in left:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
+    def _clear(self) -> None:
+        """Kill what ended leaders left behind, so that nothing holds their FIFOs or ports; then tell of their ends."""
+        now = time.monotonic()
+        waiting: list[Ended] = []
+        for ended in self._ended:
+            left = self._kinship.family(ended.child)
+            refused = kill_all(left)
+            if refused.issuperset(left) or now >= ended.give_up:
+                self._kinship.remove(ended.child)
+                self._report(ended, self._name([pid for pid in left if pid in refused or lives(pid)]))
+            else:
+                waiting.append(ended)
+        self._ended = waiting
+        self._next_look = now + self._pause if waiting else float("inf")
+        self._pause = min(2 * self._pause, LONGEST_LOOK)
 
-    def _report(self, child: Child, status: int, usage: resource.struct_rusage) -> None:
+    def _name(self, left: list[int]) -> list[str]:
+        """Describe processes that can't be ended, and remember that this was told."""
+        self._named.update(left)
+        return [described(pid) for pid in left]
+
+    def _report(self, ended: Ended, left: list[str]) -> None:
+        child, status, usage = ended.child, ended.status, ended.usage
+        if child.reply_to is not None:
+            self._reply(child, os.waitstatus_to_exitcode(status), left)
+            return
         end = {
             "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
             "signal": signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None,
-            "after": time.monotonic() - child.started,
+            "after": ended.after,
             "cpu": usage.ru_utime + usage.ru_stime,
             "asked": child.asked,
+            "left": left,
         }
-        if child.reply_to is None:
-            self._say({"exited": {"name": child.name, "pid": child.pid, **end}})
-            return
+        self._wire.say({"exited": {"name": child.name, "pid": child.pid, **end}})
+
+    def _reply(self, child: Child, code: int, left: list[str]) -> None:
+        """Answer a command with what it said; once."""
         for fd in tuple(child.streams):
-            while fd in self._streams:
-                self._read_stream(fd)
+            while self._read_stream(fd):
+                pass
+            if fd in self._streams:  # somebody holds the other end who may not be killed
+                self._close_stream(fd)
+        if child.reply_to is None:
+            return
         reply = {"stdout": child.output.hex(), "stderr": child.errors.hex(), "timed_out": child.timed_out}
-        self._say({"id": child.reply_to, **reply, "code": os.waitstatus_to_exitcode(status)})
+        self._wire.say({"id": child.reply_to, **reply, "code": code, "left": left})
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -355,7 +321,9 @@ class Guardian:
             if child.deadline <= now:
                 child.timed_out = True
                 child.deadline = float("inf")
-                self._signal(child, signal.SIGKILL)
+                if child.pid in self._signal(child, signal.SIGKILL):
+                    self._reply(child, 0, self._name([child.pid]))
+                    child.reply_to = None
             if child.thaw_at <= now:
                 child.thaw_at = float("inf")
                 self._signal(child, signal.SIGCONT)
@@ -364,48 +332,53 @@ class Guardian:
         """Take note that it is about to be ended, unless it has ended already and wasn't reaped yet."""
         child.asked |= not has_ended(child.pid)
 
-    def _signal(self, child: Child, number: int) -> None:
-        family = self._family(child)
+    def _signal(self, child: Child, number: int) -> set[int]:
+        """Signal a family; return those that we may not."""
+        family = self._kinship.family(child)
         if number not in (signal.SIGSTOP, signal.SIGCONT):
             self._ask_to_end(child)
-        for pid in family:
-            send_signal(pid, number)
+        refused = {pid for pid in family if not send_signal(pid, number)}
         if number == signal.SIGSTOP:
             # A signal is on its way for a moment, in which a node still writes.
             deadline = time.monotonic() + STOP_SECONDS
-            while any(runs(pid) for pid in family) and time.monotonic() < deadline:
+            while any(runs(pid) for pid in family if pid not in refused) and time.monotonic() < deadline:
                 time.sleep(0.001)
-
-    def _say(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):
-            self._control.sendall(json.dumps(message).encode() + b"\n")
+        return refused
 
     def _end(self) -> None:
-        """Kill all that came from here until nothing is left, and remove the FIFOs."""
-        while pids := descendants(self._me):
-            for pid in pids:
-                send_signal(pid, signal.SIGKILL)
+        """Kill all that came from here until nothing is left that we may kill, and remove the FIFOs."""
+        give_up = time.monotonic() + CLEAR_SECONDS
+        left: list[int] = []
+        while (pids := [pid for pid in descendants(self._me) if lives(pid)]) and time.monotonic() < give_up:
+            left = pids
+            if kill_all(pids).issuperset(pids):
+                break
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
+            time.sleep(FIRST_LOOK)
         for path in self._fifos:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
                 os.unlink(path)
+        left = [pid for pid in left if pid not in self._named and lives(pid)]
+        if left:
+            self._wire.say({"left": self._name(left)})
 
 
-def main() -> None:
-    """Run the guardian on the inherited socket whose descriptor is the first argument."""
+def main(arguments: list[str]) -> None:
+    """Run the guardian on two inherited descriptors, Lucy's socket and her pidfd; the first word is for `ps` alone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     wakeup, ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(ring)
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
-    control = socket.socket(fileno=int(sys.argv[1]))
-    control.setblocking(True)
-    os.set_inheritable(control.fileno(), False)
-    Guardian(control, wakeup).run()
+    signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    _, control, lucy = arguments
+    channel = socket.socket(fileno=int(control))
+    for fd in (channel.fileno(), int(lucy)):
+        os.set_inheritable(fd, False)
+    Guardian(channel, wakeup, int(lucy)).run()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -13,10 +13,11 @@ import anyio
 from lucy_core.engine import ExecResult, Layout, NodeExit, NodeSpec, Resources, fill_in
 from lucy_core.errors import CommandError, DeployError
 from lucy_engines.process.client import GuardianClient
-from lucy_engines.process.guardian import descendants, session_of
+from lucy_engines.process.garbage import RUN_VARIABLE
+from lucy_engines.process.kinship import descendants, session_of
 
-RUN_VARIABLE = "LUCY_RUN"
-"""In the environment of every process of a run: its id."""
+END_SECONDS = 10.0
+"""How long what was killed may take to end; longer only where it waits for a disk."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -92,7 +93,6 @@ class ProcessNode:
             message = f"node {self.name!r}: can't run {argv[0]}: {reply.error}"
             raise DeployError(message)
         self._pid = reply.pid
-        self._guardian.note_running(reply.pid, self.name)
         early, self._early = self._early, None
         if early is not None and early[0] == reply.pid:
             self.exited(*early)
@@ -109,11 +109,16 @@ class ProcessNode:
             told, self._while_frozen = self._while_frozen, None
             told(end)
 
+    def lost(self) -> None:
+        """Take note that its leader is gone with the guardian, of which others tell."""
+        self._pid = None
+        self._gone.set()
+
     async def stop(self, *, grace: float) -> None:
         pid = self._pid
         if pid is None:
             return
-        await self._guardian.send_signal(pid, signal.SIGTERM)
+        await self._end(pid, signal.SIGTERM)
         # A frozen process can't act on a TERM.
         await self._guardian.send_signal(pid, signal.SIGCONT)
         with anyio.move_on_after(grace):
@@ -123,9 +128,22 @@ class ProcessNode:
 
     async def kill(self) -> None:
         pid = self._pid
-        if pid is not None:
-            await self._guardian.send_signal(pid, signal.SIGKILL)
+        if pid is None:
+            return
+        await self._end(pid, signal.SIGKILL)
+        with anyio.move_on_after(END_SECONDS):
             await self._gone.wait()
+            return
+        message = (
+            f"node {self.name!r}: process {pid} was killed {END_SECONDS:g} s ago and hasn't ended; look at its disk"
+        )
+        raise CommandError(message)
+
+    async def _end(self, pid: int, number: signal.Signals) -> None:
+        refused = await self._guardian.send_signal(pid, number)
+        if refused is not None:
+            message = f"node {self.name!r}: {refused} may not be signalled, and goes on running; end it by hand"
+            raise CommandError(message)
 
     async def pause(self) -> None:
         await self._signal(signal.SIGSTOP)
@@ -170,6 +188,8 @@ class ProcessNode:
         if reply.timed_out:
             said = bytes.fromhex(reply.stderr).decode(errors="replace").strip()[-200:]
             message = f"node {self.name!r}: {command[0]} did not end in {timeout:g} s and was killed; it said {said!r}"
+            if reply.left:
+                message += f"; may not be killed, and left: {', '.join(reply.left)}"
             raise CommandError(message)
         return ExecResult(reply.code, bytes.fromhex(reply.stdout), bytes.fromhex(reply.stderr))
 

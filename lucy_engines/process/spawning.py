@@ -1,0 +1,76 @@
+"""Starting a program for the guardian. Standard library only."""
+
+import ctypes
+import errno
+import os
+import signal
+from collections.abc import Mapping
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def spawn(
+    argv: list[str],
+    environment: Mapping[str, str],
+    directory: str,
+    descriptors: tuple[int, int, int],
+    guardian: int,
+) -> int:
+    """Start a program in a session of its own, with default signals; return its pid.
+
+    The kernel kills it should the guardian die.
+
+    Raises:
+        OSError: it can't be executed; the error of `execve`, sent back through a pipe that a successful one closes.
+    """
+    report, told = os.pipe2(os.O_CLOEXEC)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become(argv, environment, directory, descriptors, guardian, told)
+    except BaseException:
+        os.close(report)
+        raise
+    finally:
+        os.close(told)
+    try:
+        failure = os.read(report, 4096).decode(errors="replace")
+    finally:
+        os.close(report)
+    if failure:
+        os.waitpid(pid, 0)
+        number, _, name = failure.partition(" ")
+        raise OSError(int(number), os.strerror(int(number)), name)
+    return pid
+
+
+def _become(
+    argv: list[str],
+    environment: Mapping[str, str],
+    directory: str,
+    descriptors: tuple[int, int, int],
+    guardian: int,
+    told: int,
+) -> None:
+    """Be the program from here on, or say why not and end."""
+    failure = f"{errno.EINVAL} "
+    try:
+        os.setsid()
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != guardian:
+            os._exit(127)  # the guardian died before the line above
+        for default in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+            signal.signal(default, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for target, source in enumerate(descriptors):
+            os.dup2(source, target)
+        os.chdir(directory)
+        os.execve(argv[0], argv, environment)  # noqa: S606  # the program that was asked for
+    except OSError as error:
+        failure = f"{error.errno} {error.filename or argv[0]}"
+    except BaseException as error:  # noqa: BLE001  # a NUL in a word, no name of a variable: there is nobody above
+        failure = f"{errno.EINVAL} {error}"
+    finally:
+        os.write(told, failure.encode(errors="backslashreplace"))
+        os._exit(127)

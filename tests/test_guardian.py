@@ -1,0 +1,345 @@
+"""The guardian by itself: what it is told, whom it ends, and that nothing it is told ends it."""
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lucy_engines
+from lucy_core.helpers import own_pidfd
+from lucy_engines.process.client import _BOOT
+from lucy_engines.process.orders import End, Execute, RefusedOrder, RemoveAtEnd, Signal, Spawn, understand
+
+SECONDS = 20.0
+NOBODY = 65534
+_AS_ANOTHER_USER = """
+import os
+for number in [int(word) for word in (sys.argv.pop(1),) if word]:
+    os.setgroups([])
+    os.setresgid(number, number, number)
+    os.setresuid(number, number, number)
+"""
+_PROGRAM = _BOOT.replace("main(sys.argv[1:])", f"{_AS_ANOTHER_USER}main(sys.argv[1:])")
+_ROOT = str(Path(lucy_engines.__file__).parent)
+
+
+class Guarded:
+    """A guardian of a test's own, and this end of its socket."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
+        self.process = process
+        self._control = control
+        self._text = b""
+        self._number = 0
+        self.told: list[dict[str, Any]] = []
+
+    def say(self, line: bytes) -> None:
+        self._control.sendall(line + b"\n")
+
+    def next(self) -> dict[str, Any]:
+        while b"\n" not in self._text:
+            assert select.select([self._control], [], [], SECONDS)[0], "the guardian says nothing"
+            chunk = self._control.recv(1 << 18)
+            assert chunk, "the guardian has ended"
+            self._text += chunk
+        line, _, self._text = self._text.partition(b"\n")
+        return json.loads(line)
+
+    def order(self, op: str, **more: Any) -> int:
+        self._number += 1
+        self.say(json.dumps({"op": op, "id": self._number, **more}).encode())
+        return self._number
+
+    def ask(self, op: str, **more: Any) -> dict[str, Any]:
+        return self.answer(self.order(op, **more))
+
+    def answer(self, number: int) -> dict[str, Any]:
+        return self._until(lambda told: told.get("id") == number)
+
+    def exit_of(self, pid: int) -> dict[str, Any]:
+        return self._until(lambda told: told.get("exited", {}).get("pid") == pid)["exited"]
+
+    def _until(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        while not (found := [told for told in self.told if wanted(told)]):
+            self.told.append(self.next())
+        self.told.remove(found[0])
+        return found[0]
+
+    def hang_up(self) -> None:
+        self._control.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def guardian(user: int | None = None) -> Iterator[Guarded]:
+    ours, theirs = socket.socketpair()
+    with ours, own_pidfd() as lucy:
+        with theirs:
+            arguments = [_ROOT, "" if user is None else str(user), "guardian", str(theirs.fileno()), str(lucy)]
+            process = subprocess.Popen([sys.executable, "-c", _PROGRAM, *arguments], pass_fds=(theirs.fileno(), lucy))
+        one = Guarded(process, ours)
+        yield one
+        one.hang_up()
+        assert process.wait(SECONDS) == 0
+
+
+@contextmanager
+def fifo(place: Path) -> Iterator[tuple[str, int]]:
+    """A node's FIFO, and the end that capture reads."""
+    os.mkfifo(place, 0o622)
+    place.chmod(0o622)
+    fd = os.open(place, os.O_RDWR | os.O_NONBLOCK)
+    yield str(place), fd
+    os.close(fd)
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory that every user may look into: pytest's are its user's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        place.chmod(0o755)
+        yield place
+
+
+def read_line(fd: int) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        assert select.select([fd], [], [], SECONDS)[0]
+        line += os.read(fd, 1)
+    return line
+
+
+def node(place: str, script: str) -> dict[str, Any]:
+    path = os.environ["PATH"]
+    return {"name": "a", "argv": ["/bin/sh", "-c", script], "environment": {"PATH": path}, "cwd": "/", "fifo": place}
+
+
+def command(*words: str, timeout: float = SECONDS) -> dict[str, Any]:
+    return {"argv": words, "environment": {}, "cwd": "/", "input": "", "timeout": timeout}
+
+
+def ended(pid: int) -> bool:
+    """Wait until a process has ended that isn't this one's child."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([pidfd], [], [], SECONDS)[0])
+    finally:
+        os.close(pidfd)
+
+
+# --- what it is told ------------------------------------------------------------------------------------------------
+
+WORST = (
+    b"",
+    b"no json",
+    b"[" * 100_000,
+    b"9" * 5000,
+    b"\xff\xfe",
+    b"null",
+    b"[]",
+    b'"text"',
+    b"{}",
+    b'{"op":"end"}',
+    b'{"op":"end","id":null}',
+    b'{"op":"end","id":true}',
+    b'{"op":"fly","id":1}',
+    b'{"op":[],"id":1}',
+    b'{"op":"signal","id":1,"pid":"x","signal":9}',
+    b'{"op":"signal","id":1,"pid":1e400,"signal":9}',
+    b'{"op":"signal","id":1,"pid":1,"signal":9,"lasting":NaN}',
+    b'{"op":"signal","id":1,"pid":1,"signal":' + b"9" * 400 + b"}",
+    b'{"op":"spawn","id":1}',
+    b'{"op":"spawn","id":1,"name":"a","argv":[],"environment":{},"cwd":"/","fifo":"/"}',
+    b'{"op":"spawn","id":1,"name":"a","argv":["x"],"environment":{"a":1},"cwd":"/","fifo":"/"}',
+    b'{"op":"exec","id":1,"argv":["x"],"environment":{},"cwd":"/","input":"zz","timeout":1}',
+    b'{"op":"exec","id":1,"argv":["x"],"environment":{},"cwd":"/","input":"","timeout":-1}',
+)
+FITTING = (
+    b'{"op":"fifo","id":1,"fifo":"/a\\u0000b"}',
+    b'{"op":"spawn","id":1,"name":"a","argv":["x"],"environment":{},"cwd":"/","fifo":"/no\\ud800"}',
+    b'{"op":"spawn","id":1,"name":"a","argv":["x\\u0000"],"environment":{},"cwd":"\\udcff","fifo":"/dev/null"}',
+    b'{"op":"exec","id":1,"argv":["\\ud800"],"environment":{"=":"\\u0000"},"cwd":"/","input":"","timeout":1e999}',
+    b'{"op":"signal","id":1,"pid":' + b"9" * 300 + b',"signal":64,"lasting":1e308}',
+    b'{"op":"signal","id":1,"pid":-1,"signal":9}',
+)
+
+
+@pytest.mark.parametrize("line", WORST)
+def test_what_is_no_order_is_refused_in_words(line: bytes) -> None:
+    with pytest.raises(RefusedOrder, match=r"^\S.*") as refused:
+        understand(line)
+    assert len(str(refused.value)) < 1000
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+_fields = ("op", "id", "pid", "signal", "lasting", "argv", "environment", "cwd", "fifo", "name", "input", "timeout")
+_ops = st.sampled_from(("fifo", "spawn", "signal", "end", "exec"))
+_orders = st.fixed_dictionaries(
+    {"op": _ops, "id": st.integers()}, optional=dict.fromkeys(_fields[2:], _values)
+) | st.dictionaries(st.sampled_from(_fields), _values)
+
+
+@given(st.binary() | _orders.map(lambda told: json.dumps(told).encode()))
+def test_whatever_comes_is_an_order_or_refused(line: bytes) -> None:
+    try:
+        order = understand(line)
+    except RefusedOrder:
+        return
+    assert isinstance(order, (RemoveAtEnd, Spawn, Signal, End, Execute))
+
+
+def test_no_command_ends_it() -> None:
+    with guardian() as one:
+        for line in (*WORST, *FITTING):
+            one.say(line)
+        answers = [one.next() for _ in (*WORST, *FITTING)]
+        done = one.ask("exec", **command("/bin/echo", "still here"))
+
+    assert [answer["error"] for answer in answers[: len(WORST)] if not answer.get("error")] == []
+    assert bytes.fromhex(done["stdout"]) == b"still here\n"
+
+
+@pytest.mark.parametrize("seconds", (2_147_484, 30 * 86_400, 10**9, 1e300, float("inf"), 10**400))
+def test_a_time_out_may_be_for_ever(seconds: float, tmp_path: Path) -> None:
+    with guardian() as one, fifo(tmp_path / "fifo") as (path, _):
+        pid = one.ask("spawn", **node(path, "exec sleep 600"))["pid"]
+        assert one.ask("signal", pid=pid, signal=int(signal.SIGSTOP), lasting=seconds)
+        assert one.ask("exec", **command("/bin/true", timeout=seconds))["code"] == 0
+        one.ask("signal", pid=pid, signal=int(signal.SIGKILL))
+        assert one.exit_of(pid)["signal"] == "SIGKILL"
+
+
+def test_it_goes_on_while_lucy_takes_nothing_of_what_it_says() -> None:
+    with guardian() as one:
+        loud = one.order("exec", **command("/bin/sh", "-c", "head -c 3000000 /dev/zero"))
+        # Behind it in the socket, which can't take the answer to the first: it is obeyed all the same.
+        quiet = [one.order("exec", **command("/bin/true")) for _ in range(3)]
+        assert len(one.answer(loud)["stdout"]) == 6_000_000
+        assert [one.answer(number)["code"] for number in quiet] == [0, 0, 0]
+
+
+# --- whom it ends ---------------------------------------------------------------------------------------------------
+
+DETACHED = {
+    "in its session": "sleep 600 & echo $!",
+    "with its mark": "setsid sh -c 'echo $$; exec sleep 600 >&- 2>&-' &",
+    "with its FIFO alone": "env -i PATH=$PATH setsid sh -c 'echo $$; exec sleep 600' &",
+    "below one that holds nothing": "env -i PATH=$PATH setsid sh -c"
+    " '(sh -c \"echo \\$\\$; exec sleep 600\") & exec >&- 2>&-; sleep 600; true' &",
+}
+
+
+@pytest.mark.parametrize("how", DETACHED)
+def test_what_a_node_started_ends_before_its_end_is_told(how: str, tmp_path: Path) -> None:
+    with guardian() as one, fifo(tmp_path / "fifo") as (path, lines), fifo(tmp_path / "other") as (other, other_lines):
+        neighbour = one.ask("spawn", **node(other, f"{DETACHED[how]}\nexec sleep 600"))["pid"]
+        pid = one.ask("spawn", **node(path, f"{DETACHED[how]}\nexec sleep 600"))["pid"]
+        detached, others = int(read_line(lines)), int(read_line(other_lines))
+        one.ask("signal", pid=pid, signal=int(signal.SIGTERM))
+        assert one.exit_of(pid)["left"] == []
+        assert ended(detached)
+        # Of the neighbour's nothing is.
+        assert Path(f"/proc/{others}/stat").exists()
+        assert Path(f"/proc/{neighbour}/stat").exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="makes another user's process")
+@pytest.mark.parametrize("is_leader", (False, True))
+def test_who_may_not_be_killed_is_named_and_all_else_goes_on(*, is_leader: bool, open_place: Path) -> None:
+    helper = open_place / "setpriv"
+    shutil.copy(shutil.which("setpriv") or "setpriv", helper)
+    helper.chmod(0o4755)  # as sudo is
+    as_root = f"{helper} --reuid 0 --regid 0 --clear-groups sleep 600"
+    script = f"echo $$; exec {as_root}" if is_leader else f"{as_root} & echo $!; exec sleep 600"
+    places = [open_place / "fifo", open_place / "other"]
+    with guardian(NOBODY) as one, fifo(places[0]) as (path, lines), fifo(places[1]) as (other, _):
+        neighbour = one.ask("spawn", **node(other, "exec sleep 600"))["pid"]
+        pid = one.ask("spawn", **node(path, script))["pid"]
+        rooted = int(read_line(lines))
+        while Path(f"/proc/{rooted}/cmdline").read_bytes() != b"sleep\x00600\x00":
+            time.sleep(0)
+        named = f"process {rooted} (sleep 600) of root"
+        try:
+            reply = one.ask("signal", pid=pid, signal=int(signal.SIGTERM))
+            if is_leader:
+                assert reply["refused"] == named
+            else:
+                assert one.exit_of(pid)["left"] == [named]
+            assert one.ask("exec", **command("/bin/true"))["code"] == 0
+            one.ask("signal", pid=neighbour, signal=int(signal.SIGTERM))
+            assert one.exit_of(neighbour)["signal"] == "SIGTERM"
+            one.hang_up()
+            assert one.process.wait(SECONDS) == 0
+        finally:
+            os.kill(rooted, signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="makes another user's process")
+def test_a_command_that_may_not_be_killed_is_answered_when_its_time_is_over(open_place: Path) -> None:
+    helper = open_place / "setpriv"
+    shutil.copy(shutil.which("setpriv") or "setpriv", helper)
+    helper.chmod(0o4755)
+    with guardian(NOBODY) as one:
+        words = (str(helper), "--reuid", "0", "--regid", "0", "--clear-groups", "/bin/sleep", "600")
+        reply = one.ask("exec", **command(*words, timeout=0.3))
+        assert reply["timed_out"]
+        (left,) = reply["left"]
+        assert left.endswith(" of root")
+        assert one.ask("exec", **command("/bin/true"))["code"] == 0
+        os.kill(int(left.split()[1]), signal.SIGKILL)
+
+
+_FORKING = """
+import json, os, signal, socket, subprocess, sys
+from lucy_core.helpers import own_pidfd
+program, until, told, *arguments = sys.argv[1:]
+ours, theirs = socket.socketpair()
+with own_pidfd() as lucy:
+    fds = (theirs.fileno(), lucy)
+    subprocess.Popen([sys.executable, "-c", program, arguments.pop(), "", "guardian", *map(str, fds)], pass_fds=fds)
+theirs.close()
+if os.fork() == 0:
+    os.read(int(until), 1)  # a worker, which holds all that its parent had open
+    os._exit(0)
+ours.sendall(json.dumps({"op": "spawn", "id": 1, **json.loads(arguments[0])}).encode() + b"\\n")
+os.write(int(told), ours.recv(1000))
+signal.pause()
+"""
+
+
+def test_the_nodes_of_a_killed_lucy_end_while_a_process_that_she_forked_lives_on(tmp_path: Path) -> None:
+    until, release = os.pipe()
+    answer, told = os.pipe()
+    with fifo(tmp_path / "fifo") as (path, _):
+        words = (_PROGRAM, str(until), str(told), json.dumps(node(path, "exec sleep 600")), _ROOT)
+        lucy = subprocess.Popen([sys.executable, "-c", _FORKING, *words], pass_fds=(until, told))
+        try:
+            pid = json.loads(read_line(answer))["pid"]
+            lucy.kill()
+            lucy.wait()
+            assert ended(pid)
+        finally:
+            lucy.kill()
+            for fd in (until, release, answer, told):
+                os.close(fd)
