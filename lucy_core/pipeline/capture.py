@@ -230,6 +230,7 @@ class Capture:
                 self._next_check = now + 1.0
                 self._check_directory()
                 self._wake()
+                self._look_at_files()
             if self._orphaned:
                 gone_since = gone_since or now
                 quiet_since = now if got or not quiet_since else quiet_since
@@ -274,22 +275,25 @@ class Capture:
                 return True
             chunk = source.read()
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                self._rest(fd, reading)
-                return False
-            self._drop(fd, reading)
-            self._note(Fact.SOURCE_FAILED, reading.log.node, reason=str(error))
-            return True
+            return self._fail(fd, reading, error)
         if chunk is None:
             self._drop(fd, reading)
             return True
         if isinstance(source, FileSource):
             (self._unread_files.add if source.unread else self._unread_files.discard)(fd)
-            if source.writer_changed:
-                self._tear(reading)
+            self._take_from_file(source, reading)
         if chunk:
             self._take(reading, chunk)
         return bool(chunk)
+
+    def _fail(self, fd: int, reading: _Reading, error: OSError) -> bool:
+        """Have a source rest or end, whichever its failure means; return whether it has ended."""
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            self._rest(fd, reading)
+            return False
+        self._drop(fd, reading)
+        self._note(Fact.SOURCE_FAILED, reading.log.node, reason=str(error))
+        return True
 
     def _take(self, reading: _Reading, chunk: bytes) -> None:
         now = time.monotonic_ns()
@@ -308,8 +312,20 @@ class Capture:
         else:
             self._deal_out(reading.split.feed(b"".join(pieces)), self._epoch_ns + now)
 
+    def _take_from_file(self, source: FileSource, reading: _Reading) -> None:
+        """Take what a file has beside its next bytes."""
+        for tail in source.take_torn():
+            self._append(reading.log, [tail], 1, self._now_ns(), torn=True)
+        for reason in source.take_doubts():
+            self._note(Fact.DOUBT, reading.log.node, reason=reason)
+        reading.framer = source.framer
+
     def _tear(self, reading: _Reading, node: str | None = None) -> None:
         """Give up on the unfinished line; of a shared pipe on this node's alone, for the others may still live."""
+        if isinstance(reading.source, FileSource):
+            for line in reading.source.give_up_lines():
+                self._append(reading.log, [line], 1, self._now_ns(), torn=True)
+            return
         tail = reading.framer.flush()
         if not tail:
             return
@@ -358,6 +374,20 @@ class Capture:
                 self._epoll.register(fd, select.EPOLLIN)
             if isinstance(self._readings[fd].source, FileSource):
                 self._unread_files.add(fd)
+
+    def _look_at_files(self) -> None:
+        """Have files looked at of which nobody may have told."""
+        for fd, reading in tuple(self._readings.items()):
+            if isinstance(reading.source, FileSource) and fd not in self._resting and not self._parked:
+                self._look_at(fd, reading, reading.source)
+
+    def _look_at(self, fd: int, reading: _Reading, source: FileSource) -> None:
+        try:
+            source.look()
+        except OSError as error:
+            self._fail(fd, reading, error)
+        else:
+            self._unread_files.add(fd)
 
     def _drop(self, fd: int, reading: _Reading) -> None:
         self._tear(reading)
@@ -601,6 +631,8 @@ class Capture:
             # that still lives, whose unfinished line may yet be finished.
             budget = reading.source.capacity * 2 if isinstance(reading.source, FifoSource) else 1 << 40
             budget += reading.taken
+            if isinstance(reading.source, FileSource):
+                self._look_at(reading.source.fileno(), reading, reading.source)
             while reading.taken < budget and reading in reading.log.sources:
                 if not self._serve_source(reading.source.fileno()):
                     break

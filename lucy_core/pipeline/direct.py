@@ -4,6 +4,7 @@ The same source objects as in the capture process; here each has a task that wai
 that can't take more holds its node up, since there is nothing to read back from.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from itertools import chain
@@ -28,6 +29,8 @@ from lucy_core.pipeline.sources import Source
 from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece
 from lucy_core.records import Block
 
+LOOK_SECONDS = 1.0
+"""How often a file is looked at though nobody told of it."""
 BEAT_SECONDS = 0.1
 """How often the loop shows that it runs; after idleness a node's time blocked is overstated by twice as much."""
 
@@ -121,6 +124,8 @@ class DirectSources:
     def drain(self, node: str) -> None:
         """Take what the node's sources hold, and give up on an unfinished line."""
         for reading in [each for each in self._readings if node in each.sharers]:
+            if isinstance(reading.source, FileSource):
+                reading.source.look()
             while reading in self._readings and self._step(reading):
                 pass
             self._tear(reading, node)
@@ -146,10 +151,21 @@ class DirectSources:
             if not taken:
                 weight = 0
                 reading.awaited = True
-                await anyio.wait_readable(reading.source.fileno())
+                await self._wait(reading.source)
             elif weight > TURN_BYTES:
                 weight = 0
                 await anyio.lowlevel.checkpoint()
+
+    async def _wait(self, source: Source) -> None:
+        """Wait until there may be something to read; of a file that isn't always told."""
+        if not isinstance(source, FileSource):
+            await anyio.wait_readable(source.fileno())
+            return
+        with anyio.move_on_after(LOOK_SECONDS) as limit:
+            await anyio.wait_readable(source.fileno())
+        if limit.cancelled_caught:
+            with contextlib.suppress(OSError):  # told by the read that follows
+                source.look()
 
     def _step(self, reading: _Reading) -> int:
         """Take one chunk; return how much there was."""
@@ -168,8 +184,12 @@ class DirectSources:
             self._readings.remove(reading)
             source.close()
             return 1
-        if isinstance(source, FileSource) and source.writer_changed:
-            self._tear(reading)
+        if isinstance(source, FileSource):
+            for tail in source.take_torn():
+                self._deliver(reading.node, tail, torn=True)
+            for reason in source.take_doubts():
+                self.note(Fact.DOUBT, reading.node, reason=reason)
+            reading.framer = source.framer
         now = time.monotonic_ns()
         if source.blocked():
             # An upper bound, as in capture: had there been anything, the loop would have come here before it beat.
@@ -191,6 +211,10 @@ class DirectSources:
         return len(chunk)
 
     def _tear(self, reading: _Reading, node: str | None = None) -> None:
+        if isinstance(reading.source, FileSource):
+            for line in reading.source.give_up_lines():
+                self._deliver(reading.node, line, torn=True)
+            return
         tail = reading.framer.flush()
         if not tail:
             return

@@ -20,6 +20,8 @@ class Fact(enum.StrEnum):
     """How much a capture filter has left out since the last such row of the node."""
     SOURCE_FAILED = "source_failed"
     """A source broke, and what was in it is lost."""
+    DOUBT = "doubt"
+    """Something may be missing, and nobody can know: a file was truncated, or was gone before it could be read."""
     SOURCE_WAITS = "source_waits"
     """A source had to be left alone for a while; the kernel keeps what is in it."""
     ABSENT = "absent"

@@ -1,111 +1,330 @@
-"""Following a file through rotation and truncation. Standard library only, since the capture process loads it.
+"""Following a file by its name, through rotation and truncation. Standard library only: the capture process loads it.
 
-Told by inotify, not by a clock: the directory is watched, so that a file that doesn't exist yet, is replaced or renamed
-is noticed as soon as one that grows. What can be lost is what nobody could still read: a file that is truncated, or
-rotated away twice, before its end was read; `truncations` and `rotations` count these for the ledger.
+A name leads to one file after the other, and whoever has an older one open may write on into it: a daemon that is yet
+to be told of the rotation. So each file that the name has led to stays open, and is read for as long as anybody writes
+it; what was born while nobody looked is found by what it is called by now. Each has lines of its own.
+
+**Told by the kernel**, of every directory that the path leads through, links and their targets included: a file that
+doesn't exist yet, a link that is put elsewhere, a directory that is renamed and made anew are noticed like a file that
+grows, and counted, so that what came and went unseen is known to have been there. Nobody is told of what another
+machine writes, or of a directory that may not be read: `look` looks without being told, and is to be called at times.
+
+**What can't be read any more is doubted, never passed over**: a file that is truncated, whose last lines nobody could
+read before that, for all one knows; one that is deleted, or moved out of its directory, before it was opened. The
+ledger has each doubt as a gap. Not found out: a file that is written anew with the very bytes of before, at its
+beginning and where reading goes on (`open_file`); one that is truncated before it was first read; one that came and
+was deleted in a directory which the path leads into since the last look.
 """
 
-import contextlib
-import ctypes
+import errno
 import os
+import stat
+import time
 from typing import final
 
-from lucy_core.pipeline.sources import READ_BYTES
+from lucy_core.pipeline.framing import Framer
+from lucy_core.pipeline.inotify import FORGOTTEN, MODIFIED, OVERFLOWED, Inotify, Notice
+from lucy_core.pipeline.open_file import OpenFile
+from lucy_core.pipeline.way import Place, Way
 
-_MODIFY, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x2, 0x40, 0x80, 0x100, 0x200
-_libc = ctypes.CDLL(None, use_errno=True)
+KEPT_FILES = 8
+"""How many files that the name has left are kept open. Beyond that the one that was silent longest is let go; if
+somebody writes it after all, it is opened again where it is still to be found."""
+_OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
+_KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFDIR: "a directory", stat.S_IFSOCK: "a socket"}
 
 
-def _watch(directory: str) -> int:
-    fd = int(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-    if fd < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"inotify: {os.strerror(number)}; raise fs.inotify.max_user_instances", directory)
-    mask = _MODIFY | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
-    if _libc.inotify_add_watch(fd, os.fsencode(directory), mask) < 0:
-        number = ctypes.get_errno()
+def _open(place: Place, name: str) -> int:
+    """Open a regular file, and nothing else: to open a FIFO or a device may block, or do something.
+
+    Raises:
+        OSError: it is something else, of which a link is ELOOP, or can't be read.
+    """
+    path = os.path.join(place.entry.directory, name)
+    _refuse_special(os.stat(name, dir_fd=place.fd, follow_symlinks=False).st_mode, path)
+    fd = os.open(name, _OPEN, dir_fd=place.fd)
+    try:
+        _refuse_special(os.fstat(fd).st_mode, path)
+    except OSError:
         os.close(fd)
-        raise OSError(number, os.strerror(number), directory)
+        raise
     return fd
+
+
+def _refuse_special(mode: int, path: str) -> None:
+    if stat.S_ISLNK(mode):
+        raise OSError(errno.ELOOP, "it is a link", path)
+    if not stat.S_ISREG(mode):
+        kind = _KINDS.get(stat.S_IFMT(mode), "a device")
+        raise OSError(errno.EINVAL, f"it is {kind}, and only a regular file can be followed", path)
 
 
 @final
 class FileSource:
     """Reads a file from its start and follows it by name."""
 
-    __slots__ = ("_fd", "_more", "_offset", "_path", "_pending_torn", "_watch_fd", "rotations", "truncations")
+    __slots__ = (
+        "_dirty",
+        "_doubts",
+        "_files",
+        "_inotify",
+        "_more",
+        "_path",
+        "_reads",
+        "_told",
+        "_torn",
+        "_way",
+        "framer",
+    )
 
     def __init__(self, path: str) -> None:
-        self._path = os.path.abspath(path)
-        self._watch_fd = _watch(os.path.dirname(self._path))
-        self._fd = -1
-        self._offset = 0
-        self._more = True
-        self._pending_torn = False
-        self.rotations = 0
-        self.truncations = 0
-        self._open()
+        """Open it, where it is there.
 
-    def _open(self) -> bool:
+        Raises:
+            OSError: it is no regular file or can't be read, its directory isn't there, or there are too many watches.
+        """
+        self._path = os.path.abspath(path)
+        self.framer = Framer()
+        """That of the file that was read last."""
+        self._files: dict[int, OpenFile] = {}
+        self._dirty: list[OpenFile] = []
+        self._torn: list[bytes] = []
+        self._doubts: list[str] = []
+        self._told: set[int] = set()
+        self._more = True
+        self._reads = 0
+        self._inotify = Inotify()
+        self._way = Way(self._path, self._inotify)
         try:
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        self._offset = 0
-        return True
+            self._begin()
+        except OSError:
+            self.close()
+            raise
+
+    def _begin(self) -> None:
+        self._way.find()
+        place = self._way.place
+        if place is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.path.dirname(self._path))
+        for number in place.pending:
+            name = place.births.name_of(number)
+            if name is not None:
+                os.close(_open(place, name))
+        self._hear(patient=True)
 
     def fileno(self) -> int:
-        return self._watch_fd
+        return self._inotify.fileno()
 
     @property
     def unread(self) -> bool:
         """Whether the last read stopped at its cap, so that there may be more without a further notice."""
         return self._more
 
-    @property
-    def writer_changed(self) -> bool:
-        """Whether a new file has begun: an unfinished line of the old one will never be finished. Read once."""
-        changed, self._pending_torn = self._pending_torn, False
-        return changed
+    def take_doubts(self) -> list[str]:
+        """Return what may be missing by now, since the last call: a reason each."""
+        doubts, self._doubts = [*self._doubts, *self._way.doubts], []
+        self._way.doubts.clear()
+        return doubts
+
+    def take_torn(self) -> list[bytes]:
+        """Return unfinished lines that nobody will finish, since the last call."""
+        torn, self._torn = self._torn, []
+        return torn
+
+    def give_up_lines(self) -> list[bytes]:
+        """Return the unfinished lines of all files, in the order of files, and forget them."""
+        return [tail for file in self._in_order() if (tail := file.framer.flush())]
+
+    def look(self) -> None:
+        """Look whether anything has happened that nobody told of, and doubt what can't be opened by now."""
+        self._way.stale = self._more = True
+        self._dirty = [file for file in self._in_order() if file.is_open]
+        self._hear(patient=False)
+        if self._find_unknown():
+            self._hear(patient=False)
 
     def read(self) -> bytes:
-        """Take the next bytes, crossing over to the new file once the old one is read to its end."""
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self._watch_fd, 65536):
-                pass
-        while self._fd >= 0 or self._open():
-            chunk = os.pread(self._fd, READ_BYTES, self._offset)
-            if chunk:
-                self._offset += len(chunk)
+        """Take the next bytes of the oldest file that has any. `framer` is then that file's.
+
+        Raises:
+            OSError: no descriptor is left for a file that is new, which waits; or the disk fails.
+        """
+        self._hear(patient=True)
+        while self._dirty:
+            file = self._dirty[0]
+            chunk = file.read() if file.is_open else b""
+            if chunk is None:
+                self._give_up_line(file)
+                self._doubts.append(f"{self._path} was truncated: what was written just before may be missing")
+            elif chunk:
+                self._reads += 1
+                file.last_read = self._reads
+                self.framer = file.framer
                 self._more = True
                 return chunk
-            if not self._next_file():
-                break
-        self._more = False
+            else:
+                self._dirty.pop(0)
+        self._let_go()
+        self._more = self._way.stale
         return b""
 
-    def _next_file(self) -> bool:
-        """At the end of the open file: go on with a replacement, or from the start of a truncated one, if any."""
-        mine = os.fstat(self._fd)
-        if mine.st_size < self._offset:
-            self.truncations += 1
-            self._offset = 0
-            self._pending_torn = True
-            return mine.st_size > 0
+    def _in_order(self) -> list[OpenFile]:
+        return sorted(self._files.values(), key=lambda file: file.number)
+
+    def _give_up_line(self, file: OpenFile) -> None:
+        if tail := file.framer.flush():
+            self._torn.append(tail)
+
+    def _let_go(self) -> None:
+        """Close files that the name has left, all read to their ends, beyond those that may be kept."""
+        now = None if self._way.place is None else self._way.place.births.now()
+        old = [file for file in self._files.values() if file.is_open and file.number != now]
+        for file in sorted(old, key=lambda file: file.last_read)[: max(0, len(old) - KEPT_FILES)]:
+            self._give_up_line(file)
+            file.close()
+
+    # Hearing
+
+    def _hear(self, *, patient: bool) -> None:
+        """Take all notices, walk the way anew where it has changed, and open what was born.
+
+        Patient, it leaves what can't be opened for the next time: a notice that says why may be on its way.
+        """
+        now_ns = time.time_ns()
+        while True:
+            while self._take_notices():
+                pass
+            place = self._way.place
+            if place is not None:
+                place.births.settle()
+                self._open_born(place, patient=patient)
+            if self._way.stale:
+                self._find_way()
+                if self._way.stale:
+                    return  # it changes all the time
+            elif not self._take_notices():
+                self._way.looked_ns = now_ns
+                return
+
+    def _find_way(self) -> None:
         try:
-            named = os.stat(self._path)
-        except FileNotFoundError:
+            self._way.find()
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                raise
+            self._doubts.append(f"{self._path} can't be found any more: {error.strerror}: {error.filename}")
+
+    def _take_notices(self) -> bool:
+        notices = self._inotify.read()
+        for notice in notices:
+            self._heed(notice)
+        return bool(notices)
+
+    def _heed(self, notice: Notice) -> None:
+        file = self._files.get(notice.watch)
+        if notice.what & OVERFLOWED:
+            self._go_on_unheard()
+        elif file is None:
+            self._way.heed(notice)
+        elif notice.what & FORGOTTEN and not file.is_open:
+            del self._files[notice.watch]
+        elif notice.what & MODIFIED and (file.is_open or self._open_again(file)):
+            self._soil(file)
+
+    def _go_on_unheard(self) -> None:
+        """Notices were lost: look at everything, and doubt where the name leads to a file that we don't know."""
+        self._way.forget_names()
+        self._dirty = [each for each in self._in_order() if each.is_open]
+        if self._find_unknown():
+            self._doubts.append(f"{self._path} was replaced while more happened around it than the kernel could tell")
+
+    def _find_unknown(self) -> bool:
+        """Take note of a file that the name leads to and nobody told of; return whether there is one."""
+        place = self._way.place
+        if place is None or place.births.now() in place.pending:
             return False
-        if (named.st_ino, named.st_dev) == (mine.st_ino, mine.st_dev):
+        try:
+            found = os.stat(place.entry.name, dir_fd=place.fd, follow_symlinks=False)
+        except OSError:
             return False
-        # The rename and its notice come after the last write to the old file, which has just been read to its end.
-        if os.fstat(self._fd).st_size > self._offset:
-            return True
-        os.close(self._fd)
-        self._fd = -1
-        self.rotations += 1
-        self._pending_torn = True
-        return self._open()
+        if not stat.S_ISREG(found.st_mode) or any(file.is_same(found) for file in self._files.values()):
+            return False
+        place.found()
+        return True
+
+    def _soil(self, file: OpenFile) -> None:
+        """Take note that there may be something to read."""
+        if file not in self._dirty:
+            self._dirty.append(file)
+            self._dirty.sort(key=lambda each: each.number)
+
+    def _open_again(self, file: OpenFile) -> bool:
+        place = self._way.place
+        name = None if place is None else place.births.name_of(file.number)
+        if place is not None and name is not None:
+            try:
+                fd = _open(place, name)
+                if self._watch(fd) == file.watch:
+                    file.reopen(fd)
+                    return True
+                os.close(fd)
+            except OSError:
+                pass  # told below
+        if file.number not in self._told:
+            self._told.add(file.number)
+            self._doubts.append(
+                f"an earlier file of {self._path} is still written to, more than {KEPT_FILES} rotations later, and "
+                f"can't be read any more"
+            )
+        return False
+
+    # Opening
+
+    def _watch(self, fd: int) -> int:
+        return self._inotify.watch(f"/proc/self/fd/{fd}", MODIFIED)
+
+    def _open_born(self, place: Place, *, patient: bool) -> None:
+        for number in tuple(place.pending):
+            name = place.births.name_of(number)
+            if name is None:
+                place.pending.remove(number)
+                self._doubts.append(f"{self._path}: a file was there for a moment, and gone before it could be read")
+                continue
+            try:
+                fd = _open(place, name)
+            except OSError as error:
+                self._leave(place, number, error, patient=patient)
+            else:
+                place.pending.remove(number)
+                self._take(fd, number)
+
+    def _leave(self, place: Place, number: int, error: OSError, *, patient: bool) -> None:
+        """Do with a file that can't be opened what is right: wait, or doubt."""
+        if error.errno in _EXHAUSTED:
+            raise error
+        if error.errno == errno.ELOOP:
+            place.pending.remove(number)  # a link: no file, but a way to one
+        elif not patient:
+            if error.errno != errno.EACCES:
+                place.pending.remove(number)
+            if number not in self._told:
+                self._told.add(number)
+                self._doubts.append(f"{self._path} can't be read: {error.strerror}")
+
+    def _take(self, fd: int, number: int) -> None:
+        try:
+            watch = self._watch(fd)
+        except OSError:
+            os.close(fd)
+            raise
+        file = self._files.get(watch)
+        if file is None:
+            file = self._files[watch] = OpenFile(fd, number, watch)
+        else:
+            file.reopen(fd)  # one that we know has its old name again, or one more
+            file.number = number
+        self._soil(file)
 
     def accept(self) -> None:
         return None
@@ -114,7 +333,7 @@ class FileSource:
         return False
 
     def close(self) -> None:
-        for fd in (self._fd, self._watch_fd):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._watch_fd = -1
+        for file in self._files.values():
+            file.close()
+        self._way.close()
+        self._inotify.close()

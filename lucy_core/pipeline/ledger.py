@@ -199,6 +199,8 @@ class Ledger:
             case Fact.SOURCE_FAILED:
                 self.of(row.node).failures.append(row.reason)
                 self.miss(Gap(row.position, row.node, f"its source failed: {row.reason}"))
+            case Fact.DOUBT:
+                self.miss(Gap(row.position, row.node or None, row.reason))
             case Fact.SOURCE_WAITS:
                 self.of(row.node).waiting = row.reason
             case Fact.ABSENT:

@@ -215,7 +215,10 @@ class Pipeline:
         return self.directory / "fifos" / name
 
     async def follow_file(self, node: str, path: Path) -> None:
-        """Read a file from its start and follow it by name, through rotation and truncation.
+        """Read a file from its start and follow it by name, through rotation, links and truncation.
+
+        Every file that the name leads to is read for as long as it is written. What may be missing all the same, as
+        after a truncation, is a gap in the ledger.
 
         Raises:
             RecordingError: its directory doesn't exist, or can't be watched.
