@@ -2,14 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, final
+from typing import Protocol, TypeVar, final
 
 import msgspec
 
+from lucy_core.engine import Engine
 from lucy_core.journal import CommandEnded, CommandStarted, bounded
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.records import Event, Level, LogRecord, Mark
 from lucy_core.scopes import Scopes
+from lucy_core.streams import Stream
+
+T = TypeVar("T")
 
 
 class Home(Protocol):
@@ -22,14 +28,39 @@ class Home(Protocol):
         ...
 
 
+class NodeHome(Home, Protocol):
+    """What a node needs of the network that it is part of."""
+
+    engine: Engine
+    pipeline: Pipeline
+
+    async def journaled(self, event: msgspec.Struct) -> None:
+        """Write one, and return once it has its place there."""
+        ...
+
+    def events(
+        self, kind: type[T], *others: type[T], nodes: Iterable[str] | None = None, since: Mark | int | None = None
+    ) -> Stream[Event[T]]:
+        """Stream events of one or more types."""
+        ...
+
+    def records(
+        self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int | None = None
+    ) -> Stream[Event[LogRecord]]:
+        """Stream records."""
+        ...
+
+
 @final
 class Answer:
     """What came of something that a node was asked: whoever asks puts it here, for the journal."""
 
-    __slots__ = ("value",)
+    __slots__ = ("beyond", "value")
 
     def __init__(self) -> None:
         self.value: object = None
+        self.beyond = 0
+        """How much more there was, and was left out already."""
 
 
 @contextmanager
@@ -51,4 +82,4 @@ def asking(home: Home, node: str, command: str, arguments: object) -> Iterator[A
     finally:
         text, left_out = bounded(answer.value)
         seconds = round(time.monotonic() - began, 6)
-        home.journal(CommandEnded(number, node, command, seconds, outcome, text, left_out))
+        home.journal(CommandEnded(number, node, command, seconds, outcome, text, left_out + answer.beyond))

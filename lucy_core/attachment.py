@@ -25,7 +25,6 @@ from lucy_core.arguments import place_of
 from lucy_core.deployment import deploy
 from lucy_core.engine import (
     Capability,
-    ExecResult,
     LineCapture,
     NetworkConfig,
     NetworkSpec,
@@ -33,6 +32,7 @@ from lucy_core.engine import (
     NodeSpec,
     Resources,
     RunPlace,
+    Take,
 )
 from lucy_core.errors import AttachError, TopologyError, UnsupportedError
 from lucy_core.events import event
@@ -190,7 +190,7 @@ class AttachedNode:
     async def resume(self) -> None:
         _refuse(Capability.PAUSE)
 
-    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float) -> ExecResult:  # noqa: A002, ARG002, ASYNC109
+    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ARG002, ASYNC109
         _refuse(Capability.EXEC)
 
     async def read_file(self, path: str) -> bytes:  # noqa: ARG002  # the contract's

@@ -23,6 +23,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from lucy_core.errors import ArgumentError, UnknownEngineError, UnsupportedError
+from lucy_core.execution import ExecResult, Output, Take
 from lucy_core.faults import Fault
 from lucy_core.injection import FaultEngine, FaultNetwork, Injection
 from lucy_core.intake import LineCapture
@@ -76,14 +77,6 @@ class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
         return f"exited with code {self.code}{memory}"
 
 
-class ExecResult(msgspec.Struct, frozen=True):
-    """What a command in a node gave."""
-
-    code: int
-    stdout: bytes
-    stderr: bytes
-
-
 class Resources(msgspec.Struct, frozen=True):
     """What a node uses now."""
 
@@ -135,11 +128,16 @@ class EngineNode(Protocol):
         """Undo `pause`."""
         ...
 
-    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float) -> ExecResult:  # noqa: A002, ASYNC109
-        """Run a command in the node's directory and environment, whether the node runs or not.
+    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ASYNC109
+        """Run a command in the node's directory and environment, whether the node runs or not; return its exit code.
+
+        What it writes is given to `take` as it comes, on the loop; however much that is, it costs no memory, and the
+        command waits where it isn't taken. All of it is given before this returns. Cancelled, or where `take` raises,
+        the command is killed with all that it has started, and what was raised comes out.
 
         Raises:
-            CommandError: it could not be started, or did not end in `timeout` seconds and was killed.
+            CommandTimeoutError: it did not end in `timeout` seconds, whatever it wrote meanwhile, and was killed.
+            CommandError: it could not be started.
         """
         ...
 
@@ -367,9 +365,11 @@ __all__ = [
     "NetworkSpec",
     "NodeExit",
     "NodeSpec",
+    "Output",
     "Resources",
     "RunPlace",
     "State",
+    "Take",
     "Traceable",
     "engine_names",
     "engine_of",

@@ -46,6 +46,8 @@
     │   ├── SupervisorError         what supervises a node refused a command
     │   ├── FaultError              a fault makes no sense, or could not be made or undone
     │   └── CommandError            a command in a node failed
+    │       ├── CommandTimeoutError it did not end in time, and was killed
+    │       └── OutputLimitError    it wrote more than is kept, and was killed
     ├── NodeApiError                a node's own API (GraphQL, HTTP) failed
     │   ├── NodeUnreachableError    it could not be reached in time
     │   └── NodeRefusedError        it answered, with an error
@@ -636,6 +638,48 @@ class FaultError(EngineError):
 
 class CommandError(EngineError):
     """A command in a node failed."""
+
+
+class CommandTimeoutError(CommandError):
+    """A command in a node did not end in time; it was killed, with all that it had started.
+
+    Attributes:
+        node: where it ran.
+        command: its program.
+        seconds: the limit.
+        said: the last of what it wrote to its stderr.
+        left: processes of it, described, that may not be killed.
+    """
+
+    def __init__(self, node: str, command: str, seconds: float, said: str = "", *, left: Iterable[str] = ()) -> None:
+        self.node = node
+        self.command = command
+        self.seconds = seconds
+        self.said = said
+        self.left = tuple(left)
+        rest = f"; may not be killed, and left: {', '.join(self.left)}" if self.left else ""
+        super().__init__(
+            f"node {node!r}: {command} did not end in {seconds:g} s and was killed; it said {said!r}{rest}"
+        )
+
+
+class OutputLimitError(CommandError):
+    """A command in a node wrote more than is kept; it was killed, with all that it had started.
+
+    Attributes:
+        node: where it ran.
+        command: its program.
+        limit: how many bytes are kept, of both outputs together.
+    """
+
+    def __init__(self, node: str, command: str, limit: int) -> None:
+        self.node = node
+        self.command = command
+        self.limit = limit
+        super().__init__(
+            f"node {node!r}: {command} wrote more than {limit:,} bytes and was killed; "
+            "take them as they come, with exec(…, output=…), or keep more, with limit="
+        )
 
 
 class NodeApiError(LucyError):

@@ -12,6 +12,7 @@ from lucy_core.errors import (
     CarrierDiedError,
     CheckFailedError,
     CommandError,
+    CommandTimeoutError,
     ConditionError,
     ContainerGoneError,
     DeployError,
@@ -36,6 +37,7 @@ from lucy_core.errors import (
     NodeUnreachableError,
     NoNodesError,
     OperatorError,
+    OutputLimitError,
     PipelineError,
     PlaceError,
     RecordingError,
@@ -57,6 +59,7 @@ from lucy_core.errors import (
     WaitTimeoutError,
 )
 from lucy_core.events import EventType, event, event_type
+from lucy_core.execution import ExecResult, Output
 from lucy_core.faults import (
     AnyFault,
     Bandwidth,
@@ -118,6 +121,7 @@ __all__ = [
     "Clock",
     "ClockOffset",
     "CommandError",
+    "CommandTimeoutError",
     "Condition",
     "ConditionError",
     "ContainerGoneError",
@@ -133,6 +137,7 @@ __all__ = [
     "EventDefinitionError",
     "EventLoopError",
     "EventType",
+    "ExecResult",
     "ExportError",
     "Fault",
     "FaultEffective",
@@ -183,6 +188,8 @@ __all__ = [
     "NodeUnreachableError",
     "OperatorError",
     "Outcome",
+    "Output",
+    "OutputLimitError",
     "Pause",
     "Pipeline",
     "PipelineError",

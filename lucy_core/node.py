@@ -11,24 +11,30 @@ that it can have had; what we end ourselves is never taken for a death.
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar, final
+from typing import TypeVar, final
 
 import anyio
-import msgspec
 import structlog
 
-from lucy_core.arguments import bytes_of, path_of, readable_text, seconds_of, switch_of, text_of
-from lucy_core.asking import Answer, asking
-from lucy_core.asking import Home as Asked
+from lucy_core.arguments import (
+    bytes_of,
+    count_of,
+    function_of,
+    optional,
+    path_of,
+    readable_text,
+    seconds_of,
+    switch_of,
+    text_of,
+)
+from lucy_core.asking import Answer, NodeHome, asking
 from lucy_core.commands import PATIENCE, carry_through
 from lucy_core.engine import (
     Capability,
-    Engine,
     EngineNode,
-    ExecResult,
     LifeCycle,
     NodeExit,
     NodeSpec,
@@ -36,7 +42,8 @@ from lucy_core.engine import (
     State,
     require,
 )
-from lucy_core.errors import ArgumentError, CaptureDiedError, CommandError, DeployError
+from lucy_core.errors import ArgumentError, CaptureDiedError, CommandError, CommandTimeoutError, DeployError
+from lucy_core.execution import OUTPUT_BYTES, ExecResult, Take, Transcript
 from lucy_core.journal import (
     EngineNotice,
     NodeExited,
@@ -46,7 +53,6 @@ from lucy_core.journal import (
     NodeStartFailed,
     NodeStopped,
 )
-from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, Level, LogRecord, Mark
 from lucy_core.spec import COMMAND, VARIABLES
 from lucy_core.streams import Stream
@@ -60,29 +66,6 @@ COARSENESS = 0.02
 """By how many seconds `NodeExit.after` may be too small: a container's shell counts hundredths."""
 
 
-class Home(Asked, Protocol):
-    """What a node needs of the network that it is part of."""
-
-    engine: Engine
-    pipeline: Pipeline
-
-    async def journaled(self, event: msgspec.Struct) -> None:
-        """Write one, and return once it has its place there."""
-        ...
-
-    def events(
-        self, kind: type[T], *others: type[T], nodes: Iterable[str] | None = None, since: Mark | int | None = None
-    ) -> Stream[Event[T]]:
-        """Stream events of one or more types."""
-        ...
-
-    def records(
-        self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int | None = None
-    ) -> Stream[Event[LogRecord]]:
-        """Stream records."""
-        ...
-
-
 @final
 class Node:
     """One node. Calls on one node take turns; calls on different nodes don't wait for each other.
@@ -90,7 +73,7 @@ class Node:
     A command that has begun is carried through: cancelling waits for its end.
     """
 
-    def __init__(self, network: Home, spec: NodeSpec, engine_node: EngineNode) -> None:
+    def __init__(self, network: NodeHome, spec: NodeSpec, engine_node: EngineNode) -> None:
         self._network = network
         self.spec = spec
         self._engine_node = engine_node
@@ -288,13 +271,31 @@ class Node:
             self._life.move("resume")
             self._network.journal(NodeResumed(self.name))
 
-    async def exec(self, command: Sequence[str], *, input: bytes = b"", timeout: float = 60.0) -> ExecResult:  # noqa: A002, ASYNC109
+    async def exec(
+        self,
+        command: Sequence[str],
+        *,
+        input: bytes = b"",  # noqa: A002
+        timeout: float = 60.0,  # noqa: ASYNC109
+        output: Take | None = None,
+        limit: int = OUTPUT_BYTES,
+    ) -> ExecResult:
         """Run a command in the node's place. Its exit code is a result, not an error.
+
+        Args:
+            command: the program and its words, with the placeholders of the spec.
+            input: its stdin.
+            timeout: seconds, after which it is killed with all that it has started.
+            output: called with each piece of what it writes as it comes, on the loop: `output(Output.STDOUT, data)`.
+                The command waits meanwhile; what it raises kills the command and comes out here.
+            limit: how many bytes are kept where there is no `output`, of stdout and stderr together; 64 MiB.
 
         Raises:
             UnsupportedError: the engine can't.
-            ArgumentError: `input` or `timeout` is of no use.
-            CommandError: it is none, could not be started, or did not end in `timeout` seconds.
+            ArgumentError: an argument is of no use.
+            CommandTimeoutError: it did not end in `timeout` seconds.
+            OutputLimitError: it wrote more than `limit` bytes.
+            CommandError: it is none, or could not be started.
         """
         require(self._network.engine, Capability.EXEC)
         try:
@@ -304,13 +305,18 @@ class Node:
             raise CommandError(message) from None
         bytes_of(input, "input")
         timeout = min(seconds_of(timeout, "timeout"), LONGEST_TIMEOUT)
+        optional(function_of)(output, "output")
+        count_of(limit, "limit")
+        transcript = Transcript(self.name, words, limit=limit, hand_on=output)
         with self.asking("exec", {"command": words, "timeout": timeout}) as answer:
-            result = await self._engine_node.exec(words, input=input, timeout=timeout)
-            said = {"stdout": result.stdout, "stderr": result.stderr}
-            answer.value = {"code": result.code} | {
-                name: text.decode(errors="backslashreplace") for name, text in said.items()
-            }
-            return result
+            try:
+                code = await self._engine_node.exec(words, input=input, timeout=timeout, take=transcript.take)
+            except CommandTimeoutError as error:
+                said = transcript.last_words
+                raise CommandTimeoutError(self.name, words[0], timeout, said, left=error.left) from error
+            answer.value = transcript.summary(code)
+            answer.beyond = transcript.unsaid
+            return transcript.result(code)
 
     async def read_file(self, path: str | Path) -> bytes:
         """Return what a file of the node holds, running or not; a relative path starts at its directory.

@@ -44,6 +44,7 @@ ROOMS = (
     "keeper",
     "injection",
     "intake",
+    "execution",
     "engine",
     "options",
     "garbage",

@@ -27,7 +27,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from lucy_core.engine import Capability, Engine, ExecResult, NetworkSpec, NodeExit, NodeSpec, Resources
+from lucy_core.engine import Capability, Engine, NetworkSpec, NodeExit, NodeSpec, Resources, Take
 from lucy_core.errors import CaptureDiedError, UnsupportedError
 from lucy_core.events import event_type
 from lucy_core.journal import JOURNAL
@@ -177,7 +177,7 @@ class VirtualNode:
     async def resume(self) -> None:
         await anyio.lowlevel.checkpoint()
 
-    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float) -> ExecResult:  # noqa: A002, ARG002, ASYNC109
+    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ARG002, ASYNC109
         _refuse(Capability.EXEC)
 
     async def read_file(self, path: str) -> bytes:  # noqa: ARG002  # the contract's

@@ -6,18 +6,23 @@ children inherit, and one that runs out of time is ended by a second command tha
 
 import secrets
 from collections.abc import Mapping, Sequence
+from typing import final
 
 import anyio
 from aiodocker.exceptions import DockerError
 
-from lucy_core.engine import ExecResult
-from lucy_core.errors import CommandError, EngineError
+from lucy_core.aio import one_error
+from lucy_core.engine import Output, Take
+from lucy_core.errors import CommandError, CommandTimeoutError, EngineError
 from lucy_engines.docker.client import EngineClient
 from lucy_engines.docker.frames import STDERR, STDOUT
 from lucy_engines.docker.hijack import Attachment, run_attached
 
 MARK = "LUCY_EXEC"
+REFUSAL = "OCI runtime exec failed: "
+REFUSAL_BYTES = 1 << 12
 KILL_SECONDS = 10.0
+_OUTPUTS = {STDOUT: Output.STDOUT, STDERR: Output.STDERR}
 _KILL = f"""
 for place in /proc/[0-9]*; do
     if grep -q "{MARK}=$1" "$place/environ" 2>/dev/null; then kill -9 "${{place#/proc/}}" 2>/dev/null; fi
@@ -35,11 +40,13 @@ async def run_command(
     directory: str,
     given: bytes,
     seconds: float,
-) -> ExecResult:
-    """Run a command in a container; `given` is its input.
+    take: Take,
+) -> int:
+    """Run a command in a container, and return its exit code; `given` is its input, and `take` gets what it writes.
 
     Raises:
-        CommandError: it could not be started, or did not end in `seconds` and was killed.
+        CommandTimeoutError: it did not end in `seconds`, and was killed.
+        CommandError: it could not be started.
     """
     mark = secrets.token_hex(8)
     body = {
@@ -53,13 +60,13 @@ async def run_command(
         "WorkingDir": directory,
     }
     number = await _create(client, container, node, body)
-    output: dict[int, bytearray] = {STDOUT: bytearray(), STDERR: bytearray()}
+    refused = _Refusal()
     ended = False
     try:
         with anyio.move_on_after(seconds):
             attachment = await run_attached(client.endpoint, number)
             try:
-                await _converse(attachment, given, output)
+                await _converse(attachment, given, refused, take)
             finally:
                 await attachment.aclose()
             ended = True
@@ -68,17 +75,34 @@ async def run_command(
             with anyio.CancelScope(shield=True), anyio.move_on_after(KILL_SECONDS):
                 await _kill(client, container, node, mark)
     if not ended:
-        said = bytes(output[STDERR]).decode(errors="replace").strip()[-200:]
-        message = f"node {node!r}: {command[0]} did not end in {seconds:g} s and was killed; it said {said!r}"
-        raise CommandError(message)
+        raise CommandTimeoutError(node, command[0], seconds)
     code = await _exit_code(client, number, node)
-    said = bytes(output[STDOUT]).decode(errors="replace").strip()
-    if code in (126, 127) and said.startswith("OCI runtime exec failed"):
-        message = f"node {node!r}: can't run {command[0]}: {said.removeprefix('OCI runtime exec failed: ')}"
-        if "executable file not found" in said or "no such file or directory" in said:
+    if code in (126, 127) and refused.said is not None:
+        message = f"node {node!r}: can't run {command[0]}: {refused.said}"
+        if "executable file not found" in refused.said or "no such file or directory" in refused.said:
             message = f"node {node!r}: there is no program {command[0]!r} in its container; name one that its image has"
         raise CommandError(message)
-    return ExecResult(code, bytes(output[STDOUT]), bytes(output[STDERR]))
+    return code
+
+
+@final
+class _Refusal:
+    """Remembers the beginning of what came first: where a command can't be run, the Engine says so in its place."""
+
+    __slots__ = ("_first",)
+
+    def __init__(self) -> None:
+        self._first = b""
+
+    def hear(self, data: bytes) -> None:
+        if len(self._first) < REFUSAL_BYTES:
+            self._first += data[:REFUSAL_BYTES]
+
+    @property
+    def said(self) -> str | None:
+        """What the Engine said, if it did."""
+        text = self._first.decode(errors="replace").strip()
+        return text.removeprefix(REFUSAL) if text.startswith(REFUSAL) else None
 
 
 async def _create(client: EngineClient, container: str, node: str, body: Mapping[str, object]) -> str:
@@ -92,8 +116,11 @@ async def _create(client: EngineClient, container: str, node: str, body: Mapping
             raise CommandError(message) from error
 
 
-async def _converse(attachment: Attachment, given: bytes, output: Mapping[int, bytearray]) -> None:
-    """Hand the input over and take the output, at once: either side may wait for the other."""
+async def _converse(attachment: Attachment, given: bytes, refused: _Refusal, take: Take) -> None:
+    """Hand the input over and take the output, at once: either side may wait for the other.
+
+    What `take` raises comes out as it is.
+    """
 
     async def hand_over() -> None:
         try:
@@ -102,13 +129,16 @@ async def _converse(attachment: Attachment, given: bytes, output: Mapping[int, b
         except anyio.BrokenResourceError:
             return  # it ended without reading all
 
-    async with anyio.create_task_group() as tasks:
+    async with one_error(), anyio.create_task_group() as tasks:
         if given:
             tasks.start_soon(hand_over)
         try:
             while True:
-                for part in await attachment.receive():
-                    output[part.stream].extend(part.data)
+                parts = await attachment.receive()
+                for part in parts:
+                    if part.stream == STDOUT:
+                        refused.hear(part.data)
+                    take(_OUTPUTS[part.stream], part.data)
         except anyio.EndOfStream:
             tasks.cancel_scope.cancel()
 

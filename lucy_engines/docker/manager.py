@@ -193,7 +193,7 @@ class DockerManager:
             if node.directory is not None and os.getuid() != 0:
                 # In a container one is root, and what root made there its user could not remove here.
                 own = f"{os.getuid()}:{os.getgid()}"
-                await node.exec(["chown", "-R", own, DIRECTORY], input=b"", timeout=END_SECONDS)
+                await node.exec(["chown", "-R", own, DIRECTORY], input=b"", timeout=END_SECONDS, take=lambda *_: None)
         except EngineError:
             return  # its container goes with it, or the Engine is dead and `remove_all` says so
 

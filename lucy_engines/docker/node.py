@@ -11,7 +11,7 @@ from typing import Any, final
 import anyio
 import msgspec
 
-from lucy_core.engine import ExecResult, Layout, LineCapture, NodeExit, NodeSpec, Resources, fill_in
+from lucy_core.engine import Layout, LineCapture, NodeExit, NodeSpec, Resources, Take, fill_in
 from lucy_core.errors import CaptureDiedError, CommandError, DeployError, EngineError, SupervisorError
 from lucy_core.journal import JOURNAL, EngineNotice, journal_line
 from lucy_core.pipeline.services import Services
@@ -238,7 +238,7 @@ class DockerNode:
             await self._client.post(f"containers/{self.container}/unpause")
         self._paused = False
 
-    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float) -> ExecResult:  # noqa: A002, ASYNC109
+    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ASYNC109
         if not command:
             message = f"node {self.name!r}: an empty command can't be run"
             raise CommandError(message)
@@ -251,6 +251,7 @@ class DockerNode:
             directory=self._layout.directory,
             given=input,
             seconds=timeout,
+            take=take,
         )
 
     async def read_file(self, path: str) -> bytes:

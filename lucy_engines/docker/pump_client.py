@@ -11,8 +11,8 @@ import anyio
 import msgspec
 
 from lucy_core.errors import CarrierDiedError, DeployError, HelperDiedError
+from lucy_core.helpers import LastWords, how_it_ended, own_pidfd
 from lucy_engines.docker.hijack import Endpoint
-from lucy_engines.helpers import helper_died, lucy_herself, open_words
 
 _BOOT = (
     # The façade of the engine would cost 300 ms of imports that the pump has no use for: empty modules with the
@@ -52,20 +52,20 @@ class PumpClient:
         Raises:
             DeployError: no process can be started.
         """
-        self._words = open_words("pump")
+        self._words = LastWords()
         try:
-            with lucy_herself() as lucy:
+            with own_pidfd() as lucy:
                 process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
                     [sys.executable, "-I", "-S", "-c", _BOOT, str(Path(__file__).parent.parent), str(lucy)],
                     pass_fds=(lucy,),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=self._words,
+                    stderr=self._words.fileno(),
                     start_new_session=True,
                     cwd="/",
                 )
         except OSError as error:
-            os.close(self._words)
+            self._words.close()
             message = f"the pump, which carries nodes' lines, does not start: {error.strerror}"
             raise DeployError(message) from error
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018  # pipes were asked for
@@ -169,8 +169,14 @@ class PumpClient:
             for line in lines:
                 self._understand(_decode(line))
             self._tell()
-        pump = "the pump, which carries nodes' lines"
-        self.died = await helper_died(pump, self._process, self._words, CarrierDiedError)
+        if self._process.poll() is None:
+            pidfd = os.pidfd_open(self._process.pid)
+            try:
+                await anyio.wait_readable(pidfd)
+            finally:
+                os.close(pidfd)
+        pump, how = "the pump, which carries nodes' lines", how_it_ended(self._process.wait())
+        self.died = CarrierDiedError(pump, self._process.pid, how, self._words.last_line())
         self._tell()
 
     def _tell(self) -> None:
@@ -200,6 +206,4 @@ class PumpClient:
                 pipe.close()
         self._process.kill()
         self._process.wait()
-        words, self._words = self._words, -1
-        if words >= 0:
-            os.close(words)
+        self._words.close()

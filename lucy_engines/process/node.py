@@ -10,8 +10,8 @@ from typing import final
 
 import anyio
 
-from lucy_core.engine import ExecResult, Layout, NodeExit, NodeSpec, Resources, fill_in
-from lucy_core.errors import CommandError, DeployError
+from lucy_core.engine import Layout, NodeExit, NodeSpec, Output, Resources, Take, fill_in
+from lucy_core.errors import CommandError, CommandTimeoutError, DeployError
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
 from lucy_engines.process.kinship import descendants, session_of
@@ -166,7 +166,7 @@ class ProcessNode:
         if self._pid is not None:
             await self._guardian.send_signal(self._pid, number)
 
-    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float) -> ExecResult:  # noqa: A002, ASYNC109
+    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ASYNC109
         if not command:
             message = f"node {self.name!r}: an empty command can't be run"
             raise CommandError(message)
@@ -186,12 +186,11 @@ class ProcessNode:
             message = f"node {self.name!r}: can't run {argv[0]}: {reply.error}"
             raise CommandError(message)
         if reply.timed_out:
-            said = bytes.fromhex(reply.stderr).decode(errors="replace").strip()[-200:]
-            message = f"node {self.name!r}: {command[0]} did not end in {timeout:g} s and was killed; it said {said!r}"
-            if reply.left:
-                message += f"; may not be killed, and left: {', '.join(reply.left)}"
-            raise CommandError(message)
-        return ExecResult(reply.code, bytes.fromhex(reply.stdout), bytes.fromhex(reply.stderr))
+            take(Output.STDERR, bytes.fromhex(reply.stderr))
+            raise CommandTimeoutError(self.name, command[0], timeout, left=reply.left)
+        take(Output.STDOUT, bytes.fromhex(reply.stdout))
+        take(Output.STDERR, bytes.fromhex(reply.stderr))
+        return reply.code
 
     async def read_file(self, path: str) -> bytes:
         try:

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 import lucy_engines
 from lucy_core.errors import CarrierDiedError
+from lucy_core.helpers import own_pidfd
 from lucy_engines.docker.carrying import MarkFinder, Sink
 from lucy_engines.docker.pump_client import _BOOT, PumpClient
-from lucy_engines.helpers import lucy_herself
 from lucy_engines.orders import COMMAND_BYTES, CommandReader
 
 pytestmark = pytest.mark.blocking
@@ -39,7 +39,7 @@ class BarePump:
     """The program, spoken to without its client."""
 
     def __init__(self) -> None:
-        with lucy_herself() as lucy:
+        with own_pidfd() as lucy:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _BOOT, ROOT, str(lucy)],
                 pass_fds=(lucy,),
@@ -201,7 +201,7 @@ async def pumping() -> AsyncIterator[PumpClient]:
 
 async def test_a_pump_that_fails_is_told_with_its_last_words() -> None:
     async with pumping() as pump:
-        os.write(pump._words, b"Traceback ...\nMemoryError: no room\n")
+        os.write(pump._words.fileno(), b"Traceback ...\nMemoryError: no room\n")
         os.kill(pump._process.pid, signal.SIGKILL)
 
         with pytest.raises(CarrierDiedError, match=r"SIGKILL \(process \d+\); its last words: MemoryError: no room"):
