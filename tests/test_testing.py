@@ -57,18 +57,29 @@ def test_a_streams_limits_count_virtual_seconds() -> None:
 
 
 def test_what_comes_from_outside_is_waited_for_while_no_timer_runs() -> None:
-    async def read() -> bytes:
-        given, taken = os.pipe2(os.O_NONBLOCK)
-        thread = threading.Thread(target=os.write, args=(taken, b"from a thread"))
-        thread.start()
-        await anyio.wait_readable(given)
-        text = os.read(given, 100)
-        thread.join()
-        os.close(given)
-        os.close(taken)
-        return text
+    given, taken = os.pipe2(os.O_NONBLOCK)
+    asked, ask = os.pipe()
+    os.set_blocking(ask, False)
 
-    assert testing.run(read) == b"from a thread"
+    def answer() -> None:
+        os.read(asked, 1)
+        os.write(taken, b"from a thread")
+
+    async def read() -> bytes:
+        os.write(ask, b"?")
+        await anyio.wait_readable(given)
+        return os.read(given, 100)
+
+    # Started and joined beside the loop: either waits for a lock, which on a busy machine blocks the loop.
+    thread = threading.Thread(target=answer)
+    thread.start()
+    try:
+        assert testing.run(read) == b"from a thread"
+    finally:
+        os.close(ask)  # lets go a thread that was never asked
+        thread.join()
+        for each in (given, taken, asked):
+            os.close(each)
 
 
 @pytest.mark.parametrize("anyio_backend", (pytest.param(testing.BACKEND, id="virtual"),))
