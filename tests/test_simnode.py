@@ -1,8 +1,10 @@
 """The simulated node: what it logs, decides, and does to its peers."""
 
+import asyncio
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -14,12 +16,15 @@ from lucy_core import mina
 from lucy_core.journal import CommandEnded
 from lucy_core.mina.graphql import client
 from lucy_engines.process import ProcessEngine
+from lucy_engines.simnode import messages
 from lucy_engines.simnode.chain import Frontier
 from lucy_engines.simnode.election import winners
 from lucy_engines.simnode.flood import Flood
+from lucy_engines.simnode.gossip import Gossip
 from lucy_engines.simnode.ledger import Command
 from lucy_engines.simnode.logs import ELIDED, render
 from lucy_engines.simnode.mempool import Mempool
+from lucy_engines.simnode.messages import Hello
 from lucy_engines.simnode.runtime_config import RuntimeConfig
 
 SIMNODE = [sys.executable, "-m", "lucy_engines.simnode"]
@@ -210,3 +215,43 @@ async def test_a_flooding_network_still_agrees(tmp_path) -> None:
         await network.wait_for(mina.blocks_produced(3), soft=30, hard=60)
         assert network.ledger.lines > 10_000
         assert network.ledger.complete
+
+
+class Unheard:
+    """A peer's end that takes all that is written, and says nothing of it."""
+
+    transport = SimpleNamespace(is_closing=lambda: True)
+
+    def write(self, data: bytes) -> None:
+        """Take it."""
+
+    def close(self) -> None:
+        """Be closed."""
+
+
+@pytest.mark.parametrize("moment", ("connected", "greeted"))
+def test_a_daemon_closes_in_the_very_turn_in_which_a_peer_answers(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a turn is rare, and was a daemon that went on until it was killed."""
+    mine, theirs = (Hello("chain", name, "127.0.0.1", port, "tip", 1) for port, name in enumerate("ab"))
+
+    async def run() -> None:
+        reader, connected = asyncio.StreamReader(), asyncio.Event()
+
+        async def open_connection(*_: object) -> tuple[asyncio.StreamReader, Unheard]:
+            await connected.wait()
+            return reader, Unheard()
+
+        monkeypatch.setattr(asyncio, "open_connection", open_connection)
+        gossip = Gossip(lambda: mine, lambda *_: None, lambda _: None, print)
+        gossip.dial((theirs.host, theirs.port))
+        if moment == "greeted":
+            connected.set()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        connected.set()
+        reader.feed_data(messages.encode(theirs))
+        closing = asyncio.create_task(gossip.close())
+        done, _ = await asyncio.wait([closing], timeout=3)
+        assert done == {closing}
+
+    asyncio.run(run())
