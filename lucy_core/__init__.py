@@ -8,10 +8,7 @@ in which the command `lucy` would not hear Ctrl-C, and which every pytest sessio
 doesn't use her.
 """
 
-import importlib
-import importlib.util
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # checkers take it for typing's, whose import alone takes longer than all else here
 if TYPE_CHECKING:
     from lucy_core.face import *  # noqa: F403  # the one list stands there
     from lucy_core.face import __all__ as __all__
@@ -21,6 +18,8 @@ _MISSING = object()
 
 def __getattr__(name: str) -> object:
     """Find a name of the face, or a room, that was not asked for before."""
+    import importlib.util
+
     may_be_there = name == "__all__" or not name.startswith("__")
     if may_be_there and importlib.util.find_spec(f"{__name__}.{name}") is not None:
         return importlib.import_module(f"{__name__}.{name}")

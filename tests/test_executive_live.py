@@ -15,6 +15,7 @@ import lucy_core as lucy
 from lucy_core.engine import NodeSpec
 from lucy_core.executive.events_out import EventLines, event_line
 from lucy_core.executive.live import LiveView, Rates, doing, picture
+from lucy_core.executive.voice import Hand, Way
 from lucy_core.judging.result import OpenWait
 from lucy_engines.process import ProcessEngine
 
@@ -68,6 +69,10 @@ async def network(tmp_path: Path) -> AsyncIterator[lucy.Network]:
     async with lucy.deploy(TickTopology(TICK), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
         await network.events(LiveTick, since=0).first(within=20)
         yield network
+
+
+def told(what: str, error: BaseException) -> None:
+    raise AssertionError(what) from error
 
 
 def drawn(what: object, width: int = 100) -> str:
@@ -124,7 +129,7 @@ def test_rates_count_over_the_last_second() -> None:
 
 async def test_the_live_view_takes_a_terminal_and_gives_it_back(network: lucy.Network) -> None:
     console = Console(width=100, height=30, file=io.StringIO(), force_terminal=True)
-    view = LiveView("small", console)
+    view = LiveView("small", console, told)
 
     async with view.running():
         view.watch(network)
@@ -150,7 +155,8 @@ time.sleep(600)
 async def test_a_slow_reader_gets_every_line_in_order_and_memory_stays_small(tmp_path: Path) -> None:
     (tmp_path / "flood.py").write_text(FLOOD)
     reader, writer = os.pipe()
-    lines = EventLines(writer)
+    hand = Hand()
+    lines = EventLines(Way(writer, "stdout", hand), told)
     peak = 0
     got = bytearray()
 
@@ -177,6 +183,7 @@ async def test_a_slow_reader_gets_every_line_in_order_and_memory_stays_small(tmp
             tasks.start_soon(drain)
         os.close(writer)
     os.close(reader)
+    hand.close()
 
     rows = [json.loads(line) for line in got.splitlines()]
     assert [row["data"]["n"] for row in rows if row["event"] == "LiveTick"] == list(range(20000))

@@ -2,6 +2,6 @@
 
 import sys
 
-from lucy_core.executive.command_line import main
+from lucy_core.executive.entry import main
 
 sys.exit(main())

@@ -73,7 +73,6 @@ def collect_garbage(arguments: argparse.Namespace) -> int:
         if each.failure is not None:
             sys.stderr.write(f"lucy: {each.collector}: {each.failure}\n")
     sys.stdout.write(in_words(harvests, dry_run=arguments.dry_run))
-    sys.stdout.flush()
     left = any(each.failure or any(one.trouble for one in each.collected) for each in harvests)
     return ExitCode.INFRASTRUCTURE if left else ExitCode.PASSED
 

@@ -1,12 +1,11 @@
 """The command `lucy`."""
 
 import argparse
-import contextlib
 import os
 import secrets
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import anyio
@@ -14,19 +13,17 @@ import anyio
 from lucy_core import log
 from lucy_core.engine import Engine, EngineOption, engine_names, engine_options, load_engine
 from lucy_core.errors import ArgumentError, AttachError, EngineError, ExportError, TopologyError, UsageError
-from lucy_core.executive import events_out
 from lucy_core.executive.attaching import Attaching, add_attach, attaching_order, given_path
 from lucy_core.executive.collecting import add_gc, collect_garbage
-from lucy_core.executive.events_out import EventLines
 from lucy_core.executive.exporting import export
 from lucy_core.executive.interruption import Interruption
-from lucy_core.executive.outlets import Outlet
 from lucy_core.executive.performance import Order, Performance
-from lucy_core.executive.plain import PlainLines
 from lucy_core.executive.scenario import Scenario, load_scenario, scenario_names
+from lucy_core.executive.showing import Showing, say_the_rest
+from lucy_core.executive.signals import Signals
+from lucy_core.executive.voice import Voice
 from lucy_core.judging.result import EXIT_CODES, ExitCode
-from lucy_core.reports.text import report
-from lucy_core.run import Run, When, versions
+from lucy_core.run import When, versions
 from lucy_core.words import unknown
 
 ALIASES = {"local": "docker"}
@@ -205,27 +202,34 @@ def list_all() -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Do what the command line says; return the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+def main() -> int:
+    """Begin where scripts that were installed before `entry` was do not."""
+    from lucy_core.executive import entry
+
+    return entry.main()
+
+
+def run_command(words: list[str], signals: Signals, voice: Voice) -> int:
+    """Do what the command line says; return the exit code, which no trouble in showing it changes."""
     try:
-        return _main(words)
+        code = _run_command(words, signals, voice)
     except SystemExit as ended:  # argparse has printed help or version
-        return ended.code if isinstance(ended.code, int) else ExitCode.USAGE
+        code = ended.code if isinstance(ended.code, int) else ExitCode.USAGE
     except (ArgumentError, UsageError, TopologyError, ExportError, AttachError) as error:
-        sys.stderr.write(f"lucy: {error}\n")
-        return ExitCode.USAGE
-    except BrokenPipeError:
-        # `lucy list | head`: the flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return ExitCode.PASSED
+        voice.say(f"lucy: {error}")
+        code = ExitCode.USAGE
+    except KeyboardInterrupt:
+        voice.say("\nlucy: interrupted")
+        code = ExitCode.INTERRUPTED
     except Exception:  # noqa: BLE001  # a bug in Lucy or a plug-in must not look like a failed test
-        traceback.print_exc()
-        sys.stderr.write("lucy: this is a fault of Lucy or of a plug-in, not of the nodes; please report it\n")
-        return ExitCode.INFRASTRUCTURE
+        voice.say(traceback.format_exc().rstrip("\n"))
+        voice.say("lucy: this is a fault of Lucy or of a plug-in, not of the nodes; please report it")
+        code = ExitCode.INFRASTRUCTURE
+    say_the_rest(code, signals, voice)
+    return code
 
 
-def _main(words: list[str]) -> int:
+def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
     engines = list(dict.fromkeys(engine_names()))
     known = {"list", "gc", "attach", *engines, *(alias for alias, meant in ALIASES.items() if meant in engines)}
     if words and not words[0].startswith("-") and words[0] not in known:
@@ -237,19 +241,20 @@ def _main(words: list[str]) -> int:
         parser.print_help()
         return ExitCode.USAGE
     if arguments.command == "list":
-        sys.stdout.write(list_all() + "\n")
-        sys.stdout.flush()
+        with signals.interrupting():
+            sys.stdout.write(list_all() + "\n")
         return ExitCode.PASSED
     if arguments.command == "gc":
-        return collect_garbage(arguments)
+        with signals.interrupting():
+            return collect_garbage(arguments)
     if arguments.command == "attach":
         attaching = Attaching(arguments.exported)
-        return perform(
-            arguments, attaching, attaching_order(arguments), Interruption(attaching.ending), attaching.engine
-        )
+        interruption = Interruption(signals, voice.say, attaching.ending)
+        return perform(arguments, attaching, attaching_order(arguments), interruption, voice, attaching.engine)
     options = gather_options(arguments)
     if arguments.export is not None:
-        return export(arguments.engine, arguments.scenario, options, arguments.export)
+        with signals.interrupting():
+            return export(arguments.engine, arguments.scenario, options, arguments.export)
     order = Order(
         engine=arguments.engine,
         options=options,
@@ -258,7 +263,7 @@ def _main(words: list[str]) -> int:
         pause=When(arguments.pause or ("on-failure" if arguments.debug else "never")),
         again=command_again(arguments.engine, arguments.scenario, options, arguments.engine_options),
     )
-    return perform(arguments, load_scenario(arguments.scenario), order, Interruption())
+    return perform(arguments, load_scenario(arguments.scenario), order, Interruption(signals, voice.say), voice)
 
 
 def perform(
@@ -266,62 +271,20 @@ def perform(
     scenario: Scenario,
     order: Order,
     interruption: Interruption,
+    voice: Voice,
     engine: Engine | None = None,
 ) -> int:
     """Run a scenario and report; on the engine that the order names, if none is given."""
     if arguments.debug:
         log.show_frames()
     try:
-        performance = Performance(scenario, order, interruption, engine)
+        performance = Performance(scenario, order, interruption, voice.say, engine)
     except EngineError as error:
-        sys.stderr.write(f"lucy: {error}\n")
+        voice.say(f"lucy: {error}")
         return ExitCode.INFRASTRUCTURE
-    lines = json_lines(arguments)
-    with interruption.listening(), _stdout_for_lines(lines):
-        outlets = choose_outlets(arguments, scenario, lines)
-        if lines is not None:
-            lines.put(events_out.line("RunStarted", performance.run.order.description()))
-        result = anyio.run(performance.perform, outlets, backend_options={"use_uvloop": arguments.uvloop})
-        finish(performance.run, lines)
+    showing = Showing(voice, f"{scenario.name} on {arguments.engine}", json=arguments.json, live=arguments.live)
+    with showing.prints_kept_apart():
+        showing.began(performance.run)
+        result = anyio.run(performance.perform, showing.outlets, backend_options={"use_uvloop": arguments.uvloop})
+        showing.ended(performance.run)
     return result.exit_code
-
-
-def json_lines(arguments: argparse.Namespace) -> EventLines | None:
-    """Decide whether stdout carries JSON lines."""
-    wanted = arguments.json or (not arguments.live and not sys.stdout.isatty())
-    return EventLines(sys.stdout.fileno()) if wanted else None
-
-
-@contextlib.contextmanager
-def _stdout_for_lines(lines: EventLines | None) -> Iterator[None]:
-    """Keep what a scenario prints out of the JSON lines: it is for people, so it goes to stderr."""
-    sys.stdout.flush()
-    with contextlib.redirect_stdout(sys.stderr) if lines is not None else contextlib.nullcontext():
-        yield
-
-
-def choose_outlets(arguments: argparse.Namespace, scenario: Scenario, lines: EventLines | None) -> list[Outlet]:
-    """Choose how the run is shown."""
-    if lines is not None:
-        return [lines, PlainLines(sys.stderr)]
-    if not arguments.live and os.environ.get("TERM", "dumb") in ("dumb", ""):
-        return [PlainLines(sys.stderr)]
-    from rich.console import Console
-
-    from lucy_core.executive.live import LiveView
-
-    console = Console(file=sys.stdout, force_terminal=True if arguments.live else None)
-    return [LiveView(f"{scenario.name} on {arguments.engine}", console)]
-
-
-def finish(run: Run, lines: EventLines | None) -> None:
-    """Print the report on stderr, and the last JSON line on stdout."""
-    result = run.result()
-    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    sys.stderr.write(report(result, coloured=coloured, kept=run.kept))
-    if run.unwritten is not None:
-        sys.stderr.write(f"lucy: {run.unwritten}\n")
-    sys.stderr.flush()
-    if lines is not None and not lines.reader_gone:
-        with contextlib.suppress(BrokenPipeError):
-            events_out.write_all(sys.__stdout__.fileno() if sys.__stdout__ else 1, events_out.line("RunEnded", result))

@@ -2,11 +2,14 @@
 
 The reader may be slow. Then lines wait in a bounded buffer, the subscription is set aside behind its gate, and goes on
 from the recording when there is room: a slow `| jq` slows neither nodes nor test. What it still lacks when the network
-is down is read from the finished recording. Writing happens on a thread, since the other end of a pipe decides how long
-it takes. A reader that goes away ends the lines, not the run.
+is down is read from the finished recording. A reader that goes away ends the lines, not the run: the writing is the
+voice's.
+
+JSON escapes the control characters of a node's words but for one block, and none that turn the direction of reading.
+Here they are escaped too: somebody may look at the lines on a terminal.
 """
 
-import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,7 +20,9 @@ import anyio.to_thread
 import msgspec
 
 from lucy_core.errors import RecordingError
-from lucy_core.executive.outlets import own_and_vocabulary
+from lucy_core.executive.outlets import Told, own_and_vocabulary, sheltered
+from lucy_core.executive.voice import Way
+from lucy_core.journal import encodable
 from lucy_core.network import Network
 from lucy_core.pipeline.hub import Gate
 from lucy_core.pipeline.pipeline import Pipeline
@@ -44,7 +49,18 @@ def _as_text(value: object) -> str:
     return str(value)
 
 
-_encode = msgspec.json.Encoder(enc_hook=_as_text).encode
+_encode_plainly = msgspec.json.Encoder(enc_hook=_as_text).encode
+_UNESCAPED = re.compile("[\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def _encode(value: object) -> bytes:
+    try:
+        data = _encode_plainly(value)
+    except (ValueError, TypeError, RecursionError):  # a name of the file system's, an object that refuses
+        data = _encode_plainly(encodable(repr(value)))
+    if data.isascii():
+        return data
+    return _UNESCAPED.sub(lambda found: f"\\u{ord(found.group()):04x}", data.decode()).encode()
 
 
 def line(name: str, data: object, time: datetime | None = None) -> bytes:
@@ -77,8 +93,10 @@ def event_line(event: Event[Any]) -> bytes:
 class EventLines:
     """The outlet."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, way: Way, told: Told) -> None:
+        """Write to `way`; have `told` know of an error that ends the lines."""
+        self._way = way
+        self._told = told
         self._buffer = bytearray()
         self._gate = Gate()
         self._filled = anyio.Event()
@@ -87,7 +105,6 @@ class EventLines:
         self._next = 0
         """The first position that wasn't taken."""
         self._complete = False
-        self.reader_gone = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -113,11 +130,12 @@ class EventLines:
             self._complete = error is None
             over.set()
 
-        pipeline.subscribe(own_and_vocabulary(network), self._take, ended, since=self._next, gate=self._gate)
+        take = sheltered(self._take, self._told)
+        pipeline.subscribe(own_and_vocabulary(network), take, ended, since=self._next, gate=self._gate)
         return over
 
     async def _take_the_rest(self) -> None:
-        if self._network is None or self._network.directory is None or self._complete or self.reader_gone:
+        if self._network is None or self._network.directory is None or self._complete or self._way.is_gone:
             return
         try:
             async with Pipeline.replay(self._network.directory) as pipeline:
@@ -130,7 +148,9 @@ class EventLines:
 
     def put(self, data: bytes) -> None:
         """Have a line written."""
-        if not self.reader_gone:
+        if self._way.is_gone:
+            self._way.put(data)  # which counts it as lost
+        else:
             self._buffer += data
             self._filled.set()
 
@@ -147,18 +167,9 @@ class EventLines:
             self._filled = anyio.Event()
             while self._buffer:
                 data, self._buffer = bytes(self._buffer), bytearray()
-                try:
-                    await anyio.to_thread.run_sync(write_all, self._descriptor, data)
-                except BrokenPipeError:
-                    self.reader_gone = True
-                    self._buffer.clear()
+                self._way.put(data)
+                # Abandoned with its thread where nobody waits for the reader any more: see `Way.give_up`.
+                await anyio.to_thread.run_sync(self._way.wait, abandon_on_cancel=True)
                 self._gate.open()
             if self._ended:
                 return
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of it, however long the other end takes."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]

@@ -50,5 +50,4 @@ def export(engine_name: str, scenario_name: str, options: Mapping[str, str], fil
         f"wrote {file}, and beside it what it mounts\n  to run   {run}\n  to read  {read}\n"
         f"           (or one node: cat {shlex.quote(str(directory / first))})\n"
     )
-    sys.stdout.flush()
     return ExitCode.PASSED

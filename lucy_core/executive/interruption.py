@@ -1,64 +1,46 @@
-"""Ctrl-C, TERM and HUP: the first ends the test, the second ends Lucy.
+"""How a signal ends a test: the scopes around it are cancelled, and its network is taken down."""
 
-The handler is Python's own and not the loop's, so that the second signal works while a test blocks the loop. It may
-run between any two byte codes, and so does the least: the first time it rings an eventfd that a task waits on.
-"""
-
-import os
-import signal
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import final
 
 import anyio
 
-from lucy_core.judging.result import ExitCode
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-SHOW_CURSOR = b"\x1b[?25h"
+from lucy_core.executive.signals import Signals
 
 
 @final
 class Interruption:
-    """Listens for signals while it is open. The scopes given to it are cancelled by the first."""
+    """Cancels, at the first signal, the scopes that were given to it."""
 
-    def __init__(self, ending: str = "ending the test and taking the network down") -> None:
+    def __init__(
+        self, signals: Signals, say: Callable[[str], None], ending: str = "ending the test and taking the network down"
+    ) -> None:
         """Say `ending` at the first signal."""
+        self._signals = signals
+        self._say = say
         self._ending = ending
-        self.signal: signal.Signals | None = None
+        self._is_over = False
         self._scopes: list[anyio.CancelScope] = []
-        self._bell = -1
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the signals over, all but those that the caller has ignored (`nohup`)."""
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        wanted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._heard) for number in wanted}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(self._bell)
+    @property
+    def name(self) -> str | None:
+        """The signal that ended the test, if one did."""
+        first = self._signals.first
+        return None if first is None or self._is_over else first.name
 
-    def _heard(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal is not None:
-            # Everything that Lucy started learns of her end by the end of its socket, and ends too.
-            restore = SHOW_CURSOR if os.isatty(1) else b""
-            os.write(2, b"\nlucy: interrupted again: leaving at once; the nodes are taken down without me\n")
-            os.write(1, restore)
-            os._exit(ExitCode.INTERRUPTED)
-        self.signal = signal.Signals(number)
-        os.eventfd_write(self._bell, 1)
+    def over(self, code: int) -> None:
+        """Take note that the test has its verdict: a signal that comes now ends the showing of it alone."""
+        if self._signals.first is None:
+            self._is_over = True
+        self._signals.over(code)
 
     async def watch(self) -> None:
         """Cancel the scopes at the first signal."""
-        await anyio.wait_readable(self._bell)
-        assert self.signal is not None  # noqa: S101  # set before the bell rang
-        sys.stderr.write(f"\nlucy: {self.signal.name}: {self._ending}; once more to leave at once\n")
+        await anyio.wait_readable(self._signals.fileno())
+        assert self._signals.first is not None  # noqa: S101  # set before the bell rang
+        if not self._is_over:
+            self._say(f"\nlucy: {self._signals.first.name}: {self._ending}; once more to leave at once")
         for scope in self._scopes:
             scope.cancel()
 
@@ -66,10 +48,19 @@ class Interruption:
     def scope(self, *, shield: bool = False) -> Iterator[anyio.CancelScope]:
         """Run a block that the first signal cancels, at its first checkpoint if that has come already."""
         with anyio.CancelScope(shield=shield) as scope:
-            if self.signal is not None:
+            if self._signals.first is not None:
                 scope.cancel()
             self._scopes.append(scope)
             try:
                 yield scope
             finally:
-                self._scopes.remove(scope)
+                if scope in self._scopes:
+                    self._scopes.remove(scope)
+
+    def cancels(self, scope: anyio.CancelScope) -> None:
+        """Have the first signal cancel a scope that was entered before, from now on."""
+        self._scopes.append(scope)
+
+    def spare(self, scope: anyio.CancelScope) -> None:
+        """Let no signal cancel a scope any more."""
+        self._scopes.remove(scope)

@@ -4,7 +4,6 @@ Drawn by a task, eight times a second, from what is true then; an event costs an
 `picture` makes the drawing and has no clock, terminal or task of its own.
 """
 
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lucy_core.executive.outlets import follow, own_and_vocabulary
+from lucy_core.executive.outlets import Told, follow, own_and_vocabulary
 from lucy_core.executive.plain import in_words
 from lucy_core.judging.result import OpenWait
 from lucy_core.network import Network
@@ -122,9 +121,10 @@ def _totals(network: Network) -> Text:
 class LiveView:
     """The outlet."""
 
-    def __init__(self, title: str, console: Console | None = None) -> None:
+    def __init__(self, title: str, console: Console, told: Told) -> None:
         self._title = title
-        self._console = console or Console(file=sys.stdout)
+        self._console = console
+        self._told = told
         self._network: Network | None = None
         self._rates = Rates()
         self._last: deque[str] = deque(maxlen=LAST_EVENTS)
@@ -151,7 +151,7 @@ class LiveView:
     def watch(self, network: Network) -> None:
         """Show this network, and its vocabulary's events."""
         self._network = network
-        follow(network, own_and_vocabulary(network), self._take)
+        follow(network, own_and_vocabulary(network), self._take, self._told)
 
     def test_over(self) -> None:
         """Leave the terminal to others."""

@@ -2,8 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TextIO
 
 import anyio
 
@@ -16,14 +16,13 @@ def invitation(network: Network) -> str:
     for node in network:
         where = [f"{port} {'%s:%d' % node.address(port)}" for port in node.spec.ports]  # noqa: UP031  # host:port
         lines.append(f"  {node.name:<12} {node.state:<9} {'  '.join(where)}".rstrip())
-    lines.append("Press Enter to go on. ")
+    lines.append("Press Enter to go on.")
     return "\n".join(lines)
 
 
-async def pause(network: Network, out: TextIO | None = None) -> None:
+async def pause(network: Network, say: Callable[[str], None]) -> None:
     """Wait for Enter, or the end of standard input. Nodes may end meanwhile, as somebody is looking at them."""
-    (out or sys.stderr).write(invitation(network))
-    (out or sys.stderr).flush()
+    say(invitation(network))
     with ExitStack() as stack:
         for node in network:
             stack.enter_context(node.expecting_exit())

@@ -1,6 +1,6 @@
 """A scenario, performed: the command line's shell around a `Run` shows it, and ends it at a signal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import final
@@ -58,9 +58,16 @@ class Performance:
     """One scenario's run."""
 
     def __init__(
-        self, scenario: Scenario, order: Order, interruption: Interruption, engine: Engine | None = None
+        self,
+        scenario: Scenario,
+        order: Order,
+        interruption: Interruption,
+        say: Callable[[str], None],
+        engine: Engine | None = None,
     ) -> None:
         """Check the order; nothing is written or started yet. The engine is the one that the order names, if not given.
+
+        `say` tells people something.
 
         Raises:
             TopologyError: the network makes no sense.
@@ -69,6 +76,7 @@ class Performance:
         self._scenario = scenario
         self._order = order
         self._interruption = interruption
+        self._say = say
         engine = engine or load_engine(order.engine)
         run_id = new_run_id(scenario.name)
         options = Options(order.options)
@@ -95,22 +103,33 @@ class Performance:
             UsageError: the run directory can't be used.
         """
         prepare_directory(self.run.order.directory)
-        async with AsyncExitStack() as stack:
-            for outlet in outlets:
-                await stack.enter_async_context(outlet.running())
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._interruption.watch)
-                try:
-                    await self._perform(outlets)
-                except anyio.get_cancelled_exc_class():
-                    raise
-                except BaseException:  # noqa: BLE001, S110  # the run has it, and its result tells it
-                    pass
-                tasks.cancel_scope.cancel()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._interruption.watch)
+            with anyio.CancelScope() as showing:
+                async with AsyncExitStack() as stack:
+                    for outlet in outlets:
+                        await stack.enter_async_context(outlet.running())
+                    # What comes while the network is deployed gives the deployment up.
+                    with self._interruption.scope() as deploying:
+                        await self._perform_in(deploying, outlets)
+                    self._interruption.over(self.run.result().exit_code)
+                    if self._interruption.name is None:
+                        # A reader may take his time now, but nobody has to wait for him.
+                        self._interruption.cancels(showing)
+            tasks.cancel_scope.cancel()
         return self.run.result()
 
-    async def _perform(self, outlets: Sequence[Outlet]) -> None:
+    async def _perform_in(self, deploying: anyio.CancelScope, outlets: Sequence[Outlet]) -> None:
+        try:
+            await self._perform(deploying, outlets)
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException:  # noqa: BLE001, S110  # the run has it, and its result tells it
+            pass
+
+    async def _perform(self, deploying: anyio.CancelScope, outlets: Sequence[Outlet]) -> None:
         async with self.run.opened(start=False) as network:
+            self._interruption.spare(deploying)
             for outlet in outlets:
                 outlet.watch(network)
             try:
@@ -132,9 +151,9 @@ class Performance:
         await self._scenario.run(network)
 
     async def _test_over(self, network: Network, outlets: Sequence[Outlet], error: BaseException | None) -> None:
-        signal = self._interruption.signal
+        signal = self._interruption.name
         if signal is not None and not self._order.lasts_until_interrupted:
-            network.judgement.interrupt(signal.name)
+            network.judgement.interrupt(signal)
         else:
             network.judgement.decide(error)
         for outlet in outlets:
@@ -144,4 +163,4 @@ class Performance:
                 if network.ledger.capture_died is None:
                     # So that nothing of the test is shown below the invitation.
                     await network.pipeline.reach(await network.pipeline.drain(JOURNAL))
-                await pause(network)
+                await pause(network, self._say)

@@ -1,11 +1,12 @@
-"""A run as plain lines on stderr, for pipes and dumb terminals."""
+"""A run as plain lines for people, on pipes and dumb terminals."""
 
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TextIO, final
+from typing import Any, final
 
 from lucy_core.executive.outlets import follow, own
+from lucy_core.executive.voice import Voice
 from lucy_core.journal import (
     LIFE_EVENTS,
     FaultEffective,
@@ -52,8 +53,8 @@ def in_words(data: Any) -> str | None:  # any of the journal's events
 class PlainLines:
     """The outlet."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
         self._began_ns = time.time_ns()
 
     @asynccontextmanager
@@ -63,7 +64,7 @@ class PlainLines:
 
     def watch(self, network: Network) -> None:
         """Subscribe from the run's beginning."""
-        follow(network, own(), self._take)
+        follow(network, own(), self._take, self._voice.failed)
 
     def test_over(self) -> None:
         """Nothing changes."""
@@ -71,5 +72,4 @@ class PlainLines:
     def _take(self, events: list[Event[Any]]) -> None:
         for event in events:
             if text := in_words(event.data):
-                self._out.write(f"{(event.arrived_ns - self._began_ns) / 1e9:7.1f} s  {text}\n")
-        self._out.flush()
+                self._voice.say_in_passing(f"{(event.arrived_ns - self._began_ns) / 1e9:7.1f} s  {text}")

@@ -1,0 +1,90 @@
+"""How the command line shows a run: which outlets, what goes where, and what is said at the end."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import final
+
+from lucy_core.executive import events_out
+from lucy_core.executive.events_out import EventLines
+from lucy_core.executive.outlets import Outlet, Sheltered
+from lucy_core.executive.plain import PlainLines
+from lucy_core.executive.signals import Signals
+from lucy_core.executive.voice import Voice
+from lucy_core.reports.text import report
+from lucy_core.run import Run
+
+REPORT_SECONDS = 1.0
+"""What the readers of the report get before stdout's last line, which says also what they could not be shown."""
+
+
+@final
+class Showing:
+    """One run, shown to people and, as JSON lines, to a program."""
+
+    def __init__(self, voice: Voice, title: str, *, json: bool, live: bool) -> None:
+        """Choose how. `json` and `live` are wishes; without one it depends on what stdout is.
+
+        JSON lines are for pipes and files, plain lines beside them for people; a terminal has the live view, and one
+        that can't move its cursor plain lines.
+        """
+        self._voice = voice
+        self._lines = EventLines(voice.out, voice.failed) if json or not (live or voice.out.isatty()) else None
+        shown: list[Outlet] = [] if self._lines is None else [self._lines]
+        if self._lines is None and (live or os.environ.get("TERM", "dumb") not in ("dumb", "")):
+            from rich.console import Console
+
+            from lucy_core.executive.live import LiveView
+
+            console = Console(file=voice.out_text, force_terminal=True if live else None)
+            shown.append(LiveView(title, console, voice.failed))
+        else:
+            shown.append(PlainLines(voice))
+        self.outlets: list[Outlet] = [Sheltered(outlet, voice.failed) for outlet in shown]
+
+    @contextmanager
+    def prints_kept_apart(self) -> Iterator[None]:
+        """Keep what a scenario prints out of the JSON lines: it is for people, so it goes to stderr."""
+        with contextlib.redirect_stdout(sys.stderr) if self._lines is not None else contextlib.nullcontext():
+            yield
+
+    def began(self, run: Run) -> None:
+        """Say what is about to be run."""
+        if self._lines is not None:
+            self._lines.put(events_out.line("RunStarted", run.order.description()))
+
+    def ended(self, run: Run) -> None:
+        """Say what became of it, and what could not be shown of it."""
+        result = run.result()
+        self._voice.say_as_it_is(report(result, coloured=self._voice.is_coloured, kept=run.kept))
+        if run.unwritten is not None:
+            self._voice.say(f"lucy: {run.unwritten}")
+        deadline = time.monotonic() + REPORT_SECONDS
+        self._voice.err.hand.rest(until=lambda: time.monotonic() > deadline)
+        for loss in self._voice.new_losses():
+            self._say_elsewhere(loss)
+        if self._lines is not None:
+            self._voice.out.put(events_out.line("RunEnded", result))
+
+    def _say_elsewhere(self, loss: str) -> None:
+        if not self._voice.err.is_gone:
+            self._voice.say(f"lucy: {loss}")
+        if self._voice.err.trouble is None:
+            return
+        if self._lines is not None:
+            self._voice.out.put(events_out.line("NotShown", loss))
+        else:
+            self._voice.out.put(f"lucy: {loss}\n".encode(errors="backslashreplace"))
+
+
+def say_the_rest(code: int, signals: Signals, voice: Voice) -> None:
+    """Wait for slow readers, for as long as no signal comes, and say what could not be shown since the run's end."""
+    signals.over(code)
+    heard = signals.heard
+    voice.rest(lambda: signals.heard > heard)
+    for loss in voice.new_losses():
+        voice.say(f"lucy: {loss}")
+    voice.rest(lambda: signals.heard > heard)
