@@ -268,7 +268,7 @@ def test_a_node_that_dies_ends_the_run_with_its_last_words(lucy: Callable[..., F
 def test_a_slip_in_a_scenario_shows_where(lucy: Callable[..., Finished]) -> None:
     run = lucy("process", "slip")
 
-    assert "ZeroDivisionError" in run.err
+    assert "KeyError: 'missing'" in run.err
     assert "scenarios_of_tests.py" in run.err
 
 
