@@ -126,6 +126,14 @@ def place_of(value: Any, name: str) -> Path:
         _refuse(name, value, "is relative, and the working directory is gone; go to one that is there")
 
 
+def new_place_of(value: Any, name: str) -> Path:
+    """Take the path of what is about to be made, and return it absolute. What a run writes of itself is UTF-8."""
+    place = place_of(value, name)
+    if not _is_utf_8(str(place)):
+        _refuse(name, str(place), "isn't UTF-8, as what a run writes about itself has to be; choose another place")
+    return place
+
+
 def _check_lengths(value: object, name: str, path: bytes) -> None:
     if len(path) > PATH_BYTES or any(len(part) > NAME_BYTES for part in path.split(b"/")):
         _refuse(name, value, f"is longer than file systems take ({NAME_BYTES} bytes a name); give a shorter one")

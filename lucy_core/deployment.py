@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from lucy_core.arguments import place_of, switch_of, text_of, title_of
+from lucy_core.arguments import new_place_of, switch_of, text_of, title_of
 from lucy_core.engine import Engine, NetworkSpec, engine_of
 from lucy_core.keeper import kept
 from lucy_core.network import Network
@@ -63,7 +63,7 @@ async def deploy(
         engine=deploying,
         options=given.given,
         run_id=run_id,
-        directory=place_of(Path("lucy-runs") / run_id if run_directory is None else run_directory, "run_directory"),
+        directory=new_place_of(Path("lucy-runs") / run_id if run_directory is None else run_directory, "run_directory"),
     )
     switch_of(start, "start")
     switch_of(interrupt, "interrupt")

@@ -36,7 +36,7 @@ from lucy_core import log
 from lucy_core.aio import leaves, one_error
 from lucy_core.engine import Engine, NetworkConfig, NetworkManager, NetworkSpec, RunPlace
 from lucy_core.errors import LucyError, RunFailedError, TopologyError, shown
-from lucy_core.journal import carriable
+from lucy_core.journal import carriable, encodable
 from lucy_core.judging.judgement import text_of
 from lucy_core.judging.result import (
     HeldError,
@@ -313,13 +313,13 @@ class Run:
             run_id=order.run_id,
             scenario=order.test,
             engine=order.engine.name,
-            options=order.options,
+            options=carriable(order.options),
             outcome=outcome,
             exit_code=exit_code(outcome, early),
             started=self._started.isoformat(),
             seconds=seconds,
             directory=str(order.directory),
-            again=shlex.join(order.again),
+            again=encodable(shlex.join(order.again)),
             errors=()
             if early is None or _is_cancellation(early)
             else tuple(

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from lucy_core.arguments import place_of
+from lucy_core.arguments import new_place_of
 from lucy_core.attachment import PIPES, Exporter, describe_export
 from lucy_core.engine import RunPlace, load_engine
 from lucy_core.errors import ExportError, UsageError
@@ -30,7 +30,7 @@ def export(engine_name: str, scenario_name: str, options: Mapping[str, str], fil
     given = Options(options)
     topology = fix(scenario.topology(given), given)
     given.check(engine)
-    file = place_of(file, "--export")
+    file = new_place_of(file, "--export")
     directory = file.parent
     place = RunPlace(run_id=scenario.name, directory=directory, options=given.given)
     first = f"{PIPES}/{topology.spec.nodes[0].name}"

@@ -15,6 +15,7 @@ from typing import final
 
 import anyio
 
+from lucy_core.arguments import new_place_of
 from lucy_core.errors import CaptureDiedError, NodeExitedError, RunFailedError
 from lucy_core.executive.marker import Wanted
 from lucy_core.executive.performance import prepare_directory
@@ -154,4 +155,4 @@ def directory_for(name: str, parent: str | None, temporary: Path) -> Path:
     """Choose where a run's directory stands: in a parent that was asked for, or beside pytest's other files."""
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name.rpartition("/")[2]).strip("-")[:80]
     place = Path(parent) / f"{plain}-{secrets.token_hex(3)}" if parent else temporary / "lucy-run"
-    return place.absolute()
+    return new_place_of(place, "the run directory")

@@ -8,7 +8,7 @@ from typing import final
 import anyio
 import msgspec
 
-from lucy_core.arguments import place_of
+from lucy_core.arguments import new_place_of
 from lucy_core.engine import Engine, load_engine
 from lucy_core.errors import UsageError
 from lucy_core.executive.interruption import Interruption
@@ -82,7 +82,7 @@ class Performance:
         options = Options(order.options)
         fixed = fix(scenario.topology(options), options)
         options.check(engine)
-        directory = place_of(order.directory or Path("lucy-runs") / run_id, "--run-dir")
+        directory = new_place_of(order.directory or Path("lucy-runs") / run_id, "--run-dir")
         self.run = Run(
             RunOrder(
                 test=scenario.name,

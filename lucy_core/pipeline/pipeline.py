@@ -17,7 +17,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from lucy_core.aio import one_error
-from lucy_core.arguments import place_of
+from lucy_core.arguments import new_place_of
 from lucy_core.errors import PlaceError, RecordingError
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.audit import Audit
@@ -70,7 +70,7 @@ class Pipeline:
         Raises:
             RecordingError: the directory can't be made, or holds a recording.
         """
-        place = place_of(directory, "directory")
+        place = new_place_of(directory, "directory")
         make_run_directory(place)
         token = secrets.token_urlsafe(24)
         epoch_ns = time.time_ns() - time.monotonic_ns()
