@@ -16,6 +16,7 @@
     ├── StreamError
     │   ├── StreamEmptyError        a stream ended before the item that was awaited
     │   ├── StreamTimeoutError      a stream ran into its limit
+    │   ├── ForgottenAwaitError     a `first()` was made, and never awaited
     │   ├── CallbackError           a callback raised what no handler takes: a cancellation, an exit
     │   └── OperatorError           an operator makes no stream
     ├── NoNodesError                `nodes=` names nobody
@@ -276,6 +277,22 @@ class StreamTimeoutError(StreamError, TimeoutError):
         self.seconds = seconds
         self.explanation = explanation
         super().__init__(f"{stream} did not {what} within {seconds:g} s" + (f"\n{explanation}" if explanation else ""))
+
+
+class ForgottenAwaitError(StreamError):
+    """What was made to be awaited never was, so that nothing was checked by it.
+
+    Attributes:
+        what: the first of them, each with the line that made it.
+        count: how many there are.
+    """
+
+    def __init__(self, what: Iterable[str], count: int) -> None:
+        self.what = tuple(what)
+        self.count = count
+        more = f" and {count - len(self.what)} more" if count > len(self.what) else ""
+        were = "was" if count == 1 else "were"
+        super().__init__(f"{'; '.join(self.what)}{more} {were} never awaited, so nothing was checked: write await")
 
 
 class CallbackError(StreamError):

@@ -13,9 +13,6 @@ A disk that takes no more result costs the files, never the verdict.
 import asyncio
 import contextlib
 import enum
-import functools
-import os
-import platform
 import secrets
 import shlex
 import shutil
@@ -24,7 +21,6 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, final
 
@@ -34,7 +30,7 @@ from anyio.abc import TaskGroup
 
 from lucy_core import log
 from lucy_core.aio import leaves, one_error
-from lucy_core.engine import Engine, NetworkConfig, NetworkManager, NetworkSpec, RunPlace
+from lucy_core.engine import Engine, NetworkManager, NetworkSpec, RunPlace
 from lucy_core.errors import LucyError, RunFailedError, TopologyError, shown
 from lucy_core.journal import carriable, encodable
 from lucy_core.judging.judgement import text_of
@@ -51,6 +47,7 @@ from lucy_core.judging.result import (
 from lucy_core.network import Network
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.pipeline.recording import make_run_directory
+from lucy_core.versions import versions
 from lucy_core.vocabulary import FixedTopology, Topology
 
 Recorder = Callable[[Path], AbstractAsyncContextManager[Pipeline]]
@@ -87,23 +84,6 @@ def new_run_id(name: str) -> str:
     """Make an id for a run that no other run has: its network's name, the time, and six random letters."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return f"{name}-{stamp}-{secrets.token_hex(3)}"
-
-
-@functools.cache
-def versions() -> Mapping[str, str]:
-    """Name what the run depends on."""
-    # Of the kernel itself: `platform.platform` runs a command, and this is done on the loop.
-    machine = os.uname()
-    found = {
-        "python": platform.python_version(),
-        "platform": f"{machine.sysname} {machine.release} {machine.machine}",
-    }
-    for name in ("lucy", "anyio", "msgspec", "reactivex"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +139,7 @@ class Run:
         """
         self.order = order
         place = RunPlace(run_id=order.run_id, directory=order.directory, options=order.options)
-        self._config: NetworkConfig | None = None
+        self._config: Any = None  # each engine's own
         self._early: BaseException | None = None
         try:
             self._config = order.engine.expand(order.topology.spec, place)
@@ -213,8 +193,7 @@ class Run:
     async def _deployed(self, *, start: bool, interrupt: bool) -> AsyncIterator[Network]:
         order = self.order
         engine, spec = order.engine, order.topology.spec
-        if self._config is None:
-            assert self._early is not None  # noqa: S101  # an invariant: one of the two is there
+        if self._early is not None:
             raise self._early
         async with (
             self._record(order.directory) as pipeline,
@@ -244,6 +223,7 @@ class Run:
                     if start:
                         await network.start_all()
                     yield network
+                    hold_forgotten(network)
             except BaseException as error:  # noqa: BLE001  # raised again below
                 failure = error
             with anyio.CancelScope(shield=True):
@@ -342,6 +322,12 @@ class Run:
             ledger=ledger_rows(network.ledger),
             ledger_notes=ledger_notes(network.ledger),
         )
+
+
+def hold_forgotten(network: Network) -> None:
+    """Hold it against a run whose test has ended well that it never awaited what it made to be awaited."""
+    if (error := network.pipeline.promises.forgotten()) is not None:
+        network.soft_error(str(error), kind="forgotten await")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ PACKAGES = ("lucy_core", "lucy_engines")
 # From the ground up. A module stands on the rooms before its own, and knows nothing of those after it.
 ROOMS = (
     "visible",
+    "versions",
     "errors",
     "log",
     "aio",

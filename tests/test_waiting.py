@@ -390,3 +390,10 @@ def test_quiet_is_what_gaps_say(raw: Any, length: int, hard: int, until: int) ->
     assert wait.has_come_true == (found is not None)
     if found is not None:
         assert wait.outcome().waited == found
+
+
+@pytest.mark.parametrize("wrong", (lucy.mina.nodes_initialized, lucy.seen))
+def test_a_condition_that_was_not_called_is_refused_with_what_to_do(wrong: object) -> None:
+    for take in (lucy.all_of, lucy.any_of, lucy.in_order, lucy.each_node):
+        with pytest.raises(TypeError, match=rf"; call it: {wrong.__name__}\(…\)$"):
+            take(wrong)

@@ -23,7 +23,8 @@ from lucy_core.executive.showing import Showing, say_the_rest
 from lucy_core.executive.signals import Signals
 from lucy_core.executive.voice import Voice
 from lucy_core.judging.result import EXIT_CODES, ExitCode
-from lucy_core.run import When, versions
+from lucy_core.run import When
+from lucy_core.versions import versions
 from lucy_core.words import unknown
 
 ALIASES = {"local": "docker"}

@@ -12,7 +12,8 @@ from lucy_core.errors import ExportError, UsageError
 from lucy_core.executive.scenario import load_scenario
 from lucy_core.judging.result import ExitCode
 from lucy_core.options import Options
-from lucy_core.run import fix, versions
+from lucy_core.run import fix
+from lucy_core.versions import versions
 
 
 def export(engine_name: str, scenario_name: str, options: Mapping[str, str], file: Path) -> int:

@@ -23,7 +23,7 @@ from lucy_core.keeper import Kept
 from lucy_core.network import Network
 from lucy_core.options import Options, options_of_all_engines
 from lucy_core.reports.text import report
-from lucy_core.run import Run, RunOrder, When, fix, new_run_id
+from lucy_core.run import Run, RunOrder, When, fix, hold_forgotten, new_run_id
 
 SETTLING = 10.0
 """Seconds that what has arrived gets to be delivered, when a test is over."""
@@ -112,6 +112,7 @@ class MarkedRun:
         """
         if self._network is None:
             return None
+        hold_forgotten(self._network)
         fatal = self._network.fatal
         if isinstance(fatal, NodeExitedError):
             self._network.ending.forget()
@@ -141,6 +142,7 @@ class MarkedRun:
         """Take note of what a test failed with; the report of it has all else that is held."""
         self._told.append(error)
         if self._network is not None:
+            self._network.pipeline.promises.forgotten()  # what a test that fails awaits no more is no matter
             for each in (error, self._network.fatal):
                 if each is not None:
                     self._network.judgement.hold(each)

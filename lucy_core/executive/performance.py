@@ -19,7 +19,7 @@ from lucy_core.journal import JOURNAL
 from lucy_core.judging.result import RunResult
 from lucy_core.network import Network
 from lucy_core.options import Options
-from lucy_core.run import Run, RunOrder, When, fix, new_run_id
+from lucy_core.run import Run, RunOrder, When, fix, hold_forgotten, new_run_id
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +149,7 @@ class Performance:
         with network.section("start nodes"):
             await network.start_all()
         await self._scenario.run(network)
+        hold_forgotten(network)
 
     async def _test_over(self, network: Network, outlets: Sequence[Outlet], error: BaseException | None) -> None:
         signal = self._interruption.name

@@ -28,6 +28,7 @@ from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.follower import Follower
 from lucy_core.pipeline.hub import Gate, Group, Interest, Sink
 from lucy_core.pipeline.ledger import Gap, Ledger
+from lucy_core.pipeline.promises import Promises
 from lucy_core.pipeline.recording import Recording, make_run_directory
 from lucy_core.pipeline.services import Services
 from lucy_core.pipeline.survey import survey
@@ -57,6 +58,8 @@ class Pipeline:
         """When the recording began: what tells its marks from those of another run."""
         self.token = ""
         """What a peer that sends lines over TCP has to say first."""
+        self.promises = Promises()
+        """What was made to be awaited, and wasn't yet."""
         self._capture = capture
         self._direct = direct
         self._delivery = delivery
@@ -112,7 +115,7 @@ class Pipeline:
                 follower = Follower(capture, recording, delivery)
                 services.start(follower.follow)
                 try:
-                    with _left_at_escape(delivery):
+                    with _block(pipeline):
                         yield pipeline
                 finally:
                     try:
@@ -134,8 +137,10 @@ class Pipeline:
                 direct.tasks = tasks
                 tasks.start_soon(direct.beat)
                 try:
-                    with _left_at_escape(delivery):
-                        yield cls(directory=None, recording=None, capture=None, direct=direct, delivery=delivery)
+                    with _block(
+                        cls(directory=None, recording=None, capture=None, direct=direct, delivery=delivery)
+                    ) as pipeline:
+                        yield pipeline
                 finally:
                     tasks.cancel_scope.cancel()
             for node in tuple(delivery.ledger.nodes):
@@ -162,10 +167,11 @@ class Pipeline:
             async with one_error(), anyio.create_task_group() as tasks:
                 tasks.start_soon(delivery.serve_late_comers)
                 try:
-                    with _left_at_escape(delivery):
-                        yield cls(
-                            directory=Path(directory), recording=recording, capture=None, direct=None, delivery=delivery
-                        )
+                    place = Path(directory)
+                    with _block(
+                        cls(directory=place, recording=recording, capture=None, direct=None, delivery=delivery)
+                    ) as pipeline:
+                        yield pipeline
                 finally:
                     delivery.close()
                     tasks.cancel_scope.cancel()
@@ -499,8 +505,13 @@ class Pipeline:
 
 
 @contextmanager
-def _left_at_escape(delivery: Delivery) -> Iterator[None]:
-    """Leave the block once a callback has ended the run, unless somebody else sees to that."""
+def _block(pipeline: Pipeline) -> Iterator[Pipeline]:
+    """Leave the block once a callback has ended the run, unless somebody else sees to that.
+
+    Raises:
+        ForgottenAwaitError: the block has ended well, and a `first()` that was made in it was never awaited.
+    """
     with anyio.CancelScope() as body:
-        delivery.on_escape = lambda _: body.cancel()
-        yield
+        pipeline.report_escape(lambda _: body.cancel())
+        yield pipeline
+        pipeline.promises.check()

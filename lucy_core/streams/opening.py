@@ -5,7 +5,7 @@ of the roots above it stands in a context variable for the length of that walk.
 """
 
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -98,3 +98,20 @@ class Since(Observable[Any]):
     ) -> abc.DisposableBase:
         with opening(msgspec.structs.replace(current(), start=self._start)):
             return subscribe_within(self._observable, observer, scheduler)
+
+
+@final
+class Promised(Observable[Any]):
+    """A chain that was made to be subscribed to."""
+
+    def __init__(self, observable: "Observable[Any]", keep: Callable[[], None]) -> None:
+        super().__init__()
+        self._observable = observable
+        self.keep = keep
+        """Say that it is."""
+
+    def _subscribe_core(
+        self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        self.keep()
+        return subscribe_within(self._observable, observer, scheduler)

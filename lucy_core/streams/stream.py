@@ -32,7 +32,7 @@ from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event, LogRecord
 from lucy_core.streams.ends import End, Items, end_of_run
 from lucy_core.streams.limits import Limited
-from lucy_core.streams.opening import Opened, Opening, Since, current, opening, subscribe_within
+from lucy_core.streams.opening import Opened, Opening, Promised, Since, current, opening, subscribe_within
 from lucy_core.streams.several import Merged, Shared
 from lucy_core.words import called
 
@@ -197,6 +197,8 @@ class Stream(Generic[T_co]):
     def first(self, predicate: Callable[[T_co], bool] | None = None, *, within: float | None = None) -> "First[T_co]":
         """Give the first item (for which `predicate` holds) and complete. Await it to have the item.
 
+        One that is neither awaited nor subscribed to is held against the run when its block ends.
+
         Where the stream names no `since`, what arrives after this call counts, whenever it is awaited: make it before
         an action and await it after it, and nothing is missed. (Without a recording it starts where it is awaited.)
 
@@ -223,6 +225,8 @@ class Stream(Generic[T_co]):
             observable = Limited(observable, pipeline, seconds, name=name, what="give an item")
         if pipeline is not None and pipeline.recording is not None and not pipeline.is_replay:
             observable = Since(observable, pipeline.mark().position)
+        if pipeline is not None:
+            observable = Promised(observable, pipeline.promises.made(name))
         return First(observable, name, pipeline)
 
     def within(self, seconds: float) -> "Stream[T_co]":
@@ -369,6 +373,8 @@ class First(Stream[T_co]):
             done.set()
 
         pipeline = self._pipeline
+        if isinstance(self._observable, Promised):
+            self._observable.keep()
         if pipeline is not None and pipeline.aborted is not None:
             await anyio.lowlevel.checkpoint()
             raise pipeline.aborted
