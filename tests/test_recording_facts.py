@@ -20,8 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lucy_core as lucy
+from lucy_core import streams
 from lucy_core.errors import RecordingError
-from lucy_core.pipeline import capture_process
+from lucy_core.pipeline import capture_process, delivery
 from lucy_core.pipeline.capture import Capture
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.hub import Interest
@@ -489,6 +491,47 @@ async def test_a_recording_that_stopped_says_so_though_its_disk_is_full(
         assert again.ledger.closed
         assert again.ledger.of("a").capture == "fifo"
         assert f"at position {position:,}: the recording stopped" in again.ledger.summary()["gap 1"]
+
+
+@pytest.mark.anyio
+@pytest.mark.blocking
+@pytest.mark.parametrize("small_disk", ("tmpfs",), indirect=True)
+async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_told_of_it(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "HELD_UP_SECONDS", 0.5)
+    lines = 3000
+    got: dict[str, list[str]] = {"a": [], "b": []}
+    async with Pipeline.record(small_disk / "run") as pipeline:
+
+        async def follow(node: str) -> None:
+            async with streams.records(pipeline, nodes=node, since=0).aiter(limit=16) as items:
+                async for item in items:
+                    got[node].append(item.data.message)
+                    if len(got[node]) == lines:
+                        return
+
+        async with streams.records(pipeline, nodes=("a", "b")).aiter(limit=16) as untouched:
+            with anyio.fail_after(60):
+                async with anyio.create_task_group() as tasks:
+                    for node in got:
+                        tasks.start_soon(follow, node)
+                    for n in range(0, lines, 100):
+                        for node in got:
+                            pipeline.inject(node, b"".join(say(f"{node}-{n + k}-{'x' * 500}") for k in range(100)))
+                    await pipeline.fence()
+                assert pipeline.ledger.recording_stopped is not None
+                held = [await anext(untouched) for _ in range(16)]
+                with pytest.raises(lucy.RecordingError, match="it took nothing more .* No space left on device"):
+                    async for item in untouched:
+                        held.append(item)  # noqa: PERF401  # what came before the error counts
+            assert len(held) < lines
+        with pytest.raises(lucy.RecordingError, match=r"the recording stopped at \d+ \(.*No space left on device"):
+            await streams.records(pipeline, nodes="c", since=0).first()
+        with pytest.raises(lucy.InconclusiveError, match="No space left on device"):
+            await streams.so_far(pipeline, nodes="a")
+    for node, messages in got.items():
+        assert [message.split("-")[:2] for message in messages] == [[node, str(n)] for n in range(lines)]
 
 
 @pytest.mark.anyio

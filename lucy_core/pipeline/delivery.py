@@ -36,6 +36,8 @@ TURN_BYTES = 1 << 19
 """What is delivered in one turn of the loop, so that the test's own tasks get theirs: half a millisecond of work."""
 LAST_READ_SECONDS = 10.0
 """What those who are behind get at the end of the run to read what they have not read."""
+HELD_UP_SECONDS = 20.0
+"""How long those who can't take more hold up the others where nothing can be read back: less than a wait's patience."""
 ROW_COST = 2048
 """What a block weighs in a turn beside its bytes: its row, its read, its calls."""
 
@@ -152,8 +154,7 @@ class Delivery:
         def wanted() -> None:
             self._read_back(group)
 
-        assert group.gate is not None  # noqa: S101  # only gates close
-        group.gate.when_open(wanted)
+        group.when_open(wanted)
         group.tell_who_waits()
 
     def _read_back(self, group: Group) -> None:
@@ -266,20 +267,43 @@ class Delivery:
     async def finish_late_comers(self) -> None:
         """Let those who are behind read to the run's end. One who takes nothing more is told that there was more."""
         with anyio.move_on_after(LAST_READ_SECONDS):
-            while self._behind:
-                self._all_caught_up = anyio.Event()
-                await self._all_caught_up.wait()
-        self._finish_behind()
+            await self._caught_up()
+        self._finish_behind("closed before all was read; ")
 
-    def _finish_behind(self) -> None:
+    async def _caught_up(self) -> None:
+        while self._behind:
+            if self._all_caught_up.is_set():
+                self._all_caught_up = anyio.Event()
+            await self._all_caught_up.wait()
+
+    def _finish_behind(self, why: str) -> None:
         for group in tuple(self._behind):
-            self._finish_all(group, RecordingError(f"closed before all was read; {self._missing(group)}"))
+            self._finish_all(group, RecordingError(f"{why}{self._missing(group)}"))
             self._no_longer_behind(group)
+
+    async def gather(self, node: str) -> None:
+        """Have everybody live, and able to take more of a node, before lines are delivered that nobody can read again.
+
+        Whoever can't take more holds everybody up, nodes at last, but not for ever: it may be the very test that waits
+        for those lines. After `HELD_UP_SECONDS` it is told why there is more that it can't have.
+        """
+        with anyio.move_on_after(HELD_UP_SECONDS):
+            while self._behind or self.hub.closed(node):
+                await self._caught_up()
+                for each in self.hub.closed(node):
+                    opened = anyio.Event()
+                    each.group.when_open(opened.set)
+                    await opened.wait()
+            return
+        why = f"it took nothing more for {HELD_UP_SECONDS:g} s; "
+        self._finish_behind(why)
+        for each in self.hub.closed(node):
+            self._finish(each, RecordingError(f"{why}{self._missing(each)}"))
 
     def close(self) -> None:
         """Say that nothing can be read back any more. Whoever subscribes from now on is told of the end at once."""
         self.closed = self.ended = True
-        self._finish_behind()
+        self._finish_behind("closed before all was read; ")
 
     async def _catch_up(self, group: Group) -> bool:
         """Read the recording for a group; tell whether it was set aside on the way."""
@@ -366,8 +390,12 @@ class Delivery:
             self._complete_nodes()
         return True
 
-    def _missing(self, group: Group) -> str:
-        return f"read up to position {group.next} of {self.delivered}"
+    def _missing(self, reader: Group | Subscription) -> str:
+        read = f"read up to position {reader.next} of {self.delivered}"
+        if self.ledger.recording_stopped is None:
+            return read
+        position, reason = self.ledger.recording_stopped
+        return f"{read}: the recording stopped at {position} ({reason}), and what came since can't be read back"
 
     def _finish_all(self, group: Group, error: Exception | None) -> None:
         for member in tuple(group.members):

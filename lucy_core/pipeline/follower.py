@@ -84,12 +84,7 @@ class Follower:
         if row.fact is not None:
             self._ledger.take(row)
             return True
-        gates = [each.gate for each in self._delivery.hub.closed(row.node) if each.gate is not None]
-        for gate in gates:
-            # There is nothing to read back from: whoever can't take more holds everybody up, nodes at last.
-            opened = anyio.Event()
-            gate.when_open(opened.set)
-            await opened.wait()
+        await self._delivery.gather(row.node)
         self._ledger.take(row)
         block = Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
         self._delivery.take_whole(block)

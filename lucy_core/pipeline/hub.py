@@ -139,6 +139,13 @@ class Group:
         """Whether its subscriber can't take more now."""
         return self.gate is not None and self.gate.closed
 
+    def when_open(self, call: Callable[[], None]) -> None:
+        """Call once its subscriber can take more, or now if it can."""
+        if self.gate is None:
+            call()
+        else:
+            self.gate.when_open(call)
+
     def wants(self, node: str) -> bool:
         """Whether a block of this node is worth reading."""
         return any(each.wants(node) for each in self.members)
