@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import lucy_engines
 from lucy_core.helpers import own_pidfd
 from lucy_engines.process.client import _BOOT
-from lucy_engines.process.orders import End, Execute, RefusedOrder, RemoveAtEnd, Signal, Spawn, understand
+from lucy_engines.process.orders import Cancel, End, Execute, RefusedOrder, RemoveAtEnd, Signal, Spawn, understand
 
 SECONDS = 20.0
 NOBODY = 65534
@@ -47,8 +47,8 @@ class Guarded:
         self._number = 0
         self.told: list[dict[str, Any]] = []
 
-    def say(self, line: bytes) -> None:
-        self._control.sendall(line + b"\n")
+    def say(self, line: bytes, *descriptors: int) -> None:
+        socket.send_fds(self._control, [line + b"\n"], descriptors)
 
     def next(self) -> dict[str, Any]:
         while b"\n" not in self._text:
@@ -59,10 +59,21 @@ class Guarded:
         line, _, self._text = self._text.partition(b"\n")
         return json.loads(line)
 
-    def order(self, op: str, **more: Any) -> int:
+    def order(self, op: str, *descriptors: int, **more: Any) -> int:
         self._number += 1
-        self.say(json.dumps({"op": op, "id": self._number, **more}).encode())
+        self.say(json.dumps({"op": op, "id": self._number, **more}).encode(), *descriptors)
         return self._number
+
+    def run(self, *words: str, timeout: float = SECONDS, output: int | None = None) -> int:
+        """Order a command, with nothing as its input, and its output to a descriptor or nowhere."""
+        null = os.open(os.devnull, os.O_RDWR)
+        more: dict[str, Any] = {"argv": words, "environment": {}, "cwd": "/", "timeout": timeout}
+        number = self.order("exec", null, null if output is None else output, null, **more)
+        os.close(null)
+        return number
+
+    def code_of(self, *words: str, timeout: float = SECONDS) -> int:
+        return self.answer(self.run(*words, timeout=timeout))["code"]
 
     def ask(self, op: str, **more: Any) -> dict[str, Any]:
         return self.answer(self.order(op, **more))
@@ -128,10 +139,6 @@ def node(place: str, script: str) -> dict[str, Any]:
     return {"name": "a", "argv": ["/bin/sh", "-c", script], "environment": {"PATH": path}, "cwd": "/", "fifo": place}
 
 
-def command(*words: str, timeout: float = SECONDS) -> dict[str, Any]:
-    return {"argv": words, "environment": {}, "cwd": "/", "input": "", "timeout": timeout}
-
-
 def ended(pid: int) -> bool:
     """Wait until a process has ended that isn't this one's child."""
     try:
@@ -168,14 +175,16 @@ WORST = (
     b'{"op":"spawn","id":1}',
     b'{"op":"spawn","id":1,"name":"a","argv":[],"environment":{},"cwd":"/","fifo":"/"}',
     b'{"op":"spawn","id":1,"name":"a","argv":["x"],"environment":{"a":1},"cwd":"/","fifo":"/"}',
-    b'{"op":"exec","id":1,"argv":["x"],"environment":{},"cwd":"/","input":"zz","timeout":1}',
-    b'{"op":"exec","id":1,"argv":["x"],"environment":{},"cwd":"/","input":"","timeout":-1}',
+    b'{"op":"exec","id":1,"argv":["x"],"environment":{},"cwd":"/","timeout":-1}',
+    b'{"op":"exec","id":1,"argv":["x"],"environment":{},"cwd":"/","timeout":"1"}',
+    b'{"op":"cancel","id":1,"order":null}',
 )
 FITTING = (
     b'{"op":"fifo","id":1,"fifo":"/a\\u0000b"}',
     b'{"op":"spawn","id":1,"name":"a","argv":["x"],"environment":{},"cwd":"/","fifo":"/no\\ud800"}',
     b'{"op":"spawn","id":1,"name":"a","argv":["x\\u0000"],"environment":{},"cwd":"\\udcff","fifo":"/dev/null"}',
-    b'{"op":"exec","id":1,"argv":["\\ud800"],"environment":{"=":"\\u0000"},"cwd":"/","input":"","timeout":1e999}',
+    b'{"op":"exec","id":1,"argv":["\\ud800"],"environment":{"=":"\\u0000"},"cwd":"/","timeout":1e999}',
+    b'{"op":"cancel","id":1,"order":99}',
     b'{"op":"signal","id":1,"pid":' + b"9" * 300 + b',"signal":64,"lasting":1e308}',
     b'{"op":"signal","id":1,"pid":-1,"signal":9}',
 )
@@ -193,8 +202,8 @@ _values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-_fields = ("op", "id", "pid", "signal", "lasting", "argv", "environment", "cwd", "fifo", "name", "input", "timeout")
-_ops = st.sampled_from(("fifo", "spawn", "signal", "end", "exec"))
+_fields = ("op", "id", "pid", "signal", "lasting", "argv", "environment", "cwd", "fifo", "name", "order", "timeout")
+_ops = st.sampled_from(("fifo", "spawn", "signal", "end", "exec", "cancel"))
 _orders = st.fixed_dictionaries(
     {"op": _ops, "id": st.integers()}, optional=dict.fromkeys(_fields[2:], _values)
 ) | st.dictionaries(st.sampled_from(_fields), _values)
@@ -206,7 +215,7 @@ def test_whatever_comes_is_an_order_or_refused(line: bytes) -> None:
         order = understand(line)
     except RefusedOrder:
         return
-    assert isinstance(order, (RemoveAtEnd, Spawn, Signal, End, Execute))
+    assert isinstance(order, (RemoveAtEnd, Spawn, Signal, End, Execute, Cancel))
 
 
 def test_no_command_ends_it() -> None:
@@ -214,10 +223,9 @@ def test_no_command_ends_it() -> None:
         for line in (*WORST, *FITTING):
             one.say(line)
         answers = [one.next() for _ in (*WORST, *FITTING)]
-        done = one.ask("exec", **command("/bin/echo", "still here"))
+        assert one.code_of("/bin/sh", "-c", "exit 7") == 7
 
     assert [answer["error"] for answer in answers[: len(WORST)] if not answer.get("error")] == []
-    assert bytes.fromhex(done["stdout"]) == b"still here\n"
 
 
 @pytest.mark.parametrize("seconds", (2_147_484, 30 * 86_400, 10**9, 1e300, float("inf"), 10**400))
@@ -225,18 +233,46 @@ def test_a_time_out_may_be_for_ever(seconds: float, tmp_path: Path) -> None:
     with guardian() as one, fifo(tmp_path / "fifo") as (path, _):
         pid = one.ask("spawn", **node(path, "exec sleep 600"))["pid"]
         assert one.ask("signal", pid=pid, signal=int(signal.SIGSTOP), lasting=seconds)
-        assert one.ask("exec", **command("/bin/true", timeout=seconds))["code"] == 0
+        assert one.code_of("/bin/true", timeout=seconds) == 0
         one.ask("signal", pid=pid, signal=int(signal.SIGKILL))
         assert one.exit_of(pid)["signal"] == "SIGKILL"
 
 
-def test_it_goes_on_while_lucy_takes_nothing_of_what_it_says() -> None:
+def test_it_goes_on_while_lucy_takes_nothing_of_what_it_says(tmp_path: Path) -> None:
     with guardian() as one:
-        loud = one.order("exec", **command("/bin/sh", "-c", "head -c 3000000 /dev/zero"))
-        # Behind it in the socket, which can't take the answer to the first: it is obeyed all the same.
-        quiet = [one.order("exec", **command("/bin/true")) for _ in range(3)]
-        assert len(one.answer(loud)["stdout"]) == 6_000_000
-        assert [one.answer(number)["code"] for number in quiet] == [0, 0, 0]
+        # Far more answers than a socket holds, of which none is taken before the last order is obeyed.
+        numbers = [one.order("fly" * 300) for _ in range(2000)]
+        assert one.code_of("/bin/true") == 0
+        assert all("fly" in one.answer(number)["error"] for number in numbers)
+
+
+def test_a_command_writes_into_what_came_with_its_order_and_an_order_without_is_refused() -> None:
+    said, saying = os.pipe()
+    with guardian() as one:
+        words = {"argv": ["/bin/true"], "environment": {}, "cwd": "/", "timeout": 1.0}
+        assert one.ask("exec", **words)["error"] == "ValueError: 3 descriptors have to come with it"
+        # What came with an order that is refused goes to no other.
+        refused = one.order("exec", saying, saying, saying, **{**words, "timeout": -1})
+        assert "no length of time" in one.answer(refused)["error"]
+        number = one.run("/bin/echo", "hello", output=saying)
+        os.close(saying)
+        assert os.read(said, 100) == b"hello\n"
+        assert os.read(said, 100) == b""
+        assert one.answer(number)["code"] == 0
+    os.close(said)
+
+
+def test_a_command_is_cancelled_by_its_number_and_that_is_answered_at_its_end() -> None:
+    said, saying = os.pipe()
+    with guardian() as one:
+        number = one.run("/bin/sh", "-c", "/bin/sleep 600 & echo $!; wait", output=saying)
+        os.close(saying)
+        below = int(read_line(said))
+        cancelled = one.order("cancel", order=number)
+        assert [one.answer(each)["code"] for each in (number, cancelled)] == [-9, -9]
+        assert ended(below)
+        assert one.ask("cancel", order=number) == {"id": cancelled + 1}
+    os.close(said)
 
 
 # --- whom it ends ---------------------------------------------------------------------------------------------------
@@ -286,7 +322,7 @@ def test_who_may_not_be_killed_is_named_and_all_else_goes_on(*, is_leader: bool,
                 assert reply["refused"] == named
             else:
                 assert one.exit_of(pid)["left"] == [named]
-            assert one.ask("exec", **command("/bin/true"))["code"] == 0
+            assert one.code_of("/bin/true") == 0
             one.ask("signal", pid=neighbour, signal=int(signal.SIGTERM))
             assert one.exit_of(neighbour)["signal"] == "SIGTERM"
             one.hang_up()
@@ -302,11 +338,11 @@ def test_a_command_that_may_not_be_killed_is_answered_when_its_time_is_over(open
     helper.chmod(0o4755)
     with guardian(NOBODY) as one:
         words = (str(helper), "--reuid", "0", "--regid", "0", "--clear-groups", "/bin/sleep", "600")
-        reply = one.ask("exec", **command(*words, timeout=0.3))
+        reply = one.answer(one.run(*words, timeout=0.3))
         assert reply["timed_out"]
         (left,) = reply["left"]
         assert left.endswith(" of root")
-        assert one.ask("exec", **command("/bin/true"))["code"] == 0
+        assert one.code_of("/bin/true") == 0
         os.kill(int(left.split()[1]), signal.SIGKILL)
 
 

@@ -16,7 +16,8 @@ import msgspec
 import structlog
 
 import lucy_engines
-from lucy_core.engine import NodeExit
+from lucy_core.aio import one_error
+from lucy_core.engine import NodeExit, Output, Take
 from lucy_core.errors import EngineError, HelperDiedError
 from lucy_core.helpers import LastWords, how_it_ended, own_pidfd
 from lucy_engines.process import garbage
@@ -32,6 +33,7 @@ _BOOT = (
     "from lucy_engines.process.guardian import main\n"
     "main(sys.argv[1:])\n"
 )
+PIECE_BYTES = 1 << 16
 CLOSE_SECONDS = 8.0
 """How long it may take to end; it gives up what doesn't end before that."""
 
@@ -59,8 +61,6 @@ class Reply(msgspec.Struct):
     """The leader, described, where it may not be signalled."""
     code: int = 0
     """A command's exit code, or the negative number of the signal that killed it."""
-    stdout: str = ""
-    stderr: str = ""
     timed_out: bool = False
     left: tuple[str, ...] = ()
     """Processes, described, that could not be ended."""
@@ -117,17 +117,29 @@ class GuardianClient:
         return self._process.pid
 
     async def ask(self, op: str, **arguments: object) -> Reply:
-        """Send a command and wait for its answer.
+        """Send an order and wait for its answer.
 
         Raises:
             HelperDiedError: the guardian is gone.
         """
+        return await self._ask(self._new_id(), op, (), **arguments)
+
+    def _new_id(self) -> int:
         self._last_id += 1
-        number = self._last_id
+        return self._last_id
+
+    async def _ask(self, number: int, op: str, descriptors: Sequence[int], **arguments: object) -> Reply:
         done = self._waiting[number] = anyio.Event()
         try:
             # The environment may hold bytes that are no UTF-8: `json` writes their surrogates, msgspec refuses them.
-            await self._send(json.dumps({"op": op, "id": number, **arguments}).encode() + b"\n")
+            order = json.dumps({"op": op, "id": number, **arguments}).encode() + b"\n"
+            try:
+                # Half an order would be read as one with the next: cancelling waits, for the guardian never does.
+                with anyio.CancelScope(shield=True):
+                    await self._send(order, descriptors)
+            finally:
+                for fd in descriptors:
+                    os.close(fd)
             if self.died is None:
                 await done.wait()
             reply = self._replies.pop(number, None)
@@ -141,11 +153,13 @@ class GuardianClient:
         what = "the guardian, with which all nodes of a run end"
         return HelperDiedError(what, self.pid, how, self._words.last_line())
 
-    async def _send(self, data: bytes) -> None:
+    async def _send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
         async with self._writing:
             while data and self.died is None:
                 try:
-                    data = data[self._control.send(data) :]
+                    # They go with the first byte that does, and belong to the order that it begins.
+                    data = data[socket.send_fds(self._control, [data], descriptors) :]
+                    descriptors = ()
                 except BlockingIOError:
                     await anyio.wait_writable(self._control)
                 except OSError:
@@ -163,6 +177,63 @@ class GuardianClient:
         return await self.ask(
             "spawn", name=name, argv=argv, environment=environment, cwd=str(directory), fifo=str(fifo)
         )
+
+    async def execute(
+        self,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        *,
+        given: bytes,
+        seconds: float,
+        take: Take,
+    ) -> Reply:
+        """Run a command, with `given` as its input, and hand on what it writes as it comes; its end is the answer.
+
+        What it writes doesn't go through the guardian: Lucy reads the pipes, and the command waits where she doesn't.
+        Cancelled, or where `take` raises, it is killed with all that it has started.
+        """
+        number = self._new_id()
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            given_input = os.memfd_create("input", os.MFD_CLOEXEC)
+            theirs.callback(os.close, given_input)
+            left = memoryview(given)
+            while left:
+                left = left[os.write(given_input, left) :]
+            os.lseek(given_input, 0, os.SEEK_SET)
+            ends = [given_input]
+            outputs: list[tuple[int, Output]] = []
+            for output in (Output.STDOUT, Output.STDERR):
+                end, their_end = os.pipe2(os.O_CLOEXEC)
+                ours.callback(os.close, end)
+                theirs.callback(os.close, their_end)
+                os.set_blocking(end, False)
+                ends.append(their_end)
+                outputs.append((end, output))
+            theirs.pop_all()  # asking closes them
+            try:
+                async with one_error(), anyio.create_task_group() as tasks:
+                    for end, output in outputs:
+                        tasks.start_soon(_hand_on, end, output, take)
+                    reply = await self._ask(
+                        number,
+                        "exec",
+                        ends,
+                        argv=argv,
+                        environment=environment,
+                        cwd=str(directory),
+                        timeout=seconds,
+                    )
+                    tasks.cancel_scope.cancel()
+                # All that it wrote lies there by now. Who still holds a pipe may not be killed, and isn't waited for.
+                for end, output in outputs:
+                    while data := _read(end):
+                        take(output, data)
+            except BaseException:
+                with anyio.CancelScope(shield=True), contextlib.suppress(HelperDiedError):
+                    await self.ask("cancel", order=number)
+                raise
+        return reply
 
     async def send_signal(self, pid: int, number: signal.Signals) -> str | None:
         """Signal a leader and all that came from it; return what the leader is where we may not."""
@@ -242,3 +313,22 @@ class GuardianClient:
         self._control.close()
         self._words.close()
         os.close(self._pidfd)
+
+
+async def _hand_on(fd: int, output: Output, take: Take) -> None:
+    """Hand on what comes from a pipe, until it is at its end."""
+    while True:
+        await anyio.wait_readable(fd)
+        data = _read(fd)
+        if data == b"":
+            return
+        if data:
+            take(output, data)
+
+
+def _read(fd: int) -> bytes | None:
+    """Take what a pipe holds now: nothing at its end, None where it is empty."""
+    try:
+        return os.read(fd, PIECE_BYTES)
+    except BlockingIOError:
+        return None

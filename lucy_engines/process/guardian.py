@@ -38,12 +38,21 @@ from lucy_engines.process.kinship import (
     runs,
     send_signal,
 )
-from lucy_engines.process.orders import End, Execute, Order, RefusedOrder, RemoveAtEnd, Signal, Spawn, understand
+from lucy_engines.process.orders import (
+    Cancel,
+    End,
+    Execute,
+    Order,
+    RefusedOrder,
+    RemoveAtEnd,
+    Signal,
+    Spawn,
+    understand,
+)
 from lucy_engines.process.spawning import spawn
 from lucy_engines.process.wire import Wire
 
 PR_SET_CHILD_SUBREAPER = 36
-OUTPUT_BYTES = 1 << 16
 LONGEST_POLL = 3600.0
 """Seconds that it sleeps at a time: `poll` takes no more than 24 days, and time-outs may be for ever."""
 STOP_SECONDS = 1.0
@@ -87,7 +96,6 @@ class Guardian:
         self._lucy = lucy
         self._children: dict[int, Child] = {}
         self._ended: list[Ended] = []
-        self._streams: dict[int, Child] = {}
         self._fifos: set[str] = set()
         self._poll = select.poll()
         for fd in (control.fileno(), wakeup, lucy):
@@ -117,13 +125,11 @@ class Guardian:
                 with contextlib.suppress(BlockingIOError):
                     while os.read(fd, 4096):
                         pass
-            elif fd == self._wire.fileno():
+            if fd == self._wire.fileno():
                 if events & select.POLLOUT:
                     self._wire.flush()
                 if events & ~select.POLLOUT and not self._serve():
                     return False
-            else:
-                self._read_stream(fd)
         return True
 
     def _patience(self) -> float:
@@ -147,6 +153,7 @@ class Guardian:
             number = order.number
             reply = self._obey(order)
         except RefusedOrder as error:
+            self._wire.drop_descriptors(error.descriptors)
             number, reply = error.number, {"error": str(error)}
         except OSError as error:
             name = f": {error.filename}" if error.filename else ""
@@ -178,6 +185,8 @@ class Guardian:
             case Execute():
                 self._execute(order)
                 return None
+            case Cancel():
+                return self._cancel(order)
 
     def _marked(self, environment: dict[str, str]) -> tuple[str, dict[str, str]]:
         self._started += 1
@@ -202,53 +211,29 @@ class Guardian:
 
     def _execute(self, order: Execute) -> None:
         mark, environment = self._marked(order.environment)
-        with contextlib.ExitStack() as opened, contextlib.ExitStack() as theirs:
-
-            def pipe() -> tuple[int, int]:
-                end, their_end = os.pipe2(os.O_CLOEXEC)
-                opened.callback(os.close, end)
-                theirs.callback(os.close, their_end)
-                os.set_blocking(end, False)
-                return end, their_end
-
-            given = os.memfd_create("input", os.MFD_CLOEXEC)
-            theirs.callback(os.close, given)
-            left = memoryview(order.input)
-            while left:
-                left = left[os.write(given, left) :]
-            os.lseek(given, 0, os.SEEK_SET)
-            (out, out_end), (errors, errors_end) = pipe(), pipe()
-            pid = spawn(order.argv, environment, order.directory, (given, out_end, errors_end), self._me)
-            opened.pop_all()
-        child = Child("", pid, mark, time.monotonic(), reply_to=order.number)
+        given, out, errors = descriptors = self._wire.take_descriptors(3)
+        try:
+            pid = spawn(order.argv, environment, order.directory, (given, out, errors), self._me)
+        finally:
+            for fd in descriptors:
+                os.close(fd)
+        child = Child("", pid, mark, time.monotonic(), order=order.number)
         child.deadline = child.started + order.timeout
-        for fd, kept in ((out, child.output), (errors, child.errors)):
-            child.streams[fd] = kept
-            self._streams[fd] = child
-            self._poll.register(fd, select.POLLIN)
         self._add(child)
+
+    def _cancel(self, order: Cancel) -> dict[str, Any] | None:
+        """Kill a command; answered at its end, or now where it has ended."""
+        for child in (*self._children.values(), *(ended.child for ended in self._ended)):
+            if order.order in child.replies:
+                child.replies.append(order.number)
+                if child.pid in self._children:
+                    self._kill_command(child)
+                return None
+        return {}
 
     def _add(self, child: Child) -> None:
         self._children[child.pid] = child
         self._kinship.add(child)
-
-    def _read_stream(self, fd: int) -> bool:
-        """Take what a command has said; return whether there may be more of it now."""
-        child = self._streams[fd]
-        try:
-            chunk = os.read(fd, OUTPUT_BYTES)
-        except BlockingIOError:
-            return False
-        if chunk:
-            child.streams[fd] += chunk
-        else:
-            self._close_stream(fd)
-        return bool(chunk)
-
-    def _close_stream(self, fd: int) -> None:
-        self._poll.unregister(fd)
-        os.close(fd)
-        del self._streams.pop(fd).streams[fd]
 
     # What ends
 
@@ -290,7 +275,7 @@ class Guardian:
 
     def _report(self, ended: Ended, left: list[str]) -> None:
         child, status, usage = ended.child, ended.status, ended.usage
-        if child.reply_to is not None:
+        if child.name == "":
             self._reply(child, os.waitstatus_to_exitcode(status), left)
             return
         end = {
@@ -304,26 +289,23 @@ class Guardian:
         self._wire.say({"exited": {"name": child.name, "pid": child.pid, **end}})
 
     def _reply(self, child: Child, code: int, left: list[str]) -> None:
-        """Answer a command with what it said; once."""
-        for fd in tuple(child.streams):
-            while self._read_stream(fd):
-                pass
-            if fd in self._streams:  # somebody holds the other end who may not be killed
-                self._close_stream(fd)
-        if child.reply_to is None:
-            return
-        reply = {"stdout": child.output.hex(), "stderr": child.errors.hex(), "timed_out": child.timed_out}
-        self._wire.say({"id": child.reply_to, **reply, "code": code, "left": left})
+        """Answer the order to run a command, and those to cancel it; once."""
+        replies, child.replies = child.replies, []
+        for number in replies:
+            self._wire.say({"id": number, "code": code, "timed_out": child.timed_out, "left": left})
+
+    def _kill_command(self, child: Child) -> None:
+        """Kill it; where we may not, its orders are answered now."""
+        child.deadline = float("inf")
+        if child.pid in self._signal(child, signal.SIGKILL):
+            self._reply(child, 0, self._name([child.pid]))
 
     def _expire(self) -> None:
         now = time.monotonic()
         for child in tuple(self._children.values()):
             if child.deadline <= now:
                 child.timed_out = True
-                child.deadline = float("inf")
-                if child.pid in self._signal(child, signal.SIGKILL):
-                    self._reply(child, 0, self._name([child.pid]))
-                    child.reply_to = None
+                self._kill_command(child)
             if child.thaw_at <= now:
                 child.thaw_at = float("inf")
                 self._signal(child, signal.SIGCONT)

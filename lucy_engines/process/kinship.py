@@ -146,21 +146,18 @@ class Child:
     __slots__ = (
         "asked",
         "deadline",
-        "errors",
         "fifo",
         "mark",
         "name",
-        "output",
         "pid",
-        "reply_to",
+        "replies",
         "started",
-        "streams",
         "thaw_at",
         "timed_out",
     )
 
     def __init__(
-        self, name: str, pid: int, mark: str, started: float, *, fifo: Inode | None = None, reply_to: int | None = None
+        self, name: str, pid: int, mark: str, started: float, *, fifo: Inode | None = None, order: int | None = None
     ) -> None:
         self.name = name
         self.pid = pid
@@ -168,12 +165,9 @@ class Child:
         self.started = started
         """On the monotonic clock."""
         self.fifo = fifo
-        self.reply_to = reply_to
-        """The order whose answer its end is; None of a leader."""
+        self.replies = [] if order is None else [order]
+        """The orders that its end answers: that to run a command, and those to cancel it."""
         self.asked = False
-        self.output = bytearray()
-        self.errors = bytearray()
-        self.streams: dict[int, bytearray] = {}
         self.deadline = float("inf")
         self.timed_out = False
         self.thaw_at = float("inf")

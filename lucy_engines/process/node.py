@@ -10,7 +10,7 @@ from typing import final
 
 import anyio
 
-from lucy_core.engine import Layout, NodeExit, NodeSpec, Output, Resources, Take, fill_in
+from lucy_core.engine import Layout, NodeExit, NodeSpec, Resources, Take, fill_in
 from lucy_core.errors import CommandError, CommandTimeoutError, DeployError
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
@@ -174,22 +174,14 @@ class ProcessNode:
             argv = self._command(command)
         except DeployError as error:
             raise CommandError(str(error)) from error
-        reply = await self._guardian.ask(
-            "exec",
-            argv=argv,
-            environment=self._environment({}),
-            cwd=str(self.directory),
-            input=input.hex(),
-            timeout=timeout,
+        reply = await self._guardian.execute(
+            argv, self._environment({}), self.directory, given=input, seconds=timeout, take=take
         )
         if reply.error is not None:
             message = f"node {self.name!r}: can't run {argv[0]}: {reply.error}"
             raise CommandError(message)
         if reply.timed_out:
-            take(Output.STDERR, bytes.fromhex(reply.stderr))
             raise CommandTimeoutError(self.name, command[0], timeout, left=reply.left)
-        take(Output.STDOUT, bytes.fromhex(reply.stdout))
-        take(Output.STDERR, bytes.fromhex(reply.stderr))
         return reply.code
 
     async def read_file(self, path: str) -> bytes:

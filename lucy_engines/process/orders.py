@@ -19,10 +19,12 @@ class RefusedOrder(Exception):  # noqa: N818  # no error of Lucy's: an answer
 
     Attributes:
         number: which order it was, as far as that could be read.
+        descriptors: how many came with it.
     """
 
-    def __init__(self, number: int | None, reason: str) -> None:
+    def __init__(self, number: int | None, reason: str, *, descriptors: int = 0) -> None:
         self.number = number
+        self.descriptors = descriptors
         super().__init__(reason)
 
 
@@ -60,17 +62,23 @@ class End(NamedTuple):
 
 
 class Execute(NamedTuple):
-    """Run a command in the place of a node."""
+    """Run a command in the place of a node, with the three descriptors that come with the order; answer at its end."""
 
     number: int
     argv: list[str]
     environment: dict[str, str]
     directory: str
-    input: bytes
     timeout: float
 
 
-Order = RemoveAtEnd | Spawn | Signal | End | Execute
+class Cancel(NamedTuple):
+    """Kill a command, by the number of the order to run it; that one is answered all the same."""
+
+    number: int
+    order: int
+
+
+Order = RemoveAtEnd | Spawn | Signal | End | Execute | Cancel
 
 
 def understand(line: bytes) -> Order:
@@ -89,7 +97,7 @@ def understand(line: bytes) -> Order:
     try:
         return _order(number, told)
     except (TypeError, ValueError) as error:
-        raise RefusedOrder(number, str(error)) from error
+        raise RefusedOrder(number, str(error), descriptors=3 if told.get("op") == "exec" else 0) from error
 
 
 def _order(number: int, told: Mapping[str, Any]) -> Order:
@@ -117,8 +125,9 @@ def _order(number: int, told: Mapping[str, Any]) -> Order:
             return End(number)
         case "exec":
             environment, directory = given("environment", _environment), given("cwd", _text)
-            given_input, timeout = given("input", _bytes), given("timeout", _seconds)
-            return Execute(number, given("argv", _words), environment, directory, given_input, timeout)
+            return Execute(number, given("argv", _words), environment, directory, given("timeout", _seconds))
+        case "cancel":
+            return Cancel(number, given("order", _whole))
         case other:
             message = f"no command is called {other!r:.80}"
             raise ValueError(message)
@@ -128,10 +137,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("it is no text")
     return value
-
-
-def _bytes(value: Any) -> bytes:
-    return bytes.fromhex(_text(value))
 
 
 def _words(value: Any) -> list[str]:

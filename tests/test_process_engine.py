@@ -1,0 +1,99 @@
+"""The process engine: commands in a node's place, and how its nodes are stopped."""
+
+import os
+import resource
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import lucy_core as lucy
+from lucy_core.engine import Output
+
+pytestmark = pytest.mark.anyio
+
+SECONDS = 20.0
+
+
+def sleeping(name: str = "a", **more: Any) -> lucy.NodeSpec:
+    return lucy.NodeSpec(name=name, role="x", command=("sleep", "600"), **more)
+
+
+@asynccontextmanager
+async def deployed(place: Path, *nodes: lucy.NodeSpec, **more: Any) -> AsyncIterator[lucy.Network]:
+    spec = lucy.NetworkSpec(name="process", nodes=nodes or (sleeping(),))
+    async with lucy.deploy(spec, engine="process", run_directory=place / "run", **more) as network:
+        yield network
+
+
+def is_running(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_command_may_write_more_than_memory_holds(tmp_path: Path) -> None:
+    taken = dict.fromkeys(Output, 0)
+    longest = 0
+
+    def take(output: Output, data: bytes) -> None:
+        nonlocal longest
+        taken[output] += len(data)
+        longest = max(longest, len(data))
+
+    async with deployed(tmp_path, start=False) as network:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        script = "head -c 300000000 /dev/zero; head -c 1000000 /dev/zero >&2"
+        done = await network["a"].exec(["sh", "-c", script], output=take)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+
+    assert done.code == 0
+    assert taken == {Output.STDOUT: 300_000_000, Output.STDERR: 1_000_000}
+    assert longest <= 1 << 16
+    assert grown < 100_000  # kilobytes
+
+
+async def test_both_outputs_come_whole_and_the_input_goes_in(tmp_path: Path) -> None:
+    given = os.urandom(3_000_000)
+    async with deployed(tmp_path, start=False) as network:
+        done = await network["a"].exec(["sh", "-c", "cat; echo oops >&2; exit 3"], input=given)
+
+    assert (done.code, done.stdout == given, done.stderr) == (3, True, b"oops\n")
+
+
+async def test_a_command_ends_at_its_time_out_whatever_it_writes_meanwhile(tmp_path: Path) -> None:
+    async with deployed(tmp_path, start=False) as network:
+        with anyio.fail_after(SECONDS), pytest.raises(lucy.CommandTimeoutError):
+            await network["a"].exec(["sh", "-c", "yes"], timeout=0.3, output=lambda *_: None)
+        with anyio.fail_after(SECONDS), pytest.raises(lucy.OutputLimitError):
+            await network["a"].exec(["sh", "-c", "yes"], limit=1000)
+
+
+async def test_a_command_whose_output_nobody_wants_or_that_is_cancelled_is_killed(tmp_path: Path) -> None:
+    pids: list[int] = []
+    script = "sleep 600 & echo $!; wait"
+
+    def refuse(output: Output, data: bytes) -> None:
+        pids.append(int(data))
+        raise ValueError("mine")
+
+    async with deployed(tmp_path, start=False) as network:
+        with anyio.fail_after(SECONDS), pytest.raises(ValueError, match="mine"):
+            await network["a"].exec(["sh", "-c", script], output=refuse)
+        assert not is_running(pids[0])
+
+        with anyio.CancelScope() as scope:
+
+            def cancel(output: Output, data: bytes) -> None:
+                pids.append(int(data))
+                scope.cancel()
+
+            await network["a"].exec(["sh", "-c", script], output=cancel)
+        assert scope.cancelled_caught
+        assert not is_running(pids[1])
+        assert (await network["a"].exec([sys.executable, "-c", "print(1)"])).stdout == b"1\n"
