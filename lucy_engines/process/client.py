@@ -1,12 +1,15 @@
 """Lucy's end of the guardian: starting it, asking it, hearing of exits, and doing its last work should it be killed."""
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import final
@@ -225,9 +228,12 @@ class GuardianClient:
                         timeout=seconds,
                     )
                     tasks.cancel_scope.cancel()
-                # All that it wrote lies there by now. Who still holds a pipe may not be killed, and isn't waited for.
+                # All that it wrote lies there by now. Who still holds a pipe may not be killed, and isn't waited for,
+                # nor read for as long as it goes on writing.
                 for end, output in outputs:
-                    while data := _read(end):
+                    (there,) = struct.unpack("i", fcntl.ioctl(end, termios.FIONREAD, b"\0" * 4))
+                    while there > 0 and (data := _read(end)):
+                        there -= len(data)
                         take(output, data)
             except BaseException:
                 with anyio.CancelScope(shield=True), contextlib.suppress(HelperDiedError):

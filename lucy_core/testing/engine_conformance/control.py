@@ -3,8 +3,8 @@
 import anyio
 import pytest
 
-from lucy_core.engine import Capability, Resources
-from lucy_core.errors import CommandError, DeployError, LifeCycleError
+from lucy_core.engine import Capability, Output, Resources
+from lucy_core.errors import CommandError, CommandTimeoutError, DeployError, LifeCycleError, OutputLimitError
 from lucy_core.testing.engine_conformance.suite import WITHIN, Deploy, Script, Suite, can, caught_up, said, told
 from lucy_core.testing.scripted_node import Dialled, Numbered
 
@@ -73,6 +73,61 @@ class ControlConformance(Suite):
             with pytest.raises(CommandError, match="a.*has a NUL in it"):
                 await a.exec(["echo", "1\0002"])
             # Neither has hurt the node.
+            await said(a, since=network.mark())
+
+    async def test_a_command_that_writes_much_is_taken_whole_or_as_it_comes_or_refused(
+        self, deploy: Deploy, script: Script
+    ) -> None:
+        """Beyond what is kept it is killed and says so; handed on, any amount passes, each byte once and in order."""
+        async with deploy(script("a", "tick")) as network:
+            a = network["a"]
+            if not await can(network, Capability.EXEC, lambda: a.exec(["true"])):
+                return
+            much = 30_000_000
+            done = await a.exec(["sh", "-c", f"head -c {much} /dev/zero; head -c 100000 /dev/zero >&2"])
+            assert (len(done.stdout), len(done.stderr)) == (much, 100_000)
+            with pytest.raises(OutputLimitError, match=r"a.*sh wrote more than 1,000,000 bytes.*output="):
+                await a.exec(["sh", "-c", "cat /dev/zero & cat /dev/zero"], limit=1_000_000)
+            sizes = dict.fromkeys(Output, 0)
+            largest = 0
+
+            def take(output: Output, data: bytes) -> None:
+                nonlocal largest
+                sizes[output] += len(data)
+                largest = max(largest, len(data))
+
+            done = await a.exec(["sh", "-c", f"head -c {5 * much} /dev/zero; echo oops >&2; exit 3"], output=take)
+            assert (done.code, done.stdout, done.stderr) == (3, b"", b"")
+            assert sizes == {Output.STDOUT: 5 * much, Output.STDERR: 5}
+            assert largest <= 1 << 20
+            numbers = bytearray()
+            await a.exec(["seq", "200000"], output=lambda _, data: numbers.extend(data))
+            assert numbers == b"".join(b"%d\n" % number for number in range(1, 200_001))
+
+    async def test_a_command_ends_in_time_whatever_it_writes(self, deploy: Deploy, script: Script) -> None:
+        """And where the one who takes it fails, or is cancelled."""
+        async with deploy(script("a", "tick")) as network:
+            a = network["a"]
+            if not await can(network, Capability.EXEC, lambda: a.exec(["true"])):
+                return
+            endless = ["sh", "-c", "echo $$ >>endless; cat /dev/zero & cat /dev/zero"]
+            with pytest.raises(CommandTimeoutError, match=r"a.*sh did not end in 1 s and was killed"):
+                await a.exec(endless, timeout=1.0, output=lambda *_: None)
+
+            def fail(_: Output, data: bytes) -> None:
+                message = f"{len(data) > 0}"
+                raise ArithmeticError(message)
+
+            with anyio.fail_after(WITHIN):
+                with pytest.raises(ArithmeticError, match="True"):
+                    await a.exec(endless, timeout=WITHIN * 2, output=fail)
+                with anyio.move_on_after(0.5):
+                    await a.exec(endless, timeout=WITHIN * 2, output=lambda *_: None)
+                alive = "for pid in $(cat endless); do kill -0 $pid 2>/dev/null && echo alive; done; wc -l <endless"
+                left = ["alive"]
+                while "alive" in left:
+                    left = (await a.exec(["sh", "-c", alive])).stdout.decode().split()
+            assert left == ["3"]
             await said(a, since=network.mark())
 
     async def test_a_node_has_the_environment_of_its_spec_and_of_its_start(
