@@ -296,7 +296,11 @@ class ForgottenAwaitError(StreamError):
 
 
 class CallbackError(StreamError):
-    """A callback raised what is no `Exception`, so that no handler could take it; its cause is what was raised."""
+    """A callback raised what is no `Exception`, so that no handler could take it; its cause is what was raised.
+
+    Attributes:
+        raised: that very error.
+    """
 
     def __init__(self, raised: BaseException) -> None:
         self.raised = raised

@@ -2,18 +2,21 @@
 
 The network lives in a task of its own (`keeper`), on the loop that ran when it was deployed, and the task that entered
 it is over before the test begins. So nothing that happens to the network interrupts a test: what it awaits next raises
-it, and what it awaited nothing of is told when it is over.
+it, and what it awaited nothing of is told when it is over. What a callback of the test's own raises that means the test
+as a whole (`pytest.fail`) does: the test ends there and then, whatever it awaits.
 """
 
 import asyncio
+import functools
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import final
+from typing import ParamSpec, TypeVar, final
 
 import anyio
+import pytest
 
 from lucy_core.arguments import new_place_of
 from lucy_core.errors import CaptureDiedError, NodeExitedError, RunFailedError
@@ -25,6 +28,8 @@ from lucy_core.options import Options, options_of_all_engines
 from lucy_core.reports.text import report
 from lucy_core.run import Run, RunOrder, When, fix, hold_forgotten, new_run_id
 
+P = ParamSpec("P")
+T = TypeVar("T")
 SETTLING = 10.0
 """Seconds that what has arrived gets to be delivered, when a test is over."""
 
@@ -108,21 +113,48 @@ class MarkedRun:
         """Give what a test should fail for though it did not: what ended the run, or else what is newly held.
 
         A node's death is told to one of those that share a network: the others may do without it, or start it again.
-        That of the capture ends them all. A test that awaited the network and took the death well has heard of it.
+        So is what a callback raised, which is cut off. That of the capture ends them all. A test that awaited the
+        network and took the death well has heard of it.
         """
         if self._network is None:
             return None
         hold_forgotten(self._network)
         fatal = self._network.fatal
-        if isinstance(fatal, NodeExitedError):
+        if isinstance(fatal, NodeExitedError) or self._network.pipeline.escaped is not None:
             self._network.ending.forget()
         if fatal is None or (isinstance(fatal, NodeExitedError) and self._is_told(fatal)):
             return self.news()
         if isinstance(fatal, NodeExitedError) and fatal.__traceback__ is not None:
             self._told.append(fatal)  # nobody raises it but what a test awaits
             return self.news()
+        news = self.news()
         self.failed(fatal)
-        return fatal
+        return news if news is not None and isinstance(fatal, pytest.skip.Exception) else fatal
+
+    def interruptible(self, test: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Return a test's function that is left as soon as a callback ends the run, and raises what that raised."""
+
+        @functools.wraps(test)
+        async def until_escape(*arguments: P.args, **words: P.kwargs) -> T:
+            network = self._network
+            if network is None:
+                return await test(*arguments, **words)
+            escaped: list[BaseException] = []
+
+            def leave() -> None:
+                if network.pipeline.escaped is not None:
+                    escaped.append(network.pipeline.escaped)
+                    scope.cancel()
+
+            with anyio.CancelScope() as scope:
+                forget = network.when_fatal(leave)
+                try:
+                    return await test(*arguments, **words)
+                finally:
+                    forget()
+            raise escaped[0]  # nothing else cancels the scope
+
+        return until_escape
 
     def news(self) -> str | None:
         """Say what is held against the run that nobody was told yet."""

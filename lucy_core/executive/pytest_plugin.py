@@ -327,6 +327,7 @@ def _runs(test: pytest.Item) -> "Iterator[MarkedRun]":
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Judge the run when the test is over, as part of the test."""
     runs = list(_runs(item))
+    _make_interruptible(item, runs)
     try:
         result = yield
     except (KeyboardInterrupt, pytest.exit.Exception):
@@ -342,6 +343,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         raise
     _judge(runs)
     return result
+
+
+def _make_interruptible(item: pytest.Item, runs: "list[MarkedRun]") -> None:
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):  # of hypothesis' it is none
+        for run in runs:
+            item.obj = run.interruptible(item.obj)
 
 
 def _judge(runs: "list[MarkedRun]") -> None:

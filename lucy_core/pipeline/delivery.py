@@ -7,10 +7,11 @@ loop. So past and present are one stream, in which no line is missing and none c
 
 How a subscription ends is said to it once, by `on_end`: with None at the end of what it names, with an error where
 there is more that it can't have, and with its own error where it raised and is cut off. What a callback raises never
-reaches the pump, which would be everybody's end. Errors, a `CancelledError` of nobody's cancelling included, are
-reported and the run goes on. `SystemExit`, `KeyboardInterrupt` and the outcomes of a test framework (`pytest.fail`)
-*escape*: they mean the test as a whole, so they end the run and come out where it was opened, while the delivery to the
-others goes on.
+reaches the pump, which would be everybody's end. An `Exception` is reported and the run goes on. All else *escapes*:
+`SystemExit`, `KeyboardInterrupt` and the outcomes of a test framework (`pytest.fail`, `pytest.skip`) mean the test as a
+whole, so they end the run and come out where it was opened, while the delivery to the others goes on. So does a
+cancellation that nobody asked for, or a `GeneratorExit`, as the cause of a `CallbackError`: bare, the next task group
+would take it for its own, swallow it, and the test would pass.
 
 The run may be over for whoever waits while lines still come (a node died, and one wants to read how): `abort` tells
 those who registered with `when_aborted`, and delivers on.
@@ -84,8 +85,8 @@ class Delivery:
         self.last_arrival_ns = 0
         self.on_cut_off: Callable[[str], None] | None = None
         self.on_escape: Callable[[BaseException], None] | None = None
-        self.escaped: BaseException | None = None
-        """What a callback raised that ends the run."""
+        self.escapes: list[BaseException] = []
+        """What callbacks raised that ends the run; the first comes out of it."""
         self.aborted: BaseException | None = None
         """Why the run is over for whoever waits."""
         self._when_aborted: dict[object, Callable[[], None]] = {}
@@ -508,27 +509,23 @@ class Delivery:
             return
         text = f"a subscriber to {subscriber} raised {type(error).__name__}: {error}"
         self.ledger.cut_off.append(text)
-        if isinstance(error, _ERRORS):
+        if isinstance(error, Exception):
             log.error("subscriber cut off", error, reason=text)
             if self.on_cut_off is not None:
                 self.on_cut_off(text)
-        else:
-            self._escape(error)
+        self._escape(error)
 
     def _escape(self, error: BaseException) -> None:
-        if not isinstance(error, _ERRORS) and self.escaped is None:
-            self.escaped = error
-            self.abort(error)
+        if not isinstance(error, Exception):
+            steers = isinstance(error, (asyncio.CancelledError, GeneratorExit))
+            escape = as_exception(error) if steers else error
+            self.escapes.append(escape)
+            self.abort(escape)
             if self.on_escape is not None:
-                self.on_escape(error)
+                self.on_escape(escape)
 
     def _undecodable(self, items: list[Undecodable]) -> None:
         self.ledger.of(items[0].node).undecodable += len(items)
-
-
-_ERRORS = (Exception, asyncio.CancelledError, GeneratorExit)
-"""What cuts a subscriber off and doesn't escape. The two that are no `Exception` steer a task or a generator, and a
-callback is neither: raised there, they are errors like others."""
 
 
 def as_exception(error: BaseException) -> Exception:

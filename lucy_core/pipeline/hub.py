@@ -345,7 +345,7 @@ class Hub:
         Args:
             cut_off: told of a subscriber that raised; it gets nothing more.
             undecodable: told of payloads that were not of their type, once each.
-            escaped: told of what a decoder raised that is no mere error of its line, such as `SystemExit`.
+            escaped: told of what a decoder raised that is no mere error of its line: no `Exception`.
         """
         self._cut_off = cut_off
         self._count_undecodable = undecodable

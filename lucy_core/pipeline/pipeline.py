@@ -124,8 +124,8 @@ class Pipeline:
                         delivery.close()
                     finally:
                         services.stop()
-        if delivery.escaped is not None:
-            raise delivery.escaped
+        if delivery.escapes:
+            raise delivery.escapes[0]
 
     @classmethod
     @asynccontextmanager
@@ -147,8 +147,8 @@ class Pipeline:
                 direct.drain(node)
             delivery.end()
             delivery.close()
-        if delivery.escaped is not None:
-            raise delivery.escaped
+        if delivery.escapes:
+            raise delivery.escapes[0]
 
     @classmethod
     @asynccontextmanager
@@ -175,8 +175,8 @@ class Pipeline:
                 finally:
                     delivery.close()
                     tasks.cancel_scope.cancel()
-        if delivery.escaped is not None:
-            raise delivery.escaped
+        if delivery.escapes:
+            raise delivery.escapes[0]
 
     # Sources
 
@@ -459,6 +459,12 @@ class Pipeline:
     def when_aborted(self, call: Callable[[], None]) -> Callable[[], None]:
         """Call once the run is over for whoever waits, or now if it is; return what takes that back."""
         return self._delivery.when_aborted(call)
+
+    @property
+    def escaped(self) -> BaseException | None:
+        """Why the run is over for whoever waits, where a callback has ended it."""
+        aborted = self.aborted
+        return aborted if any(each is aborted for each in self._delivery.escapes) else None
 
     async def audit(self) -> None:
         """Decode what was captured and not yet decoded, so that the ledger's `malformed` is exact up to here.

@@ -134,7 +134,8 @@ class End(abc.ObserverBase[Any]):
 def end_of_run(pipeline: Pipeline | None, error: Exception | None) -> BaseException | None:
     """Return what a waiter has to raise: what ended the run, where its own end follows from that."""
     aborted = None if pipeline is None else pipeline.aborted
-    if error is None or (isinstance(error, CallbackError) and error.raised is aborted):
+    ended_by = aborted.raised if isinstance(aborted, CallbackError) else aborted
+    if error is None or (isinstance(error, CallbackError) and error.raised is ended_by):
         return aborted
     return error
 

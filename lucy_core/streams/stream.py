@@ -48,8 +48,11 @@ class Stream(Generic[T_co]):
     """Items over time, of one type. Subscribing starts it; each subscriber has its own place in the run.
 
     Callbacks run on the loop, in the turn in which the line is delivered. One that raises is cut off, told so by its
-    `on_error` and reported, and the others miss nothing; `SystemExit`, `KeyboardInterrupt` and `pytest.fail` end the
-    run. A stream completes when the run, or the one node that it is about, has ended. Whoever *waits* for an item, by
+    `on_error` and reported, and the others miss nothing. What is no `Exception`, such as `SystemExit`,
+    `KeyboardInterrupt`, `pytest.fail` and `pytest.skip`, ends the run with that very error, at once; a `CancelledError`
+    or `GeneratorExit` of nobody's does so as the cause of a `CallbackError`.
+
+    A stream completes when the run, or the one node that it is about, has ended. Whoever *waits* for an item, by
     `await stream.first()` or `async for`, also hears of what ends the run: it raises the same error as `wait_for`.
     """
 
