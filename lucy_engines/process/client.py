@@ -214,6 +214,7 @@ class GuardianClient:
                 ends.append(their_end)
                 outputs.append((end, output))
             theirs.pop_all()  # asking closes them
+            reply: Reply | None = None
             try:
                 async with one_error(), anyio.create_task_group() as tasks:
                     for end, output in outputs:
@@ -239,6 +240,7 @@ class GuardianClient:
                 with anyio.CancelScope(shield=True), contextlib.suppress(HelperDiedError):
                     await self.ask("cancel", order=number)
                 raise
+        assert reply is not None  # noqa: S101  # an invariant: the group was left without an error
         return reply
 
     async def send_signal(self, pid: int, number: signal.Signals) -> str | None:

@@ -1,30 +1,21 @@
 """Free ports, really probed, and kept from other runs for as long as this one lasts.
 
-A port is taken by locking a file of its number in a directory that all runs of a user share, and by binding it once.
-The lock is the kernel's, so it ends with the process however that ends; the bind sees everybody who isn't Lucy. The
-range lies below the one from which the kernel picks ports for outgoing connections: one of those would pass the probe
-and be gone a moment later.
+A port is taken by binding a unix socket to a name with its number in it, and by binding the port itself once. The name
+is abstract: it is in no directory, where somebody else might have planted something, and the kernel gives it back
+however the process ends. Like ports, such names are told apart by network namespace alone, so that they mean the same
+to all users and containers that share one. The other bind sees everybody who isn't Lucy. The range lies below the one
+from which the kernel picks ports for outgoing connections: one of those would pass the probe and be gone a moment later.
 """
 
-import contextlib
-import fcntl
-import os
+import errno
 import random
 import socket
-import tempfile
-from pathlib import Path
 from typing import final
 
 from lucy_core.errors import DeployError
 
 FIRST, LAST = 20_000, 31_999
-
-
-def lock_directory() -> Path:
-    """Return where the locks of this user's ports are, making it if need be."""
-    place = Path(tempfile.gettempdir()) / f"lucy-ports-{os.getuid()}"
-    place.mkdir(mode=0o700, exist_ok=True)
-    return place
+NAME = "\0lucy-port-{port}"
 
 
 def is_free(port: int) -> bool:
@@ -44,8 +35,7 @@ class Ports:
     """The ports of one run. Close it to give them back."""
 
     def __init__(self) -> None:
-        self._directory = lock_directory()
-        self._locks: dict[int, int] = {}
+        self._locks: dict[int, socket.socket] = {}
 
     def take(self) -> int:
         """Return a port that nobody has.
@@ -62,22 +52,21 @@ class Ports:
         raise DeployError(message)
 
     def _lock(self, port: int) -> bool:
-        fd = os.open(self._directory / str(port), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever held it before us may have removed the file: then ours is a lock that nobody else sees.
-            if os.fstat(fd).st_nlink and is_free(port):
-                self._locks[port] = fd
+            lock.bind(NAME.format(port=port))
+            if is_free(port):
+                self._locks[port] = lock
                 return True
-        except BlockingIOError:
-            pass
-        os.close(fd)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        finally:
+            if port not in self._locks:
+                lock.close()
         return False
 
     def close(self) -> None:
         """Give all ports back. Again is no error."""
         while self._locks:
-            port, fd = self._locks.popitem()
-            with contextlib.suppress(FileNotFoundError):
-                (self._directory / str(port)).unlink()
-            os.close(fd)
+            self._locks.popitem()[1].close()
