@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -126,11 +127,13 @@ async def test_a_source_that_failed_is_a_gap_at_its_place(tmp_path: Path) -> Non
         fifo = await pipeline.open_fifo("b")
         await write(fifo, say(1) + say(2))
         await until(pipeline, "b")
-        with socket.create_connection(address) as stranger:
-            stranger.sendall(b"LUCY wrong\n")
-            with anyio.fail_after(20):
-                while pipeline.ledger.complete:
-                    await anyio.sleep(0.001)
+        with socket.create_connection(address) as peer:
+            peer.sendall(b"LUCY %b\n" % pipeline.token.encode())
+            await pipeline.drain("a")
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it breaks, and doesn't end
+        with anyio.fail_after(20):
+            while pipeline.ledger.complete:
+                await anyio.sleep(0.001)
         await write(fifo, say(3))
         await until(pipeline, "b")
 
@@ -348,7 +351,7 @@ async def test_lines_lost_in_a_shared_pipe_are_gaps_until_they_come_after_all(tm
 # --- the deaths of Lucy ---------------------------------------------------------------------------------------------
 
 RECORDS = """
-import sys
+import os, sys, time
 import anyio
 from lucy_core.pipeline.pipeline import Pipeline
 
@@ -357,23 +360,31 @@ async def main():
         fifo = await pipeline.open_fifo("a")
         open(fifo, "wb").write(b'{"message":"1"}\\n' * 3)
         await pipeline.drain("a")
-        print(pipeline.capture_pid, fifo, flush=True)
+        # Whoever is forked holds Lucy's end of every socket, and lives on.
+        child = os.fork() if sys.argv[2:] else 0
+        if sys.argv[2:] and not child:
+            time.sleep(60)
+        print(pipeline.capture_pid, fifo, child, flush=True)
         await anyio.sleep_forever()
 anyio.run(main)
 """
 
 
 @contextlib.contextmanager
-def lucy_at_work(directory: Path) -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
+def lucy_at_work(directory: Path, *, forked: bool = False) -> Iterator[tuple[subprocess.Popen[str], int, Path]]:
     """A Lucy of its own with three lines recorded; its process, its capture's, and the FIFO of its node."""
-    command = [sys.executable, "-c", RECORDS, str(directory)]
+    command = [sys.executable, "-c", RECORDS, str(directory), *["forked"] * forked]
+    child = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
         try:
             assert program.stdout is not None
-            pid, fifo = program.stdout.readline().split()
+            pid, fifo, forked_pid = program.stdout.readline().split()
+            child = int(forked_pid)
             yield program, int(pid), Path(fifo)
         finally:
             program.kill()
+            if child:
+                os.kill(child, signal.SIGKILL)
 
 
 async def ended(pid: int) -> None:
@@ -384,8 +395,11 @@ async def ended(pid: int) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_lucy_that_was_killed_leaves_a_recording_that_does_not_claim_its_end(tmp_path: Path) -> None:
-    with lucy_at_work(tmp_path / "run") as (program, capture, fifo):
+@pytest.mark.parametrize("forked", (False, True))
+async def test_a_lucy_that_was_killed_leaves_a_recording_that_does_not_claim_its_end(
+    tmp_path: Path, forked: bool
+) -> None:
+    with lucy_at_work(tmp_path / "run", forked=forked) as (program, capture, fifo):
         writer = os.open(fifo, os.O_WRONLY)
         program.kill()
         os.write(writer, say("after"))

@@ -13,7 +13,8 @@ and since memory must stay bounded, a test that doesn't take them makes the node
 
 What it knows of the recording itself (a source that broke, a disk that is full, the end) is a row too, of no lines
 (`facts`): it alone is sure to live when that happens. The last row of a run that was closed in order says so. When Lucy
-is gone (the socket's end), it takes what is still coming, for two seconds at the most, says that, and ends.
+is gone (her pidfd says so, or the socket's end), it takes what is still coming, for two seconds at the most, says that,
+and ends.
 
 A full disk must not keep the recording from saying that it stopped. A few blocks are kept for that, in a file without
 a name: gone with the process, and given up by closing it. Not taken: arrivals that are allocated ahead of their end,
@@ -37,11 +38,12 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from lucy_core.pipeline.facts import Fact
-from lucy_core.pipeline.fifo import FifoSource, make_fifo
+from lucy_core.pipeline.fifo import FifoSource
 from lucy_core.pipeline.files import FileSource
 from lucy_core.pipeline.framing import Framer, count_lines
 from lucy_core.pipeline.recycling import Recycler
-from lucy_core.pipeline.sockets import Connection, Listener
+from lucy_core.pipeline.requests import RefusedRequest, read_request
+from lucy_core.pipeline.sockets import GREETING_SECONDS, WAITING_PEERS, Connection, Listener
 from lucy_core.pipeline.sources import Source
 from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece
 
@@ -69,7 +71,10 @@ def log_path(directory: str, node: str, journal: str) -> str:
 class _Log:
     """One node's file, and what the rows say of it."""
 
-    __slots__ = ("blocked_ns", "counted", "fd", "node", "offset", "quoted", "sources")
+    __slots__ = (
+        *("blocked_ns", "counted", "fd", "node", "offset", "quoted", "sources"),
+        *("stranger", "strangers", "told_strangers"),
+    )
 
     def __init__(self, directory: str, node: str, journal: str) -> None:
         self.node = node
@@ -82,6 +87,10 @@ class _Log:
         self.counted = b""
         """What the next row counts beside lines, as JSON members."""
         self.sources: list[_Reading] = []
+        self.strangers = 0
+        """Peers that were turned away and that no row tells of yet."""
+        self.stranger = ""
+        self.told_strangers = False
 
 
 @final
@@ -151,7 +160,7 @@ class _FactRow:
             "lines": 0,
             "arrived_ns": arrived_ns,
             "fact": fact,
-            **more,
+            **{name: _readable(value) for name, value in more.items()},
         }
 
     def encode(self) -> bytes:
@@ -167,7 +176,15 @@ class Capture:
     """The loop. One object, one thread, no locks."""
 
     def __init__(
-        self, control: socket.socket, bell: int, directory: str, journal: str, *, token: str, epoch_ns: int
+        self,
+        control: socket.socket,
+        bell: int,
+        directory: str,
+        journal: str,
+        *,
+        token: str,
+        epoch_ns: int,
+        lucy: int | None = None,
     ) -> None:
         control.setblocking(False)
         self._control = control
@@ -177,6 +194,10 @@ class Capture:
         self._token = token
         self._epoll = select.epoll()
         self._epoll.register(control.fileno(), select.EPOLLIN)
+        # A pidfd: a child that Lucy has forked holds her end of the socket open for as long as it lives.
+        self._lucy = lucy
+        if lucy is not None:
+            self._epoll.register(lucy, select.EPOLLIN)
         self._readings: dict[int, _Reading] = {}
         self._logs: dict[str, _Log] = {}
         self._rows: list[_Row | _FactRow] = []
@@ -191,11 +212,11 @@ class Capture:
         self._sealed = False
         self._deleted = False
         self._next_check = 0.0
-        self._commands = bytearray()
+        self._commands = Framer()
         self._outgoing = bytearray()
         self._parked = False
         self._orphaned = False
-        self._closing: int | None = None
+        self._closing = False
         self._unread_files: set[int] = set()
         # What a full table of descriptors keeps waiting; tried again each second.
         self._resting: set[int] = set()
@@ -218,12 +239,14 @@ class Capture:
             for fd, events in self._look(timeout):
                 if fd == control:
                     self._serve_control(events)
-                elif self._closing is None:  # nothing comes behind the last row
+                elif fd == self._lucy:
+                    self._hear_last_words()
+                elif not self._closing:  # nothing comes behind the last row
                     got |= self._serve_source(fd)
-            for fd in tuple(self._unread_files) if self._closing is None else ():
+            for fd in tuple(self._unread_files) if not self._closing else ():
                 got |= self._serve_source(fd)
             self._publish()
-            if self._closing is not None and not self._outgoing:
+            if self._closing and not self._outgoing:
                 return
             now = time.monotonic()
             if now >= self._next_check:
@@ -231,6 +254,7 @@ class Capture:
                 self._check_directory()
                 self._wake()
                 self._look_at_files()
+                self._turn_away_the_silent(now)
             if self._orphaned:
                 gone_since = gone_since or now
                 quiet_since = now if got or not quiet_since else quiet_since
@@ -255,7 +279,7 @@ class Capture:
     def _notice_absence(self) -> None:
         """Have the recording say it where we got no turn for long. Parked, that isn't known before it is over."""
         now = time.monotonic_ns()
-        if now - self._present_ns > ABSENT_NS and not self._parked and self._closing is None:
+        if now - self._present_ns > ABSENT_NS and not self._parked and not self._closing:
             reason = f"capture stood still for {(now - self._present_ns) / 1e9:.1f} s"
             self._note(Fact.ABSENT, reason=reason, since_ns=self._epoch_ns + self._present_ns)
             self._present_ns = now
@@ -272,12 +296,15 @@ class Capture:
             found = source.accept()
             if found is not None:
                 self._add(found, reading.log)
+                self._make_room(reading.log)
                 return True
             chunk = source.read()
         except OSError as error:
             return self._fail(fd, reading, error)
         if chunk is None:
             self._drop(fd, reading)
+            if isinstance(source, Connection) and source.waiting:
+                self._turned_away(reading.log, "left without a word of the run's token")
             return True
         if isinstance(source, FileSource):
             (self._unread_files.add if source.unread else self._unread_files.discard)(fd)
@@ -292,8 +319,57 @@ class Capture:
             self._rest(fd, reading)
             return False
         self._drop(fd, reading)
-        self._note(Fact.SOURCE_FAILED, reading.log.node, reason=str(error))
+        if isinstance(reading.source, Connection) and reading.source.waiting:
+            self._turned_away(reading.log, error.strerror or str(error))
+        else:
+            self._note(Fact.SOURCE_FAILED, reading.log.node, reason=str(error))
         return True
+
+    # Strangers
+
+    def _make_room(self, log: _Log) -> None:
+        """Turn the peer away that has been silent longest, where too many are."""
+        waiting = self._waiting(log)
+        if len(waiting) > WAITING_PEERS:
+            self._turn_away(waiting[0], f"had said nothing while {WAITING_PEERS} more came")
+
+    def _turn_away_the_silent(self, now: float) -> None:
+        for log in self._logs.values():
+            for reading, connection in self._waiting(log):
+                if now - connection.since > GREETING_SECONDS:
+                    self._turn_away((reading, connection), f"said nothing for {GREETING_SECONDS:g} s")
+            if log.strangers:
+                self._tell_of_strangers(log)
+
+    def _waiting(self, log: _Log) -> list[tuple[_Reading, Connection]]:
+        """Return the peers that have yet to say the token, in the order in which they came."""
+        return [
+            (reading, reading.source)
+            for reading in log.sources
+            if isinstance(reading.source, Connection) and reading.source.waiting
+        ]
+
+    def _turn_away(self, peer: tuple[_Reading, Connection], reason: str) -> None:
+        reading, connection = peer
+        fd = connection.fileno()
+        self._serve_source(fd)  # what it says may lie there, and only we were late
+        if connection.waiting and self._readings.get(fd) is reading:
+            self._drop(fd, reading)
+            self._turned_away(reading.log, reason)
+
+    def _turned_away(self, log: _Log, reason: str) -> None:
+        """Count a stranger, and tell of the first at once: of the others it is told now and then, together."""
+        log.strangers += 1
+        log.stranger = reason
+        if not log.told_strangers:
+            log.told_strangers = True
+            self._tell_of_strangers(log)
+
+    def _tell_of_strangers(self, log: _Log) -> None:
+        self._note(Fact.REFUSED, log.node, reason=log.stranger, peers=log.strangers)
+        log.strangers = 0
+
+    # Lines
 
     def _take(self, reading: _Reading, chunk: bytes) -> None:
         now = time.monotonic_ns()
@@ -502,7 +578,8 @@ class Capture:
 
     def _say(self, message: dict[str, Any]) -> None:
         if not self._orphaned:
-            self._outgoing += json.dumps(message).encode() + b"\n"
+            readable = {name: _readable(value) for name, value in message.items()}
+            self._outgoing += json.dumps(readable).encode() + b"\n"
             self._flush_outgoing()
 
     def _flush_outgoing(self) -> None:
@@ -535,36 +612,59 @@ class Capture:
             self._orphaned = True
             self._outgoing.clear()
             self._epoll.unregister(self._control.fileno())
+            if self._lucy is not None:
+                self._epoll.unregister(self._lucy)
             self._park(park=False)
+
+    def _hear_last_words(self) -> None:
+        """Lucy has ended: obey what she said before that."""
+        while not self._orphaned and self._hear():
+            pass
+        self._abandon()
 
     def _serve_control(self, events: int) -> None:
         if events & select.EPOLLOUT:
             self._flush_outgoing()
-        if not events & ~select.EPOLLOUT or self._orphaned:
-            return
+        if events & ~select.EPOLLOUT and not self._orphaned:
+            self._hear()
+
+    def _hear(self) -> bool:
+        """Obey what has come from Lucy; return whether there was anything."""
         try:
             chunk = self._control.recv(READ_AT_ONCE)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             chunk = b""
         if not chunk:
             self._abandon()
-            return
-        self._commands += chunk
-        *lines, rest = self._commands.split(b"\n")
-        self._commands = bytearray(rest)
-        for line in lines:
-            command = json.loads(line)
+            return False
+        for line in b"".join(self._commands.feed(chunk)).split(b"\n")[:-1]:
+            self._serve_command(line)
+        return True
+
+    def _serve_command(self, line: bytes) -> None:
+        """Obey a command, or refuse it: none may end the process that all nodes' lines hang on."""
+        number, node = None, ""
+        try:
+            command = read_request(line)
+            number, node = command.get("id"), command.get("node", "")
             self._notice_absence()  # before the answer: whoever asks what has arrived must know
-            try:
-                reply = self._obey(command)
-            except OSError as error:
-                reason = _exhausted() if error.errno in (errno.EMFILE, errno.ENFILE) else error.strerror or str(error)
-                reply = {"error": reason + (f": {error.filename}" if error.filename else "")}
+            reply = self._obey(command)
+        except RefusedRequest as refusal:
+            number, node = refusal.number, refusal.node
+            reply = {"error": str(refusal)}
+        except OSError as error:
+            reply = {"error": _reason(error)}
+        except Exception as error:  # noqa: BLE001  # whatever it is, the others' lines go on
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        self._publish()
+        if number is not None:
+            self._say({"id": number, **reply})
+        elif "error" in reply:
+            # Nobody waits for an answer: what it was to write down is missing.
+            self._note(Fact.DOUBT, node, reason=f"capture could not do as it was told: {reply['error']}")
             self._publish()
-            if "id" in command:
-                self._say({"id": command["id"], **reply})
 
     def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
         match command["op"]:
@@ -581,22 +681,21 @@ class Capture:
                 return {}
             case "fifo":
                 log = self._log(command["node"])
-                make_fifo(command["path"])
                 source = FifoSource(command["path"])
                 self._add(source, log)
                 return {"capacity": source.capacity}
             case "shared_fifo":
                 logs = [self._log(node) for node in (*command["nodes"], SHARED)]
-                make_fifo(command["path"])
                 self._add(FifoSource(command["path"]), logs.pop(), tuple(logs))
                 return {}
             case "file":
-                self._add(FileSource(command["path"]), self._log(command["node"]))
+                log = self._log(command["node"])
+                self._add(FileSource(command["path"]), log)
                 return {}
             case "listen":
                 address = command["address"]
                 log = self._log(command["node"])
-                listener = Listener(address if isinstance(address, str) else (address[0], address[1]), self._token)
+                listener = Listener(address if isinstance(address, str) else tuple(address), self._token)
                 self._add(listener, log)
                 return {"address": listener.address}
             case "fence":
@@ -608,12 +707,13 @@ class Capture:
                 for node in tuple(self._logs):
                     self._drain(node)
                 self._flush_all()
+                self._turn_away_the_silent(time.monotonic())
                 self._notice_absence()
                 self._note(Fact.CLOSED)
-                self._closing = command["id"]
+                self._closing = True
                 return {"position": self._position}
             case other:
-                return {"error": f"no command is called {other!r}"}
+                raise RefusedRequest(f"no command is called {other!r}")
 
     def _log(self, node: str) -> _Log:
         if node not in self._logs:
@@ -626,22 +726,27 @@ class Capture:
     def _drain(self, node: str) -> None:
         """Take what a node's sources hold now; what is then unfinished has lost its writer."""
         log = self._logs.get(node)
-        for reading in tuple(log.sources) if log else ():
-            # A FIFO can hold its capacity and no more at the moment of the call: more than that comes from a writer
-            # that still lives, whose unfinished line may yet be finished.
-            budget = reading.source.capacity * 2 if isinstance(reading.source, FifoSource) else 1 << 40
-            budget += reading.taken
-            if isinstance(reading.source, FileSource):
-                self._look_at(reading.source.fileno(), reading, reading.source)
-            while reading.taken < budget and reading in reading.log.sources:
-                if not self._serve_source(reading.source.fileno()):
-                    break
-                if len(self._rows) >= DRAINED_ROWS:
-                    self._publish()  # a long file takes its time, and whoever asked must see that we are at it
-            else:
-                continue
-            if not isinstance(reading.source, Connection):
-                self._tear(reading, node)
+        done: set[_Reading] = set()
+        # A connection that waits to be accepted is a source of its own, and may be all that there is.
+        while log and (left := [reading for reading in log.sources if reading not in done]):
+            for reading in left:
+                done.add(reading)
+                self._drain_source(reading, node)
+
+    def _drain_source(self, reading: _Reading, node: str) -> None:
+        source, fd = reading.source, reading.source.fileno()
+        if isinstance(source, FileSource):
+            self._look_at(fd, reading, source)
+        # What it holds at the moment of the call, and no more: more than that comes from a writer that still lives, and
+        # may yet finish its line.
+        budget = reading.taken + (source.holds() if fd in self._readings else 0)
+        while reading.taken <= budget and self._readings.get(fd) is reading:
+            if not self._serve_source(fd):
+                if not isinstance(source, Connection):
+                    self._tear(reading, node)
+                return
+            if len(self._rows) >= DRAINED_ROWS:
+                self._publish()  # a long file takes its time, and whoever asked must see that we are at it
 
     def _flush_all(self) -> None:
         for reading in tuple(self._readings.values()):
@@ -675,23 +780,33 @@ def _reserve(directory: str) -> int:
     return fd
 
 
+def _reason(error: OSError) -> str:
+    reason = _exhausted() if error.errno in (errno.EMFILE, errno.ENFILE) else error.strerror or str(error)
+    return reason + (f": {error.filename}" if error.filename else "")
+
+
+def _readable(value: object) -> object:
+    """Return a value as JSON can have it: file names may be no text in any encoding."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+
+
 def _exhausted() -> str:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return f"no descriptor is left, of {soft}, and each node takes two; raise the limit (ulimit -n, or LimitNOFILE=)"
 
 
 def main(arguments: list[str]) -> None:
-    """Run the capture loop: `control-fd bell-fd directory journal epoch`, with the run's token in the environment."""
+    """Run the capture loop: `control-fd bell-fd directory journal epoch pidfd`, with the run's token beside them."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # It ends when its socket does, never before the nodes' last lines are taken.
         signal.signal(number, signal.SIG_IGN)
     gc.disable()  # It makes no cycles, and a collection is a pause.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    control, bell, directory, journal, epoch = arguments
+    control, bell, directory, journal, epoch, lucy = arguments
     token = os.environ.pop("LUCY_TOKEN", "")
     channel = socket.socket(fileno=int(control))
-    Capture(channel, int(bell), directory, journal, token=token, epoch_ns=int(epoch)).run()
+    Capture(channel, int(bell), directory, journal, token=token, epoch_ns=int(epoch), lucy=int(lucy)).run()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import anyio
 import msgspec
 
 from lucy_core.errors import CaptureDiedError, RecordingError
+from lucy_core.helpers import own_pidfd
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.recording import Row
 
@@ -105,15 +106,16 @@ class CaptureProcess:
         package = str(Path(__file__).parent.parent)
         arguments = [str(theirs.fileno()), str(bell), str(directory), JOURNAL, str(epoch_ns)]
         try:
-            process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
-                [sys.executable, "-I", "-S", "-c", _BOOT, package, *arguments],
-                pass_fds=(theirs.fileno(), bell),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                start_new_session=True,
-                env={**_HEAP, **os.environ, "LUCY_TOKEN": token},
-            )
+            with own_pidfd() as lucy:
+                process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
+                    [sys.executable, "-I", "-S", "-c", _BOOT, package, *arguments, str(lucy)],
+                    pass_fds=(theirs.fileno(), bell, lucy),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    start_new_session=True,
+                    env={**_HEAP, **os.environ, "LUCY_TOKEN": token},
+                )
         except OSError as error:
             for fd in (bell, errors):
                 os.close(fd)

@@ -20,7 +20,7 @@ import msgspec
 from lucy_core.errors import RecordingError
 from lucy_core.pipeline.delivery import TURN_BYTES, Delivery
 from lucy_core.pipeline.facts import Fact
-from lucy_core.pipeline.fifo import FifoSource, make_fifo
+from lucy_core.pipeline.fifo import FifoSource
 from lucy_core.pipeline.files import FileSource
 from lucy_core.pipeline.framing import Framer, count_lines
 from lucy_core.pipeline.recording import Row
@@ -84,7 +84,6 @@ class DirectSources:
     def open_fifo(self, node: str, path: Path) -> None:
         """Make and read a FIFO."""
         try:
-            make_fifo(str(path))
             self._add(node, FifoSource(str(path)))
         except OSError as error:
             message = f"the FIFO {path} can't be opened: {error.strerror}"
@@ -93,7 +92,6 @@ class DirectSources:
     def open_shared_fifo(self, nodes: Sequence[str], path: Path) -> None:
         """Make and read a FIFO whose lines are tagged."""
         try:
-            make_fifo(str(path))
             self._add(SHARED, FifoSource(str(path)), nodes)
         except OSError as error:
             message = f"the FIFO {path} can't be opened: {error.strerror}"
@@ -123,12 +121,18 @@ class DirectSources:
 
     def drain(self, node: str) -> None:
         """Take what the node's sources hold, and give up on an unfinished line."""
-        for reading in [each for each in self._readings if node in each.sharers]:
-            if isinstance(reading.source, FileSource):
-                reading.source.look()
-            while reading in self._readings and self._step(reading):
-                pass
-            self._tear(reading, node)
+        done: set[_Reading] = set()
+        while left := [each for each in self._readings if node in each.sharers and each not in done]:
+            for reading in left:
+                done.add(reading)
+                self._drain_source(reading, node)
+
+    def _drain_source(self, reading: _Reading, node: str) -> None:
+        if isinstance(reading.source, FileSource):
+            reading.source.look()
+        while reading in self._readings and self._step(reading):
+            pass
+        self._tear(reading, node)
 
     def _add(self, node: str, source: Source, sharers: Sequence[str] = ()) -> None:
         reading = _Reading(node, source, sharers)

@@ -22,6 +22,8 @@ class Fact(enum.StrEnum):
     """A source broke, and what was in it is lost."""
     DOUBT = "doubt"
     """Something may be missing, and nobody can know: a file was truncated, or was gone before it could be read."""
+    REFUSED = "refused"
+    """Strangers came to a port and were turned away. No line of a node is missing for that."""
     SOURCE_WAITS = "source_waits"
     """A source had to be left alone for a while; the kernel keeps what is in it."""
     ABSENT = "absent"

@@ -9,8 +9,10 @@ Closing sets the descriptor to -1: the number may be somebody else's file a mome
 """
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 import struct
 import termios
 from typing import final
@@ -23,9 +25,15 @@ while capture is busy with the others, so a refusal (a quota of 64 MiB a user) c
 
 
 def make_fifo(path: str) -> None:
-    """Make a FIFO that only its owner may open; one that is there already is kept."""
+    """Make a FIFO that only its owner may open; one that is there already is kept.
+
+    Raises:
+        OSError: it can't be made, or something else is there: to open that may block, or do something.
+    """
     with contextlib.suppress(FileExistsError):
         os.mkfifo(path, 0o600)
+    if not stat.S_ISFIFO(os.stat(path).st_mode):
+        raise OSError(errno.EEXIST, "something is there that is no FIFO", path)
 
 
 @final
@@ -35,6 +43,12 @@ class FifoSource:
     __slots__ = ("_capacity", "_fd", "_full")
 
     def __init__(self, path: str) -> None:
+        """Make it, unless it is there, and open it.
+
+        Raises:
+            OSError: it can't be made or opened, or something else is there.
+        """
+        make_fifo(path)
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -63,6 +77,9 @@ class FifoSource:
         (left,) = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0"))
         # A pipe is full in pages: one that can't take a whole page more may already block its writer.
         return taken + int(left) > self._capacity - 2 * 4096
+
+    def holds(self) -> int:
+        return self._capacity * 2
 
     def accept(self) -> None:
         return None

@@ -326,6 +326,9 @@ class FileSource:
             file.number = number
         self._soil(file)
 
+    def holds(self) -> int:
+        return sum(file.size() for file in self._files.values())
+
     def accept(self) -> None:
         return None
 

@@ -73,7 +73,9 @@ class NodeLedger(msgspec.Struct):
     """From arrival to delivery, for the last block."""
     lag_max_ns: int = 0
     failures: list[str] = []
-    """Sources that broke."""
+    """What went wrong at its sources: those that broke, which left a gap each, and the first stranger at a port."""
+    strangers: int = 0
+    """Peers that came to its port without the run's token, and were turned away."""
     waiting: str | None = None
     """Why a source had to wait, with what it holds kept by the kernel."""
     capture: str = ""
@@ -85,6 +87,15 @@ class NodeLedger(msgspec.Struct):
     """Those of them that said they were events."""
     filtered_at: int | None = None
     """The position at which this was first told."""
+
+    _stranger: str = ""
+
+    def turn_away(self, peers: int, reason: str) -> None:
+        """Count strangers."""
+        if not self.strangers:
+            self._stranger = f"a stranger at its port that {reason}"
+            self.failures.append(self._stranger)
+        self.strangers += peers
 
     @property
     def unread(self) -> int:
@@ -104,8 +115,10 @@ class NodeLedger(msgspec.Struct):
             )
             if count
         )
-        failed = "".join(f", SOURCE FAILED: {reason}" for reason in self.failures)
+        failed = "".join(f", SOURCE FAILED: {reason}" for reason in self.failures if reason != self._stranger)
         failed += f", WAITED: {self.waiting}" if self.waiting else ""
+        if self.strangers:
+            failed += f", {self.strangers:,} turned away, the first being {self._stranger}"
         way = f" by {self.capture}" if self.capture else ""
         if self.filtered_lines:
             bad += (
@@ -201,6 +214,9 @@ class Ledger:
                 self.miss(Gap(row.position, row.node, f"its source failed: {row.reason}"))
             case Fact.DOUBT:
                 self.miss(Gap(row.position, row.node or None, row.reason))
+            case Fact.REFUSED:
+                account = self.of(row.node)
+                account.turn_away(row.peers, row.reason)
             case Fact.SOURCE_WAITS:
                 self.of(row.node).waiting = row.reason
             case Fact.ABSENT:

@@ -73,6 +73,10 @@ class OpenFile:
             self._tail = (self._tail + chunk[-KNOWN_BYTES:])[-KNOWN_BYTES:]
             return chunk
 
+    def size(self) -> int:
+        """Return how long it is now, as far as it can be read."""
+        return os.fstat(self._fd).st_size if self.is_open else 0
+
     def _is_known(self) -> bool:
         head, tail = self._head, self._tail
         if os.fstat(self._fd).st_size < self._offset:

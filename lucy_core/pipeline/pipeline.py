@@ -5,7 +5,9 @@ Without one, the sources are read here, on the test's loop: nothing can be read 
 wait once their pipes are full, and no process is started; good for a tool that only wants the lines.
 """
 
+import os
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -30,7 +32,9 @@ from lucy_core.pipeline.hub import Gate, Group, Interest, Sink
 from lucy_core.pipeline.ledger import Gap, Ledger
 from lucy_core.pipeline.promises import Promises
 from lucy_core.pipeline.recording import Recording, make_run_directory
+from lucy_core.pipeline.requests import check_address, check_lines, check_node, check_path
 from lucy_core.pipeline.services import Services
+from lucy_core.pipeline.sockets import ANY
 from lucy_core.pipeline.survey import survey
 from lucy_core.pipeline.tagged import SHARED
 from lucy_core.records import Mark
@@ -186,7 +190,8 @@ class Pipeline:
         Raises:
             RecordingError: it can't be made or opened.
         """
-        path = self._fifo_path(node, path)
+        with _refused_by_name():
+            path = self._fifo_path(check_node(node), path)
         if self._direct is not None:
             self._direct.open_fifo(node, path)
         else:
@@ -203,7 +208,10 @@ class Pipeline:
         if not nodes:
             message = "a shared FIFO needs the names of the nodes that share it"
             raise RecordingError(message)
-        path = self._fifo_path(SHARED, path)
+        with _refused_by_name():
+            for node in nodes:
+                check_node(node)
+            path = self._fifo_path(SHARED, path)
         if self._direct is not None:
             self._direct.open_shared_fifo(nodes, path)
         else:
@@ -214,7 +222,7 @@ class Pipeline:
 
     def _fifo_path(self, name: str, path: Path | None) -> Path:
         if path is not None:
-            return path
+            return Path(check_path(os.fspath(path)))
         if self.directory is None:
             message = "without a run directory a FIFO needs a path"
             raise RecordingError(message)
@@ -227,20 +235,32 @@ class Pipeline:
         after a truncation, is a gap in the ledger.
 
         Raises:
-            RecordingError: its directory doesn't exist, or can't be watched.
+            RecordingError: its directory doesn't exist or can't be watched, or it is no regular file.
         """
+        with _refused_by_name():
+            check_node(node)
+            path = Path(check_path(os.fspath(path))).absolute()
         if self._direct is not None:
             self._direct.follow_file(node, path)
         else:
             self._make_log(node)
-            await self._process.ask("file", node=node, path=str(Path(path).absolute()))
+            await self._process.ask("file", node=node, path=str(path))
 
     async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
         """Take the node's lines over a socket, unix or TCP; return the real address.
 
+        Args:
+            node: whose lines.
+            address: a path, or a host and a port; a host is an address, v4 or v6, or a name that leads to one.
+
         Raises:
-            RecordingError: the address can't be listened on.
+            RecordingError: it is no address, or can't be listened on.
         """
+        with _refused_by_name():
+            check_node(node)
+            address = check_address(address)
+        if not isinstance(address, str):
+            address = await _resolved(*address)
         if self._direct is not None:
             return self._direct.listen(node, address)
         self._make_log(node)
@@ -278,23 +298,27 @@ class Pipeline:
         """Put whole lines into the run's order, as if `node` had written them now.
 
         Lines given before a call of `drain` or `mark` through the same pipeline stand before its position.
+
+        Raises:
+            RecordingError: these are no whole lines in UTF-8.
         """
         if self._direct is not None:
             self._direct.inject(node, lines)
         elif self._capture is not None and self._capture.died is None:
-            self._capture.tell("inject", node=node, text=lines.decode())
+            self._capture.tell("inject", node=node, text=_whole(lines))
 
     async def write(self, node: str, lines: bytes) -> int:
         """Put whole lines into the run's order, and return the position of the first once they stand there.
 
         Raises:
+            RecordingError: these are no whole lines in UTF-8.
             CaptureDiedError: the capture process is gone.
         """
         if self._direct is not None:
             position = self._delivery.delivered
             self._direct.inject(node, lines)
             return position
-        reply = await self._process.ask("inject", node=node, text=lines.decode())
+        reply = await self._process.ask("inject", node=node, text=_whole(lines))
         return reply.position or 0
 
     async def fence(self) -> int:
@@ -508,6 +532,40 @@ class Pipeline:
         await self._delivery.finish_late_comers()
         if self.ledger.recording_stopped is None and self._audit is not None:
             await self._audit.finish()
+
+
+@contextmanager
+def _refused_by_name() -> Iterator[None]:
+    """Turn what a check of a request says into an error of Lucy's."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise RecordingError(str(error)) from error
+
+
+def _whole(lines: bytes) -> str:
+    """Return whole lines as a command can carry them.
+
+    Raises:
+        RecordingError: they aren't whole, or not in UTF-8.
+    """
+    with _refused_by_name():
+        return check_lines(lines.decode())
+
+
+async def _resolved(host: str, port: int) -> tuple[str, int]:
+    """Return the address that a host's name leads to, v4 rather than v6: capture may not wait for an answer.
+
+    Raises:
+        RecordingError: it leads to none.
+    """
+    try:
+        found = await anyio.getaddrinfo(host or ANY, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        message = f"can't listen on {(host, port)}: {error.strerror if isinstance(error, OSError) else error}"
+        raise RecordingError(message) from error
+    _, _, _, _, (address, _) = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return address, port
 
 
 @contextmanager

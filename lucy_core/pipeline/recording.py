@@ -48,6 +48,8 @@ class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Of a fact: why, how, or which."""
     since_ns: int = 0
     """Of an absence: when it began."""
+    peers: int = 0
+    """Of a refusal: how many were turned away since the last such row of the node."""
     filtered_lines: int = 0
     filtered_bytes: int = 0
     filtered_events: int = 0

@@ -26,6 +26,10 @@ class Source(Protocol):
         """
         ...
 
+    def holds(self) -> int:
+        """Tell how many bytes it may hold by now, at most."""
+        ...
+
     def accept(self) -> "Source | None":
         """Return a further source that has appeared (a connection), if any."""
         ...
