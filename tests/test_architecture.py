@@ -68,6 +68,7 @@ ROOMS = (
 
 # Started once a run or carried into a container: they must start at once, and need nothing but an interpreter.
 BARE = (
+    "lucy_core/filters/expressions.py",
     "lucy_core/filters/logproc.py",
     "lucy_core/pipeline/capture.py",
     "lucy_core/pipeline/facts.py",
@@ -108,6 +109,7 @@ BARE = (
 
 # Mounted into containers, beside the puppeteer: an image's own interpreter reads them.
 CARRIED = (
+    "lucy_core/filters/expressions.py",
     "lucy_core/filters/logproc.py",
     "lucy_core/pipeline/tagged.py",
     "lucy_engines/puppeteer.py",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.filters import logproc
+from lucy_core.filters import expressions, logproc
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import LEVELS, Event, LogRecord
@@ -146,6 +146,9 @@ def test_a_filter_says_of_a_record_what_it_says_of_its_line(text: str, verdict: 
         ("[1,] == .a", 4, "expected , or ]", "found"),
         (".a match x", 10, "between slashes", "found 'x'"),
         (".a match /(/", 10, "unterminated subpattern", "found"),
+        (".a match /(?=b)/", 10, "looking ahead or behind can't be searched for in bounded time", "found"),
+        (r".a match /(b)\1/", 10, "what a group matched before", "found"),
+        (".a match /((b{99}){99})/", 10, "more than 1,000 steps", "found"),
         (".a match /[[:alpha:]]/", 10, "Possible nested set", "found"),
         ("(" * 101, 101, "less than 100 nested", "found '('"),
         ("!" * 101, 101, "less than 100 nested", "found '!'"),
@@ -251,6 +254,20 @@ def test_a_literal_is_the_value_that_json_reads(text: str, whole: int, broken: f
         literal = json.dumps(value)
         assert Filter(f".a == {literal}").matches({"a": json.loads(literal)})
     assert Filter(f".a <= {json.dumps(whole)}").matches({"a": -math.inf})
+
+
+def test_no_line_and_no_expression_holds_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = lucy.logproc(".message match /^(a+)+$/")  # over which `re` takes years
+    assert wanted({"message": "a" * 5000})
+    assert not wanted({"message": "a" * 5000 + "b"})
+    # What is too much work all the same is nobody's truth: an error, and no reason to leave out a line.
+    monkeypatch.setattr(expressions, "LONGEST", 1000)
+    record = LogRecord(message="a" * 1001)
+    with pytest.raises(lucy.FilterError, match="can't be said: .* a text of 1,001 characters is too long"):
+        wanted(record)
+    with pytest.raises(lucy.FilterError, match="can't be said"):
+        wanted({"message": "a" * 1001})
+    assert Filter(wanted._filter.text).keeps(b'{"message":"%b"}' % (b"a" * 1001))
 
 
 @pytest.mark.anyio

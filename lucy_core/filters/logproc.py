@@ -24,8 +24,12 @@ for `.level` on the left, and a level without quotes, as in `level >= Warn`, for
 compared by its severity, and a spelling that nobody knows counts as Info. `["level"] == "Info"`, which upstream
 documents and never matches, asks for the field wherever it could not match as a list.
 
-A module on its own, for Python 3.7 and later with the standard library alone: a container's supervisor carries it too,
-to leave out lines before they are written.
+A regular expression takes time that grows with the text and no faster, as upstream's do (`expressions`): one that looks
+ahead or behind, or back at a group, is refused. A search that takes too much work all the same is given up with a
+`SearchLimitError`, after about a second.
+
+For Python 3.7 and later with the standard library alone: a container's supervisor carries it too, to leave out lines
+before they are written.
 """
 
 # `list[int]` is news to old interpreters: they must not look at it.
@@ -35,6 +39,8 @@ import json
 import re
 import warnings
 from typing import Any, Callable, NamedTuple
+
+from lucy_core.filters.expressions import Expression, ExpressionError, SearchLimitError
 
 SEVERITIES = {
     spelling: severity
@@ -131,17 +137,17 @@ class Filter:
         self.tree = parser.parse()
         self.fields = frozenset(parser.fields)
         self.matches = _compile(self.tree)  # type: Test
-        """Whether it holds for a record, given as the dict that its line decodes to."""
+        """Whether it holds for a record, given as the dict that its line decodes to. Raises SearchLimitError."""
 
     def __repr__(self) -> str:
         return "Filter({!r})".format(self.text)
 
     def keeps(self, line: bytes | str) -> bool:
-        """Tell whether a raw line passes. What is no JSON object always does: no filter can judge it."""
+        """Tell whether a raw line passes. What it can't judge does: what is no JSON object, or takes too much work."""
         try:
             record = json.loads(line)
             return not isinstance(record, dict) or self.matches(record)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, SearchLimitError):
             return True
 
 
@@ -354,7 +360,7 @@ class _Parser:
         self.at = found.end()
         return text
 
-    def regex(self) -> re.Pattern[str]:
+    def regex(self) -> Expression:
         found = _REGEX.match(self.text, self.at)
         if found is None:
             raise self.wrong("a regular expression between slashes")
@@ -363,8 +369,8 @@ class _Parser:
             with warnings.catch_warnings():
                 # What only warns, as a class in brackets of another language, means something else there.
                 warnings.simplefilter("error")
-                compiled = re.compile(pattern)
-        except (re.error, RecursionError, OverflowError, Warning) as error:
+                compiled = Expression(pattern)
+        except (re.error, ExpressionError, RecursionError, OverflowError, Warning) as error:
             raise self.wrong("a regular expression ({})".format(error)) from None
         self.at = found.end()
         self.blanks()
@@ -415,8 +421,8 @@ def _is_there(value: Any) -> bool:
     return value is not ABSENT and value is not None and value is not False
 
 
-def _matches(search: Callable[[str], object], value: Any) -> bool:
-    return isinstance(value, str) and search(value) is not None
+def _matches(search: Callable[[str], bool], value: Any) -> bool:
+    return isinstance(value, str) and search(value)
 
 
 def _is_level(value: Value) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, final
 import msgspec
 
 from lucy_core.errors import FilterError
+from lucy_core.filters.expressions import SearchLimitError
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_core.records import Event, LogRecord
 
@@ -42,8 +43,15 @@ class LogFilter:
         """Tell whether it passes. What can't be read (a raw line that is no JSON object) does: no filter can judge it.
 
         Raises:
-            FilterError: it asks a record for a field that only the raw line has.
+            FilterError: it asks a record for a field that only the raw line has, or a search for a regular expression
+                took too much work.
         """
+        try:
+            return self._passes(line)
+        except SearchLimitError as error:
+            raise FilterError(self._filter.text, f"whether it holds can't be said: {error}") from error
+
+    def _passes(self, line: Event[Any] | LogRecord | Mapping[str, Any] | bytes | str) -> bool:
         if isinstance(line, Event):
             line = line.record
         if isinstance(line, LogRecord):

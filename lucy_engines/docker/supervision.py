@@ -35,6 +35,7 @@ def files() -> dict[str, Path]:
         f"{HOME}/puppeteer.sh": _ENGINES / "puppeteer.sh",
         f"{HOME}/lucy_engines/outlets.py": _ENGINES / "outlets.py",
         f"{HOME}/lucy_engines/relay.py": _ENGINES / "relay.py",
+        f"{HOME}/lucy_core/filters/expressions.py": _CORE / "filters" / "expressions.py",
         f"{HOME}/lucy_core/filters/logproc.py": _CORE / "filters" / "logproc.py",
         f"{HOME}/lucy_core/pipeline/tagged.py": _CORE / "pipeline" / "tagged.py",
         "/start.sh": _ENGINES / "start.sh",
