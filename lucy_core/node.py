@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TypeVar, final
 
 import anyio
-import structlog
 
+from lucy_core import log
 from lucy_core.arguments import (
     bytes_of,
     count_of,
@@ -389,7 +389,7 @@ class Node:
         self.last_exit = end
         for each in end.left:
             self._network.journal(EngineNotice(self.name, "left running", f"{each} may not be ended; end it by hand"))
-            structlog.get_logger().warning(f"node {self.name!r} left {each}, which may not be ended; end it by hand")
+            log.warning(f"node {self.name!r} left {each}, which may not be ended; end it by hand")
         if self._was_ended(end) or self.state not in (State.RUNNING, State.PAUSED):
             return None
         self._life.move("exit")

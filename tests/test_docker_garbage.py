@@ -14,9 +14,12 @@ from pathlib import Path
 
 import anyio
 import pytest
+import structlog.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_engines.docker import reaper
+from lucy_engines.docker import reaper, reaper_client
 from lucy_engines.docker.labels import OWNER, run_labels
 from lucy_engines.docker.reaper import Api
 from lucy_engines.docker.reaper_client import guarded
@@ -264,6 +267,102 @@ async def test_a_guard_that_is_not_dismissed_removes_what_is_left_before_it_goes
 
     assert await names_there(docker_engine, run_id) == []
     assert f"removed volume {run_id}-state" in (tmp_path / "reaper.log").read_text()
+
+
+async def test_a_reaper_that_is_killed_is_replaced_and_that_is_told(docker_engine: str, tmp_path: Path) -> None:
+    run_id = new_run_id("replaced")
+    labels = [word for key, value in run_labels(run_id).items() for word in ("--label", f"{key}={value}")]
+    with structlog.testing.capture_logs() as said:
+        async with guarded(docker_engine, run_id, run_directory=tmp_path) as guard, anyio.create_task_group() as tasks:
+            tasks.start_soon(guard.watch)
+            for _ in range(reaper_client.REPLACEMENTS):
+                first = guard.pid
+                os.kill(first, signal.SIGKILL)
+                with anyio.fail_after(PATIENCE):
+                    while guard.pid == first:
+                        await anyio.sleep(0.01)
+            await anyio.run_process(["docker", "volume", "create", *labels, f"{run_id}-state"])
+            tasks.cancel_scope.cancel()
+
+    assert await names_there(docker_engine, run_id) == []
+    assert len(said) == reaper_client.REPLACEMENTS
+    assert (
+        "the reaper, which removes this run should Lucy be killed, was killed by SIGKILL; another" in said[0]["event"]
+    )
+
+
+async def test_reapers_that_are_killed_again_and_again_are_given_up_and_the_last_sweep_is_done_all_the_same(
+    docker_engine: str, tmp_path: Path
+) -> None:
+    run_id = new_run_id("given-up")
+    labels = [word for key, value in run_labels(run_id).items() for word in ("--label", f"{key}={value}")]
+    with structlog.testing.capture_logs() as said:
+        async with guarded(docker_engine, run_id, run_directory=tmp_path) as guard:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(guard.watch)
+                killed = set()
+                with anyio.fail_after(PATIENCE):
+                    while len(killed) <= reaper_client.REPLACEMENTS:
+                        if guard.pid not in killed:
+                            killed.add(guard.pid)
+                            os.kill(guard.pid, signal.SIGKILL)
+                        await anyio.sleep(0.01)
+            await anyio.run_process(["docker", "volume", "create", *labels, f"{run_id}-state"])
+
+    assert await names_there(docker_engine, run_id) == []
+    assert "there is none now: `lucy gc` would remove the run" in said[-1]["event"]
+
+
+# A Lucy that forks, as a pool of processes does, and is killed.
+FORKED = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+import anyio
+from lucy_engines.docker.reaper_client import guarded
+
+async def main():
+    async with guarded(sys.argv[1], sys.argv[2], run_directory=Path(sys.argv[3])) as guard:
+        subprocess.run(["docker", "volume", "create", *sys.argv[4:]], stdout=subprocess.DEVNULL, check=True)
+        child = os.fork()
+        if child == 0:
+            time.sleep(600)
+        print(guard.pid, child, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_killed_lucy_made_goes_though_what_she_forked_lives_on(docker_engine: str, tmp_path: Path) -> None:
+    run_id = new_run_id("forked")
+    labels = [word for key, value in run_labels(run_id).items() for word in ("--label", f"{key}={value}")]
+    words = [docker_engine, run_id, tmp_path, *labels, f"{run_id}-state"]
+    with subprocess.Popen([sys.executable, "-c", FORKED, *words], stdout=subprocess.PIPE) as lucy_process:
+        assert lucy_process.stdout is not None
+        pid, child = map(int, lucy_process.stdout.readline().split())
+        pidfd = os.pidfd_open(pid)
+    try:
+        assert select.select([pidfd], [], [], PATIENCE)[0]
+        assert Path(f"/proc/{child}").exists()
+        assert names_left(docker_engine, run_id) == []
+    finally:
+        os.close(pidfd)
+        os.kill(child, signal.SIGKILL)
+
+
+@given(st.lists(st.binary(max_size=40) | st.sampled_from((b"bye ", b"{}", b"[" * 9000, b'{"host": 1, "label": ""}'))))
+def test_nothing_that_a_reaper_hears_ends_it_but_its_last_word(lines: list[bytes]) -> None:
+    order = b'{"host": "h", "label": "l"}'
+    odd = [line.replace(b"\n", b"") for line in lines]
+    ear = reaper.Ear()
+    for line in (*odd, order, *odd, b'{"host": "other", "label": "x"}'):
+        assert not ear.word
+        ear.hear(line + b"\n")
+    ear.hear(b"x" * 100_000)
+    ear.hear(b"sweep\nsweep\nbye\n")
+
+    assert (ear.order, ear.word) == ({"host": "h", "label": "l"}, "sweep")
 
 
 async def test_a_dismissed_guard_asks_the_engine_nothing(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ class DockerEngine:
             anyio.create_task_group() as tasks,
         ):
             services = Services(tasks)
+            services.start(guard.watch)
             manager = DockerManager(config, client, services)
             try:
                 yield manager, manager

@@ -1,21 +1,23 @@
 """The reaper: a process that outlives Lucy and removes what her run made in an Engine, if she couldn't herself.
 
-Standard library only, started by file path, in a session of its own, before the first thing of the run exists. It reads
-a pipe whose other end Lucy holds, and costs nothing until that pipe ends, for which `kill -9` of Lucy, of her process
-group or of her session is as good as any reason. Then it removes everything that bears the run's label. The kernel
-can't undo a request that Lucy had under way, so it goes on looking for a while after the last thing it saw.
+Standard library only, started by file path, in a session of its own, before the first thing of the run exists. It has a
+pidfd of Lucy's, and costs nothing until she has ended, for which `kill -9` of her, of her process group or of her
+session is as good as any reason; what she has forked may live on, and hold all else that she had open. Then it removes
+everything that bears the run's label. The kernel can't undo a request that Lucy had under way, so it goes on looking
+for a while after the last thing it saw.
 
 All its code is loaded at its start: when it is needed, the virtual environment may be gone. Hence a few lines of
 HTTP/1.0, in which an answer ends where the connection does: `http.client`, with all that it imports, would double what
 the start costs every run.
 
-On the pipe: a line of JSON with the order, then `bye` (all is removed, end), `sweep` (nothing is under way any more,
-remove what is left, once), or nothing, when Lucy is dead. `lucy gc` removes with the same code.
+On the pipe: a line of JSON with the order, then `bye` (all is removed, end) or `sweep` (nothing is under way any more,
+remove what is left, once). Whatever else comes is passed over. `lucy gc` removes with the same code.
 """
 
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -30,6 +32,8 @@ SETTLE_SECONDS = 5.0
 """For so long after the last sighting a request of a dead Lucy may still make something."""
 GIVE_UP_SECONDS = 600.0
 """An Engine that doesn't answer for so long is left to `lucy gc`."""
+LINE_BYTES = 1 << 16
+"""What is said is shorter."""
 AT_ONCE = 8
 GONE = 404
 CONTAINER, NETWORK, VOLUME = "container", "network", "volume"
@@ -270,18 +274,68 @@ class Reaper:
             log.write(f"{moment} {text}\n")
 
 
-def main() -> None:
-    """Wait on the inherited descriptor that is the first argument, and do what the end of it means."""
+@final
+class Ear:
+    """Takes what Lucy says, and finds the order and the last word in it. Sans-IO."""
+
+    __slots__ = ("_left", "order", "word")
+
+    def __init__(self) -> None:
+        self._left = b""
+        self.order: dict[str, Any] | None = None
+        self.word = ""
+        """`bye` or `sweep`, once that was said."""
+
+    def hear(self, chunk: bytes) -> None:
+        """Take what came next; what is neither an order nor a word is passed over."""
+        *lines, self._left = (self._left + chunk).split(b"\n")
+        if len(self._left) > LINE_BYTES:
+            self._left = b"-"  # the rest of what is too long is no word either
+        for line in lines:
+            if line in (b"bye", b"sweep"):
+                self.word = self.word or line.decode()
+            elif self.order is None:
+                self.order = _order(line)
+
+
+def _order(line: bytes) -> dict[str, Any] | None:
+    try:
+        order = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    wanted = isinstance(order, dict) and all(isinstance(order.get(name), str) for name in ("host", "label"))
+    return order if wanted else None
+
+
+def listen(pipe: int, lucy: int) -> Ear:
+    """Hear Lucy until she has said her last word or has ended; return what she said."""
+    ear = Ear()
+    poll = select.poll()
+    for descriptor in (pipe, lucy):
+        poll.register(descriptor, select.POLLIN)
+    while not ear.word:
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if pipe in ready:
+            # What she said before she ended comes first.
+            chunk = os.read(pipe, 1 << 16)
+            if not chunk:
+                break
+            ear.hear(chunk)
+        elif lucy in ready:
+            break
+    return ear
+
+
+def main(arguments: list[str]) -> None:
+    """Wait on two inherited descriptors, a pipe and Lucy's pidfd, and do what the end means."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    with open(int(sys.argv[1]), encoding="utf-8") as pipe:
-        text = pipe.readline()
-        last = pipe.readline()
-    if last == "bye\n" or not text.endswith("\n"):
+    ear = listen(int(arguments[0]), int(arguments[1]))
+    if ear.word == "bye" or ear.order is None:
         return
-    reaper = Reaper(json.loads(text))
-    sys.exit(0 if reaper.reap(settle=0.0 if last == "sweep\n" else SETTLE_SECONDS) else 1)
+    reaper = Reaper(ear.order)
+    sys.exit(0 if reaper.reap(settle=0.0 if ear.word == "sweep" else SETTLE_SECONDS) else 1)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -15,10 +15,13 @@ import msgspec
 from lucy_core import log
 from lucy_core.commands import carry_through
 from lucy_core.errors import EngineError
+from lucy_core.helpers import LastWords, how_it_ended, own_pidfd
 from lucy_engines.docker.labels import run_filter
 
 SWEEP_SECONDS = 10.0
 """How long the end of a run waits for the reaper to do what the run itself could not."""
+REPLACEMENTS = 3
+"""How many reapers may take another's place: whoever kills so many means it, or this machine can run none."""
 
 
 class ReaperOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,10 +39,27 @@ class ReaperOrder(msgspec.Struct, frozen=True, kw_only=True):
 class Guard:
     """A reaper at its post. Dismiss it when all is removed."""
 
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
+    def __init__(self, order: ReaperOrder, run_id: str) -> None:
+        """Start it.
+
+        Raises:
+            EngineError: no process can be started.
+        """
+        self._order = order
+        self._run_id = run_id
+        self._words = LastWords()
+        try:
+            self._process, self._control = _start(order, self._words)
+        except EngineError:
+            self._words.close()
+            raise
         self.dismissed = False
         self.abandoned = False
+
+    @property
+    def pid(self) -> int:
+        """Its process id; another's, once it was killed and another took its place."""
+        return self._process.pid
 
     def abandon(self) -> None:
         """Take note that the Engine is dead: the reaper goes on alone, and removes all once there is one again."""
@@ -48,6 +68,43 @@ class Guard:
     def dismiss(self) -> None:
         """Take note that there is nothing left to remove."""
         self.dismissed = True
+
+    async def watch(self) -> None:
+        """See that there is one: have another take the place of one that ends, say so, and give up after some."""
+        what, replaced = "the reaper, which removes this run should Lucy be killed", 0
+        while True:
+            pidfd = os.pidfd_open(self._process.pid)
+            try:
+                await anyio.wait_readable(pidfd)
+            finally:
+                os.close(pidfd)
+            pid, how = self._process.pid, how_it_ended(self._process.wait(), self._words.last_line())
+            if replaced == REPLACEMENTS:
+                rest = f"and so did {replaced} before it; there is none now: `lucy gc` would remove the run"
+                log.warning(f"{what}, {how}, {rest}", run=self._run_id, reaper=pid)
+                return
+            os.close(self._control)
+            self._control = -1
+            self._process, self._control = _start(self._order, self._words)
+            replaced += 1
+            log.warning(f"{what}, {how}; another takes its place", run=self._run_id, reaper=pid)
+
+    async def aclose(self) -> None:
+        """Send it home, having it remove first what is left, where there is; again is no error."""
+        if self._control >= 0:
+            if self._process.poll() is not None and not self.dismissed:
+                # Somebody killed it, and nobody has watched since.
+                os.close(self._control)
+                self._process, self._control = _start(self._order, self._words)
+            with contextlib.suppress(BrokenPipeError):  # somebody killed it now
+                os.write(self._control, b"bye\n" if self.dismissed else b"sweep\n")
+            os.close(self._control)
+            self._control = -1
+        self._words.close()
+        seconds = 0.0 if self.abandoned else SWEEP_SECONDS
+        # A task's own cancellation passes through shields, and a child has to be waited for all the same.
+        ended = _end(self._process, self._run_id, dismissed=self.dismissed, seconds=seconds)
+        await carry_through(ended, patience=seconds)
 
 
 @asynccontextmanager
@@ -66,39 +123,40 @@ async def guarded(host: str, run_id: str, *, run_directory: Path | None = None) 
         fifos=None if run_directory is None else str(run_directory / "fifos"),
         log=None if run_directory is None else str(run_directory / "reaper.log"),
     )
-    process, control = _start(order)
-    guard = Guard(process.pid)
+    guard = Guard(order, run_id)
     try:
         yield guard
     finally:
         with anyio.CancelScope(shield=True):
-            with contextlib.suppress(BrokenPipeError):  # somebody killed it
-                os.write(control, b"bye\n" if guard.dismissed else b"sweep\n")
-            os.close(control)
-            seconds = 0.0 if guard.abandoned else SWEEP_SECONDS
-            # A task's own cancellation passes through shields, and a child has to be waited for all the same.
-            await carry_through(_end(process, run_id, dismissed=guard.dismissed, seconds=seconds), patience=seconds)
+            await guard.aclose()
 
 
-def _start(order: ReaperOrder) -> tuple[subprocess.Popen[bytes], int]:
-    theirs, ours = os.pipe2(os.O_CLOEXEC)
+def _start(order: ReaperOrder, words: LastWords) -> tuple[subprocess.Popen[bytes], int]:
+    theirs = ours = -1
     try:
-        process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py")), str(theirs), order.label],
-            pass_fds=(theirs,),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            # Neither a terminal's Ctrl-C nor a signal to Lucy's group is meant for it, and it holds no directory busy.
-            start_new_session=True,
-            cwd="/",
-        )
+        theirs, ours = os.pipe2(os.O_CLOEXEC)
+        with own_pidfd() as lucy:
+            descriptors = [str(theirs), str(lucy)]
+            process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
+                # The label is for people, who look at the processes.
+                [sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py")), *descriptors, order.label],
+                pass_fds=(theirs, lucy),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=words.fileno(),
+                # Neither a terminal's Ctrl-C nor a signal to Lucy's group is meant for it, and it holds no directory
+                # busy.
+                start_new_session=True,
+                cwd="/",
+            )
     except OSError as error:
-        os.close(ours)
+        if ours >= 0:
+            os.close(ours)
         message = f"the reaper, which removes a run that Lucy can't, does not start: {error.strerror}"
         raise EngineError(message) from error
     finally:
-        os.close(theirs)
+        if theirs >= 0:
+            os.close(theirs)
     os.set_blocking(ours, False)
     # Far less than a pipe holds, so this never waits, and the reaper knows its order however soon Lucy dies.
     os.write(ours, msgspec.json.encode(order) + b"\n")
@@ -106,12 +164,13 @@ def _start(order: ReaperOrder) -> tuple[subprocess.Popen[bytes], int]:
 
 
 async def _end(process: subprocess.Popen[bytes], run_id: str, *, dismissed: bool, seconds: float) -> None:
-    pidfd = os.pidfd_open(process.pid)
-    try:
-        with anyio.move_on_after(seconds):
-            await anyio.wait_readable(pidfd)
-    finally:
-        os.close(pidfd)
+    if process.poll() is None:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            with anyio.move_on_after(seconds):
+                await anyio.wait_readable(pidfd)
+        finally:
+            os.close(pidfd)
     code = process.poll()
     if code is None:
         # It goes on trying by itself. A child that nobody waits for would be complained about when collected.

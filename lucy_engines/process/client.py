@@ -16,9 +16,9 @@ from typing import final
 
 import anyio
 import msgspec
-import structlog
 
 import lucy_engines
+from lucy_core import log
 from lucy_core.aio import one_error
 from lucy_core.engine import NodeExit, Output, Take
 from lucy_core.errors import EngineError, HelperDiedError
@@ -298,7 +298,7 @@ class GuardianClient:
             self._replies[reply.id] = reply
             self._waiting[reply.id].set()
         elif reply.left:
-            structlog.get_logger().warning(
+            log.warning(
                 "processes of this run could not be ended, for they are another user's or wait for a disk",
                 left=reply.left,
             )

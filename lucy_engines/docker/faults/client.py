@@ -16,6 +16,7 @@ import msgspec
 import lucy_engines
 from lucy_core.errors import FaultError, UnsupportedError
 from lucy_core.faults import Fault
+from lucy_core.helpers import LastWords, how_it_ended, own_pidfd
 from lucy_core.pipeline.services import Services
 
 _BOOT = (
@@ -73,6 +74,8 @@ class WardenClient:
         self._last_id = 0
         self._writing = anyio.Lock()
         self._died = False
+        self._closing = False
+        self._gone = "the warden, the process that makes and ends faults, was told to end"
 
     @property
     def pid(self) -> int | None:
@@ -130,18 +133,23 @@ class WardenClient:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         root = str(Path(lucy_engines.__file__).parent)
-        arguments = (str(theirs.fileno()), self._host, self._certificates or "", f"LUCY-{secrets.token_hex(4)}")
+        place = (self._host, self._certificates or "", f"LUCY-{secrets.token_hex(4)}")
+        self._words = LastWords()
         try:
-            self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
-                [sys.executable, "-I", "-S", "-c", _BOOT, root, *arguments],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
-            )
+            with own_pidfd() as lucy:
+                descriptors = (theirs.fileno(), lucy)
+                self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
+                    [sys.executable, "-I", "-S", "-c", _BOOT, root, *map(str, descriptors), *place],
+                    pass_fds=descriptors,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._words.fileno(),
+                    start_new_session=True,
+                    cwd="/",
+                )
         except OSError as error:
             ours.close()
+            self._words.close()
             raise FaultError("any", f"the process that makes faults does not start: {error.strerror}") from error
         finally:
             theirs.close()
@@ -160,7 +168,7 @@ class WardenClient:
         finally:
             del self._waiting[number]
         if reply is None:
-            raise FaultError(fault.kind, f"the process that makes and ends faults ({self.pid}) is gone")
+            raise FaultError(fault.kind, self._gone)
         return reply
 
     async def _send(self, data: bytes) -> None:
@@ -191,10 +199,18 @@ class WardenClient:
             for line in lines:
                 self._understand(_decode(line))
         self._died = True
+        if (process := self._process) is not None and not self._closing:
+            pidfd = os.pidfd_open(process.pid)
+            try:
+                await anyio.wait_readable(pidfd)
+            finally:
+                os.close(pidfd)
+            how = how_it_ended(process.wait(), self._words.last_line())
+            self._gone = f"the warden, the process that makes and ends faults ({process.pid}), {how}"
         for event in self._waiting.values():
             event.set()
         for call in tuple(self._on_lost.values()):
-            call("the process that ends it was killed; it may still be in effect")
+            call(f"{self._gone}; it may still be in effect")
 
     def _understand(self, told: Told) -> None:
         if told.lost is not None and told.lost in self._on_lost:
@@ -208,18 +224,21 @@ class WardenClient:
         if self._process is None or self._control is None:
             return
         process, control = self._process, self._control
+        self._closing = True
         self._on_lost.clear()
         with contextlib.suppress(OSError):
             control.shutdown(socket.SHUT_WR)
-        pidfd = os.pidfd_open(process.pid)
-        try:
-            with anyio.move_on_after(END_SECONDS):
-                await anyio.wait_readable(pidfd)
-        finally:
-            os.close(pidfd)
+        if process.poll() is None:
+            pidfd = os.pidfd_open(process.pid)
+            try:
+                with anyio.move_on_after(END_SECONDS):
+                    await anyio.wait_readable(pidfd)
+            finally:
+                os.close(pidfd)
         if process.poll() is None:
             # It goes on undoing by itself. A child that nobody waits for would be complained about when collected.
             process.returncode = 0
         anyio.notify_closing(control)
         control.close()
+        self._words.close()
         self._process = None

@@ -2,12 +2,13 @@
 
 Lucy asks, the warden does. So what was done and what has to be undone is known in one place only, by a process that
 has nothing else to wait for: a fault ends after its time though Lucy's loop is blocked or her process stopped, and when
-the connection closes, for which `kill -9` is as good as any reason, all faults end and the warden with them. What needs
-no Engine is undone first then, for the Engine may be hung.
+she ends, for which `kill -9` is as good as any reason, or closes the connection, all faults end and the warden with
+them. It has a pidfd of hers, since what she has forked holds the connection open. What needs no Engine is undone first
+then, for the Engine may be hung.
 
 Standard library only; in a session of its own, deaf to a terminal's Ctrl-C. The wire: a JSON line a message. In:
 `{"op": "inject" | "revert", "id": …}`; out: a reply with the same id, and `{"lost": lease, …}` when a container ends
-under a fault.
+under a fault. What is no such command is answered by an error, and ends nothing.
 """
 
 import contextlib
@@ -26,9 +27,11 @@ from lucy_engines.docker.faults.place import Machine, Place
 from lucy_engines.docker.faults.tools import Trouble, Unable, check, has_netem
 from lucy_engines.docker.faults.wanted import Made, Wanted, disconnected, wanted
 from lucy_engines.docker.reaper import Api
+from lucy_engines.orders import CommandReader
 
 ENGINE_SECONDS = 15.0
 AGAIN_SECONDS = 1.0
+LONGEST_POLL = 3600.0
 
 
 @final
@@ -49,15 +52,17 @@ class Lease:
 class Warden:
     """The loop: one thread, no locks."""
 
-    def __init__(self, control: socket.socket, host: str, certificates: str | None, chain: str) -> None:
+    def __init__(self, control: socket.socket, lucy: int, host: str, certificates: str | None, chain: str) -> None:
+        """Serve who is at the other end of `control`, for as long as Lucy lives, of whom `lucy` is a pidfd."""
         self._control = control
+        self._lucy = lucy
         self._machine = Machine(Api(host, certificates, ENGINE_SECONDS), chain, has_netem())
         self._leases: dict[int, Lease] = {}
         self._places: dict[str, Place] = {}
-        self._commands = bytearray()
+        self._commands = CommandReader()
 
     def run(self) -> None:
-        """Serve until Lucy's end of the socket closes, then undo everything; also where it fails itself."""
+        """Serve until Lucy ends or closes her end of the socket, then undo everything; also where it fails itself."""
         try:
             self._serve_all()
         finally:
@@ -66,13 +71,17 @@ class Warden:
     def _serve_all(self) -> None:
         while True:
             poll = select.poll()
-            poll.register(self._control, select.POLLIN)
+            for own in (self._control.fileno(), self._lucy):
+                poll.register(own, select.POLLIN)
             watched = {place.pidfd: place for place in self._places.values() if place.pidfd >= 0}
             for pidfd in watched:
                 poll.register(pidfd, select.POLLIN)
             deadline = min((each.deadline for each in self._active()), default=None)
-            wait = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000 + 1
-            ready = {fd for fd, _ in poll.poll(wait)}
+            # Not for ever: `poll` takes no more milliseconds than 32 bits hold, and a fault may last for longer.
+            left = LONGEST_POLL if deadline is None else max(0.0, deadline - time.monotonic())
+            ready = {fd for fd, _ in poll.poll(min(left, LONGEST_POLL) * 1000 + 1)}
+            if self._lucy in ready:
+                return
             for pidfd in ready & set(watched):
                 self._lose(watched[pidfd])
             if self._control.fileno() in ready and not self._serve():
@@ -87,22 +96,37 @@ class Warden:
             chunk = self._control.recv(1 << 16)
         except OSError:
             return False
-        self._commands += chunk
-        *lines, rest = self._commands.split(b"\n")
-        self._commands = bytearray(rest)
-        for line in lines:
-            command = json.loads(line)
-            try:
-                reply = self._inject(command) if command["op"] == "inject" else self._revert(command)
-            except Unable as error:
-                reply = {"unable": str(error)}
-            except Trouble as error:
-                reply = {"error": str(error)}
-            self._say({"id": command["id"], **reply})
+        for command in self._commands.feed(chunk):
+            number = None if isinstance(command, str) else command.get("id")
+            self._say({"id": number, **self._obey(command)})
         return bool(chunk)
+
+    def _obey(self, command: dict[str, Any] | str) -> dict[str, Any]:
+        try:
+            match command:
+                case str():
+                    return {"error": command}
+                case {"op": "inject"}:
+                    return self._inject(command)
+                case {"op": "revert"}:
+                    return self._revert(command)
+                case _:
+                    return {"error": f"no command is called {command['op']!r}"}
+        except Unable as error:
+            return {"unable": str(error)}
+        except Trouble as error:
+            return {"error": str(error)}
+        except KeyError as error:
+            return {"error": f"the command lacks {error}, or names what isn't there"}
+        except Exception as error:  # noqa: BLE001  # what makes no sense costs itself, and ends no other fault
+            return {"error": f"{error} ({type(error).__name__})"}
 
     def _inject(self, command: dict[str, Any]) -> dict[str, Any]:
         fault = Made(command["kind"], tuple(command["nodes"]), tuple(command["others"]), command["amounts"])
+        lease_number, lasting = command["lease"], float(command["lasting"])
+        if not isinstance(lease_number, int) or lease_number in self._leases or not lasting >= 0:
+            message = f"no fault can have the number {lease_number!r} and last {lasting!r} s"
+            raise Trouble(message)
         check(fault.kind)
         try:
             for name in fault.members:
@@ -111,15 +135,15 @@ class Warden:
                     self._places[name] = Place(self._machine, name, told["container"], told)
             for name in fault.members if fault.others else fault.nodes:
                 self._places[name].check(fault.kind)
-            lease = self._leases[command["lease"]] = Lease(fault, command["lasting"])
+            lease = self._leases[lease_number] = Lease(fault, lasting)
             self._settle()
-        except Trouble:
-            self._leases.pop(command["lease"], None)
+        except Exception:
+            self._leases.pop(lease_number, None)
             with contextlib.suppress(Trouble):
                 self._settle()
             raise
         lease.began = time.monotonic()
-        lease.deadline = lease.began + command["lasting"]
+        lease.deadline = lease.began + lasting
         return {}
 
     def _revert(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -202,13 +226,14 @@ class Warden:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the warden: the socket's descriptor, the Engine's address, its certificates or nothing, a name for chains."""
+    """Run the warden; the arguments: a socket, Lucy's pidfd, the Engine, its certificates or nothing, chains' name."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    descriptor, host, certificates, chain = arguments
+    descriptor, lucy, host, certificates, chain = arguments
     control = socket.socket(fileno=int(descriptor))
     os.set_inheritable(control.fileno(), False)
-    Warden(control, host, certificates or None, chain).run()
+    os.set_inheritable(int(lucy), False)
+    Warden(control, int(lucy), host, certificates or None, chain).run()
 
 
 if __name__ == "__main__":
