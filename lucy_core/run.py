@@ -15,7 +15,6 @@ import contextlib
 import enum
 import secrets
 import shlex
-import shutil
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -47,6 +46,7 @@ from lucy_core.judging.result import (
 from lucy_core.network import Network
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.pipeline.recording import make_run_directory
+from lucy_core.removal import remove
 from lucy_core.versions import versions
 from lucy_core.vocabulary import FixedTopology, Topology
 
@@ -252,7 +252,7 @@ class Run:
         if not self._has_directory:
             return result
         if not self.order.keep.holds(result.outcome):
-            shutil.rmtree(self.order.directory, ignore_errors=True)
+            self._remove()
         else:
             # Imported here: XML and pages are no business of who only imports Lucy.
             from lucy_core.reports.junit import junit
@@ -262,6 +262,13 @@ class Run:
             self._write("junit.xml", junit(result))
             self._write("report.html", html_report(result).encode(errors="backslashreplace"))
         return result
+
+    def _remove(self) -> None:
+        try:
+            remove(self.order.directory)
+        except OSError as error:
+            self.unwritten = f"{error.filename} can't be removed: {error.strerror}"
+            log.warning(self.unwritten)
 
     def _write(self, name: str, content: Any) -> None:  # bytes, or what msgspec writes
         path = self.order.directory / name

@@ -102,7 +102,15 @@ def signal_name(number: int) -> str:
 
 
 def empty_directory(directory: str) -> None:
-    """Remove all that is in a directory, and keep the directory, which may be a mount."""
+    """Remove all that is in a directory, and keep the directory, which may be a mount.
+
+    Where the daemon has put a link in its place, to a bigger disk say, the link goes, and not what it leads to.
+    """
+    if os.path.islink(directory):
+        os.unlink(directory)
+        os.mkdir(directory, 0o700)
+    if not os.path.isdir(directory):
+        return
     for entry in os.listdir(directory):
         path = os.path.join(directory, entry)
         if os.path.isdir(path) and not os.path.islink(path):
@@ -267,7 +275,7 @@ class Puppeteer:
         if self._terminating:
             return "the container is being stopped"
         try:
-            if fresh and self._state and os.path.isdir(self._state):
+            if fresh and self._state:
                 empty_directory(self._state)
             output = self._open_output()
         except (OSError, ValueError, ImportError) as error:

@@ -103,7 +103,9 @@ refusal() { # -> $refusal: why the daemon can't be started
 
 start() { # number of the command, fresh or not, its words, --, argv
     starting=$1
-    if [ "$2" = fresh ] && [ -n "$state" ] && [ -d "$state" ]; then
+    if [ "$2" = fresh ] && [ -n "$state" ] && [ -L "$state" ]; then # what a link leads to is not the daemon's
+        rm -f "$state" && mkdir -m 700 "$state"
+    elif [ "$2" = fresh ] && [ -n "$state" ] && [ -d "$state" ]; then
         rm -rf "$state"/* "$state"/.[!.]* "$state"/..?*
     fi
     shift 2

@@ -26,6 +26,7 @@ ROOMS = (
     "log",
     "aio",
     "helpers",
+    "removal",
     "records",
     "words",
     "answers",

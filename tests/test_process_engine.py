@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -97,3 +98,58 @@ async def test_a_command_whose_output_nobody_wants_or_that_is_cancelled_is_kille
         assert scope.cancelled_caught
         assert not is_running(pids[1])
         assert (await network["a"].exec([sys.executable, "-c", "print(1)"])).stdout == b"1\n"
+
+
+# --- places ---------------------------------------------------------------------------------------------------------
+
+
+def shell(script: str) -> lucy.NodeSpec:
+    return lucy.NodeSpec(name="a", role="x", command=("sh", "-c", script))
+
+
+async def logged(network: lucy.Network, count: int) -> list[str]:
+    """Wait until a node has written so many lines."""
+    log = Path(str(network.directory)) / "logs" / "a.ndjson"
+    with anyio.fail_after(SECONDS):
+        while len(lines := log.read_text().splitlines()) < count:
+            await anyio.sleep(0.005)
+    return lines
+
+
+async def test_a_fresh_start_leaves_alone_what_a_link_in_place_of_the_state_leads_to(tmp_path: Path) -> None:
+    precious = tmp_path / "bigger disk"
+    precious.mkdir()
+    (precious / "file").write_text("mine")
+    node = shell(f"rmdir {{state}}; ln -s '{precious}' {{state}}; echo linked; exec sleep 600")
+    async with deployed(tmp_path, node) as network:
+        await logged(network, 1)
+        await network["a"].restart(fresh_state=True)
+        await logged(network, 2)
+
+    assert (precious / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts")
+async def test_a_state_that_cannot_be_emptied_is_an_error_that_names_what_is_in_the_way(tmp_path: Path) -> None:
+    state = tmp_path / "run" / "nodes" / "a" / "state"
+    async with deployed(tmp_path, start=False) as network:
+        (state / "disk").mkdir()
+        await anyio.run_process(["mount", "-t", "tmpfs", "none", str(state / "disk")])
+        try:
+            with pytest.raises(
+                lucy.DeployError, match=r"node 'a': its state can't be emptied, for .*/disk can't be.*busy"
+            ):
+                await network["a"].start(fresh_state=True)
+        finally:
+            await anyio.run_process(["umount", str(state / "disk")])
+        await network["a"].start(fresh_state=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0 or shutil.which("setpriv") is None, reason="drops privileges")
+async def test_a_node_that_drops_its_privileges_may_open_its_stdout_again(tmp_path: Path) -> None:
+    """As web servers do: /dev/stdout asks for the mode of the FIFO, whoever holds it open."""
+    inner = "echo dropped >/dev/stdout; echo so >>/dev/stderr; exec sleep 600"
+    async with deployed(
+        tmp_path, shell(f"exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c '{inner}'")
+    ) as network:
+        assert await logged(network, 2) == ["dropped", "so"]

@@ -162,6 +162,20 @@ async def test_a_fresh_start_empties_the_state_and_another_keeps_it(form: str, t
         assert await bp.wrote(b"end\n") == b"end\n"
 
 
+async def test_a_fresh_start_leaves_alone_what_a_link_in_place_of_the_state_leads_to(form: str, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    async with puppet(form, tmp_path, "sh", "-c", 'ls -A "$0"; echo end', str(tmp_path / "state")) as bp:
+        (tmp_path / "state").rmdir()
+        (tmp_path / "state").symlink_to(precious)
+        await bp.link.ask("start", "fresh")
+
+        assert await bp.wrote(b"end\n") == b"end\n"
+        await bp.until("exited")
+    assert list(precious.iterdir()) == [precious / "file"]
+
+
 HOSTILE = ("", "two words", "a\nb\n", "$(echo no) `no` \\n \\\\ %s", "'\"*?[a]", "é\u2028 ~#&;|<>", "A=B=C", "x" * 9000)
 
 

@@ -27,11 +27,16 @@ while capture is busy with the others, so a refusal (a quota of 64 MiB a user) c
 def make_fifo(path: str) -> None:
     """Make a FIFO that only its owner may open; one that is there already is kept.
 
+    In a directory that nobody else may enter, all may write to it who have it: a node that was given it as its stdout
+    and dropped its privileges since opens it again as `/dev/stdout`, which asks for the mode of the FIFO alone.
+
     Raises:
         OSError: it can't be made, or something else is there: to open that may block, or do something.
     """
     with contextlib.suppress(FileExistsError):
         os.mkfifo(path, 0o600)
+        if not os.stat(os.path.dirname(path) or ".").st_mode & 0o011:
+            os.chmod(path, 0o622)  # noqa: S103  # see above
     if not stat.S_ISFIFO(os.stat(path).st_mode):
         raise OSError(errno.EEXIST, "something is there that is no FIFO", path)
 

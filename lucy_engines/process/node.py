@@ -12,6 +12,7 @@ import anyio
 
 from lucy_core.engine import Layout, NodeExit, NodeSpec, Resources, Take, fill_in
 from lucy_core.errors import CommandError, CommandTimeoutError, DeployError
+from lucy_core.removal import make_empty
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
 from lucy_engines.process.kinship import descendants, session_of
@@ -86,7 +87,14 @@ class ProcessNode:
     async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
         argv = self._command(self._spec.command)
         if fresh_state:
-            empty_directory(Path(self._layout.state))
+            try:
+                make_empty(Path(self._layout.state))
+            except OSError as error:
+                message = (
+                    f"node {self.name!r}: its state can't be emptied, for {error.filename} can't be removed: "
+                    f"{error.strerror}; remove it, or start the node without fresh_state"
+                )
+                raise DeployError(message) from error
         self._gone = anyio.Event()
         reply = await self._guardian.spawn(self.name, argv, self._environment(environment), self.directory, self._fifo)
         if reply.error is not None:
@@ -232,12 +240,3 @@ def _fill_in_bytes(content: bytes, node: str, layout: Layout) -> bytes:
     except UnicodeDecodeError:
         return content
     return fill_in(text, node, layout).encode()
-
-
-def empty_directory(directory: Path) -> None:
-    """Remove all that is in a directory, and keep the directory."""
-    for entry in directory.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()

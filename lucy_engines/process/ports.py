@@ -4,7 +4,7 @@ A port is taken by binding a unix socket to a name with its number in it, and by
 is abstract: it is in no directory, where somebody else might have planted something, and the kernel gives it back
 however the process ends. Like ports, such names are told apart by network namespace alone, so that they mean the same
 to all users and containers that share one. The other bind sees everybody who isn't Lucy. The range lies below the one
-from which the kernel picks ports for outgoing connections: one of those would pass the probe and be gone a moment later.
+from which the kernel picks ports for outgoing connections, which would pass the probe and be gone a moment later.
 """
 
 import errno
