@@ -11,9 +11,9 @@ from lucy_core.helpers import LastWords, how_it_ended, own_pidfd
 
 # A helper that says what it sees first: that Lucy has ended, or that her pipe has.
 HELPER = """
-import select, sys
+import os, select, sys
 pidfd, pipe = map(int, sys.argv[1:])
-print("lucy" if pidfd in select.select([pidfd, pipe], [], [], 20)[0] else "pipe", flush=True)
+os.write(1, b"lucy" if pidfd in select.select([pidfd, pipe], [], [], 20)[0] else b"pipe")
 """
 # A Lucy that forks, and is killed while her child lives: the child holds the pipe that the helper reads.
 LUCY = """
@@ -40,7 +40,7 @@ def test_a_helper_sees_the_end_of_a_lucy_whose_child_holds_her_pipe() -> None:
         )
         assert lucy.returncode == -9
         assert select.select([said], [], [], 20)[0]
-        assert os.read(said, 100) == b"lucy\n"
+        assert os.read(said, 100) == b"lucy"
     finally:
         for fd in (said, saying, until, ends):
             os.close(fd)
