@@ -117,10 +117,15 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     """When Lucy read it, in nanoseconds since the epoch."""
     data: bytes
     torn: bool = False
+    overlong: int = 0
+    """The length of the one line that it stands for, where that is too long to be given: `data` is its beginning."""
 
 
 class Malformed(msgspec.Struct, frozen=True, gc=False):
-    """A line that is no record: `raw` is kept whole, and so are its neighbours."""
+    """A line that is no record: `raw` is kept whole, and so are its neighbours.
+
+    Only of a line of more than 72 MiB `raw` is the beginning alone, and `reason` says where the rest is.
+    """
 
     node: str
     position: int

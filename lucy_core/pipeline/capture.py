@@ -40,7 +40,7 @@ from typing import Any, final
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.fifo import FifoSource
 from lucy_core.pipeline.files import FileSource
-from lucy_core.pipeline.framing import Framer, count_lines
+from lucy_core.pipeline.framing import LINE_BYTES, Framer, LongLine, count_lines
 from lucy_core.pipeline.recycling import Recycler
 from lucy_core.pipeline.requests import RefusedRequest, read_request
 from lucy_core.pipeline.sockets import GREETING_SECONDS, WAITING_PEERS, Connection, Listener
@@ -380,6 +380,8 @@ class Capture:
                 log.blocked_ns += waited_ns
         reading.last_ns = now
         reading.taken += len(chunk)
+        if reading.framer.long is not None or reading.framer.exceeds(chunk, LINE_BYTES):
+            chunk = self._take_long(reading.framer, reading.log, chunk)
         pieces = reading.framer.feed(chunk)
         if not pieces:
             return
@@ -390,8 +392,8 @@ class Capture:
 
     def _take_from_file(self, source: FileSource, reading: _Reading) -> None:
         """Take what a file has beside its next bytes."""
-        for tail in source.take_torn():
-            self._append(reading.log, [tail], 1, self._now_ns(), torn=True)
+        for framer in source.take_torn():
+            self._give_up(framer, reading.log)
         for reason in source.take_doubts():
             self._note(Fact.DOUBT, reading.log.node, reason=reason)
         reading.framer = source.framer
@@ -399,18 +401,59 @@ class Capture:
     def _tear(self, reading: _Reading, node: str | None = None) -> None:
         """Give up on the unfinished line; of a shared pipe on this node's alone, for the others may still live."""
         if isinstance(reading.source, FileSource):
-            for line in reading.source.give_up_lines():
-                self._append(reading.log, [line], 1, self._now_ns(), torn=True)
+            for framer in reading.source.framers():
+                self._give_up(framer, reading.log)
+            return
+        if reading.split is None or (reading.framer.long is not None and node in (None, SHARED)):
+            self._give_up(reading.framer, reading.log)
             return
         tail = reading.framer.flush()
         if not tail:
             return
-        if reading.split is None:
-            self._append(reading.log, [tail], 1, self._now_ns(), torn=True)
-        elif node in (None, SHARED) or reading.split.is_alone(tail, str(node)):
+        if node in (None, SHARED) or reading.split.is_alone(tail, str(node)):
             self._deal_out(reading.split.flush(tail), self._now_ns())
         else:
             reading.framer.feed(tail)
+
+    def _give_up(self, framer: Framer, log: _Log) -> None:
+        """Take an unfinished line for what there will ever be of it."""
+        if framer.long is not None:
+            self._end_long(framer.long, log, b"", torn=True)
+            framer.long = None
+        elif tail := framer.flush():
+            self._append(log, [tail], 1, self._now_ns(), torn=True)
+
+    def _take_long(self, framer: Framer, log: _Log, chunk: bytes) -> bytes:
+        """Put into the log what belongs to a line that is too long to wait in memory; return what follows it."""
+        if framer.long is None:
+            framer.long = LongLine(log.offset)
+            self._put_part(framer.long, log, framer.flush())
+        end = chunk.find(b"\n") + 1
+        if not end:
+            self._put_part(framer.long, log, chunk)
+            return b""
+        self._end_long(framer.long, log, chunk[:end], torn=False)
+        framer.long = None
+        return chunk[end:]
+
+    def _put_part(self, line: LongLine, log: _Log, part: bytes) -> None:
+        line.take(part)
+        if not self._recording or not part:
+            return
+        try:
+            _write_all(log.fd, [part])
+        except OSError as error:
+            self._stop_at(log, self._position, error)
+        else:
+            more = {"offset": log.offset, "part": len(part)}
+            self._rows.append(_FactRow(Fact.PART, self._position, self._now_ns(), log.node, **more))
+            log.offset += len(part)
+            self._recycler.wrote(log.fd, log.offset, self._position)
+
+    def _end_long(self, line: LongLine, log: _Log, end: bytes, *, torn: bool) -> None:
+        line.take(end.removesuffix(b"\n"))
+        log.counted = b',"overlong":%d,"begun":%d' % (line.size, line.begun)
+        self._append(log, [end if self._recording else line.head], 1, self._now_ns(), torn=torn)
 
     def _deal_out(self, pieces: list[Piece], arrived_ns: int) -> None:
         """Give the nodes that share a pipe their lines, and to each row what there is to count."""
@@ -479,7 +522,13 @@ class Capture:
     # The recording
 
     def _append(
-        self, log: _Log, pieces: list[bytes | memoryview], lines: int, arrived_ns: int, *, torn: bool = False
+        self,
+        log: _Log,
+        pieces: Sequence[bytes | bytearray | memoryview],
+        lines: int,
+        arrived_ns: int,
+        *,
+        torn: bool = False,
     ) -> None:
         size = sum(map(len, pieces))
         row = _Row(log, self._position, size, lines, arrived_ns, torn=torn)
@@ -488,10 +537,7 @@ class Capture:
             try:
                 _write_all(log.fd, pieces)
             except OSError as error:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(log.fd, log.offset)
-                self._publish()
-                self._stop_recording(row.position, f"logs/{log.node}.ndjson: {error.strerror}")
+                self._stop_at(log, row.position, error)
             else:
                 log.offset += size
                 self._rows.append(row)
@@ -499,6 +545,13 @@ class Capture:
                 return
         self._send_block(row, b"".join(pieces))
         log.offset += size
+
+    def _stop_at(self, log: _Log, position: int, error: OSError) -> None:
+        """Stop the recording where a log can't be written."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(log.fd, log.offset)
+        self._publish()
+        self._stop_recording(position, f"logs/{log.node}.ndjson: {error.strerror}")
 
     def _publish(self) -> None:
         """Make the blocks and facts of this turn visible: rows after bytes, the bell after rows."""
@@ -753,9 +806,9 @@ class Capture:
             self._tear(reading)
 
 
-def _write_all(fd: int, pieces: list[bytes | memoryview] | list[bytes]) -> None:
+def _write_all(fd: int, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
     """Write all pieces; a short write means a full disk, which the next attempt reports."""
-    left: list[bytes | memoryview] = list(pieces)
+    left: list[bytes | bytearray | memoryview] = list(pieces)
     while left:
         # One call takes at most IOV_MAX buffers: a line that came in a thousand chunks goes in several.
         written = os.writev(fd, left[:1024])

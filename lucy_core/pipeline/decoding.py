@@ -15,6 +15,7 @@ import codecs
 
 import msgspec
 
+from lucy_core.pipeline.framing import LINE_BYTES
 from lucy_core.records import Block, LogRecord, Malformed
 
 _decoder = msgspec.json.Decoder(LogRecord)
@@ -89,7 +90,7 @@ def _decode_slowly(block: Block) -> Batch:
         lines.pop()  # what follows the last newline: nothing
     for position, line in enumerate(lines, block.position):
         if block.torn and position == block.position + len(lines) - 1:
-            reason = "the writer ended in mid-line"
+            reason = _overlong(block) if block.overlong else "the writer ended in mid-line"
         elif not line.strip():
             reason = "blank line"
         else:
@@ -104,6 +105,13 @@ def _decode_slowly(block: Block) -> Batch:
                 continue
         malformed.append(Malformed(block.node, position, block.arrived_ns, line, reason))
     return Batch(block, records, positions, malformed)
+
+
+def _overlong(block: Block) -> str:
+    return (
+        f"it has {block.overlong:,} bytes, and {LINE_BYTES:,} is the most that is read as a record: this is its "
+        f"beginning, and all of it stands in the node's log"
+    )
 
 
 def _decode_one(line: bytes) -> LogRecord:

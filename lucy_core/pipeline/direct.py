@@ -22,8 +22,8 @@ from lucy_core.pipeline.delivery import TURN_BYTES, Delivery
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.fifo import FifoSource
 from lucy_core.pipeline.files import FileSource
-from lucy_core.pipeline.framing import Framer, count_lines
-from lucy_core.pipeline.recording import Row
+from lucy_core.pipeline.framing import LINE_BYTES, Framer, LongLine, count_lines
+from lucy_core.pipeline.recording import Row, overlong_block
 from lucy_core.pipeline.sockets import Listener
 from lucy_core.pipeline.sources import Source
 from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece
@@ -189,8 +189,8 @@ class DirectSources:
             source.close()
             return 1
         if isinstance(source, FileSource):
-            for tail in source.take_torn():
-                self._deliver(reading.node, tail, torn=True)
+            for framer in source.take_torn():
+                self._give_up(framer, reading.node)
             for reason in source.take_doubts():
                 self.note(Fact.DOUBT, reading.node, reason=reason)
             reading.framer = source.framer
@@ -205,6 +205,9 @@ class DirectSources:
         reading.awaited = False
         if not chunk:
             return 0
+        size = len(chunk)
+        if reading.framer.long is not None or reading.framer.exceeds(chunk, LINE_BYTES):
+            chunk = self._take_long(reading.framer, reading.node, chunk)
         pieces = reading.framer.feed(chunk)
         if pieces:
             data = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
@@ -212,22 +215,47 @@ class DirectSources:
                 self._deliver(reading.node, data)
             else:
                 self._deal_out(reading.split.feed(data))
-        return len(chunk)
+        return size
 
     def _tear(self, reading: _Reading, node: str | None = None) -> None:
         if isinstance(reading.source, FileSource):
-            for line in reading.source.give_up_lines():
-                self._deliver(reading.node, line, torn=True)
+            for framer in reading.source.framers():
+                self._give_up(framer, reading.node)
+            return
+        if reading.split is None or (reading.framer.long is not None and node in (None, SHARED)):
+            self._give_up(reading.framer, reading.node)
             return
         tail = reading.framer.flush()
         if not tail:
             return
-        if reading.split is None:
-            self._deliver(reading.node, tail, torn=True)
-        elif node in (None, SHARED) or reading.split.is_alone(tail, str(node)):
+        if node in (None, SHARED) or reading.split.is_alone(tail, str(node)):
             self._deal_out(reading.split.flush(tail))
         else:
             reading.framer.feed(tail)
+
+    def _give_up(self, framer: Framer, node: str) -> None:
+        """Take an unfinished line for what there will ever be of it."""
+        if framer.long is not None:
+            self._end_long(framer.long, node, torn=True)
+            framer.long = None
+        elif tail := framer.flush():
+            self._deliver(node, tail, torn=True)
+
+    def _take_long(self, framer: Framer, node: str, chunk: bytes) -> bytes:
+        """Pass over what belongs to a line that is too long to be given; return what follows it."""
+        if framer.long is None:
+            framer.long = LongLine(0)
+            framer.long.take(framer.flush())
+        line, newline, rest = chunk.partition(b"\n")
+        framer.long.take(line)
+        if not newline:
+            return b""
+        self._end_long(framer.long, node, torn=False)
+        framer.long = None
+        return rest
+
+    def _end_long(self, line: LongLine, node: str, *, torn: bool) -> None:
+        self._take(msgspec.structs.replace(self._row(node, line.head, 1, torn=torn), overlong=line.size), line.head)
 
     def _deal_out(self, pieces: list[Piece]) -> None:
         for piece in pieces:
@@ -249,8 +277,12 @@ class DirectSources:
         delivery.ledger.take(row)
         if not row.lines:
             return
+        if row.overlong:
+            block = overlong_block(row, data)
+        else:
+            block = Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
         if delivery.hub.wants(row.node):
-            delivery.take(Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn))
+            delivery.take(block)
         else:
             delivery.skip(row)
 

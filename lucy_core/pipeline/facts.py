@@ -20,6 +20,9 @@ class Fact(enum.StrEnum):
     """How much a capture filter has left out since the last such row of the node."""
     SOURCE_FAILED = "source_failed"
     """A source broke, and what was in it is lost."""
+    PART = "part"
+    """A piece of a line that is too long to wait in memory and has no end yet: it stands in the log. The row of its end
+    counts it."""
     DOUBT = "doubt"
     """Something may be missing, and nobody can know: a file was truncated, or was gone before it could be read."""
     REFUSED = "refused"

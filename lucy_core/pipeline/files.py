@@ -89,7 +89,7 @@ class FileSource:
         """That of the file that was read last."""
         self._files: dict[int, OpenFile] = {}
         self._dirty: list[OpenFile] = []
-        self._torn: list[bytes] = []
+        self._torn: list[Framer] = []
         self._doubts: list[str] = []
         self._told: set[int] = set()
         self._more = True
@@ -127,14 +127,14 @@ class FileSource:
         self._way.doubts.clear()
         return doubts
 
-    def take_torn(self) -> list[bytes]:
-        """Return unfinished lines that nobody will finish, since the last call."""
+    def take_torn(self) -> list[Framer]:
+        """Return the framers of unfinished lines that nobody will finish, since the last call."""
         torn, self._torn = self._torn, []
         return torn
 
-    def give_up_lines(self) -> list[bytes]:
-        """Return the unfinished lines of all files, in the order of files, and forget them."""
-        return [tail for file in self._in_order() if (tail := file.framer.flush())]
+    def framers(self) -> list[Framer]:
+        """Return the framers of all files, in the order of files."""
+        return [file.framer for file in self._in_order()]
 
     def look(self) -> None:
         """Look whether anything has happened that nobody told of, and doubt what can't be opened by now."""
@@ -173,8 +173,8 @@ class FileSource:
         return sorted(self._files.values(), key=lambda file: file.number)
 
     def _give_up_line(self, file: OpenFile) -> None:
-        if tail := file.framer.flush():
-            self._torn.append(tail)
+        self._torn.append(file.framer)
+        file.framer = Framer()
 
     def _let_go(self) -> None:
         """Close files that the name has left, all read to their ends, beyond those that may be kept."""

@@ -16,7 +16,7 @@ from lucy_core.pipeline.capture_process import CaptureProcess
 from lucy_core.pipeline.delivery import ROW_COST, TURN_BYTES, Delivery
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.ledger import Gap
-from lucy_core.pipeline.recording import Cursor, Recording, Row
+from lucy_core.pipeline.recording import Cursor, Recording, Row, overlong_block
 from lucy_core.records import Block
 
 
@@ -86,7 +86,10 @@ class Follower:
             return True
         await self._delivery.gather(row.node)
         self._ledger.take(row)
-        block = Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
+        if row.overlong:
+            block = overlong_block(row, data.removesuffix(b"\n"))
+        else:
+            block = Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
         self._delivery.take_whole(block)
         await anyio.lowlevel.checkpoint()
         return True

@@ -16,6 +16,7 @@ from typing import final
 import msgspec
 
 from lucy_core.pipeline.facts import Fact
+from lucy_core.pipeline.framing import LINE_BYTES
 from lucy_core.pipeline.recording import Row
 
 GAPS_SHOWN = 20
@@ -65,6 +66,8 @@ class NodeLedger(msgspec.Struct):
     """Lines that came over a shared pipe again, and were suppressed."""
     lost: int = 0
     """Lines that the node wrote into a shared pipe and that never came whole."""
+    overlong: int = 0
+    """Lines that were too long to be read as records; they are among the malformed."""
     undecodable: int = 0
     """Events whose payload was not of their type."""
     blocked_ns: int = 0
@@ -110,6 +113,7 @@ class NodeLedger(msgspec.Struct):
                 ("torn", self.torn),
                 ("duplicates suppressed", self.duplicates),
                 ("LOST", self.lost),
+                (f"longer than {LINE_BYTES >> 20} MiB", self.overlong),
                 ("undecodable", self.undecodable),
                 ("not decoded", self.unread),
             )
@@ -174,7 +178,8 @@ class Ledger:
             return
         account = self.of(row.node)
         account.lines += row.lines
-        account.bytes += row.bytes
+        account.bytes += row.overlong + 1 - row.torn if row.overlong else row.bytes
+        account.overlong += bool(row.overlong)
         account.blocked_ns = row.blocked_ns
         account.torn += row.torn + row.torn_lines
         account.duplicates += row.duplicates
@@ -231,7 +236,7 @@ class Ledger:
             case Fact.ORPHANED:
                 reason = "Lucy ended without closing the run; its nodes' lines were taken for a moment more"
                 self.miss(Gap(row.position, None, reason))
-            case Fact.CLOSED:
+            case Fact.PART | Fact.CLOSED:
                 pass
 
     def miss(self, gap: Gap) -> None:

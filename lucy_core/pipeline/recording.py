@@ -23,6 +23,7 @@ from lucy_core.errors import RecordingError
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.capture import log_path
 from lucy_core.pipeline.facts import Fact
+from lucy_core.pipeline.framing import HEAD_BYTES
 from lucy_core.records import Block
 
 ROWS_BYTES = 1 << 16
@@ -43,9 +44,16 @@ class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     torn_lines: int = 0
     duplicates: int = 0
     lost: int = 0
+    overlong: int = 0
+    """The length of a line that is too long to be given: only its last bytes are this row's own, the others stand
+    before them in its log, in parts."""
+    begun: int = 0
+    """Where in the log such a line begins."""
     fact: Fact | None = None
     reason: str = ""
     """Of a fact: why, how, or which."""
+    part: int = 0
+    """Of a part: its bytes."""
     since_ns: int = 0
     """Of an absence: when it began."""
     peers: int = 0
@@ -53,6 +61,11 @@ class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     filtered_lines: int = 0
     filtered_bytes: int = 0
     filtered_events: int = 0
+
+
+def overlong_block(row: Row, head: bytes) -> Block:
+    """Make the block of a line that is too long to be given: its beginning."""
+    return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, head, torn=True, overlong=row.overlong)
 
 
 _decode_rows = msgspec.json.Decoder(Row).decode_lines
@@ -290,25 +303,31 @@ class Recording:
                 raise RecordingError(message) from error
 
     def block(self, row: Row) -> Block:
-        """Read a row's block; of a finished run the whole lines that its log was left with.
+        """Read a row's block; of a finished run the whole lines that its log has, of an overlong one the head.
 
         Raises:
             RecordingError: the log is shorter than its row says, and was not when the recording was opened.
         """
-        size = row.bytes
-        if self._bound is not None:
-            size = min(size, max(0, self._sound.get(row.node, 0) - row.offset))
-        data = b""
-        while len(data) < size:  # the kernel gives at most 2 GiB at a time
-            more = os.pread(self.log_fd(row.node), size - len(data), row.offset + len(data))
-            if not more:
-                message = f"the log of {row.node} ends at {row.offset + len(data)}, its arrivals go on: it was cut"
-                raise RecordingError(message)
-            data += more
-        whole = size == row.bytes
+        if row.overlong:
+            head = self._read_log(row, row.begun, min(row.overlong, HEAD_BYTES))
+            return overlong_block(row, head)
+        data = self._read_log(row, row.offset, row.bytes)
+        whole = len(data) == row.bytes
         if not whole:
             data = data[: data.rfind(b"\n") + 1]
         return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn and whole)
+
+    def _read_log(self, row: Row, offset: int, size: int) -> bytes:
+        if self._bound is not None:
+            size = min(size, max(0, self._sound.get(row.node, 0) - offset))
+        data = b""
+        while len(data) < size:  # the kernel gives at most 2 GiB at a time
+            more = os.pread(self.log_fd(row.node), size - len(data), offset + len(data))
+            if not more:
+                message = f"the log of {row.node} ends at {offset + len(data)}, its arrivals go on: it was cut"
+                raise RecordingError(message)
+            data += more
+        return data
 
     def last_lines(self, node: str, count: int) -> list[str]:
         """Return the last lines of a node's log, for people to read: at most `count`, long ones cut.

@@ -11,6 +11,7 @@ import anyio.lowlevel
 
 from lucy_core.errors import RecordingError
 from lucy_core.pipeline.delivery import Delivery
+from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.ledger import Gap, Ledger
 from lucy_core.pipeline.recording import Cursor, Recording, Row
 
@@ -27,6 +28,7 @@ async def survey(recording: Recording, delivery: Delivery) -> None:
                 ledger.take(row)
                 if row.fact is None:
                     delivery.skip(row)
+                if row.fact is None or row.fact is Fact.PART:
                     last[row.node] = row
             await anyio.lowlevel.checkpoint()
     except RecordingError as error:
@@ -38,8 +40,8 @@ async def survey(recording: Recording, delivery: Delivery) -> None:
     if left:
         damage = damage or f"{left:,} bytes behind the last row of arrivals.ndjson are no row"
         ledger.miss(Gap(ledger.position, None, damage))
-    told = {node: row.offset + row.bytes for node, row in last.items()}
-    sizes = {node: recording.log_size(node, torn=row.torn) for node, row in last.items()}
+    told = {node: row.offset + row.bytes + row.part for node, row in last.items()}
+    sizes = {node: recording.log_size(node, torn=row.torn or row.part > 0) for node, row in last.items()}
     recording.bound(cursor.offset, sizes)
     cut = {node for node in sizes if sizes[node] < told[node]}
     if cut:

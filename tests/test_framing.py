@@ -1,0 +1,165 @@
+"""Chunks to lines: however they are cut, and however long the lines are."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_recording_facts import account, capture_in, replayed, say, until, write
+
+from lucy_core import streams
+from lucy_core.pipeline import capture as capture_module
+from lucy_core.pipeline import direct as direct_module
+from lucy_core.pipeline.facts import Fact
+from lucy_core.pipeline.framing import HEAD_BYTES, LINE_BYTES, Framer
+from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.pipeline.recording import Cursor, Recording
+
+LONG = """
+import sys
+with open(sys.argv[1], "wb", 0) as fifo:
+    for _ in range(int(sys.argv[2])):
+        part = memoryview(b"x" * (1 << 20))
+        while part:
+            part = part[fifo.write(part):]
+    fifo.write(sys.argv[3].encode())
+"""
+
+
+def test_what_dribbles_in_by_single_bytes_waits_as_few_objects() -> None:
+    framer = Framer()
+    for _ in range(100_000):
+        framer.feed(b"x")
+    assert framer.pending == 100_000
+    assert len(framer._tail) == 1
+    assert b"".join(framer.feed(b"\n")) == b"x" * 100_000 + b"\n"
+
+
+@pytest.mark.blocking
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 120), max_size=12), st.booleans(), st.data())
+def test_any_chunking_gives_the_same_lines_however_long_they_are(
+    tmp_path_factory: Any, sizes: list[int], torn: bool, data: st.DataObject
+) -> None:
+    lines = [b"%d " % number + b"x" * size for number, size in enumerate(sizes)]
+    text = b"".join(line + b"\n" for line in lines) + b"y" * (60 * torn)
+    cuts = sorted({0, len(text), *data.draw(st.lists(st.integers(0, len(text)), max_size=20))})
+    cuts = sorted({*cuts, *range(0, len(text), 40)})
+    directory = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch, capture_in(directory) as (capture, _):
+        patch.setattr(capture_module, "LINE_BYTES", 50)
+        capture._obey({"op": "fifo", "node": "a", "path": str(directory / "fifo")})
+        (reading,) = capture._readings.values()
+        for begin, end in itertools.pairwise(cuts):
+            capture._take(reading, text[begin:end])
+        capture._tear(reading)
+        capture._publish()
+    assert (directory / "logs/a.ndjson").read_bytes() == text
+    with Recording(directory) as recording:
+        rows = recording.entries(Cursor())
+        blocks = [recording.block(row) for row in rows if row.fact is None]
+    found: list[bytes] = []
+    for block in blocks:
+        found += block.data.splitlines()
+    assert found == lines + [b"y" * 60] * torn
+    assert [block.overlong for block in blocks if block.overlong] == [len(line) for line in found if len(line) > 50]
+    assert sum(row.lines for row in rows) == len(found)
+
+
+def peak_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) << 10
+
+
+@pytest.mark.anyio
+@pytest.mark.blocking
+async def test_a_line_without_an_end_is_bounded_and_its_neighbours_come(tmp_path: Path) -> None:
+    mebibytes = 300
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        found: list[tuple[int, bytes, str]] = []
+        streams.malformed(pipeline, since=0).subscribe(lambda bad: found.append((bad.position, bad.raw, bad.reason)))
+        fifo = await pipeline.open_fifo("a")
+        other = await pipeline.open_fifo("b")
+        before = peak_bytes(os.getpid())
+        with subprocess.Popen([sys.executable, "-c", LONG, str(fifo), str(mebibytes), "\n"]) as writer:
+            for number in range(100):
+                await write(other, say(number))
+                await until(pipeline, "b")
+            assert await anyio.to_thread.run_sync(writer.wait) == 0
+        await write(fifo, say("after"))
+        await until(pipeline, "a")
+        assert pipeline.capture_pid is not None
+        assert peak_bytes(pipeline.capture_pid) < 3 * LINE_BYTES
+        assert peak_bytes(os.getpid()) - before < LINE_BYTES
+        ((position, raw, reason),) = found
+        assert raw == b"x" * HEAD_BYTES
+        assert f"it has {mebibytes << 20:,} bytes, and {LINE_BYTES:,} is the most that is read as a record" in reason
+        assert pipeline.ledger.of("a").lines == 2
+        assert pipeline.ledger.of("a").overlong == 1
+        assert pipeline.ledger.of("a").bytes == (mebibytes << 20) + 1 + len(say("after"))
+        assert pipeline.ledger.complete
+    assert (tmp_path / "run/logs/a.ndjson").stat().st_size == pipeline.ledger.of("a").bytes
+    again = await replayed(tmp_path / "run")
+    assert account(again) == account(pipeline.ledger)
+    assert "1 malformed, 1 longer than 72 MiB" in again.summary()["a"]
+    assert position < 101
+    (tmp_path / "run/logs/a.ndjson").unlink()
+
+
+@pytest.mark.anyio
+@pytest.mark.blocking
+@pytest.mark.parametrize("recorded", (True, False))
+async def test_a_long_line_that_its_writer_left_is_torn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: bool
+) -> None:
+    monkeypatch.setattr(direct_module, "LINE_BYTES", 1 << 20)
+    mebibytes = 80 if recorded else 2
+    async with Pipeline.record(tmp_path / "run") if recorded else Pipeline.pass_through() as pipeline:
+        found: list[bytes] = []
+        streams.malformed(pipeline).subscribe(lambda bad: found.append(bad.raw))
+        fifo = await pipeline.open_fifo("a", tmp_path / "fifo")
+        with subprocess.Popen([sys.executable, "-c", LONG, str(fifo), str(mebibytes), "end"]) as writer:
+            assert await anyio.to_thread.run_sync(writer.wait) == 0
+        await until(pipeline, "a")
+        await write(fifo, say("after"))
+        await until(pipeline, "a")
+        assert found == [b"x" * HEAD_BYTES]
+        account = pipeline.ledger.of("a")
+        assert (account.lines, account.torn, account.overlong) == (2, 1, 1)
+        assert account.bytes == (mebibytes << 20) + 3 + len(say("after"))
+
+
+@pytest.mark.anyio
+@pytest.mark.blocking
+async def test_a_disk_that_is_full_in_the_middle_of_a_long_line_costs_no_later_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture_module, "LINE_BYTES", 50)
+    with capture_in(tmp_path) as (capture, ours):
+        capture._obey({"op": "fifo", "node": "a", "path": str(tmp_path / "fifo")})
+        (reading,) = capture._readings.values()
+        capture._take(reading, b"x" * 60)
+        capture._publish()
+        full, write_all = OSError(28, "No space left on device"), capture_module._write_all
+
+        def fail(fd: int, pieces: list[bytes]) -> None:
+            if fd == capture._logs["a"].fd:
+                raise full
+            write_all(fd, pieces)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(capture_module, "_write_all", fail)
+            capture._take(reading, b"y" * 60)
+        capture._take(reading, b"z\n" + say("after"))
+        capture._publish()
+        said = ours.recv(1 << 16)
+    assert b'"overlong":121' in said
+    assert b"}\n" + b"x" * 60 + b"y" * 60 + b"z" + b'{"block"' in said
+    with Recording(tmp_path) as recording:
+        assert [row.fact for row in recording.entries(Cursor())] == [Fact.PART, Fact.STOPPED]
