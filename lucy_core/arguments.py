@@ -278,6 +278,18 @@ def items_of(value: Any, name: str, example: str) -> tuple[Any, ...]:
     return items
 
 
+def each_of(value: Any, name: str, example: str) -> tuple[Any, ...]:
+    """Take things in whatever order: a set as well, but no text, which would be its letters."""
+    return items_of(tuple(value) if isinstance(value, AbstractSet) else value, name, example)
+
+
+def names_of(value: Any, name: str) -> tuple[str, ...]:
+    """Take names: one text, or several in whatever order."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(text_of(each, f"{name}[{place}]") for place, each in enumerate(each_of(value, name, "('a', 'b')")))
+
+
 def tuple_of(rule: Rule, example: str) -> Rule:
     """Take things in an order, each as `rule` says."""
 
@@ -300,19 +312,21 @@ def mapping_of(key: Rule, content: Rule, example: str) -> Rule:
     return take
 
 
-def fit(struct: msgspec.Struct, rules: Mapping[str, Rule], refuse: Callable[[str], Exception]) -> None:
+def fit(struct: msgspec.Struct, rules: Mapping[str, Rule], refuse: Callable[[str], Exception] | None = None) -> None:
     """Hold a new value's fields against a table, and put what is meant in the place of what was given.
 
     Args:
         struct: the value, of which nobody else knows yet.
         rules: by field.
-        refuse: makes the error of a sentence that names the field.
+        refuse: makes the error of a sentence that names the field; without it the rule's own is raised.
     """
     for name, rule in rules.items():
         given = getattr(struct, name)
         try:
             meant = rule(given, name)
         except (ArgumentError, TypeError) as error:
+            if refuse is None:
+                raise
             raise refuse(str(error)) from None
         if meant is not given:
             msgspec.structs.force_setattr(struct, name, meant)

@@ -229,7 +229,7 @@ class ArgumentError(LucyError, TypeError, ValueError):
         self.name = name
         self.value = value
         self.reason = reason
-        super().__init__(f"{name}={shown(value)} {reason}")
+        super().__init__(f"{name}={shown(value)}{'' if reason.startswith(';') else ' '}{reason}")
 
 
 class LimitError(LucyError, ValueError):
@@ -568,7 +568,7 @@ class UnknownNodeError(EngineError, KeyError):
         super().__init__(name)
 
     def __str__(self) -> str:
-        return visible(f"no node is called {self.name!r}; this network has {', '.join(self.known) or 'none'}")
+        return visible(f"no node is called {shown(self.name)}; this network has {', '.join(self.known) or 'none'}")
 
 
 class NodeExitedError(EngineError):

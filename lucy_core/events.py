@@ -16,7 +16,8 @@ from typing import Generic, TypeVar, overload
 
 import msgspec
 
-from lucy_core.errors import EventDefinitionError
+from lucy_core.arguments import function_of, names_of, optional, readable_text, text_of
+from lucy_core.errors import EventDefinitionError, shown
 from lucy_core.records import LogRecord
 
 T = TypeVar("T")
@@ -77,8 +78,8 @@ class EventType(Generic[T]):
 _REGISTERED: dict[type, EventType[object]] = {}
 
 
-def _strings(value: str | Iterable[str]) -> frozenset[str]:
-    return frozenset((value,) if isinstance(value, str) else value)
+def _strings(value: str | Iterable[str], name: str) -> frozenset[str]:
+    return frozenset(readable_text(each, name) for each in names_of(value, name))
 
 
 def event(
@@ -101,14 +102,21 @@ def event(
             though it says so.
 
     Raises:
-        EventDefinitionError: nothing says which lines are meant.
+        EventDefinitionError: nothing says which lines are meant, or what is decorated is no class.
+        ArgumentError: what should say so is no text.
     """
-    wanted, templates, supervised = _strings(ids), _strings(message), _strings(puppeteer)
+    wanted, templates, supervised = _strings(ids, "ids"), _strings(message, "message"), _strings(puppeteer, "puppeteer")
+    optional(function_of)(decode, "decode")
+    optional(text_of)(writer, "writer")
     if not (wanted or templates or supervised):
         text = "an event type needs ids=, message= or puppeteer= to say which lines it means"
         raise EventDefinitionError(text)
 
     def declare(data_type: type[T]) -> type[T]:
+        decorated: object = data_type
+        if not isinstance(decorated, type):
+            text = f"{shown(data_type)} is no class; decorate a msgspec.Struct"
+            raise EventDefinitionError(text)
         _REGISTERED[data_type] = EventType(
             data_type,
             ids=wanted,
@@ -149,6 +157,6 @@ def event_type(data_type: type[T] | EventType[T]) -> EventType[T]:
     try:
         return _REGISTERED[data_type]  # type: ignore[return-value]  # the dict is keyed by the very type
     except (KeyError, TypeError):
-        name = getattr(data_type, "__name__", repr(data_type))
+        name = getattr(data_type, "__name__", None) or shown(data_type)
         text = f"{name} is no event type; declare it with @lucy.event(ids=…, message=…)"
         raise EventDefinitionError(text) from None

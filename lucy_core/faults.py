@@ -7,12 +7,34 @@ group send among themselves nor what Lucy asks them is touched.
 """
 
 import math
-from collections.abc import Iterable
-from typing import ClassVar, Self, TypeAlias, final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Self, TypeAlias, final
 
 import msgspec
 
-from lucy_core.errors import FaultError, UnknownNodeError
+from lucy_core.arguments import Rule, fit, number_of
+from lucy_core.errors import ArgumentError, FaultError, UnknownNodeError
+
+CENTURY = 3.2e9
+"""Seconds that a clock may be off: farther, calendars end."""
+
+
+def _group(value: Any, name: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise ArgumentError(name, value, f"is one text; give a tuple of names: ({value!r},)")
+    if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
+        raise ArgumentError(name, value, "; give a tuple of names, e.g. ('bp-1', 'bp-2')")
+    return value
+
+
+def _number(is_meant: Callable[[float], bool], wanted: str) -> Rule:
+    def take(value: Any, name: str) -> float:
+        number = number_of(value, name)
+        if not is_meant(number):
+            raise ArgumentError(name, value, f"; give {wanted}")
+        return number
+
+    return take
 
 
 class Fault(msgspec.Struct, frozen=True, tag=True):
@@ -21,6 +43,8 @@ class Fault(msgspec.Struct, frozen=True, tag=True):
     nodes: tuple[str, ...]
 
     between_groups: ClassVar[bool] = False
+    rules: ClassVar[Mapping[str, Rule]] = {"nodes": _group}
+    """What each field may be."""
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense on any engine.
@@ -28,7 +52,12 @@ class Fault(msgspec.Struct, frozen=True, tag=True):
         Raises:
             FaultError: with the field and what it should be.
         """
-        _check_group(self, "nodes", self.nodes)
+        fit(self, self.rules, lambda sentence: FaultError(self.kind, sentence))
+        for group in ("nodes", "others"):
+            names: tuple[str, ...] = getattr(self, group, ())
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise FaultError(self.kind, f"{group} names {_listed(twice)} more than once")
         if not self.nodes:
             raise FaultError(self.kind, "it names no node; give nodes=('bp-1',)")
 
@@ -71,10 +100,10 @@ class _LinkFault(Fault, frozen=True, tag=True):
     """The other group; empty: all nodes that aren't in the first."""
 
     between_groups: ClassVar[bool] = True
+    rules: ClassVar[Mapping[str, Rule]] = {**Fault.rules, "others": _group}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_group(self, "others", self.others)
         both = sorted(set(self.nodes) & set(self.others))
         if both:
             raise FaultError(self.kind, f"{_listed(both)} is in both groups; a node has no link to itself")
@@ -124,10 +153,10 @@ class Loss(_LinkFault, frozen=True, tag=True, kw_only=True):
 
     probability: float
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.probability <= 1:
-            raise FaultError(self.kind, f"probability={self.probability!r}; give more than 0 and at most 1")
+    rules: ClassVar[Mapping[str, Rule]] = {
+        **_LinkFault.rules,
+        "probability": _number(lambda number: 0 < number <= 1, "more than 0 and at most 1"),
+    }
 
     @property
     def amount(self) -> str:
@@ -140,10 +169,10 @@ class Bandwidth(_LinkFault, frozen=True, tag=True, kw_only=True):
 
     bytes_per_second: float
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 1000 <= self.bytes_per_second < math.inf:
-            raise FaultError(self.kind, f"bytes_per_second={self.bytes_per_second!r}; give 1000 or more")
+    rules: ClassVar[Mapping[str, Rule]] = {
+        **_LinkFault.rules,
+        "bytes_per_second": _number(lambda number: 1000 <= number < math.inf, "1000 or more"),
+    }
 
     @property
     def amount(self) -> str:
@@ -160,12 +189,11 @@ class Latency(_LinkFault, frozen=True, tag=True, kw_only=True):
     delay: float
     jitter: float = 0.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.delay <= 60:
-            raise FaultError(self.kind, f"delay={self.delay!r}; give seconds, more than 0 and at most 60")
-        if not 0 <= self.jitter <= 60:
-            raise FaultError(self.kind, f"jitter={self.jitter!r}; give seconds, from 0 to 60")
+    rules: ClassVar[Mapping[str, Rule]] = {
+        **_LinkFault.rules,
+        "delay": _number(lambda number: 0 < number <= 60, "seconds, more than 0 and at most 60"),
+        "jitter": _number(lambda number: 0 <= number <= 60, "seconds, from 0 to 60"),
+    }
 
     @property
     def amount(self) -> str:
@@ -178,10 +206,10 @@ class ClockOffset(Fault, frozen=True, tag=True, kw_only=True):
 
     seconds: float
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.seconds or not math.isfinite(self.seconds):
-            raise FaultError(self.kind, f"seconds={self.seconds!r}; give how far the clock is off, e.g. -3.5")
+    rules: ClassVar[Mapping[str, Rule]] = {
+        **Fault.rules,
+        "seconds": _number(lambda number: 0 < abs(number) <= CENTURY, "how far the clock is off, e.g. -3.5"),
+    }
 
     @property
     def amount(self) -> str:
@@ -199,10 +227,10 @@ class MemoryLimit(Fault, frozen=True, tag=True, kw_only=True):
 
     bytes: int
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.bytes < 1 << 20:
-            raise FaultError(self.kind, f"bytes={self.bytes!r}; give 1048576 (1 MiB) or more")
+    rules: ClassVar[Mapping[str, Rule]] = {
+        **Fault.rules,
+        "bytes": _number(lambda number: isinstance(number, int) and number >= 1 << 20, "1048576 (1 MiB) or more"),
+    }
 
     @property
     def amount(self) -> str:
@@ -215,10 +243,10 @@ class CpuLimit(Fault, frozen=True, tag=True, kw_only=True):
 
     cpus: float
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0.01 <= self.cpus <= 1024:
-            raise FaultError(self.kind, f"cpus={self.cpus!r}; give 0.01 or more")
+    rules: ClassVar[Mapping[str, Rule]] = {
+        **Fault.rules,
+        "cpus": _number(lambda number: 0.01 <= number <= 1024, "0.01 or more"),
+    }
 
     @property
     def amount(self) -> str:
@@ -237,13 +265,3 @@ FAULT_KINDS: frozenset[type[Fault]] = frozenset(
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
-
-
-def _check_group(fault: Fault, field: str, group: object) -> None:
-    if isinstance(group, str):
-        raise FaultError(fault.kind, f"{field}={group!r} is one text; give a tuple of names: ({group!r},)")
-    if not isinstance(group, tuple) or not all(isinstance(name, str) for name in group):
-        raise FaultError(fault.kind, f"{field}={group!r}; give a tuple of names, e.g. ('bp-1', 'bp-2')")
-    twice = sorted({name for name in group if group.count(name) > 1})
-    if twice:
-        raise FaultError(fault.kind, f"{field} names {_listed(twice)} more than once")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lucy_core.errors import EventDefinitionError
+from lucy_core.errors import EventDefinitionError, shown
 from lucy_core.events import EventType, event, event_type
 from lucy_core.faults import AnyFault
 from lucy_core.records import Event
@@ -402,10 +402,21 @@ def bounded(value: object) -> tuple[str, int]:
             text = value.decode(errors="backslashreplace")
         case _:
             try:
-                text = msgspec.json.encode(value, enc_hook=repr).decode()
-            except ValueError:  # a name of the file system's that is no UTF-8
-                text = repr(value)
+                text = msgspec.json.encode(value, enc_hook=shown).decode()
+            except (ValueError, TypeError, OverflowError, RecursionError):  # a name that is no UTF-8, a huge number
+                text = shown(value)
     return encodable(text[:TEXT_LIMIT]), max(0, len(text) - TEXT_LIMIT)
+
+
+def check_own(data: msgspec.Struct) -> None:
+    """Tell whether something is one of Lucy's own events.
+
+    Raises:
+        EventDefinitionError: it isn't.
+    """
+    if type(data) not in _MESSAGES:
+        message = f"{type(data).__name__} is not an event of Lucy's journal"
+        raise EventDefinitionError(message)
 
 
 def journal_line(data: msgspec.Struct, at: datetime | None = None) -> bytes:
@@ -414,10 +425,8 @@ def journal_line(data: msgspec.Struct, at: datetime | None = None) -> bytes:
     Raises:
         EventDefinitionError: the event isn't Lucy's own.
     """
+    check_own(data)
     kind = type(data)
-    if kind not in _MESSAGES:
-        message = f"{kind.__name__} is not an event of Lucy's journal"
-        raise EventDefinitionError(message)
     stamp = (at or moment(time.time_ns())).strftime("%Y-%m-%d %H:%M:%S.%fZ")
     (event_id,) = event_type(kind).ids
     return _encode(_Line(stamp, _level(data), _MESSAGES[kind], carriable(data), event_id)) + b"\n"

@@ -17,6 +17,7 @@ import msgspec
 
 from lucy_core import streams
 from lucy_core.aio import one_error
+from lucy_core.arguments import names_of
 from lucy_core.ending import Ending
 from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
 from lucy_core.errors import CaptureDiedError, LucyError, UnknownNodeError
@@ -92,7 +93,7 @@ class Network:
     def __getitem__(self, name: str) -> Node:
         try:
             return self.nodes[name]
-        except KeyError:
+        except (KeyError, TypeError):  # the latter of what can't be a key at all
             raise UnknownNodeError(name, self.nodes) from None
 
     def __iter__(self) -> Iterator[Node]:
@@ -191,8 +192,7 @@ class Network:
     def _known(self, nodes: Iterable[str] | None) -> list[str] | None:
         if nodes is None:
             return None
-        names = [nodes] if isinstance(nodes, str) else list(nodes)
-        return [name if name == JOURNAL else self[name].name for name in names]
+        return [name if name == JOURNAL else self[name].name for name in names_of(nodes, "nodes")]
 
     # Judging
 
@@ -308,7 +308,7 @@ class Network:
         Raises:
             UnknownNodeError: naming the first, and those that there are.
         """
-        for name in names:
+        for name in names_of(names, "names"):
             if name not in self.node_names:
                 raise UnknownNodeError(name, self.node_names)
 

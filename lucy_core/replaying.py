@@ -14,7 +14,7 @@ from typing import Any, TypeVar, final, overload
 import msgspec
 
 from lucy_core import streams
-from lucy_core.arguments import place_of
+from lucy_core.arguments import names_of, place_of
 from lucy_core.errors import RecordingError, UnknownNodeError
 from lucy_core.journal import JOURNAL
 from lucy_core.judging import waits
@@ -165,7 +165,7 @@ class Replay:
 
     def check_nodes(self, names: Iterable[str]) -> None:
         """Refuse names that the run didn't have. Raises UnknownNodeError."""
-        for name in names:
+        for name in names_of(names, "names"):
             if name not in self.node_names:
                 raise UnknownNodeError(name, self.node_names)
 

@@ -32,7 +32,7 @@ from lucy_core.aio import leaves, one_error
 from lucy_core.engine import Engine, NetworkManager, NetworkSpec, RunPlace
 from lucy_core.errors import LucyError, RunFailedError, TopologyError, shown
 from lucy_core.journal import carriable, encodable
-from lucy_core.judging.judgement import text_of
+from lucy_core.judging.judgement import said_by
 from lucy_core.judging.result import (
     HeldError,
     Outcome,
@@ -298,7 +298,7 @@ class Run:
             outcome = Outcome.INTERRUPTED if _is_cancellation(early) else early_outcome(next(leaves(early)))
         result = RunResult(
             run_id=order.run_id,
-            scenario=order.test,
+            scenario=encodable(order.test),
             engine=order.engine.name,
             options=carriable(order.options),
             outcome=outcome,
@@ -310,7 +310,7 @@ class Run:
             errors=()
             if early is None or _is_cancellation(early)
             else tuple(
-                HeldError(Severity.HARD, "", type(each).__name__, text_of(each), seconds) for each in leaves(early)
+                HeldError(Severity.HARD, "", type(each).__name__, said_by(each), seconds) for each in leaves(early)
             ),
             traceback="".join(traceback.format_exception(self._unknown)) if self._unknown else "",
         )

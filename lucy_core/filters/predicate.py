@@ -5,6 +5,7 @@ from typing import Any, final
 
 import msgspec
 
+from lucy_core.arguments import text_of
 from lucy_core.errors import FilterError
 from lucy_core.filters.expressions import SearchLimitError
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
@@ -29,6 +30,7 @@ class LogFilter:
     __slots__ = ("_filter", "_getters", "_unknown")
 
     def __init__(self, text: str) -> None:
+        text_of(text, "text")
         try:
             self._filter = Filter(text)
         except FilterSyntaxError as error:

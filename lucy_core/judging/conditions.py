@@ -7,12 +7,13 @@ for nothing but its progress, and is fed nothing once its verdict is final.
 """
 
 import enum
-import math
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, Self, TypeVar, final
 
 import msgspec
 
+from lucy_core.arguments import Rule, fit, function_of, instance_of, readable_text, switch_of, text_of, tuple_of
+from lucy_core.errors import shown
 from lucy_core.judging.durations import Duration, checked
 from lucy_core.records import Event
 
@@ -47,8 +48,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse what is no measure: a comparison with it would say anything."""
         measures: tuple[tuple[str, object], ...] = (("have", self.have), ("need", self.need))
         for name, value in measures:
-            if not isinstance(value, int | float) or math.isnan(value):
-                message = f"Progress({name}={value!r}): {name} is a number"
+            if not isinstance(value, int | float) or value != value:  # noqa: PLR0124  # NaN alone isn't itself
+                message = f"Progress({name}={shown(value)}): {name} is a number"
                 raise TypeError(message)
 
     @property
@@ -184,9 +185,10 @@ class Condition(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     needs_all_lines: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse limits that are none."""
+        """Refuse limits that are none, and what is of no use in another field. Raises LimitError, ArgumentError."""
         checked("soft", self.soft)
         checked("hard", self.hard)
+        fit(self, CONDITION_RULES)
 
     def with_timeouts(self, *, soft: Duration | None = None, hard: Duration | None = None) -> Self:
         """Return the same condition with other timeouts."""
@@ -201,6 +203,15 @@ class Condition(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
         return _Comparison(self.check, start.state, self.event_types)
 
 
+CONDITION_RULES: dict[str, Rule] = {
+    "name": readable_text,
+    "description": readable_text,
+    "check": function_of,
+    "event_types": tuple_of(instance_of(type, "an event type"), "(NodeStarted,)"),
+    "nodes": tuple_of(text_of, "('bp-1',)"),
+    "must_hold": switch_of,
+    "needs_all_lines": switch_of,
+}
 RELATED_EVENTS = 8
 """How many of the last events are kept where nothing tells which of them mattered."""
 

@@ -5,6 +5,7 @@ import math
 
 import msgspec
 
+from lucy_core.arguments import whole
 from lucy_core.errors import LimitError
 
 NS = 1_000_000_000
@@ -32,18 +33,18 @@ class Duration(msgspec.Struct, frozen=True):
 
 
 def seconds(count: float) -> Duration:
-    """A span of wall time."""
-    return Duration(count)
+    """A span of wall time. Raises LimitError where `count` is no length of time."""
+    return checked("seconds", count)
 
 
 def slots(count: float) -> Duration:
-    """A span of the network's slots."""
-    return Duration(count, Unit.SLOTS)
+    """A span of the network's slots; raises as `seconds` does."""
+    return checked("slots", Duration(count, Unit.SLOTS))
 
 
 def epochs(count: float) -> Duration:
-    """A span of the network's epochs."""
-    return Duration(count, Unit.EPOCHS)
+    """A span of the network's epochs; raises as `seconds` does."""
+    return checked("epochs", Duration(count, Unit.EPOCHS))
 
 
 def checked(name: str, duration: object) -> Duration:
@@ -90,8 +91,7 @@ class Clock(msgspec.Struct, frozen=True):
         Raises:
             ValueError: the network doesn't count in that unit.
         """
-        if not isinstance(duration, Duration):
-            return float(duration)
+        duration = checked("duration", duration)
         if duration.unit is Unit.SECONDS:
             return duration.count
         if self.slot_seconds is None:
@@ -112,6 +112,8 @@ class Clock(msgspec.Struct, frozen=True):
         Raises:
             ValueError: the network doesn't count in that unit.
         """
+        duration = checked("duration", duration)
+        began_ns = whole(began_ns, "began_ns")
         length = self.in_seconds(duration)
         if length > FOR_EVER:
             return None

@@ -13,7 +13,7 @@ from typing import final
 import msgspec
 
 from lucy_core.errors import CaptureDiedError, StrayCallError
-from lucy_core.journal import JOURNAL, WaitStarted, carriable, journal_line, moment
+from lucy_core.journal import JOURNAL, WaitStarted, carriable, check_own, journal_line, moment
 from lucy_core.judging.fold import Fold
 from lucy_core.judging.waiting import Limits
 from lucy_core.pipeline.pipeline import Pipeline
@@ -71,6 +71,7 @@ class Journal:
 
     def _entry(self, event: msgspec.Struct) -> bytes:
         self.check_caller()
+        check_own(event)
         at = self.now()
         event = carriable(event)  # the result says what the journal will
         self.fold.apply(event, at)

@@ -19,7 +19,8 @@ import msgspec
 
 from lucy_core.aio import leaves
 from lucy_core.answers import refuse_awaitable
-from lucy_core.errors import CaptureDiedError, CheckFailedError, RunOverError
+from lucy_core.arguments import instance_of, switch_of, text_of
+from lucy_core.errors import CaptureDiedError, CheckFailedError, RunOverError, shown
 from lucy_core.journal import RunDecided, RunError, SectionEnded, SectionStarted, WaitEnded, encodable
 from lucy_core.judging.fold import Fold
 from lucy_core.judging.result import (
@@ -108,6 +109,7 @@ class Judgement:
             RunOverError: its result is written.
             StrayCallError: this is another thread or loop than the network's.
         """
+        text_of(message, "message"), text_of(kind, "kind")
         if self._over:
             raise RunOverError(message)
         self._write(RunError(Severity.SOFT, message, kind, self._scopes.current()))
@@ -119,20 +121,21 @@ class Judgement:
             CheckFailedError: it doesn't.
             TypeError: it is an awaitable, which is always true.
         """
-        refuse_awaitable(condition, f"check(…, {message!r}) was given")
+        refuse_awaitable(condition, f"check(…, {shown(message)}) was given")
+        text_of(message, "message")
         if not condition:
             raise CheckFailedError(message)
 
     def hold(self, error: BaseException) -> None:
         """Record an exception, or each of a group's, as a hard error; the same one again adds nothing."""
-        for each in leaves(error):
+        for each in leaves(_ERROR(error, "error")):
             if not any(_is_same(each, held) for held in self._held):
                 self._held.append(each)
                 outcome = outcome_of(each)
                 self._write(
                     RunError(
                         Severity.HARD,
-                        text_of(each),
+                        said_by(each),
                         type(each).__name__,
                         self._scopes.current(),
                         outcome,
@@ -157,10 +160,11 @@ class Judgement:
         self.hold(error)
         first = self._ended_by = next(leaves(error))
         outcome = outcome or outcome_of(first)
-        self._write(RunDecided(outcome, exit_code(outcome, first), type(first).__name__, text_of(first)))
+        self._write(RunDecided(outcome, exit_code(outcome, first), type(first).__name__, said_by(first)))
 
     def interrupt(self, how: str) -> None:
         """Take note that somebody ended the test before it was over."""
+        text_of(how, "how")
         self._decided = True
         outcome = Outcome.INTERRUPTED
         self._write(RunDecided(outcome, exit_code(outcome, None), "", how))
@@ -192,6 +196,8 @@ class Judgement:
             soft: whether an error ends the section alone, and the test goes on after it. Only an `Exception` is
                 swallowed so: Ctrl-C, `pytest.fail` and the like end the test.
         """
+        text_of(name, "name")
+        switch_of(soft, "soft")
         number = self._scopes.new_id()
         self._write(SectionStarted(number, name, self._scopes.current()))
         began = time.monotonic()
@@ -217,6 +223,9 @@ class Judgement:
             self._write(SectionEnded(number, self._fold.name_of(number), seconds, outcome))
 
 
+_ERROR = instance_of(BaseException, "an exception")
+
+
 def _is_same(error: BaseException, held: BaseException) -> bool:
     """Tell whether an error is held already. A capture dies once; each who asked it has an instance of that."""
     return error is held or (
@@ -224,6 +233,6 @@ def _is_same(error: BaseException, held: BaseException) -> bool:
     )
 
 
-def text_of(error: BaseException) -> str:
+def said_by(error: BaseException) -> str:
     """Say what an exception says, and where it says nothing its name."""
     return encodable(str(error)) or type(error).__name__

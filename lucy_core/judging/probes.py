@@ -9,6 +9,8 @@ from typing import Any, final
 
 import msgspec
 
+from lucy_core.arguments import at_least, readable_text, text_of, tuple_of
+from lucy_core.errors import ArgumentError, shown
 from lucy_core.journal import Probed
 from lucy_core.judging.conditions import AnyCondition, Machine, Progress, Start
 from lucy_core.judging.durations import Duration, seconds
@@ -70,17 +72,27 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
         return _Answered(str(self.probe))
 
 
+def _pair(value: Any, name: str) -> tuple[int, int]:
+    found: tuple[int, ...] = tuple_of(at_least(0), "(200, 299)")(value, name)
+    if len(found) != 2:
+        raise ArgumentError(name, value, "is no pair; give the first and the last status, like (200, 299)")
+    return found[0], found[1]
+
+
 def port_open(node: str, port: str) -> Answers:
     """Await that a port of a node's spec takes TCP connections."""
+    text_of(node, "node"), text_of(port, "port")
     return Answers(name="port_open", probe=Probe(node=node, port=port))
 
 
 def http_ok(node: str, port: str, path: str = "/", *, statuses: tuple[int, int] = (200, 299)) -> Answers:
     """Await that a node answers HTTP GET of `path` with a status from the first of `statuses` to the last."""
-    if not path.startswith("/"):
-        message = f"http_ok(path={path!r}): a path begins with '/'"
+    text_of(node, "node"), text_of(port, "port")
+    first, last = _pair(statuses, "statuses")
+    if not readable_text(path, "path").startswith("/"):
+        message = f"http_ok(path={shown(path)}): a path begins with '/'"
         raise ValueError(message)
-    return Answers(name="http_ok", probe=Probe(node=node, port=port, path=path, statuses=statuses))
+    return Answers(name="http_ok", probe=Probe(node=node, port=port, path=path, statuses=(first, last)))
 
 
 @final

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar, final
 import msgspec
 
 from lucy_core.answers import refuse_async, refuse_awaitable
+from lucy_core.arguments import function_of, names_of, optional, whole
 from lucy_core.errors import EventDefinitionError
 from lucy_core.events import event_type
 from lucy_core.journal import JOURNAL, is_of
@@ -65,6 +66,7 @@ def sighting(
         message = f"{what}() needs an event type, such as {what}(NodeStarted)"
         raise EventDefinitionError(message)
     refuse_async(where, f"{what}(where=…)")
+    optional(function_of)(where, "where")
     return Sighting(kinds=tuple(event_type(kind).data_type for kind in kinds), where=where, nodes=named(what, nodes))
 
 
@@ -76,7 +78,7 @@ def named(what: str, nodes: Iterable[str] | None) -> tuple[str, ...]:
     """
     if nodes is None:
         return ()
-    names = (nodes,) if isinstance(nodes, str) else tuple(nodes)
+    names = names_of(nodes, "nodes")
     if not names:
         message = f"{what}(nodes=()) means no node at all; leave nodes= out to mean all"
         raise ValueError(message)
@@ -132,7 +134,7 @@ def seen(
         EventDefinitionError: a type was never declared.
         ValueError: `count` is less than one, or `nodes` empty.
     """
-    if count < 1:
+    if whole(count, "count") < 1:
         message = f"seen(count={count}): await one event at least"
         raise ValueError(message)
     return Seen(of=sighting("seen", (kind, *others), where, nodes), count=count)

@@ -5,6 +5,8 @@ slots but a process's start and its first peers; upstream's ten and fifteen minu
 two minutes, whatever the slots.
 """
 
+from lucy_core.arguments import optional, readable_text, text_of, tuple_of, whole
+from lucy_core.errors import shown
 from lucy_core.judging.conditions import Condition, Progress
 from lucy_core.judging.durations import seconds, slots
 from lucy_core.mina.events import (
@@ -25,6 +27,9 @@ __all__ = [
     "persisted_frontier_loaded",
     "signed_command_included",
 ]
+
+
+_NAMES = tuple_of(readable_text, "('bp-1', 'bp-2')")
 
 
 def _list(names: tuple[str, ...]) -> str:
@@ -59,6 +64,7 @@ def _not_running(state: MinaState, name: str) -> str:
 
 def nodes_initialized(*names: str) -> Condition[MinaState]:
     """Every named node takes part in the network; without names, every node that runs."""
+    names = _NAMES(names, "names")
 
     def check(_: MinaState, now: MinaState) -> Progress:
         wanted = names or tuple(now.running())
@@ -83,7 +89,7 @@ def nodes_initialized(*names: str) -> Condition[MinaState]:
 
 def blocks_produced(count: int) -> Condition[MinaState]:
     """`count` blocks were produced since the start of the wait, on whatever branch."""
-    if count < 1:
+    if whole(count, "count") < 1:
         message = f"blocks_produced({count}): wait for one block at least"
         raise ValueError(message)
 
@@ -109,7 +115,7 @@ def blocks_produced(count: int) -> Condition[MinaState]:
 
 def block_height_growth(growth: int) -> Condition[MinaState]:
     """The greatest height has grown by `growth` since the start of the wait."""
-    if growth < 1:
+    if whole(growth, "growth") < 1:
         message = f"block_height_growth({growth}): wait for one at least"
         raise ValueError(message)
 
@@ -137,6 +143,7 @@ def block_height_growth(growth: int) -> Condition[MinaState]:
 
 def nodes_synchronized(*names: str) -> Condition[MinaState]:
     """Every named node has the same best tip; without names, every node that runs."""
+    names = _NAMES(names, "names")
 
     def check(_: MinaState, now: MinaState) -> Progress:
         wanted = names or tuple(now.running())
@@ -180,8 +187,10 @@ def signed_command_included(
         status: `applied` or `failed`, as which it has to be included; None for either. An inclusion with the other
             status ends the wait at once.
     """
+    readable_text(transaction_hash, "transaction_hash")
+    optional(text_of)(node, "node")
     if status not in ("applied", "failed", None):
-        message = f"status {status!r} must be 'applied', 'failed' or None"
+        message = f"status {shown(status)} must be 'applied', 'failed' or None"
         raise ValueError(message)
 
     def check(_: MinaState, now: MinaState) -> Progress:
@@ -219,6 +228,7 @@ def signed_command_included(
 
 def persisted_frontier_loaded(node: str) -> Condition[MinaState]:
     """A node put a frontier in place, once more than at the start of the wait."""
+    readable_text(node, "node")
 
     def check(before: MinaState, now: MinaState) -> Progress:
         loaded = now.node(node).frontier_loaded - before.node(node).frontier_loaded

@@ -14,7 +14,18 @@ from typing import Any
 
 import msgspec
 
-from lucy_core.arguments import Rule, fit, instance_of, optional, seconds_of, title_of, tuple_of, whole, word_of
+from lucy_core.arguments import (
+    Rule,
+    fit,
+    instance_of,
+    optional,
+    seconds_of,
+    text_of,
+    title_of,
+    tuple_of,
+    whole,
+    word_of,
+)
 from lucy_core.engine import NetworkSpec, NodeSpec
 from lucy_core.errors import ArgumentError, TopologyError, shown
 from lucy_core.mina.config import runtime_config
@@ -133,10 +144,11 @@ def public_key(node: Node, account: str) -> str:
     Raises:
         TopologyError: it holds none of that account.
     """
-    content = node.spec.files.get(f"keys/{account}.pub")
+    instance_of(Node, "a node, such as network['bp-1']")(node, "node")
+    content = node.spec.files.get(f"keys/{text_of(account, 'account')}.pub")
     if content is None:
         held = ", ".join(name[5:-4] for name in node.spec.files if name.startswith("keys/") and name.endswith(".pub"))
-        message = f"node {node.name!r} holds no key of account {account!r}; it holds {held or 'none'}"
+        message = f"node {node.name!r} holds no key of account {shown(account)}; it holds {held or 'none'}"
         raise TopologyError(message)
     return content.decode().strip()
 

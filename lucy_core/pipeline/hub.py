@@ -12,6 +12,7 @@ from typing import Any, final
 
 import anyio
 
+from lucy_core.arguments import instance_of, names_of, optional, switch_of, text_of, tuple_of
 from lucy_core.events import EventType
 from lucy_core.journal import is_of
 from lucy_core.pipeline.decoding import Batch, decode
@@ -24,6 +25,12 @@ Sink = Callable[[list[Any]], None]
 
 _NO_RECORD = LogRecord(message="")
 """What stands for the record of an event that is no line."""
+
+
+LEVEL = optional(instance_of(Level, "a level, such as lucy.Level.ERROR"))
+"""What may be given as `level=`."""
+_TYPES = optional(tuple_of(instance_of(EventType, "an event type"), "(event_type(NodeStarted),)"))
+_KIND = instance_of(type, "a type, such as Malformed")
 
 
 @final
@@ -49,12 +56,12 @@ class Interest:
         arrivals: bool = False,
         but: str | None = None,
     ) -> None:
-        self.named = None if nodes is None else frozenset(nodes)
-        self.event_types = None if event_types is None else tuple(event_types)
-        self.level = level
-        self.kind = kind
-        self.arrivals = arrivals
-        self.but = but
+        self.named = None if nodes is None else frozenset(names_of(nodes, "nodes"))
+        self.event_types: tuple[EventType[Any], ...] | None = _TYPES(event_types, "event_types")
+        self.level: Level | None = LEVEL(level, "level")
+        self.kind: type = _KIND(kind, "kind")
+        self.arrivals = switch_of(arrivals, "arrivals")
+        self.but = None if but is None else text_of(but, "but")
         self.nodes = self._writers()
         """Whose lines have to be looked at for it, which for Lucy's own events are the journal's."""
 

@@ -15,6 +15,7 @@ from typing import final
 
 import msgspec
 
+from lucy_core.arguments import text_of
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.framing import LINE_BYTES
 from lucy_core.pipeline.recording import Row
@@ -165,7 +166,7 @@ class Ledger:
 
     def of(self, node: str) -> NodeLedger:
         """Return a node's account, opening it at its first mention."""
-        account = self.nodes.get(node)
+        account = self.nodes.get(text_of(node, "node"))
         if account is None:
             account = self.nodes[node] = NodeLedger()
         return account

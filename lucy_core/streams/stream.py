@@ -10,7 +10,6 @@ there is room, so that a slow reader slows nobody and loses nothing.
 Everything happens on one loop thread, synchronously, a batch at a time. No operator here makes a task.
 """
 
-import math
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, TypeVar, final, overload
@@ -23,8 +22,8 @@ from reactivex import Observable, abc, operators
 from reactivex.internal.utils import NotSet
 
 from lucy_core.answers import refuse_async, refuse_awaitable
-from lucy_core.arguments import count_of, seconds_of
-from lucy_core.errors import EventDefinitionError, OperatorError, StreamEmptyError
+from lucy_core.arguments import count_of, each_of, function_of, instance_of, optional, seconds_of
+from lucy_core.errors import EventDefinitionError, OperatorError, StreamEmptyError, shown
 from lucy_core.events import EventType, event_type
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.hub import Group
@@ -40,6 +39,8 @@ T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 U = TypeVar("U")
 
+FOR_EVER = 1e10
+"""Seconds, three centuries: nobody gathers for so long."""
 AITER_ITEMS = 1024
 """How many items an async iterator holds before its subscription is set aside. A batch under way still comes whole."""
 
@@ -93,6 +94,7 @@ class Stream(Generic[T_co]):
             TypeError: it is async. One that returns something to await all the same fails the stream.
         """
         refuse_async(predicate, "filter")
+        function_of(predicate, "predicate")
         name = f"filter({called(predicate)})"
 
         def filtered(observer: abc.ObserverBase[T_co], scheduler: abc.SchedulerBase | None = None) -> Any:
@@ -119,16 +121,18 @@ class Stream(Generic[T_co]):
 
     def map(self, mapper: Callable[[T_co], U]) -> "Stream[U]":
         """Replace each item by what `mapper` makes of it."""
-        return self._then(self._observable.pipe(operators.map(mapper)), "map(…)")
+        return self._then(self._observable.pipe(operators.map(function_of(mapper, "mapper"))), "map(…)")
 
     def flat_map(self, mapper: Callable[[T_co], "Stream[U]"]) -> "Stream[U]":
         """Replace each item by a stream, and merge them all."""
+        function_of(mapper, "mapper")
 
         def flattened(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> Any:
             walk = current()
 
             def inner(item: Any) -> Any:
-                return Opened(mapper(item).observable, walk.again())
+                made = STREAM(mapper(item), "what the mapper of flat_map returns")
+                return Opened(made.observable, walk.again())
 
             flat: Any = operators.flat_map(inner)
             return subscribe_within(self._observable.pipe(flat), observer, scheduler)
@@ -141,11 +145,11 @@ class Stream(Generic[T_co]):
     def scan(self, fold: Callable[[U, T_co], U], seed: U) -> "Stream[U]": ...
     def scan(self, fold: Callable[[Any, T_co], Any], seed: Any = NotSet) -> "Stream[Any]":
         """Fold items, giving every intermediate result. Without a seed the first item is the first result."""
-        return self._then(self._observable.pipe(operators.scan(fold, seed)), "scan(…)")
+        return self._then(self._observable.pipe(operators.scan(function_of(fold, "fold"), seed)), "scan(…)")
 
     def distinct_until_changed(self, key: Callable[[T_co], object] | None = None) -> "Stream[T_co]":
         """Drop an item that equals the one before it (or whose `key` does)."""
-        changed: Any = operators.distinct_until_changed(key)
+        changed: Any = operators.distinct_until_changed(optional(function_of)(key, "key"))
         return self._then(self._observable.pipe(changed), "distinct_until_changed()")
 
     @overload
@@ -162,7 +166,7 @@ class Stream(Generic[T_co]):
         declared = event_type(kind) if is_event_type(kind) else None
         is_own = declared is not None and declared.writer == JOURNAL
         if declared is None and not isinstance(kind, type):
-            message = f"of({kind!r}) needs a type"
+            message = f"of({shown(kind)}) needs a type"
             raise TypeError(message)
 
         def typed(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
@@ -195,6 +199,7 @@ class Stream(Generic[T_co]):
 
     def take_until(self, other: "Stream[object]") -> "Stream[T_co]":
         """Complete when `other` gives its first item."""
+        STREAM(other, "other")
         return self._then(self._observable.pipe(operators.take_until(other.observable)), f"take_until({other!r})")
 
     def first(self, predicate: Callable[[T_co], bool] | None = None, *, within: float | None = None) -> "First[T_co]":
@@ -248,8 +253,8 @@ class Stream(Generic[T_co]):
 
     def buffer(self, *, seconds: float | None = None, count: int | None = None) -> "Stream[list[T_co]]":
         """Gather items into lists: of `count`, or of what came in `seconds`, or of whichever is reached first."""
-        if seconds is not None and not 0 < seconds_of(seconds, "seconds") < math.inf:
-            message = f"seconds={seconds!r} is no length of time to gather in"
+        if seconds is not None and not 0 < seconds_of(seconds, "seconds") < FOR_EVER:
+            message = f"seconds={shown(seconds)} is no length of time to gather in"
             raise ValueError(message)
         if count is not None:
             count_of(count, "count", 1)
@@ -307,7 +312,7 @@ class Stream(Generic[T_co]):
         """
         observable: Any = self._observable
         for number, step in enumerate(steps, 1):
-            observable = step(observable)
+            observable = function_of(step, f"step {number} of pipe")(observable)
             if not isinstance(observable, Observable):
                 name = f"step {number} of pipe"
                 reason = (
@@ -334,6 +339,9 @@ class Stream(Generic[T_co]):
             RecordingError: the past is wanted, there is none to be had, and no `on_error` to tell.
         """
         refuse_async(on_next, "subscribe")
+        function_of(on_next, "on_next")
+        optional(function_of)(on_error, "on_error")
+        optional(function_of)(on_completed, "on_completed")
         end = End(self._name, self._pipeline, on_next, on_error, on_completed)
         end.open(self._observable, Opening(Group(), is_later=False))
         return end.dispose
@@ -397,8 +405,14 @@ class First(Stream[T_co]):
         raise StreamEmptyError(self._name)
 
 
+STREAM = instance_of(Stream, "a stream, such as network.records()")
+"""What may be given where another stream is wanted."""
+
+
 def merge(*streams: Stream[T]) -> Stream[T]:
     """Interleave streams, those of one run in the order of arrival; see `Stream.merge`."""
+    for place, stream in enumerate(streams):
+        STREAM(stream, f"streams[{place}]")
     pipelines = [stream._pipeline for stream in streams if stream._pipeline is not None]  # noqa: SLF001
     name = f"merge({', '.join(map(repr, streams))})"
     return Stream(Merged([stream.observable for stream in streams]), name, pipelines[0] if pipelines else None)
@@ -406,7 +420,7 @@ def merge(*streams: Stream[T]) -> Stream[T]:
 
 def from_items(items: Iterable[T]) -> Stream[T]:
     """Make a stream that gives `items` at once to each subscriber, and completes."""
-    return Stream(reactivex.from_iterable(items), "from_items(…)")
+    return Stream(reactivex.from_iterable(each_of(items, "items", "(1, 2)")), "from_items(…)")
 
 
 def is_event_type(kind: object) -> bool:
