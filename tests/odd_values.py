@@ -212,7 +212,7 @@ async def made_use_of(result: Any) -> None:
     elif isinstance(result, AbstractAsyncContextManager):
         async with result:
             await anyio.sleep(0)
-    elif isinstance(result, AbstractContextManager) and not isinstance(result, memoryview):
+    elif isinstance(result, AbstractContextManager) and not isinstance(result, (memoryview, Path)):
         with result:
             pass
 

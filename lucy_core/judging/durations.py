@@ -33,18 +33,18 @@ class Duration(msgspec.Struct, frozen=True):
 
 
 def seconds(count: float) -> Duration:
-    """A span of wall time. Raises LimitError where `count` is no length of time."""
-    return checked("seconds", count)
+    """A span of wall time. Raises LimitError where `count` is no number."""
+    return Duration(_number("seconds", count, count))
 
 
 def slots(count: float) -> Duration:
     """A span of the network's slots; raises as `seconds` does."""
-    return checked("slots", Duration(count, Unit.SLOTS))
+    return Duration(_number("slots", count, count), Unit.SLOTS)
 
 
 def epochs(count: float) -> Duration:
     """A span of the network's epochs; raises as `seconds` does."""
-    return checked("epochs", Duration(count, Unit.EPOCHS))
+    return Duration(_number("epochs", count, count), Unit.EPOCHS)
 
 
 def checked(name: str, duration: object) -> Duration:

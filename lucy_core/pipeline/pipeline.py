@@ -19,7 +19,7 @@ import anyio.abc
 import anyio.lowlevel
 
 from lucy_core.aio import one_error
-from lucy_core.arguments import new_place_of
+from lucy_core.arguments import bytes_of, count_of, function_of, instance_of, new_place_of, optional, readable_text
 from lucy_core.errors import PlaceError, RecordingError
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.audit import Audit
@@ -270,6 +270,7 @@ class Pipeline:
 
     async def drain(self, node: str) -> int:
         """Take all that the node has written so far; return the position after it. See `LineCapture.drain`."""
+        _check_node(node)
         if self._direct is not None:
             self._direct.drain(node)
             return self._delivery.delivered
@@ -289,6 +290,12 @@ class Pipeline:
         self._note(Fact.SOURCE_FAILED, node, reason=reason)
 
     def _note(self, fact: Fact, node: str, **more: str | int) -> None:
+        _check_node(node)
+        for name, value in more.items():
+            if name == "reason":
+                readable_text(value, name)
+            else:
+                count_of(value, name)
         if self._direct is not None:
             self._direct.note(fact, node, **more)
         elif self._capture is not None and self._capture.died is None:
@@ -302,6 +309,8 @@ class Pipeline:
         Raises:
             RecordingError: these are no whole lines in UTF-8.
         """
+        _check_node(node)
+        bytes_of(lines, "lines")
         if self._direct is not None:
             self._direct.inject(node, lines)
         elif self._capture is not None and self._capture.died is None:
@@ -314,6 +323,8 @@ class Pipeline:
             RecordingError: these are no whole lines in UTF-8.
             CaptureDiedError: the capture process is gone.
         """
+        _check_node(node)
+        bytes_of(lines, "lines")
         if self._direct is not None:
             position = self._delivery.delivered
             self._direct.inject(node, lines)
@@ -441,21 +452,38 @@ class Pipeline:
         gate: Gate | None = None,
         group: Group | None = None,
     ) -> Handle:
-        """Subscribe; see `Delivery.subscribe`. On a finished recording the start is its first line."""
+        """Subscribe; see `Delivery.subscribe`. On a finished recording the start is its first line.
+
+        Raises:
+            ArgumentError: one of these is of no use.
+        """
+        _INTEREST(interest, "interest")
+        function_of(sink, "sink")
+        function_of(on_end, "on_end")
+        optional(count_of)(since, "since")
+        optional(_GATE)(gate, "gate")
+        optional(_GROUP)(group, "group")
         if since is None and self.is_replay and not self._delivery.closed:
             since = 0
         return self._delivery.subscribe(interest, sink, on_end, since=since, gate=gate, group=group)
 
     async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
         """Give `sink` what came from `start` to just before `stop`; see `Delivery.read_back`."""
+        _INTEREST(interest, "interest")
+        function_of(sink, "sink")
+        count_of(start, "start")
+        count_of(stop, "stop")
         await self._delivery.read_back(interest, sink, start, stop)
 
     def end_node(self, node: str, position: int) -> None:
         """Say that nothing of this node comes from `position` on: streams of it alone complete there."""
+        _check_node(node)
+        count_of(position, "position")
         self._delivery.end_node(node, position)
 
     async def reach(self, position: int) -> None:
         """Wait until every line before `position` is delivered to all who subscribe now; see `Delivery.reach`."""
+        count_of(position, "position")
         await self._delivery.reach(position)
 
     def run(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -532,6 +560,16 @@ class Pipeline:
         await self._delivery.finish_late_comers()
         if self.ledger.recording_stopped is None and self._audit is not None:
             await self._audit.finish()
+
+
+_INTEREST = instance_of(Interest, "an Interest(…)")
+_GATE = instance_of(Gate, "a Gate()")
+_GROUP = instance_of(Group, "a Group(…)")
+
+
+def _check_node(node: str) -> None:
+    with _refused_by_name():
+        check_node(node)
 
 
 @contextmanager

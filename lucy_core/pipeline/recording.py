@@ -19,6 +19,7 @@ from typing import final
 
 import msgspec
 
+from lucy_core.arguments import place_of
 from lucy_core.errors import RecordingError
 from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.capture import log_path
@@ -89,7 +90,7 @@ class Recording:
         Raises:
             RecordingError: it isn't one.
         """
-        self.directory = Path(directory).absolute()
+        self.directory = place_of(directory, "directory")
         try:
             self._arrivals = os.open(self.directory / "arrivals.ndjson", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:

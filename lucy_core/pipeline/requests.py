@@ -179,8 +179,8 @@ def _is_utf8(value: str) -> bool:
 def _show(value: object) -> str:
     try:
         text = repr(value)
-    except ValueError:
-        text = "a number of thousands of digits"  # which Python does not write out
+    except Exception:  # noqa: BLE001  # a number of thousands of digits; what doesn't like to be shown
+        text = f"a {type(value).__name__} that can't be shown"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
