@@ -41,7 +41,8 @@ class FaultNetwork(Protocol):
     async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[str], None]) -> Injection:
         """Make a fault effective for `lasting` seconds at most; return once it is.
 
-        `on_lost` is called on the loop, at most once, with the reason, when it ended because its place is gone.
+        `on_lost` is called on the loop, at most once, with the reason, when it ended because its place is gone. That a
+        node's process ended is known without it.
 
         Raises:
             UnsupportedError: this kind can't be done here, with the reason.

@@ -15,7 +15,7 @@ import anyio
 import anyio.abc
 import msgspec
 
-from lucy_core.engine import Capability, Engine, EngineNetwork, FaultNetwork, Injection, fault_kinds, require
+from lucy_core.engine import Capability, Engine, EngineNetwork, FaultNetwork, Injection, NodeExit, fault_kinds, require
 from lucy_core.errors import FaultError, LifeCycleError, LucyError, UnsupportedError
 from lucy_core.faults import AnyFault, Fault, Pause
 from lucy_core.journal import FaultEffective, FaultRequested, FaultReverted
@@ -32,7 +32,7 @@ class LeaseEnd(enum.StrEnum):
     EXPIRED = "expired"
     """Its time was over."""
     LOST = "lost"
-    """Its place is gone: a process that died, a container that was removed."""
+    """Its place is gone: a process that died or was stopped, a container that was removed."""
     FAILED = "failed"
     """It never came into effect."""
 
@@ -135,6 +135,11 @@ class Lease:
         except LucyError as error:
             self._home.fail(error)
 
+    def exited(self, end: NodeExit) -> None:
+        """Take note that a node's process ended, by itself or by a command: nothing is left of it to be frozen."""
+        if isinstance(self.fault, Pause) and end.node in self.fault.nodes:
+            self._lost(f"{end.node} {end.how}")
+
     def _lost(self, how: str) -> None:
         if self.reason is None:
             self.detail = how
@@ -198,6 +203,11 @@ class Faults:
     def serve(self, network: EngineNetwork) -> None:
         """Take note of the engine's network. For `Network`."""
         self._network = network
+
+    def exited(self, end: NodeExit) -> None:
+        """Take note that a node's process ended. For `Network`."""
+        for lease in self.in_effect:
+            lease.exited(end)
 
     @asynccontextmanager
     async def inject(self, fault: AnyFault, *, lasting: Duration | float) -> AsyncIterator[Lease]:

@@ -338,6 +338,7 @@ class Network:
 
     def _exited(self, end: NodeExit) -> None:
         self.ending.exited(self.nodes[end.node], end)
+        self.faults.exited(end)
 
     async def start_all(self) -> None:
         """Start every node that was never started, as dependencies allow, each wave concurrently.

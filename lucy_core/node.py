@@ -80,7 +80,9 @@ class Node:
         self._life = LifeCycle.of_node(spec.name)
         self._turn = anyio.Lock()
         self._ended_since = float("inf")
-        """From when on its end is our doing, on the monotonic clock."""
+        """From when on its end is the doing of a command to it, on the monotonic clock."""
+        self._leaving_since = float("inf")
+        """From when on it is, for good, that of the network's end. A command that ends meanwhile takes nothing back."""
         self._expecting = 0
         self._settled = anyio.Event()
         self._settled.set()
@@ -155,7 +157,8 @@ class Node:
         try:
             await self._engine_node.start(fresh_state=fresh_state, environment=environment)
         except BaseException as error:
-            self._life.state = before
+            if self.state is State.RUNNING:  # else its end was told meanwhile, and stands
+                self._life.state = before
             await self._network.journaled(NodeStartFailed(self.name, str(error) or type(error).__name__))
             raise
         self.started_at = time.monotonic()
@@ -382,7 +385,7 @@ class Node:
 
     def leaving(self) -> None:
         """Take note that from now on its end is our doing."""
-        self._ended_since = time.monotonic()
+        self._leaving_since = time.monotonic()
 
     def exited(self, end: NodeExit) -> NodeExited | None:
         """Take note that its process ended, and judge it at once; None where that was our doing."""
@@ -398,13 +401,14 @@ class Node:
         return NodeExited(self.name, end.how, end.code, end.signal, round(end.after, 3), expected)
 
     def _was_ended(self, end: NodeExit) -> bool:
-        if time.monotonic() < self._ended_since:
+        ended_since = min(self._ended_since, self._leaving_since)
+        if time.monotonic() < ended_since:
             return False
         if end.asked is not None:
             return end.asked
         if self.started_at is None or end.after <= 0:
             return True
-        return self.started_at + end.after + COARSENESS >= self._ended_since
+        return self.started_at + end.after + COARSENESS >= ended_since
 
     async def settle(self, event: NodeExited) -> None:
         """Take its last lines and write its end behind them. It can't be started before that."""

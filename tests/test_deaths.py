@@ -307,3 +307,39 @@ async def test_a_node_that_had_died_before_it_was_stopped_has_died(
 
     assert one.state is State.STOPPED
     assert [type(event) for event in journal[1:]] == [lucy.NodeExited if died else lucy.NodeStopped]
+
+
+async def test_a_command_that_fails_while_the_network_is_taken_down_takes_nothing_back() -> None:
+    class Stubborn:
+        async def start(self, **_: object) -> None:
+            """Run."""
+
+        async def stop(self, **_: object) -> None:
+            one.leaving()
+            raise lucy.CommandError("no")
+
+    async def journaled(_: msgspec.Struct) -> None: ...
+
+    home = SimpleNamespace(engine=ProcessEngine(), scopes=Scopes(), journal=lambda _: None, journaled=journaled)
+    one = Node(home, node("a"), Stubborn())
+    await one.start()
+    with pytest.raises(lucy.CommandError):
+        await one.stop()
+
+    assert one.exited(NodeExit(node="a", code=1, after=0.001)) is None
+
+
+async def test_a_start_that_fails_once_its_end_was_told_leaves_it_ended() -> None:
+    class Short:
+        async def start(self, **_: object) -> None:
+            assert one.exited(NodeExit(node="a", code=1, after=0.001)) is not None
+            raise lucy.DeployError("too late")
+
+    async def journaled(_: msgspec.Struct) -> None: ...
+
+    home = SimpleNamespace(engine=ProcessEngine(), scopes=Scopes(), journal=lambda _: None, journaled=journaled)
+    one = Node(home, node("a"), Short())
+    with pytest.raises(lucy.DeployError):
+        await one.start()
+
+    assert one.state is State.STOPPED

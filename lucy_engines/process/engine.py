@@ -50,11 +50,11 @@ class ProcessNetwork:
     def nodes(self) -> dict[str, ProcessNode]:
         return self._nodes
 
-    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[str], None]) -> "Freeze":
+    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[str], None]) -> "Freeze":  # noqa: ARG002
         if not isinstance(fault, Pause):
             raise UnsupportedError(ProcessEngine.name, fault.kind)
         freeze = Freeze([self._nodes[name] for name in fault.nodes])
-        await freeze.begin(lasting, on_lost)
+        await freeze.begin(lasting)
         return freeze
 
 
@@ -67,18 +67,18 @@ class Freeze:
         self._began = self._lasting = 0.0
         self._seconds: float | None = None
 
-    async def begin(self, lasting: float, on_lost: Callable[[str], None]) -> None:
+    async def begin(self, lasting: float) -> None:
         """Freeze them."""
         # Before the guardian's clock starts: once it has let them go, at least `lasting` is over here too.
         self._began, self._lasting = time.monotonic(), lasting
         for node in self._nodes:
-            await node.freeze(lasting=lasting, on_exit=lambda end: on_lost(f"{end.node} {end.how}"))
+            await node.freeze(lasting=lasting)
 
     async def revert(self) -> float:
         if self._seconds is None:
             self._seconds = min(time.monotonic() - self._began, self._lasting)
             for node in self._nodes:
-                await node.thaw()
+                await node.resume()
         return self._seconds
 
 

@@ -317,9 +317,12 @@ class Guardian:
     def _signal(self, child: Child, number: int) -> set[int]:
         """Signal a family; return those that we may not."""
         family = self._kinship.family(child)
+        asked = child.asked
         if number not in (signal.SIGSTOP, signal.SIGCONT):
             self._ask_to_end(child)
         refused = {pid for pid in family if not send_signal(pid, number)}
+        if child.pid in refused:
+            child.asked = asked  # it was not, for all that it can know
         if number == signal.SIGSTOP:
             # A signal is on its way for a moment, in which a node still writes.
             deadline = time.monotonic() + STOP_SECONDS

@@ -46,7 +46,6 @@ class ProcessNode:
         self._pid: int | None = None
         self._gone = anyio.Event()
         self._early: tuple[int, NodeExit] | None = None
-        self._while_frozen: Callable[[NodeExit], None] | None = None
 
     @property
     def name(self) -> str:
@@ -113,9 +112,6 @@ class ProcessNode:
         self._pid = None
         self._gone.set()
         self._on_exit(end)
-        if self._while_frozen is not None:
-            told, self._while_frozen = self._while_frozen, None
-            told(end)
 
     def lost(self) -> None:
         """Take note that its leader is gone with the guardian, of which others tell."""
@@ -159,16 +155,10 @@ class ProcessNode:
     async def resume(self) -> None:
         await self._signal(signal.SIGCONT)
 
-    async def freeze(self, *, lasting: float, on_exit: Callable[[NodeExit], None]) -> None:
-        """Freeze it for `lasting` seconds, and say so if it ends meanwhile."""
+    async def freeze(self, *, lasting: float) -> None:
+        """Freeze it for `lasting` seconds; `resume` ends that before."""
         if self._pid is not None:
-            self._while_frozen = on_exit
             await self._guardian.freeze(self._pid, lasting)
-
-    async def thaw(self) -> None:
-        """Undo `freeze`."""
-        self._while_frozen = None
-        await self.resume()
 
     async def _signal(self, number: signal.Signals) -> None:
         if self._pid is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lucy_core.engine import NodeSpec, fault_kinds
+from lucy_core.engine import NodeSpec, State, fault_kinds
 from lucy_core.errors import NodeExitedError, UnsupportedError
 from lucy_core.faults import (
     FAULT_KINDS,
@@ -123,6 +123,21 @@ class FaultConformance(Suite):
                     await dial(network["b"], fails, network.mark())
                     assert await lease.ended() is LeaseEnd.EXPIRED
                     await dial(network["b"], works, network.mark())
+
+    async def test_a_fault_of_a_node_that_is_stopped_meanwhile_is_lost(self, deploy: Deploy, script: Script) -> None:
+        """And the node can be started again, and is not frozen then."""
+        async with deploy(script("a", "tick:0.05")) as network:
+            a = network["a"]
+            await said(a)
+            if not await possible(network, Pause(nodes=A)):
+                return
+            async with network.faults.inject(Pause(nodes=A), lasting=LONG) as lease:
+                await a.stop()
+                assert await lease.ended() is LeaseEnd.LOST
+                assert lease.detail.startswith("a ")
+                await a.start()
+                await said(a, since=network.mark())
+            assert (lease.reason, a.state) == (LeaseEnd.LOST, State.RUNNING)
 
     async def test_who_wants_more_memory_than_its_limit_is_killed_and_that_is_told(
         self, deploy: Deploy, script: Script
