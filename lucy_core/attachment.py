@@ -93,12 +93,15 @@ class ExportedNetwork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def describe_export(directory: Path, spec: NetworkSpec, vocabulary: Vocabulary | None) -> None:
-    """Write down what an exported network is; the content of its files stays where they are.
+    """Write down what an exported network is; the content of its files, and the variables' values, stay where they are.
 
     Raises:
         OSError: it can't be written.
     """
-    nodes = tuple(msgspec.structs.replace(node, files={}) for node in spec.nodes)
+    nodes = tuple(
+        msgspec.structs.replace(node, files={}, secrets=(), environment=node.masked(node.environment))
+        for node in spec.nodes
+    )
     exported = ExportedNetwork(
         spec=msgspec.structs.replace(spec, nodes=nodes),
         vocabulary_name=None if vocabulary is None else vocabulary.name,

@@ -54,7 +54,7 @@ from lucy_core.journal import (
     NodeStopped,
 )
 from lucy_core.records import Event, Level, LogRecord, Mark
-from lucy_core.spec import COMMAND, VARIABLES
+from lucy_core.spec import COMMAND, MASK, VARIABLES
 from lucy_core.streams import Stream
 
 T = TypeVar("T")
@@ -136,7 +136,7 @@ class Node:
         except ArgumentError as error:
             message = f"node {self.name!r} can't be started: {error}"
             raise DeployError(message) from None
-        with self.asking("start", {"fresh_state": fresh_state, "environment": variables}):
+        with self.asking("start", {"fresh_state": fresh_state, "environment": self.spec.masked(variables)}):
             async with self._turn:
                 await self._settled.wait()
                 self._life.check("start")
@@ -332,7 +332,8 @@ class Node:
         require(self._network.engine, Capability.FILES)
         path = path_of(path, "path")
         with self.asking("read_file", {"path": path}) as answer:
-            answer.value = content = await self._engine_node.read_file(path)
+            content = await self._engine_node.read_file(path)
+            answer.value = MASK if self.spec.is_secret(path) else content
             return content
 
     async def write_file(self, path: str | Path, content: bytes) -> None:

@@ -102,10 +102,10 @@ class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
     keep: When = When.ALWAYS
 
     def description(self) -> dict[str, object]:
-        """Say what is about to be run: the content of `run.json`. Files are named with their sizes alone."""
-        network = msgspec.to_builtins(self.topology.spec, builtin_types=(bytes,))
-        for node in network["nodes"]:
-            node["files"] = {path: len(content) for path, content in node["files"].items()}
+        """Say what is about to be run, as it may be shown: the content of `run.json`."""
+        spec = self.topology.spec
+        nodes = [node.description() for node in spec.nodes]
+        network = {**msgspec.to_builtins(msgspec.structs.replace(spec, nodes=())), "nodes": nodes}
         # A path of this machine may hold what is no UTF-8, and JSON can't.
         return carriable(
             {

@@ -1,7 +1,8 @@
 """What a network is, before any engine has given it a place: nodes, their commands, files and ports."""
 
+import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -29,6 +30,9 @@ from lucy_core.arguments import (
 from lucy_core.errors import ArgumentError, TopologyError, shown
 from lucy_core.journal import JOURNAL
 
+MASK = "(masked)"
+"""What stands in place of a value that nobody is to see."""
+
 
 class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One node, as its vocabulary describes it and before any engine has given it a place.
@@ -55,6 +59,11 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """For engines of containers: the image to run, or None for the run's default."""
     wait_for_exit: bool = False
     """A one-shot node: its exit with status 0 is expected."""
+    harmless: tuple[str, ...] = ()
+    """Variables whose values may be shown. Of all others, in `environment` or given to a start, whatever Lucy writes
+    down or says has the name alone; nodes, and an exported network that somebody is to run, have the values."""
+    secrets: tuple[str, ...] = ()
+    """Files of `files` that nobody is to see, private keys say. What a test reads of them stays out of the journal."""
 
     def __post_init__(self) -> None:
         """Take lists for tuples, and refuse what is of no use in a field.
@@ -63,6 +72,28 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
             TopologyError: naming node and field, and what to give.
         """
         fit(self, NODE_RULES, lambda sentence: TopologyError(f"node {shown(self.name)}: {sentence}"))
+
+    def masked(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Return variables as they may be shown: with their values where these are harmless."""
+        return {name: value if name in self.harmless else MASK for name, value in environment.items()}
+
+    def is_secret(self, path: str) -> bool:
+        """Tell whether a path, below the node's directory or absolute, is that of a file that nobody is to see."""
+        plain = posixpath.normpath(path)
+        return any(plain == secret or plain.endswith(f"/{secret}") for secret in map(posixpath.normpath, self.secrets))
+
+    def description(self) -> dict[str, Any]:
+        """Say what it is as it may be shown: files with their sizes alone, variables without their values."""
+        told: dict[str, Any] = msgspec.to_builtins(self, builtin_types=(bytes,))
+        files = {path: len(content) for path, content in self.files.items()}
+        return {**told, "files": files, "environment": self.masked(self.environment)}
+
+    def __repr__(self) -> str:
+        # A traceback, a failed assertion and a debugger show it too.
+        return f"NodeSpec({', '.join(f'{name}={value!r}' for name, value in self.description().items())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list(self.description().items())
 
 
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +134,11 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
             if names.count(node.name) > 1:
                 message = f"node name {node.name!r} is used {names.count(node.name)} times; give each node its own"
                 raise TopologyError(message)
+            for secret in node.secrets:
+                if secret not in node.files:
+                    held = ", ".join(node.files) or "none"
+                    message = f"node {node.name!r}: secrets= names {secret!r}, and no file is called so; it has {held}"
+                    raise TopologyError(message)
             for other in node.after:
                 if other not in names:
                     message = f"node {node.name!r} is to start after {other!r}, which is not in the network"
@@ -165,6 +201,8 @@ NODE_RULES: dict[str, Rule] = {
     "after": tuple_of(text_of, "('seed',)"),
     "image": optional(_image),
     "wait_for_exit": switch_of,
+    "harmless": tuple_of(name_of, "('LANG',)"),
+    "secrets": tuple_of(relative_path, "('keys/own',)"),
 }
 NETWORK_RULES: dict[str, Rule] = {
     "name": title_of,

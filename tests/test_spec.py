@@ -58,6 +58,11 @@ WRONG_FIELDS = {
     "name": ((None, "name=None"), (5, "name=5 is of type int; give text: '5'")),
     "role": ((5, "role=5"), ("\udcff", "surrogate")),
     "image": ((5, "image=5"), ("", "can't name an image"), ("a b", "can't name an image")),
+    "harmless": (
+        ("LANG", "is one text; give a tuple, like ('LANG',)"),
+        (("A=b",), "can't name an environment variable"),
+    ),
+    "secrets": (("key", "is one text; give a tuple, like ('keys/own',)"), (("../a",), "is no path below")),
     "wait_for_exit": ((1, "give True or False"), (None, "give True or False")),
 }
 

@@ -48,7 +48,8 @@ def export(engine_name: str, scenario_name: str, options: Mapping[str, str], fil
     except OSError as error:
         raise ExportError(str(error.filename), f"can't be written: {error.strerror}") from error
     sys.stdout.write(
-        f"wrote {file}, and beside it what it mounts\n  to run   {run}\n  to read  {read}\n"
+        f"wrote {file}, for you alone to read, since it has the values of the nodes' variables, "
+        f"and beside it what it mounts\n  to run   {run}\n  to read  {read}\n"
         f"           (or one node: cat {shlex.quote(str(directory / first))})\n"
     )
     return ExitCode.PASSED

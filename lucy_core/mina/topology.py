@@ -40,6 +40,8 @@ GENESIS_DELAY = 3.0
 """Seconds from now to slot 0: what four simulated daemons take to start and meet on two busy cores."""
 LONGEST_DELAY = 1e8
 """Seconds, three years: a network that is exported for later may begin so late."""
+HARMLESS = ("RAYON_NUM_THREADS", "LUCY_SIM_SEED")
+"""Variables whose values may be shown: all but passwords."""
 PORTS = ("client", "rest", "external", "metrics")
 PROGRAM = "lucy-simnode"
 
@@ -206,7 +208,9 @@ class _Nodes:
             node = self._daemon(producer.name, "block producer", role, account=producer.account)
             image = producer.image or node.image
             environment = {**node.environment, **producer.environment}
-            nodes.append(msgspec.structs.replace(node, image=image, environment=environment))
+            own = [name for name in HARMLESS if name not in producer.environment]
+            harmless = (*own, *producer.harmless)
+            nodes.append(msgspec.structs.replace(node, image=image, environment=environment, harmless=harmless))
         coordinator = topology.snark_coordinator
         if coordinator is not None:
             key = self._keys[coordinator.account].public
@@ -230,7 +234,9 @@ class _Nodes:
             "keys/libp2p_key": b'{"simulated_libp2p_key_of": "%b"}\n' % name.encode(),
             "keys/libp2p_key.peerid": simulated_peer_id(self._seed, name).encode(),
         }
+        secrets = ["keys/libp2p_key"]
         if account is not None:
+            secrets.append(f"keys/{account}")
             files[f"keys/{account}"] = self._keys[account].file
             files[f"keys/{account}.pub"] = self._keys[account].public.encode()
         command = [self._program, "daemon", *arguments]
@@ -249,7 +255,9 @@ class _Nodes:
             role=role,
             command=(*command, *self._topology.extra_arguments),
             environment=self._environment(),
+            harmless=HARMLESS,
             files=files,
+            secrets=tuple(secrets),
             ports=PORTS,
             after=tuple(other for other in (after or self._seeds) if other != name),
             image=self._image,
@@ -263,6 +271,7 @@ class _Nodes:
             role="snark worker",
             command=(*command, "-daemon-address", address, "--shutdown-on-disconnect", "false"),
             environment=self._environment(),
+            harmless=HARMLESS,
             after=(coordinator.name,),
             image=self._image,
         )

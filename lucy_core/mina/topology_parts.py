@@ -16,7 +16,7 @@ from lucy_core.arguments import (
     whole,
 )
 from lucy_core.errors import TopologyError, shown
-from lucy_core.spec import VARIABLES
+from lucy_core.spec import NODE_RULES, VARIABLES
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -69,12 +69,15 @@ class BlockProducer(_Part, frozen=True):
     account: str
     image: str | None = None
     environment: dict[str, str] = {}
+    harmless: tuple[str, ...] = ()
+    """Variables of these whose values may be shown, as `NodeSpec.harmless` has it."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         "name": readable_text,
         "account": readable_text,
         "image": optional(readable_text),
         "environment": VARIABLES,
+        "harmless": NODE_RULES["harmless"],
     }
 
 
