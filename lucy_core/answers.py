@@ -18,6 +18,22 @@ def refuse_async(function: object, what: str) -> None:
         raise TypeError(message)
 
 
+def refuse_coroutine(answer: object, what: str) -> None:
+    """Check that what was returned is no coroutine, which does nothing unless somebody awaits it. A task is none.
+
+    Args:
+        answer: what was returned.
+        what: who did so, as the sentence begins: `the callback of Ticked returned`.
+
+    Raises:
+        TypeError: it is one.
+    """
+    if isinstance(answer, Coroutine):
+        answer.close()  # or the interpreter would warn that nobody has awaited it
+        message = f"{what} a coroutine, which nobody awaits: have a task group run it, `tasks.start_soon(…)`"
+        raise TypeError(message)
+
+
 def refuse_awaitable(answer: object, what: str) -> None:
     """Check that an answer is one: a plain function may return what an async one has made.
 

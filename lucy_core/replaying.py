@@ -213,6 +213,7 @@ async def replay(directory: str | Path, *, vocabulary: Vocabulary | None = None)
 
     Raises:
         RecordingError: there is no recording, its `run.json` can't be read, or its vocabulary isn't installed here.
+        Exception: the block raised nothing, and a callback did.
     """
     place = place_of(directory, "directory")
     description = _read_description(place)
@@ -221,3 +222,5 @@ async def replay(directory: str | Path, *, vocabulary: Vocabulary | None = None)
         run = Replay(pipeline, description, chosen)
         await run.history.begin()
         yield run
+        if pipeline.cut_off:  # nobody judges a replay but its block
+            raise pipeline.cut_off[0]

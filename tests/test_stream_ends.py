@@ -11,6 +11,7 @@ import anyio
 import msgspec
 import pytest
 import structlog.testing
+from reactivex import operators
 from reactivex.subject import Subject
 from stream_sources import Numbered, Other, numbered, write
 
@@ -306,6 +307,61 @@ async def test_an_exit_in_a_callback_ends_the_run_with_that_and_the_others_miss_
     assert caught is raised or (isinstance(caught, lucy.CallbackError) and caught.raised is raised)
     assert neighbour == list(range(100))
     assert waiting == [caught] or isinstance(waiting[0], asyncio.CancelledError)
+
+
+async def test_what_a_callback_raises_after_the_run_is_told_by_the_loop(tmp_path: Path) -> None:
+    told: list[BaseException | None] = []
+    over = anyio.Event()
+
+    def hear(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        told.append(context.get("exception"))
+        over.set()
+
+    def raises(_: object) -> None:
+        raise Refused("too late")
+
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        streams.events(pipeline, Numbered).pipe(operators.delay(0.5)).subscribe(raises)
+        await write(pipeline, "a", numbered(1))
+    asyncio.get_running_loop().set_exception_handler(hear)
+    await over.wait()
+    assert [str(error) for error in told] == ["too late"]
+
+
+async def test_a_replays_callback_that_raises_fails_its_block(tmp_path: Path) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        await write(pipeline, "a", numbered(1, 2, 3))
+    raised = ValueError("bad")
+
+    def raises(event: lucy.Event[Numbered]) -> None:
+        assert event.data.n < 2
+        raise raised
+
+    with pytest.raises(ValueError, match="bad") as caught:
+        async with lucy.replay(tmp_path / "run") as run:
+            run.events(Numbered).subscribe(raises)
+            assert (await run.wait_for(lucy.seen(Numbered, count=3))).data == Numbered(3)
+    assert caught.value is raised
+
+
+async def test_a_callback_that_only_makes_a_coroutine_is_refused(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    async def work(name: str) -> None:
+        await anyio.lowlevel.checkpoint()
+        done.append(name)
+
+    told: list[Exception] = []
+    async with Pipeline.record(tmp_path / "run") as pipeline, anyio.create_task_group() as tasks:
+        numbers = streams.events(pipeline, Numbered)
+        numbers.subscribe(lambda _: work("never"), told.append)  # type: ignore[arg-type, return-value]
+        numbers.subscribe(lambda _: tasks.start_soon(work, "started"))  # type: ignore[arg-type, return-value]
+        numbers.subscribe(lambda _: asyncio.ensure_future(work("ensured")))  # type: ignore[arg-type, return-value]
+        await write(pipeline, "a", numbered(1))
+        await anyio.wait_all_tasks_blocked()
+    assert [type(error) for error in told] == [TypeError]
+    assert "the callback of Numbered returned a coroutine, which nobody awaits" in str(told[0])
+    assert sorted(done) == ["ensured", "started"]
 
 
 async def test_a_networks_callback_that_fails_the_test_ends_the_block_with_that(tmp_path: Path) -> None:

@@ -186,7 +186,9 @@ async def test_what_could_never_work_is_refused_at_the_call() -> None:
     stream = lucy.from_items([1])
     calls = (
         lambda: stream.buffer(seconds=0),
+        lambda: stream.buffer(seconds=-1),
         lambda: stream.buffer(seconds=math.inf),
+        lambda: stream.buffer(seconds=math.nan),
         lambda: stream.buffer(count=0),
         stream.buffer,
         lambda: stream.window_count(0),

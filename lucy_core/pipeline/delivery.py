@@ -87,6 +87,9 @@ class Delivery:
         self.on_escape: Callable[[BaseException], None] | None = None
         self.escapes: list[BaseException] = []
         """What callbacks raised that ends the run; the first comes out of it."""
+        self.cut_off: list[Exception] = []
+        """What else they raised."""
+        self._left = False
         self.aborted: BaseException | None = None
         """Why the run is over for whoever waits."""
         self._when_aborted: dict[object, Callable[[], None]] = {}
@@ -510,6 +513,7 @@ class Delivery:
         text = f"a subscriber to {subscriber} raised {type(error).__name__}: {error}"
         self.ledger.cut_off.append(text)
         if isinstance(error, Exception):
+            self.cut_off.append(error)
             log.error("subscriber cut off", error, reason=text)
             if self.on_cut_off is not None:
                 self.on_cut_off(text)
@@ -517,12 +521,24 @@ class Delivery:
 
     def _escape(self, error: BaseException) -> None:
         if not isinstance(error, Exception):
+            if self._left:  # in a turn that an operator took later: only the loop can tell of it
+                raise error
             steers = isinstance(error, (asyncio.CancelledError, GeneratorExit))
             escape = as_exception(error) if steers else error
             self.escapes.append(escape)
             self.abort(escape)
             if self.on_escape is not None:
                 self.on_escape(escape)
+
+    def leave(self) -> None:
+        """Take note that nobody hears any more of what ends the run, and raise what has.
+
+        Raises:
+            BaseException: what a callback raised that ends the run.
+        """
+        self._left = True
+        if self.escapes:
+            raise self.escapes[0]
 
     def _undecodable(self, items: list[Undecodable]) -> None:
         self.ledger.of(items[0].node).undecodable += len(items)

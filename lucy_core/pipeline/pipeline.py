@@ -128,8 +128,7 @@ class Pipeline:
                         delivery.close()
                     finally:
                         services.stop()
-        if delivery.escapes:
-            raise delivery.escapes[0]
+        delivery.leave()
 
     @classmethod
     @asynccontextmanager
@@ -151,8 +150,7 @@ class Pipeline:
                 direct.drain(node)
             delivery.end()
             delivery.close()
-        if delivery.escapes:
-            raise delivery.escapes[0]
+        delivery.leave()
 
     @classmethod
     @asynccontextmanager
@@ -179,8 +177,7 @@ class Pipeline:
                 finally:
                     delivery.close()
                     tasks.cancel_scope.cancel()
-        if delivery.escapes:
-            raise delivery.escapes[0]
+        delivery.leave()
 
     # Sources
 
@@ -517,6 +514,11 @@ class Pipeline:
         """Why the run is over for whoever waits, where a callback has ended it."""
         aborted = self.aborted
         return aborted if any(each is aborted for each in self._delivery.escapes) else None
+
+    @property
+    def cut_off(self) -> tuple[Exception, ...]:
+        """What callbacks raised that has cut them off and ended nothing else."""
+        return tuple(self._delivery.cut_off)
 
     async def audit(self) -> None:
         """Decode what was captured and not yet decoded, so that the ledger's `malformed` is exact up to here.

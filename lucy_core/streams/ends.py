@@ -16,6 +16,7 @@ import anyio
 from reactivex import Observable, abc
 from reactivex.scheduler import CurrentThreadScheduler
 
+from lucy_core.answers import refuse_coroutine
 from lucy_core.errors import CallbackError
 from lucy_core.pipeline.delivery import as_exception
 from lucy_core.pipeline.hub import Gate, Group
@@ -84,7 +85,9 @@ class End(abc.ObserverBase[Any]):
         if self.over:
             return
         try:
-            self._take(value)
+            answer: object = self._take(value)  # whatever a lambda returns
+            if answer is not None:
+                refuse_coroutine(answer, f"the callback of {self._name} returned")
         except BaseException as error:  # noqa: BLE001  # it must not reach the others, whatever it is
             self.cut_off(error)
 

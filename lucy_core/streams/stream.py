@@ -120,11 +120,15 @@ class Stream(Generic[T_co]):
         return self._then(reactivex.create(filtered), name)
 
     def map(self, mapper: Callable[[T_co], U]) -> "Stream[U]":
-        """Replace each item by what `mapper` makes of it."""
+        """Replace each item by what `mapper` makes of it. Raises TypeError where it is async."""
         return self._then(self._observable.pipe(operators.map(function_of(mapper, "mapper"))), "map(…)")
 
     def flat_map(self, mapper: Callable[[T_co], "Stream[U]"]) -> "Stream[U]":
-        """Replace each item by a stream, and merge them all."""
+        """Replace each item by a stream, and merge them all.
+
+        Raises:
+            TypeError: `mapper` is async. One that gives no stream fails the stream.
+        """
         function_of(mapper, "mapper")
 
         def flattened(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> Any:
@@ -144,11 +148,15 @@ class Stream(Generic[T_co]):
     @overload
     def scan(self, fold: Callable[[U, T_co], U], seed: U) -> "Stream[U]": ...
     def scan(self, fold: Callable[[Any, T_co], Any], seed: Any = NotSet) -> "Stream[Any]":
-        """Fold items, giving every intermediate result. Without a seed the first item is the first result."""
+        """Fold items, giving every intermediate result. Without a seed the first item is the first result.
+
+        Raises:
+            TypeError: `fold` is async.
+        """
         return self._then(self._observable.pipe(operators.scan(function_of(fold, "fold"), seed)), "scan(…)")
 
     def distinct_until_changed(self, key: Callable[[T_co], object] | None = None) -> "Stream[T_co]":
-        """Drop an item that equals the one before it (or whose `key` does)."""
+        """Drop an item that equals the one before it (or whose `key` does). Raises TypeError where `key` is async."""
         changed: Any = operators.distinct_until_changed(optional(function_of)(key, "key"))
         return self._then(self._observable.pipe(changed), "distinct_until_changed()")
 
