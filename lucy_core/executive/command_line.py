@@ -286,6 +286,7 @@ def perform(
     showing = Showing(voice, f"{scenario.name} on {arguments.engine}", json=arguments.json, live=arguments.live)
     with showing.prints_kept_apart():
         showing.began(performance.run)
-        result = anyio.run(performance.perform, showing.outlets, backend_options={"use_uvloop": arguments.uvloop})
+        loop = {"use_uvloop": arguments.uvloop}
+        result = anyio.run(performance.perform, showing.outlets, showing.report, backend_options=loop)
         showing.ended(performance.run)
     return result.exit_code

@@ -96,8 +96,12 @@ class Performance:
             )
         )
 
-    async def perform(self, outlets: Sequence[Outlet]) -> RunResult:
+    async def perform(self, outlets: Sequence[Outlet], report: Callable[[Run], None]) -> RunResult:
         """Run, and say what became of it: whatever ends a run is its result, and the caller's exit code.
+
+        Args:
+            outlets: where it is shown.
+            report: called once all is over and written down; after it outlets show what they have not shown yet.
 
         Raises:
             UsageError: the run directory can't be used.
@@ -113,6 +117,9 @@ class Performance:
                     with self._interruption.scope() as deploying:
                         await self._perform_in(deploying, outlets)
                     self._interruption.over(self.run.result().exit_code)
+                    for outlet in outlets:
+                        outlet.test_over()  # where there was none
+                    report(self.run)
                     if self._interruption.name is None:
                         # A reader may take his time now, but nobody has to wait for him.
                         self._interruption.cancels(showing)

@@ -18,7 +18,8 @@ from lucy_core.reports.text import report
 from lucy_core.run import Run
 
 REPORT_SECONDS = 1.0
-"""What the readers of the report get before stdout's last line, which says also what they could not be shown."""
+"""What a slow reader gets at last: of the report before stdout's last line, which says what he was not shown; and of
+the sentence on what others were not shown."""
 
 
 @final
@@ -56,18 +57,20 @@ class Showing:
         if self._lines is not None:
             self._lines.put(events_out.line("RunStarted", run.order.description()))
 
-    def ended(self, run: Run) -> None:
-        """Say what became of it, and what could not be shown of it."""
-        result = run.result()
-        self._voice.say_as_it_is(report(result, coloured=self._voice.is_coloured, kept=run.kept))
+    def report(self, run: Run) -> None:
+        """Tell people what became of it. Somebody who is slow to read other things need not be waited for."""
+        self._voice.say_as_it_is(report(run.result(), coloured=self._voice.is_coloured, kept=run.kept))
         if run.unwritten is not None:
             self._voice.say(f"lucy: {run.unwritten}")
+
+    def ended(self, run: Run) -> None:
+        """Say what could not be shown, and to a program what became of the run."""
         deadline = time.monotonic() + REPORT_SECONDS
         self._voice.err.hand.rest(until=lambda: time.monotonic() > deadline)
         for loss in self._voice.new_losses():
             self._say_elsewhere(loss)
         if self._lines is not None:
-            self._voice.out.put(events_out.line("RunEnded", result))
+            self._voice.out.put(events_out.line("RunEnded", run.result()))
 
     def _say_elsewhere(self, loss: str) -> None:
         if not self._voice.err.is_gone:
@@ -83,8 +86,8 @@ class Showing:
 def say_the_rest(code: int, signals: Signals, voice: Voice) -> None:
     """Wait for slow readers, for as long as no signal comes, and say what could not be shown since the run's end."""
     signals.over(code)
-    heard = signals.heard
-    voice.rest(lambda: signals.heard > heard)
+    voice.rest(lambda: signals.is_hurried)
     for loss in voice.new_losses():
         voice.say(f"lucy: {loss}")
-    voice.rest(lambda: signals.heard > heard)
+    deadline = time.monotonic() + REPORT_SECONDS
+    voice.err.hand.rest(until=lambda: time.monotonic() > deadline)

@@ -31,7 +31,8 @@ class Signals:
         """The signal that ends the test, if one came."""
         self.heard = 0
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._code = INTERRUPTED
+        self._code: int | None = None
+        self._heard_before_verdict = 0
         self._is_interrupting = False
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
@@ -42,8 +43,15 @@ class Signals:
         return self._bell
 
     def over(self, code: int) -> None:
-        """Take note of the verdict's exit code: no signal changes it any more."""
-        self._code = code
+        """Take note of the verdict's exit code: no signal changes it any more. The first call counts."""
+        if self._code is None:
+            self._code = code
+            self._heard_before_verdict = self.heard
+
+    @property
+    def is_hurried(self) -> bool:
+        """Whether a signal has come since the verdict: nobody wants to wait for a reader."""
+        return self._code is not None and self.heard > self._heard_before_verdict
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
@@ -59,7 +67,7 @@ class Signals:
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.heard += 1
         if self.heard > 1:
-            leave(self._code)
+            leave(INTERRUPTED if self._code is None else self._code)
         self.first = signal.Signals(number)
         os.eventfd_write(self._bell, 1)
         if self._is_interrupting:
