@@ -96,6 +96,23 @@ async def test_an_error_that_is_held_for_a_nodes_error_is_no_nodes_error(tmp_pat
         assert [event.node for event in (await until_over(streams.records(replayed).of(RunError)))[0]] == [JOURNAL] * 2
 
 
+async def test_lucys_own_do_not_come_into_records_that_others_share(pipeline: Pipeline) -> None:
+    shared = streams.records(pipeline).share()
+    named = streams.records(pipeline, nodes=("a", JOURNAL)).share()
+    typed = streams.events(pipeline, lucy.NodeExited, Numbered).share()
+    got: dict[str, list[str]] = {"shared": [], "named": [], "typed": []}
+    with pytest.raises(lucy.OperatorError, match="the records that are shared are the nodes'"):
+        shared.of(lucy.NodeExited).subscribe(print)
+    shared.subscribe(lambda event: got["shared"].append(event.node))
+    with pytest.raises(lucy.OperatorError, match="the records that are shared are the nodes'"):
+        shared.of(lucy.NodeExited).subscribe(print)
+    named.of(lucy.NodeExited).subscribe(lambda event: got["named"].append(event.node))
+    typed.of(lucy.NodeExited).subscribe(lambda event: got["typed"].append(event.node))
+    await write(pipeline, "a", numbered(1))
+    await write(pipeline, JOURNAL, exited("a"))
+    assert got == {"shared": ["a"], "named": [JOURNAL], "typed": [JOURNAL]}
+
+
 async def test_lucys_events_are_chosen_by_the_node_that_they_are_about(pipeline: Pipeline) -> None:
     live: list[Any] = []
     kinds = (lucy.NodeExited, FaultEffective, Numbered)

@@ -15,7 +15,7 @@ from lucy_core.judging.conditions import Progress, Verdict
 from lucy_core.judging.durations import NS, Clock
 from lucy_core.judging.lives import Lives
 from lucy_core.judging.waiting import Limits, Wait, limits
-from lucy_core.records import Event, LogRecord
+from lucy_core.records import Arrived, Event, LogRecord
 
 
 @lucy.event(ids="w.ping")
@@ -120,6 +120,12 @@ def test_quiet_counts_from_the_last_noise_and_is_decided_by_time_alone() -> None
     assert judge(condition, [], hard=10, until=2).has_come_true
     assert not judge(condition, history(*((n, "a", Ping()) for n in range(1, 9))), hard=8, until=20).has_come_true
     assert judge(lucy.quiet(2, Ping), history((5, "a", Ping())), hard=2, until=9).has_come_true
+
+
+def test_what_lucy_notes_is_no_noise_whatever_else_is_none() -> None:
+    noise = history((0.5, "a", Arrived(1)), (1, "lucy", Arrived(1)), (3, "b", Arrived(1)), (4, "a", Arrived(1)))
+    assert judge(lucy.quiet(2), noise, hard=10).outcome().waited == 2.5
+    assert judge(lucy.quiet(2, where=lambda event: event.node != "b"), noise, hard=10).outcome().waited == 2.5
 
 
 def test_in_order_wants_each_behind_the_one_before() -> None:

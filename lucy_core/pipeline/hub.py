@@ -61,7 +61,7 @@ class Interest:
         self.level: Level | None = LEVEL(level, "level")
         self.kind: type = _KIND(kind, "kind")
         self.arrivals = switch_of(arrivals, "arrivals")
-        self.but = None if but is None else text_of(but, "but")
+        self.but = None if but is None or nodes is not None else text_of(but, "but")
         self.nodes = self._writers()
         """Whose lines have to be looked at for it, which for Lucy's own events are the journal's."""
 

@@ -79,12 +79,18 @@ class Shared(Observable[Any]):
                 "had; await it at once, or take first() of the stream that is shared"
             )
             raise OperatorError(f"{self._name}.share().first()", reason)
+        if walk.own and not is_first and self._gives_records_of_nodes:
+            raise self._without_own()
         self._takers += ((observer, start),)
         if is_first:
             self._watch = Watch()
             self._given = 0
-            with opening(msgspec.structs.replace(walk, watches=(*walk.watches, self._watch))):
+            with opening(msgspec.structs.replace(walk, watches=(*walk.watches, self._watch), own=False)):
                 held = self._source.subscribe(self._next, self._failed, self._completed, scheduler=scheduler)
+            if walk.own and self._gives_records_of_nodes:
+                held.dispose()
+                self._takers = ()
+                raise self._without_own()
             if self._takers:
                 self._held = held
             else:
@@ -95,6 +101,17 @@ class Shared(Observable[Any]):
                 watch.handles += self._watch.handles
                 watch.interests += self._watch.interests
         return Disposable(lambda: self._leave(observer))
+
+    @property
+    def _gives_records_of_nodes(self) -> bool:
+        return any(interest.but is not None for interest, _ in self._watch.interests)
+
+    def _without_own(self) -> OperatorError:
+        reason = (
+            "the records that are shared are the nodes', and Lucy's own would come to all who share them; take "
+            "events(…) of that type, or records(nodes=…) that names 'lucy'"
+        )
+        return OperatorError(f"{self._name}.share().of(…) of a type of Lucy's", reason)
 
     def _leave(self, observer: abc.ObserverBase[Any]) -> None:
         if any(each is observer for each, _ in self._takers):
