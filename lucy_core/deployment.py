@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from lucy_core import log
 from lucy_core.arguments import new_place_of, switch_of, text_of, title_of
 from lucy_core.engine import Engine, NetworkSpec, engine_of
 from lucy_core.keeper import kept
@@ -67,5 +68,10 @@ async def deploy(
     )
     switch_of(start, "start")
     switch_of(interrupt, "interrupt")
-    async with Run(order).opened(start=start, interrupt=interrupt) as network:
-        yield network
+    run = Run(order)
+    try:
+        async with run.opened(start=start, interrupt=interrupt) as network:
+            yield network
+    finally:
+        if run.unwritten is not None:
+            log.warning(run.unwritten)

@@ -11,7 +11,6 @@ A disk that takes no more result costs the files, never the verdict.
 """
 
 import asyncio
-import contextlib
 import enum
 import secrets
 import shlex
@@ -27,7 +26,6 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from lucy_core import log
 from lucy_core.aio import leaves, one_error
 from lucy_core.engine import Engine, NetworkManager, NetworkSpec, RunPlace
 from lucy_core.errors import LucyError, RunFailedError, TopologyError, shown
@@ -47,6 +45,7 @@ from lucy_core.network import Network
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.pipeline.recording import make_run_directory
 from lucy_core.removal import remove
+from lucy_core.reports.files import RunFiles
 from lucy_core.versions import versions
 from lucy_core.vocabulary import FixedTopology, Topology
 
@@ -150,8 +149,7 @@ class Run:
         self._record = record
         self.network: Network | None = None
         """The network, from when it is about to be deployed."""
-        self.unwritten: str | None = None
-        """Why its files could not all be written."""
+        self._files = RunFiles(order.directory)
         self._began = time.monotonic()
         self._started = datetime.now(UTC)
         self._seconds: float | None = None
@@ -175,7 +173,8 @@ class Run:
         try:
             make_run_directory(self.order.directory)
             self._has_directory = True
-            self._write("run.json", self.order.description())
+            self._files.write_description(self.order.description())
+            self._files.reserve()
             async with one_error(), self._deployed(start=start, interrupt=interrupt) as network:
                 yield network
         except BaseException as error:  # noqa: BLE001  # raised again below
@@ -251,38 +250,16 @@ class Run:
         result = self.result()
         if not self._has_directory:
             return result
-        if not self.order.keep.holds(result.outcome):
-            self._remove()
+        if self.order.keep.holds(result.outcome):
+            self._files.write_result(result)
         else:
-            # Imported here: XML and pages are no business of who only imports Lucy.
-            from lucy_core.reports.junit import junit
-            from lucy_core.reports.page import html_report
-
-            self._write("result.json", result)
-            self._write("junit.xml", junit(result))
-            self._write("report.html", html_report(result).encode(errors="backslashreplace"))
+            self._files.remove(remove)
         return result
 
-    def _remove(self) -> None:
-        try:
-            remove(self.order.directory)
-        except OSError as error:
-            self.unwritten = f"{error.filename} can't be removed: {error.strerror}"
-            log.warning(self.unwritten)
-
-    def _write(self, name: str, content: Any) -> None:  # bytes, or what msgspec writes
-        path = self.order.directory / name
-        draft = path.with_name(f".{name}.draft")
-        try:
-            if not isinstance(content, bytes):
-                content = msgspec.json.format(msgspec.json.encode(content, enc_hook=str), indent=2) + b"\n"
-            draft.write_bytes(content)
-            draft.replace(path)  # whole or not at all: half a result is worse than none
-        except (OSError, ValueError) as error:
-            self.unwritten = f"{path} can't be written: {getattr(error, 'strerror', None) or error}"
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
-            log.warning(self.unwritten)
+    @property
+    def unwritten(self) -> str | None:
+        """Which of its files could not be written and why, as a sentence; for whoever opened it to tell."""
+        return self._files.unwritten
 
     @property
     def kept(self) -> bool:

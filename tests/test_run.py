@@ -1,12 +1,15 @@
 """A run from its first file to its last: the verdict as an exception, the files that it leaves, and its journal."""
 
 import asyncio
+import contextlib
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -474,3 +477,76 @@ async def test_sections_faults_and_waits_count_from_one_without_a_twin(tmp_path:
         (requested,) = await collected(network, lucy.FaultRequested)
     assert [command.id, section.id, wait.id, lease.number] == [1, 2, 3, 4]
     assert (wait.inside, requested.lease, requested.parent) == (2, 4, 2)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(disk: Path) -> None:
+    with (disk / "filling").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+
+
+async def test_on_a_full_disk_a_run_still_has_its_result(small_disk: Path) -> None:
+    with pytest.raises(lucy.RunFailedError, match="not nice"):
+        async with lucy.deploy(spec("a"), run_directory=small_disk / "run") as network:
+            fill(small_disk)
+            network.soft_error("not nice")
+
+    result = result_of(small_disk / "run")
+    assert (result["outcome"], [each["message"] for each in result["errors"]]) == ("failed", ["not nice"])
+    assert {"result.json", "junit.xml", "report.html", "run.json"} <= {
+        path.name for path in (small_disk / "run").iterdir()
+    }
+    assert ".reserve" not in there
+
+
+async def test_files_that_can_not_be_written_are_named_once_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("result.json", "junit.xml"):
+        (tmp_path / "run" / name).mkdir(parents=True)
+
+    async with lucy.deploy(spec("a"), run_directory=tmp_path / "run"):
+        pass
+
+    place = tmp_path / "run"
+    assert capsys.readouterr().err == (
+        f"lucy: warning: {place}/result.json and {place}/junit.xml can't be written: Is a directory\n"
+    )
+
+
+async def test_a_run_directory_that_is_deleted_costs_its_files_and_no_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(lucy.RunFailedError, match="not nice"):
+        async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+            shutil.rmtree(tmp_path / "run")
+            network.soft_error("not nice")
+
+    assert "report.html can't be written: No such file or directory" in capsys.readouterr().err
+
+
+async def test_a_slip_in_a_report_costs_that_report_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def slip(_result: object) -> bytes:
+        raise KeyError("colour")
+
+    monkeypatch.setattr("lucy_core.reports.junit.junit", slip)
+
+    async with lucy.deploy(spec("a"), run_directory=tmp_path / "run"):
+        pass
+
+    assert "junit.xml can't be written: KeyError: 'colour'" in capsys.readouterr().err
+    assert result_of(tmp_path / "run")["outcome"] == "passed"
+    assert (tmp_path / "run/report.html").exists()

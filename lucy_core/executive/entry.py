@@ -5,6 +5,7 @@ closed (`>&-`) is taken by /dev/null: the next file to be opened would get its n
 """
 
 import os
+import resource
 import sys
 
 from lucy_core.executive.signals import Signals
@@ -14,6 +15,8 @@ def main() -> int:
     """Do what the command line says; return the exit code."""
     closed = hold_descriptors()
     signals = Signals()
+    if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
+        sys.dont_write_bytecode = True  # of a module that is longer the first half would stay, for all who come later
     from lucy_core.executive.command_line import run_command
     from lucy_core.executive.voice import Voice
 

@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar, final
 import anyio
 import pytest
 
+from lucy_core import log
 from lucy_core.arguments import new_place_of
 from lucy_core.errors import CaptureDiedError, NodeExitedError, RunFailedError
 from lucy_core.executive.marker import Wanted
@@ -91,6 +92,9 @@ class MarkedRun:
             pass  # `news` says what no test was told
         except BaseException as error:  # noqa: BLE001  # a callback's pytest.fail or sys.exit too; raised again if news
             failure = error
+        finally:
+            if self._run.unwritten is not None:
+                log.warning(self._run.unwritten)
         if failure is not None and not self._is_told(failure):
             self.failed(failure)
             raise failure
