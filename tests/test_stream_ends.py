@@ -11,7 +11,6 @@ import anyio
 import msgspec
 import pytest
 import structlog.testing
-from reactivex import operators
 from reactivex.subject import Subject
 from stream_sources import Numbered, Other, numbered, write
 
@@ -309,23 +308,17 @@ async def test_an_exit_in_a_callback_ends_the_run_with_that_and_the_others_miss_
     assert waiting == [caught] or isinstance(waiting[0], asyncio.CancelledError)
 
 
-async def test_what_a_callback_raises_after_the_run_is_told_by_the_loop(tmp_path: Path) -> None:
-    told: list[BaseException | None] = []
-    over = anyio.Event()
-
-    def hear(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        told.append(context.get("exception"))
-        over.set()
+async def test_what_a_callback_raises_after_the_run_comes_to_whoever_called_it(tmp_path: Path) -> None:
+    late: Subject[int] = Subject()
 
     def raises(_: object) -> None:
         raise Refused("too late")
 
     async with Pipeline.record(tmp_path / "run") as pipeline:
-        streams.events(pipeline, Numbered).pipe(operators.delay(0.5)).subscribe(raises)
+        streams.events(pipeline, Numbered).flat_map(lambda _: lucy.Stream(late)).subscribe(raises)
         await write(pipeline, "a", numbered(1))
-    asyncio.get_running_loop().set_exception_handler(hear)
-    await over.wait()
-    assert [str(error) for error in told] == ["too late"]
+    with pytest.raises(Refused, match="too late"):
+        late.on_next(1)
 
 
 async def test_a_replays_callback_that_raises_fails_its_block(tmp_path: Path) -> None:

@@ -272,7 +272,7 @@ class Delivery:
         """Let those who are behind read to the run's end. One who takes nothing more is told that there was more."""
         with anyio.move_on_after(LAST_READ_SECONDS):
             await self._caught_up()
-        self._finish_behind("closed before all was read; ")
+        self._finish_behind()
 
     async def _caught_up(self) -> None:
         while self._behind:
@@ -280,34 +280,47 @@ class Delivery:
                 self._all_caught_up = anyio.Event()
             await self._all_caught_up.wait()
 
-    def _finish_behind(self, why: str) -> None:
+    def _finish_behind(self) -> None:
         for group in tuple(self._behind):
-            self._finish_all(group, RecordingError(f"{why}{self._missing(group)}"))
+            self._finish_all(group, RecordingError(f"closed before all was read; {self._missing(group)}"))
             self._no_longer_behind(group)
 
     async def gather(self, node: str) -> None:
         """Have everybody live, and able to take more of a node, before lines are delivered that nobody can read again.
 
         Whoever can't take more holds everybody up, nodes at last, but not for ever: it may be the very test that waits
-        for those lines. After `HELD_UP_SECONDS` it is told why there is more that it can't have.
+        for those lines. One that has taken nothing for `HELD_UP_SECONDS` is told why there is more that it can't have.
         """
-        with anyio.move_on_after(HELD_UP_SECONDS):
-            while self._behind or self.hub.closed(node):
+        while self._behind or self.hub.closed(node):
+            opened = {gate: gate.opened for gate in self._gates(node)}
+            with anyio.move_on_after(HELD_UP_SECONDS) as held_up:
                 await self._caught_up()
-                for each in self.hub.closed(node):
-                    opened = anyio.Event()
-                    each.group.when_open(opened.set)
-                    await opened.wait()
-            return
+                for gate in self._gates(node):
+                    is_open = anyio.Event()
+                    gate.when_open(is_open.set)
+                    await is_open.wait()
+            if held_up.cancelled_caught:
+                self._give_up({gate for gate, times in opened.items() if gate.closed and gate.opened == times})
+
+    def _gates(self, node: str) -> list[Gate]:
+        """Return the gates for which lines of a node would have to wait."""
+        groups = (*self._behind, *(each.group for each in self.hub.closed(node)))
+        return [group.gate for group in groups if group.gate is not None]
+
+    def _give_up(self, gates: set[Gate]) -> None:
         why = f"it took nothing more for {HELD_UP_SECONDS:g} s; "
-        self._finish_behind(why)
-        for each in self.hub.closed(node):
-            self._finish(each, RecordingError(f"{why}{self._missing(each)}"))
+        for group in tuple(self._behind):
+            if group.gate in gates:
+                self._finish_all(group, RecordingError(f"{why}{self._missing(group)}"))
+                self._no_longer_behind(group)
+        for each in self.hub.subscriptions:
+            if each.gate in gates:
+                self._finish(each, RecordingError(f"{why}{self._missing(each)}"))
 
     def close(self) -> None:
         """Say that nothing can be read back any more. Whoever subscribes from now on is told of the end at once."""
         self.closed = self.ended = True
-        self._finish_behind("closed before all was read; ")
+        self._finish_behind()
 
     async def _catch_up(self, group: Group) -> bool:
         """Read the recording for a group; tell whether it was set aside on the way."""

@@ -94,10 +94,12 @@ class Interest:
 class Gate:
     """Says whether a subscriber can take more. Closed, its subscription is set aside until it opens again."""
 
-    __slots__ = ("_reopened", "closed")
+    __slots__ = ("_reopened", "closed", "opened")
 
     def __init__(self) -> None:
         self.closed = False
+        self.opened = 0
+        """How many times it was opened: whether its subscriber takes anything."""
         self._reopened: list[Callable[[], None]] = []
 
     def when_open(self, call: Callable[[], None]) -> None:
@@ -114,6 +116,7 @@ class Gate:
     def open(self) -> None:
         """Let through again."""
         self.closed = False
+        self.opened += 1
         calls, self._reopened = self._reopened, []
         for call in calls:
             call()
