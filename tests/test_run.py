@@ -504,9 +504,8 @@ async def test_on_a_full_disk_a_run_still_has_its_result(small_disk: Path) -> No
 
     result = result_of(small_disk / "run")
     assert (result["outcome"], [each["message"] for each in result["errors"]]) == ("failed", ["not nice"])
-    assert {"result.json", "junit.xml", "report.html", "run.json"} <= {
-        path.name for path in (small_disk / "run").iterdir()
-    }
+    there = {path.name for path in (small_disk / "run").iterdir()}
+    assert {"result.json", "junit.xml", "report.html", "run.json"} <= there
     assert ".reserve" not in there
 
 

@@ -17,8 +17,8 @@ from lucy_core.judging.result import RunResult
 from lucy_core.visible import visible
 
 RESERVE = ".reserve"
-RESERVE_BYTES = 128 * 1024
-"""Room for a result, its page and its XML, of some hundred waits and errors."""
+RESERVE_BYTES = 32 * 1024
+"""Room for the result, the page and the XML of a run of some dozen waits. More would be missed by the recording."""
 
 
 @final
