@@ -37,6 +37,7 @@ from lucy_core.engine import (
 from lucy_core.errors import AttachError, TopologyError, UnsupportedError
 from lucy_core.events import event
 from lucy_core.network import Network
+from lucy_core.private_files import create_private
 from lucy_core.vocabulary import Vocabulary
 
 DESCRIPTION = Path("lucy") / "network.json"
@@ -106,9 +107,7 @@ def describe_export(directory: Path, spec: NetworkSpec, vocabulary: Vocabulary |
         spec=msgspec.structs.replace(spec, nodes=nodes),
         vocabulary_name=None if vocabulary is None else vocabulary.name,
     )
-    path = directory / DESCRIPTION
-    path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(exported), indent=2) + b"\n")
+    create_private(directory / DESCRIPTION, msgspec.json.format(msgspec.json.encode(exported), indent=2) + b"\n")
 
 
 def read_export(directory: str | Path) -> ExportedNetwork:

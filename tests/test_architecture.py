@@ -26,6 +26,7 @@ ROOMS = (
     "log",
     "aio",
     "helpers",
+    "private_files",
     "removal",
     "records",
     "words",

@@ -151,10 +151,25 @@ def test_an_export_is_whole_private_and_overwrites_nothing(tmp_path: Path) -> No
     assert (place / "lucy" / "puppeteer.py").read_text() == (
         Path(lucy.__file__).parent.parent / "lucy_engines/puppeteer.py"
     ).read_text()
-    assert {path.stat().st_mode & 0o077 for path in place.iterdir()} == {0}
+    assert {path.stat().st_mode & 0o077 for path in (place, *place.iterdir())} == {0}
     for file in ("compose.json", "other.json"):
         with pytest.raises(lucy.ExportError, match="is there already, and nothing is overwritten"):
             write_export(config_in(place), place / file, {})
+
+
+def test_an_export_goes_through_no_link_and_into_nobody_elses_directory(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/compose.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(lucy.ExportError, match="is there already, and nothing is overwritten"):
+        write_export(config_in(tmp_path / "new"), tmp_path / "new/compose.json", {})
+    assert not (tmp_path / "elsewhere").exists()
+
+    (tmp_path / "new/compose.json").unlink()
+    if os.getuid() == 0:
+        os.chown(tmp_path / "new", 65534, 65534)
+        with pytest.raises(lucy.ExportError, match=r"new: can't be written to: it belongs to \w+ \(user 65534\)"):
+            write_export(config_in(tmp_path / "new"), tmp_path / "new/compose.json", {})
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from lucy_core.journal import JOURNAL
 from lucy_core.judging.result import RunResult
 from lucy_core.network import Network
 from lucy_core.options import Options
+from lucy_core.private_files import make_private
 from lucy_core.run import Run, RunOrder, When, fix, hold_forgotten, new_run_id
 
 
@@ -40,14 +41,13 @@ def prepare_directory(directory: Path) -> None:
     """Make the run directory, private to its user.
 
     Raises:
-        UsageError: there is something in it. What a run may remove at its end must be its own.
+        UsageError: there is something in it, or it isn't ours. What a run may remove at its end must be its own.
     """
     try:
         if directory.exists() and any(directory.iterdir()):
             message = f"the run directory {directory} is not empty; choose another"
             raise UsageError(message)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.chmod(0o700)
+        make_private(directory)
     except OSError as error:
         message = f"can't make the run directory {directory}: {error.strerror}"
         raise UsageError(message) from error

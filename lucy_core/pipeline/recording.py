@@ -25,6 +25,7 @@ from lucy_core.journal import JOURNAL
 from lucy_core.pipeline.capture import log_path
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.framing import HEAD_BYTES
+from lucy_core.private_files import make_private
 from lucy_core.records import Block
 
 ROWS_BYTES = 1 << 16
@@ -358,15 +359,12 @@ def make_run_directory(directory: Path) -> None:
     """Make a run directory, private to its user.
 
     Raises:
-        RecordingError: it can't be made, or there is a recording in it already.
+        RecordingError: it can't be made, there is a recording in it already, or somebody else has a hand in it.
     """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.chmod(0o700)
+        make_private(directory, ("logs", "fifos", "nodes"))
         if (directory / "arrivals.ndjson").exists():
             raise FileExistsError(errno.EEXIST, "there is a recording in it already; choose another")
-        for part in ("logs", "fifos"):
-            (directory / part).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         message = f"can't make the run directory {directory}: {error.strerror}"
         raise RecordingError(message) from error

@@ -14,6 +14,7 @@ from typing import Any, final
 import msgspec
 
 from lucy_core.judging.result import RunResult
+from lucy_core.private_files import write_private
 from lucy_core.visible import visible
 
 RESERVE = ".reserve"
@@ -73,13 +74,9 @@ class RunFiles:
 
     def _write(self, name: str, make: Callable[[], bytes]) -> None:
         path = self._directory / name
-        draft = path.with_name(f".{name}.draft")
         try:
-            draft.write_bytes(make())
-            draft.replace(path)
+            write_private(self._directory, name, make())
         except Exception as error:  # noqa: BLE001  # a slip in a report is no verdict either
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
             is_system = isinstance(error, OSError) and error.strerror
             why = error.strerror if is_system else f"{type(error).__name__}: {error}"  # type: ignore[attr-defined]  # an OSError
             self._reasons.setdefault(f"can't be written: {why}", []).append(str(path))

@@ -189,9 +189,13 @@ class Place:
         if wanted.clock != self._is.clock and self._clock is not None:
             new = f"{self._clock}.new"
             try:
-                with open(new, "w") as file:
+                # A container's root may write there too, and lead us elsewhere by a link of that name.
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(new)
+                how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                with open(os.open(new, how, 0o644), "w") as file:
                     file.write(f"{wanted.clock:+f}\n")
-                os.chmod(new, 0o644)
+                    os.fchmod(file.fileno(), 0o644)
                 os.replace(new, self._clock)
             except OSError as error:
                 reason = f"the file that the clock of {self.name} follows can't be written: {new}: {error.strerror}"
