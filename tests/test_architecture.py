@@ -99,6 +99,7 @@ BARE = (
     "lucy_engines/docker/reaper.py",
     "lucy_engines/orders.py",
     "lucy_core/testing/scripted_program.py",
+    "lucy_engines/process/cgroups.py",
     "lucy_engines/process/guardian.py",
     "lucy_engines/process/kinship.py",
     "lucy_engines/process/orders.py",

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 import lucy_engines
 from lucy_core.helpers import own_pidfd
+from lucy_engines.process import cgroups
 from lucy_engines.process.client import _BOOT
 from lucy_engines.process.orders import Cancel, End, Execute, RefusedOrder, RemoveAtEnd, Signal, Spawn, understand
 
@@ -95,12 +96,22 @@ class Guarded:
 
 
 @contextmanager
-def guardian(user: int | None = None) -> Iterator[Guarded]:
+def guardian(user: int | None = None, group: Path | None = None) -> Iterator[Guarded]:
+    """Run one, as another user or in a control group."""
+
+    def enter() -> None:
+        if group is not None:
+            (group / "cgroup.procs").write_text("0")
+
     ours, theirs = socket.socketpair()
     with ours, own_pidfd() as lucy:
         with theirs:
             arguments = [_ROOT, "" if user is None else str(user), "guardian", str(theirs.fileno()), str(lucy)]
-            process = subprocess.Popen([sys.executable, "-c", _PROGRAM, *arguments], pass_fds=(theirs.fileno(), lucy))
+            process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, *arguments],
+                pass_fds=(theirs.fileno(), lucy),
+                preexec_fn=enter,  # noqa: PLW1509  # there are none
+            )
         one = Guarded(process, ours)
         yield one
         one.hang_up()
@@ -298,6 +309,52 @@ def test_what_a_node_started_ends_before_its_end_is_told(how: str, tmp_path: Pat
         # Of the neighbour's nothing is.
         assert Path(f"/proc/{others}/stat").exists()
         assert Path(f"/proc/{neighbour}/stat").exists()
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A control group that NOBODY may make others below."""
+    own = cgroups.own_group()
+    made = cgroups.make(own, f"test-{os.getpid()}")
+    if made is None or os.getuid() != 0:
+        pytest.skip("no control groups of the second version can be made here")
+    for path in (made, f"{made}/cgroup.procs"):
+        os.chown(path, NOBODY, NOBODY)
+    yield Path(made)
+    assert cgroups.remove(made), "groups, or processes in them, were left"
+
+
+def test_a_daemon_that_bears_no_sign_of_its_node_but_its_group_ends_with_it(group: Path, tmp_path: Path) -> None:
+    script = "env -i PATH=$PATH setsid sh -c 'echo $$; exec sleep 600 >&- 2>&-' &\nexec sleep 600"
+    with guardian(group=group) as one, fifo(tmp_path / "fifo") as (path, lines):
+        pid = one.ask("spawn", **node(path, script))["pid"]
+        silent = int(read_line(lines))
+        assert (group / f"lucy-{one.process.pid}-1" / "cgroup.procs").read_text().split() == [str(pid), str(silent)]
+        one.ask("signal", pid=pid, signal=int(signal.SIGTERM))
+        assert one.exit_of(pid)["left"] == []
+        assert ended(silent)
+        assert [path for path in group.iterdir() if path.is_dir()] == []
+        refused = one.ask("spawn", **{**node(path, script), "argv": ["/nowhere"]})
+        assert "No such file" in refused["error"]
+        assert [path for path in group.iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize("how", ("stopped", "left to the end"))
+def test_what_a_node_started_as_root_ends_with_its_group(how: str, group: Path, open_place: Path) -> None:
+    helper = open_place / "setpriv"
+    shutil.copy(shutil.which("setpriv") or "setpriv", helper)
+    helper.chmod(0o4755)
+    script = f"{helper} --reuid 0 --regid 0 --clear-groups sleep 600 & echo $!; exec sleep 600"
+    with guardian(NOBODY, group) as one, fifo(open_place / "fifo") as (path, lines):
+        pid = one.ask("spawn", **node(path, script))["pid"]
+        rooted = int(read_line(lines))
+        if how == "stopped":
+            one.ask("signal", pid=pid, signal=int(signal.SIGTERM))
+            assert one.exit_of(pid)["left"] == []
+        else:
+            one.hang_up()
+            assert one.process.wait(SECONDS) == 0
+        assert ended(rooted)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="makes another user's process")

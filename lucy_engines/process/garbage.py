@@ -2,8 +2,8 @@
 
 However Lucy ends, the guardian takes every process along; should the guardian be killed, the kernel takes the nodes'
 leaders, and Lucy the rest. Where both were killed, what a node had started is still there, and so are the run's FIFOs.
-A process is known by the guardian's mark in its environment or, where it has an environment of its own, by a FIFO of a
-run that it can write to. A power cut leaves the FIFOs alone.
+A process is known by its control group, by the guardian's mark in its environment or, where it has neither, by a FIFO
+of a run that it can write to. A power cut leaves the FIFOs alone.
 """
 
 import contextlib
@@ -14,7 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, final
 
+import anyio
+
 from lucy_core.garbage import Leftover, Search
+from lucy_engines.process import cgroups
 from lucy_engines.process.kinship import MARKER, Inode, fifos_written_to, inode_of, lives, send_signal, variables_of
 
 GUARDIAN = "guardian.py"
@@ -24,7 +27,7 @@ RUN_VARIABLE = "LUCY_RUN"
 FIFOS = "fifos"
 RUNS = "lucy-runs"
 """Where runs are that nobody gave a place, below the working directory."""
-LAST_SECONDS = 2.0
+LAST_SECONDS, LAST_PAUSE = 2.0, 0.01
 """How long what a killed guardian left may take to end."""
 _CAPTURE = b"lucy_core.pipeline.capture"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -42,7 +45,7 @@ class Stray(NamedTuple):
 
 @final
 class ProcessCollector:
-    """Finds and removes processes whose guardian is gone, and FIFOs that no capture reads."""
+    """Finds and removes processes and groups whose guardian is gone, and FIFOs that no capture reads."""
 
     async def find(self, search: Search) -> list[Leftover]:
         """Look at all processes that this user may look at, and into the runs below the working directory."""
@@ -69,11 +72,52 @@ class ProcessCollector:
                         why = "no capture process reads it"
                         key = str(path.absolute())
                         found.append(Leftover(kind="fifo", key=key, name=str(path), run_id=run.name, why=why))
-        return found
+        return [*found, *_forsaken_groups(search)]
 
     async def remove(self, leftovers: Sequence[Leftover]) -> list[str | None]:
-        """Kill the processes, and unlink the FIFOs."""
-        return [_unlink(each.key) if each.kind == "fifo" else _kill(int(each.key)) for each in leftovers]
+        """Kill the processes, unlink the FIFOs, and remove the groups once they are empty."""
+        return [await _removed(each) for each in leftovers]
+
+
+async def _removed(leftover: Leftover) -> str | None:
+    match leftover.kind:
+        case "fifo":
+            return _unlink(leftover.key)
+        case "cgroup":
+            give_up = time.monotonic() + LAST_SECONDS
+            while not _end_group(leftover.key):
+                if time.monotonic() >= give_up:
+                    return "processes in it can't be ended"
+                await anyio.sleep(LAST_PAUSE)
+            return None
+        case _:
+            return _kill(int(leftover.key))
+
+
+def _forsaken_groups(search: Search) -> list[Leftover]:
+    found: list[Leftover] = []
+    mount = cgroups.find_mount()
+    for group, guardian in cgroups.groups_below(mount.place) if mount is not None else ():
+        inside = [stray_of(pid) for pid in cgroups.members(group)]
+        if None in inside:
+            continue  # it is a container's, or another user's
+        names = {name for stray in inside if stray is not None for name in stray.run_names}
+        with contextlib.suppress(OSError):
+            age = time.time() - os.stat(group).st_ctime
+            if is_guardian(guardian) or age < search.older_than or search.run_id not in (None, *names):
+                continue
+            run_id = search.run_id or next(iter(sorted(names)), "")
+            why = f"its guardian, process {guardian}, is gone"
+            found.append(Leftover(kind="cgroup", key=group, name=os.path.basename(group), run_id=run_id, why=why))
+    return found
+
+
+def _end_group(group: str) -> bool:
+    """Kill what is in a group and remove it; return False where that takes another moment."""
+    if not cgroups.kill(group):
+        for pid in cgroups.members(group):
+            send_signal(pid, signal.SIGKILL)
+    return cgroups.remove(group)
 
 
 def _pids() -> list[int]:
@@ -115,18 +159,35 @@ def is_forsaken(stray: Stray) -> bool:
 
 def stray_of(pid: int) -> Stray | None:
     """Return what is known of a process that came from a guardian, or None where it is none of Lucy's."""
+    if not _is_here(pid):
+        return None
     variables: dict[bytes, bytes] = {}
     for variable in variables_of(pid):
         name, _, value = variable.partition(b"=")
         variables[name] = value
-    guardian = variables.get(MARKER.encode(), b"").partition(b"-")[0]
+    mark = variables.get(MARKER.encode(), b"").partition(b"-")[0]
+    guardian = int(mark) if mark.isdigit() else _guardian_by_group(pid)
     ids = [os.fsdecode(variables[RUN_VARIABLE.encode()])] if RUN_VARIABLE.encode() in variables else []
-    if guardian.isdigit():
-        return Stray(pid, int(guardian), (*_directory_names(pid, ids), *ids, "")[:3])
+    runs = tuple(run.name for run in _runs_written_to(pid))
+    if guardian is not None:
+        return Stray(pid, guardian, (*_directory_names(pid, ids), *ids, *runs, ""))
     if _CAPTURE in _command(pid):
         return None
-    runs = tuple(run.name for run in _runs_written_to(pid))
     return Stray(pid, None, runs) if runs else None
+
+
+def _is_here(pid: int) -> bool:
+    """Tell whether a process counts ids as we do: of a container's nobody can tell here whether its guardian lives."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return False
+
+
+def _guardian_by_group(pid: int) -> int | None:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
+        return next((cgroups.guardian_of(line) for line in file.read().splitlines() if line.startswith("0::")), None)
+    return None
 
 
 def _directory_names(pid: int, ids: Sequence[str]) -> list[str]:
@@ -213,6 +274,10 @@ def end_what_a_guardian_left(guardian: int, fifos: Sequence[Path]) -> None:
         refused = [pid for pid in left if not send_signal(pid, signal.SIGKILL)]
         if len(refused) == len(left) or time.monotonic() >= give_up:
             break
+    own = cgroups.own_group()
+    groups = [group for group, maker in cgroups.groups_below(own) if maker == guardian] if own is not None else []
+    while [group for group in groups if not _end_group(group)] and time.monotonic() < give_up:
+        pass
     for path in fifos:
         with contextlib.suppress(OSError):
             path.unlink()

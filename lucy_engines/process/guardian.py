@@ -26,9 +26,11 @@ import sys
 import time
 from typing import Any, NamedTuple, final
 
+from lucy_engines.process import cgroups
 from lucy_engines.process.kinship import (
     MARKER,
     Child,
+    Inode,
     Kinship,
     descendants,
     described,
@@ -102,6 +104,9 @@ class Guardian:
             self._poll.register(fd, select.POLLIN)
         self._me = os.getpid()
         self._kinship = Kinship(self._me)
+        self._group = cgroups.own_group()
+        self._full_groups: list[str] = []
+        """Those of ended children that could not be removed."""
         self._started = 0
         self._named: set[int] = set()
         """Processes that can't be ended, and of which that was told."""
@@ -188,11 +193,6 @@ class Guardian:
             case Cancel():
                 return self._cancel(order)
 
-    def _marked(self, environment: dict[str, str]) -> tuple[str, dict[str, str]]:
-        self._started += 1
-        mark = f"{self._me}-{self._started}"
-        return mark, {**environment, MARKER: mark}
-
     def _spawn(self, order: Spawn) -> int:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
@@ -200,26 +200,42 @@ class Guardian:
             fifo = os.open(order.fifo, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 os.set_blocking(fifo, True)
-                mark, environment = self._marked(order.environment)
-                pid = spawn(order.argv, environment, order.directory, (null, fifo, fifo), self._me)
-                self._add(Child(order.name, pid, mark, time.monotonic(), fifo=inode_of(fifo)))
+                return self._start(order, order.name, (null, fifo, fifo), fifo=inode_of(fifo)).pid
             finally:
                 os.close(fifo)
         finally:
             os.close(null)
-        return pid
 
     def _execute(self, order: Execute) -> None:
-        mark, environment = self._marked(order.environment)
         given, out, errors = descriptors = self._wire.take_descriptors(3)
         try:
-            pid = spawn(order.argv, environment, order.directory, (given, out, errors), self._me)
+            child = self._start(order, "", (given, out, errors))
         finally:
             for fd in descriptors:
                 os.close(fd)
-        child = Child("", pid, mark, time.monotonic(), order=order.number)
+        child.replies.append(order.number)
         child.deadline = child.started + order.timeout
-        self._add(child)
+
+    def _start(
+        self, order: Spawn | Execute, name: str, descriptors: tuple[int, int, int], fifo: Inode | None = None
+    ) -> Child:
+        self._started += 1
+        mark = f"{self._me}-{self._started}"
+        group = cgroups.make(self._group, mark)
+        door = cgroups.door_of(group)
+        try:
+            environment = {**order.environment, MARKER: mark}
+            pid = spawn(order.argv, environment, order.directory, descriptors, self._me, door)
+        except BaseException:
+            if group is not None:
+                cgroups.remove(group)
+            raise
+        finally:
+            if door is not None:
+                os.close(door)
+        child = self._children[pid] = Child(name, pid, mark, time.monotonic(), fifo=fifo, group=group)
+        self._kinship.add(child)
+        return child
 
     def _cancel(self, order: Cancel) -> dict[str, Any] | None:
         """Kill a command; answered at its end, or now where it has ended."""
@@ -230,10 +246,6 @@ class Guardian:
                     self._kill_command(child)
                 return None
         return {}
-
-    def _add(self, child: Child) -> None:
-        self._children[child.pid] = child
-        self._kinship.add(child)
 
     # What ends
 
@@ -258,9 +270,11 @@ class Guardian:
         waiting: list[Ended] = []
         for ended in self._ended:
             left = self._kinship.family(ended.child)
-            refused = kill_all(left)
+            refused = kill_all(left, ended.child.group)
             if refused.issuperset(left) or now >= ended.give_up:
                 self._kinship.remove(ended.child)
+                if ended.child.group is not None and not cgroups.remove(ended.child.group):
+                    self._full_groups.append(ended.child.group)
                 self._report(ended, self._name([pid for pid in left if pid in refused or lives(pid)]))
             else:
                 waiting.append(ended)
@@ -320,7 +334,10 @@ class Guardian:
         asked = child.asked
         if number not in (signal.SIGSTOP, signal.SIGCONT):
             self._ask_to_end(child)
-        refused = {pid for pid in family if not send_signal(pid, number)}
+        if number == signal.SIGKILL:
+            refused = kill_all(family, child.group)
+        else:
+            refused = {pid for pid in family if not send_signal(pid, number)}
         if child.pid in refused:
             child.asked = asked  # it was not, for all that it can know
         if number == signal.SIGSTOP:
@@ -332,11 +349,15 @@ class Guardian:
 
     def _end(self) -> None:
         """Kill all that came from here until nothing is left that we may kill, and remove the FIFOs."""
+        children = [*self._children.values(), *(ended.child for ended in self._ended)]
+        groups = [*self._full_groups, *(child.group for child in children if child.group is not None)]
         give_up = time.monotonic() + CLEAR_SECONDS
         left: list[int] = []
-        while (pids := [pid for pid in descendants(self._me) if lives(pid)]) and time.monotonic() < give_up:
-            left = pids
-            if kill_all(pids).issuperset(pids):
+        while (left := [pid for pid in self._all(groups) if lives(pid)]) and time.monotonic() < give_up:
+            refused = kill_all(left)
+            if refused:
+                refused -= {pid for group in groups if cgroups.kill(group) for pid in cgroups.members(group)}
+            if refused.issuperset(left):
                 break
             with contextlib.suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:
@@ -345,9 +366,16 @@ class Guardian:
         for path in self._fifos:
             with contextlib.suppress(OSError, ValueError):
                 os.unlink(path)
+        for group in groups:
+            cgroups.remove(group)
         left = [pid for pid in left if pid not in self._named and lives(pid)]
         if left:
             self._wire.say({"left": self._name(left)})
+
+    def _all(self, groups: list[str]) -> list[int]:
+        return list(
+            dict.fromkeys([*descendants(self._me), *(pid for group in groups for pid in cgroups.members(group))])
+        )
 
 
 def main(arguments: list[str]) -> None:

@@ -2,9 +2,10 @@
 
 A guardian is the *subreaper* of whatever it started: a process that loses its parent becomes the guardian's own child,
 an orphan. So a family is the leader, all that descends from it, and those orphans, with all that descends from them,
-that bear a sign of it. Signs are its session, its mark in the environment, and its FIFO: a daemon may have a session
-and an environment of its own (`env -i`, `sudo`, `su -`), but while it can write a line into a node's log it is of that
-node. What bears none of these signs, and is an orphan, ends with the guardian.
+that bear a sign of it. Signs are its control group, where there is one (`cgroups`), its session, its mark in the
+environment, and its FIFO: a daemon may have a session and an environment of its own (`env -i`, `sudo`, `su -`), but
+while it can write a line into a node's log it is of that node. An orphan that bears none of these ends with the
+guardian.
 
 **What it costs.** The children of an ended leader are orphans by the moment at which it has ended. So to find what a
 leader left takes a look at the orphans alone, of which there are few, and not at all processes there are: with a look
@@ -19,6 +20,8 @@ import signal
 import stat
 from collections.abc import Iterator
 from typing import final
+
+from lucy_engines.process import cgroups
 
 MARKER = "LUCY_PROCESS"
 """In the environment of all that a guardian starts: its process id, and which of its children that came from."""
@@ -147,6 +150,7 @@ class Child:
         "asked",
         "deadline",
         "fifo",
+        "group",
         "mark",
         "name",
         "pid",
@@ -157,7 +161,15 @@ class Child:
     )
 
     def __init__(
-        self, name: str, pid: int, mark: str, started: float, *, fifo: Inode | None = None, order: int | None = None
+        self,
+        name: str,
+        pid: int,
+        mark: str,
+        started: float,
+        *,
+        fifo: Inode | None = None,
+        group: str | None = None,
+        order: int | None = None,
     ) -> None:
         self.name = name
         self.pid = pid
@@ -165,6 +177,8 @@ class Child:
         self.started = started
         """On the monotonic clock."""
         self.fifo = fifo
+        self.group = group
+        """The directory of its control group, where it has one."""
         self.replies = [] if order is None else [order]
         """The orders that its end answers: that to run a command, and those to cancel it."""
         self.asked = False
@@ -219,6 +233,8 @@ class Kinship:
                 for pid in descendants(orphan):
                     if self._owner(pid) is child:
                         found += [pid, *descendants(pid)]
+        if child.group is not None:
+            found += cgroups.members(child.group)
         return [pid for pid in dict.fromkeys(found) if lives(pid)]
 
     def _owner_of_orphan(self, pid: int) -> Child | None:
@@ -238,6 +254,9 @@ class Kinship:
         return next((self._by_fifo[inode] for _, inode in fifos_written_to(pid) if inode in self._by_fifo), None)
 
 
-def kill_all(pids: list[int]) -> set[int]:
-    """Kill processes; return those that we may not."""
-    return {pid for pid in pids if not send_signal(pid, signal.SIGKILL)}
+def kill_all(pids: list[int], group: str | None = None) -> set[int]:
+    """Kill processes, and the group that they are in if that takes it; return those that we may not."""
+    refused = {pid for pid in pids if not send_signal(pid, signal.SIGKILL)}
+    if refused and group is not None and cgroups.kill(group):
+        refused.difference_update(cgroups.members(group))
+    return refused

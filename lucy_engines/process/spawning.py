@@ -1,5 +1,6 @@
 """Starting a program for the guardian. Standard library only."""
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -16,10 +17,12 @@ def spawn(
     directory: str,
     descriptors: tuple[int, int, int],
     guardian: int,
+    group: int | None = None,
 ) -> int:
     """Start a program in a session of its own, with default signals; return its pid.
 
-    The kernel kills it should the guardian die.
+    The kernel kills it should the guardian die. `group` is the door of a control group that it enters before it runs,
+    where that can be had.
 
     Raises:
         OSError: it can't be executed; the error of `execve`, sent back through a pipe that a successful one closes.
@@ -28,7 +31,7 @@ def spawn(
     try:
         pid = os.fork()
         if pid == 0:
-            _become(argv, environment, directory, descriptors, guardian, told)
+            _become(argv, environment, directory, descriptors, guardian, told, group)
     except BaseException:
         os.close(report)
         raise
@@ -52,6 +55,7 @@ def _become(
     descriptors: tuple[int, int, int],
     guardian: int,
     told: int,
+    group: int | None,
 ) -> None:
     """Be the program from here on, or say why not and end."""
     failure = f"{errno.EINVAL} "
@@ -60,6 +64,9 @@ def _become(
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guardian:
             os._exit(127)  # the guardian died before the line above
+        if group is not None:
+            with contextlib.suppress(OSError):  # it is known by its other signs then
+                os.write(group, b"0")
         for default in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
             signal.signal(default, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
