@@ -1,4 +1,4 @@
-"""The process engine: commands in a node's place, and how its nodes are stopped."""
+"""Nodes as processes: commands in their places, what they keep, and how they are stopped."""
 
 import os
 import resource
