@@ -141,7 +141,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
                     raise TopologyError(message)
             for other in node.after:
                 if other not in names:
-                    message = f"node {node.name!r} is to start after {other!r}, which is not in the network"
+                    message = f"node {node.name!r} is to start after {shown(other)}, which is not in the network"
                     raise TopologyError(message)
         start_order(self.nodes)
 
@@ -275,7 +275,7 @@ def fill_in(text: str, node: str, layout: Layout) -> str:
                     owner, dot, port = name.rpartition(".")
                     return str(layout.ports[owner if dot else node][port])
         except KeyError as missing:
-            message = f"node {node!r} refers to {match[0]}, but there is no {missing.args[0]!r}"
+            message = f"node {node!r} refers to {shown(match[0])[1:-1]}, but there is no {shown(missing.args[0])}"
             raise TopologyError(message) from None
 
     return _PLACEHOLDER.sub(value, text)

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
+from lucy_core.errors import shown
 from lucy_core.records import Arrived, Event
 
 SHOWN = 160
@@ -30,7 +31,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=3)
     meant = f"; did you mean {' or '.join(close)}?" if close else ""
-    return f"no {kind} is called {name!r}{meant} (there is: {', '.join(known) or 'none'})"
+    return f"no {kind} is called {shown(name)}{meant} (there is: {', '.join(known) or 'none'})"
 
 
 def _cut(text: str) -> str:

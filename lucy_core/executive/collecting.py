@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from lucy_core.errors import UsageError
+from lucy_core.errors import UsageError, shown
 from lucy_core.garbage import Harvest, Search, collector_names, harvest
 from lucy_core.judging.result import ExitCode
 
@@ -28,7 +28,7 @@ def parse_duration(text: str) -> float:
         UsageError: it is nothing of the kind.
     """
     if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
-        message = f"{text!r} is no duration; write 90s, 30m, 2h, 1d or 1h30m"
+        message = f"{shown(text)} is no duration; write 90s, 30m, 2h, 1d or 1h30m"
         raise UsageError(message)
     return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text))
 

@@ -12,7 +12,7 @@ import anyio
 
 from lucy_core import log
 from lucy_core.engine import Engine, EngineOption, engine_names, engine_options, load_engine
-from lucy_core.errors import ArgumentError, AttachError, EngineError, ExportError, TopologyError, UsageError
+from lucy_core.errors import ArgumentError, AttachError, EngineError, ExportError, TopologyError, UsageError, shown
 from lucy_core.executive.attaching import Attaching, add_attach, attaching_order, given_path
 from lucy_core.executive.collecting import add_gc, collect_garbage
 from lucy_core.executive.exporting import export
@@ -55,12 +55,17 @@ exit codes:
 {"".join(f"  {code.value:>3}  {text}{chr(10)}" for code, text in EXIT_CODES.items())}"""
 
 
+SHOWN = 400
+"""Characters of what was typed that are shown again."""
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that says what is wrong in one sentence."""
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line. Raises UsageError."""
-        raise UsageError(f"{message} (see {self.prog} --help)")
+        line = message.replace("\n", "\\n")
+        raise UsageError(f"{line if len(line) <= SHOWN else line[:SHOWN] + '…'} (see {self.prog} --help)")
 
 
 def _version() -> str:
@@ -158,10 +163,10 @@ def gather_options(arguments: argparse.Namespace) -> dict[str, str]:
     for text in arguments.option:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            message = f"--option {text!r} is not KEY=VALUE"
+            message = f"--option {shown(text)} is not KEY=VALUE"
             raise UsageError(message)
         if key in options:
-            message = f"option {key!r} is given twice: {options[key]!r} and {value!r}"
+            message = f"option {shown(key)} is given twice: {shown(options[key])} and {shown(value)}"
             raise UsageError(message)
         options[key] = value
     options.setdefault("seed", str(secrets.randbelow(2**31)))
@@ -235,6 +240,11 @@ def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
     known = {"list", "gc", "attach", *engines, *(alias for alias, meant in ALIASES.items() if meant in engines)}
     if words and not words[0].startswith("-") and words[0] not in known:
         raise UsageError(unknown("engine or command", words[0], known))
+    for word in words:
+        option, _, value = word.partition("=")
+        if option.startswith("--") and value == "--":  # argparse would take it for no value at all
+            message = f"{option}=-- has no value; give one"
+            raise UsageError(message)
     chosen = ALIASES.get(words[0], words[0]) if words else ""
     parser = make_parser(engines, {chosen: engine_options(load_engine(chosen))} if chosen in engines else None)
     arguments = parser.parse_args(words)

@@ -109,7 +109,8 @@ class Judgement:
             RunOverError: its result is written.
             StrayCallError: this is another thread or loop than the network's.
         """
-        text_of(message, "message"), text_of(kind, "kind")
+        text_of(message, "message")
+        text_of(kind, "kind")
         if self._over:
             raise RunOverError(message)
         self._write(RunError(Severity.SOFT, message, kind, self._scopes.current()))

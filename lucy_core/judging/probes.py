@@ -81,13 +81,15 @@ def _pair(value: Any, name: str) -> tuple[int, int]:
 
 def port_open(node: str, port: str) -> Answers:
     """Await that a port of a node's spec takes TCP connections."""
-    text_of(node, "node"), text_of(port, "port")
+    text_of(node, "node")
+    text_of(port, "port")
     return Answers(name="port_open", probe=Probe(node=node, port=port))
 
 
 def http_ok(node: str, port: str, path: str = "/", *, statuses: tuple[int, int] = (200, 299)) -> Answers:
     """Await that a node answers HTTP GET of `path` with a status from the first of `statuses` to the last."""
-    text_of(node, "node"), text_of(port, "port")
+    text_of(node, "node")
+    text_of(port, "port")
     first, last = _pair(statuses, "statuses")
     if not readable_text(path, "path").startswith("/"):
         message = f"http_ok(path={shown(path)}): a path begins with '/'"

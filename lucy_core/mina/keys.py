@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from lucy_core.errors import TopologyError
+from lucy_core.errors import TopologyError, shown
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 PASSWORD = "naughty blue worm"  # noqa: S105  # the fixed one of Mina's integration tests
@@ -63,6 +63,7 @@ def read_keypair(directory: Path, account: str) -> Keypair:
         path = directory / account
         return Keypair(path.with_name(f"{account}.pub").read_text().strip(), path.read_bytes())
     except (OSError, ValueError) as error:  # a key that is no text, or a path with a NUL
-        why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else f"{directory}: {error}"
-        message = f"account {account!r}: {why}; put its key file and .pub there"
+        where = error.filename if isinstance(error, OSError) else str(directory)
+        why = error.strerror if isinstance(error, OSError) else error
+        message = f"account {account!r}: {shown(str(where))}: {why}; put its key file and .pub there"
         raise TopologyError(message) from error

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from lucy_core.engine import Layout, NetworkSpec, RunPlace
-from lucy_core.errors import TopologyError
+from lucy_core.errors import TopologyError, shown
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_core.options import is_on
 from lucy_engines.docker import supervision
@@ -70,7 +70,7 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
         TopologyError: an option can't be read, or a node refers to what isn't there.
     """
     if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", place.run_id):
-        message = f"run id {place.run_id!r} can't name containers; use letters, digits, '_', '.' and '-'"
+        message = f"run id {shown(place.run_id)} can't name containers; use letters, digits, '_', '.' and '-'"
         raise TopologyError(message)
     options = place.options
     host = docker_host(options)
@@ -80,7 +80,7 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
     disk = read_size("docker_disk_size", options["docker_disk_size"]) if "docker_disk_size" in options else 0
     library = options.get("docker_libfaketime")
     if library and not is_local(host):
-        message = f"docker_libfaketime={library!r}: the Engine at {host} doesn't see this machine's files"
+        message = f"docker_libfaketime={shown(library)}: the Engine at {host} doesn't see this machine's files"
         raise TopologyError(message)
     containers: dict[str, ContainerConfig] = {}
     for node in spec.nodes:
@@ -157,7 +157,7 @@ def read_port(options: Mapping[str, str]) -> int:
     """
     text = options.get("docker_ports", "0")
     if not text.isdecimal() or int(text) > 65535:
-        message = f"docker_ports={text!r} is no port; write one like 31000"
+        message = f"docker_ports={shown(text)} is no port; write one like 31000"
         raise TopologyError(message)
     return int(text)
 
@@ -170,7 +170,7 @@ def read_capture(options: Mapping[str, str]) -> str:
     """
     kind = options.get("capture") or "auto"
     if kind not in CAPTURE_KINDS:
-        message = f"capture={kind!r} is no way for lines to take; say one of {', '.join(CAPTURE_KINDS)}"
+        message = f"capture={shown(kind)} is no way for lines to take; say one of {', '.join(CAPTURE_KINDS)}"
         raise TopologyError(message)
     return kind
 
@@ -186,7 +186,7 @@ def read_filter(options: Mapping[str, str]) -> str:
         try:
             Filter(text)
         except FilterSyntaxError as error:
-            message = f"capture_filter={text!r} is no filter: {error}"
+            message = f"capture_filter={shown(text)} is no filter: {error}"
             raise TopologyError(message) from error
     return text
 
@@ -206,7 +206,7 @@ def read_limits(options: Mapping[str, str]) -> Limits:
     except ValueError:
         number = 0.0
     if number is not None and not 0 < number < float("inf"):
-        message = f"docker_cpus={cpus!r} is no number of processors; write one like 0.5 or 2"
+        message = f"docker_cpus={shown(cpus)} is no number of processors; write one like 0.5 or 2"
         raise TopologyError(message)
     return Limits(
         memory_bytes=None if memory is None else read_size("docker_memory", memory),
@@ -224,6 +224,6 @@ def read_size(option: str, text: str) -> int:
     match = re.fullmatch(r"(\d+)([bkmg]?)b?", text.strip().lower())
     size = int(match[1]) * _UNITS[match[2]] if match else 0
     if not size:
-        message = f"{option}={text!r} is no size; write one like 512m or 2g"
+        message = f"{option}={shown(text)} is no size; write one like 512m or 2g"
         raise TopologyError(message)
     return size
