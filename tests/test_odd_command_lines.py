@@ -7,6 +7,7 @@ what only they have: bytes that are no text, a working directory that is gone, a
 
 import argparse
 import contextlib
+import functools
 import os
 import random
 import re
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from lucy_core import engine
 from lucy_core.engine import NetworkSpec, NodeSpec, engine_names, engine_options, load_engine
 from lucy_core.executive import collecting, command_line, exporting
 from lucy_core.executive.performance import Performance
@@ -96,11 +98,13 @@ class Quiet:
 def _nothing_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Go as far as a run would be begun, and no farther; look for no garbage."""
 
-    def plan(arguments: Any, scenario: Any, order: Any, interruption: Any, voice: Any, engine: Any = None) -> int:
-        Performance(scenario, order, interruption, voice.say, engine)
+    def plan(arguments: Any, scenario: Any, order: Any, interruption: Any, voice: Any, own: Any = None) -> int:
+        Performance(scenario, order, interruption, voice.say, own)
         return ExitCode.PASSED
 
     monkeypatch.setattr(command_line, "perform", plan)
+    # What is installed is looked up on disk each time, which takes most of the time.
+    monkeypatch.setattr(engine, "entry_points", functools.cache(engine.entry_points))
     monkeypatch.setattr(command_line, "say_the_rest", lambda *_: None)
     monkeypatch.setattr(collecting, "collector_names", list)
     for module in (command_line, exporting):
