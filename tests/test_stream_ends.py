@@ -11,6 +11,7 @@ import anyio
 import msgspec
 import pytest
 import structlog.testing
+from reactivex import operators
 from reactivex.subject import Subject
 from stream_sources import Numbered, Other, numbered, write
 
@@ -213,6 +214,54 @@ async def test_an_end_that_raises_is_reported_and_hurts_nobody(tmp_path: Path) -
         streams.events(pipeline, Numbered).subscribe(lambda _: None, None, lambda: ended.append("end"))
     assert ended == ["end"]
     assert pipeline.ledger.cut_off == ["a subscriber to Numbered raised ValueError: at the end"]
+
+
+AT_ONCE: dict[str, Callable[[lucy.Stream[int], Callable[..., Any]], lucy.Stream[Any]]] = {
+    "merge": lambda numbers, raises: numbers.merge(lucy.from_items([0]).map(raises)),
+    "merge, the other way": lambda numbers, raises: lucy.from_items([0]).map(raises).merge(numbers),
+    "start_with": lambda numbers, raises: numbers.start_with(0).map(raises),
+    "filter": lambda numbers, raises: numbers.start_with(0).filter(raises),
+    "of RxPY": lambda numbers, raises: numbers.pipe(operators.start_with(0), operators.map(raises)),
+    "flat_map": lambda numbers, raises: numbers.start_with(0).flat_map(lambda n: lucy.from_items([n]).map(raises)),
+}
+
+
+async def test_what_is_raised_while_a_chain_is_subscribed_to_is_raised_there_and_nothing_comes_later(
+    pipeline: Pipeline,
+) -> None:
+    raised = ValueError("bad")
+    told: list[Exception] = []
+    got: list[object] = []
+
+    def raises(_: object) -> Any:
+        raise raised
+
+    numbers = streams.events(pipeline, Numbered).map(number)
+    for chain in AT_ONCE.values():
+        with pytest.raises(ValueError, match="bad"):
+            chain(numbers, raises).subscribe(got.append)
+        chain(numbers, raises).subscribe(got.append, told.append)
+    for start in (numbers.start_with(0), numbers.pipe(operators.start_with(0)), numbers.merge(lucy.from_items([0]))):
+        with pytest.raises(ValueError, match="bad"):
+            start.subscribe(raises)
+    with pytest.raises(ValueError, match="bad"):
+        lucy.from_items([0]).map(raises).subscribe(got.append, raises)
+    await write(pipeline, "a", numbered(1))
+    assert got == []
+    assert told == [raised] * len(AT_ONCE)
+    assert pipeline.ledger.cut_off == []
+
+
+async def test_what_ends_the_test_while_a_chain_is_subscribed_to_comes_out_of_it(pipeline: Pipeline) -> None:
+    got: list[object] = []
+
+    def raises(_: int) -> int:
+        raise Refused("no")
+
+    with pytest.raises(Refused):
+        streams.events(pipeline, Numbered).merge(lucy.from_items([0]).map(raises)).subscribe(got.append)
+    await write(pipeline, "a", numbered(1))
+    assert got == []
 
 
 async def test_a_wait_on_a_callback_that_raises_a_cancellation_is_not_cancelled(tmp_path: Path) -> None:

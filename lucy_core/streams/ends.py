@@ -46,6 +46,8 @@ class End(abc.ObserverBase[Any]):
         self._complete = on_completed
         self._held: abc.DisposableBase | None = None
         self._opened = False
+        self._refused: Exception | None = None
+        """The error with which the chain ended while it was subscribed to, where nobody else was to be told."""
         self.over = False
 
     def open(self, observable: "Observable[Any]", walk: Opening) -> None:
@@ -66,13 +68,16 @@ class End(abc.ObserverBase[Any]):
                     trampoline.schedule(start)
                 else:
                     start()
-            except Exception as error:
-                if self.over or self._fail is None:
+            except BaseException as error:
+                if self.over or self._fail is None or not isinstance(error, Exception):
+                    self.over = True  # the caller hears of it, and the callbacks of nothing: half a chain may stand
                     raise
                 self.on_error(error)
         self._opened = True
         if self.over:
             self.dispose()
+        if self._refused is not None:
+            raise self._refused
 
     def dispose(self) -> None:
         """Take nothing more. Again is no error."""
@@ -129,9 +134,13 @@ class End(abc.ObserverBase[Any]):
                     self._report(raised)
 
     def _report(self, error: BaseException) -> None:
-        if self._pipeline is None or (not self._opened and isinstance(error, Exception) and self._fail is None):
+        if not self._opened and isinstance(error, Exception) and (self._fail is None or self._pipeline is None):
+            # Not raised here: operators that give items while they are subscribed to would swallow it.
+            self._refused = self._refused or error
+        elif self._pipeline is None:
             raise error
-        self._pipeline.report(self._name, error)
+        else:
+            self._pipeline.report(self._name, error)
 
 
 def end_of_run(pipeline: Pipeline | None, error: Exception | None) -> BaseException | None:

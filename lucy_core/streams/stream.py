@@ -345,6 +345,7 @@ class Stream(Generic[T_co]):
         Raises:
             TypeError: `on_next` is async.
             RecordingError: the past is wanted, there is none to be had, and no `on_error` to tell.
+            Exception: an operator, or `on_next`, raised it before this returned, and there is no `on_error` to tell.
         """
         refuse_async(on_next, "subscribe")
         function_of(on_next, "on_next")
