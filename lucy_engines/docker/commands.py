@@ -17,6 +17,7 @@ from lucy_core.errors import CommandError, CommandTimeoutError, EngineError
 from lucy_engines.docker.client import EngineClient
 from lucy_engines.docker.frames import STDERR, STDOUT
 from lucy_engines.docker.hijack import Attachment, run_attached
+from lucy_engines.docker.upgrade import place
 
 MARK = "LUCY_EXEC"
 REFUSAL = "OCI runtime exec failed: "
@@ -108,7 +109,7 @@ class _Refusal:
 async def _create(client: EngineClient, container: str, node: str, body: Mapping[str, object]) -> str:
     with client.calling(f"run a command in {node}"):
         try:
-            return str((await client.post(f"containers/{container}/exec", body))["Id"])
+            return str((await client.post(place("containers", container, "exec"), body))["Id"])
         except DockerError as error:
             if error.status in (0, 900):
                 raise
@@ -147,7 +148,7 @@ async def _exit_code(client: EngineClient, number: str, node: str) -> int:
     """Return the code of a command whose streams have ended; its end is noted a moment later."""
     with client.calling(f"say how a command in {node} ended"):
         while True:
-            shown = await client.get(f"exec/{number}/json")
+            shown = await client.get(place("exec", number, "json"))
             if not shown["Running"] and shown["ExitCode"] is not None:
                 return int(shown["ExitCode"])
             await anyio.sleep(0.005)

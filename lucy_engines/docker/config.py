@@ -29,6 +29,8 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_IMAGE = "lucy-simnode:latest"
 ARCHIVE_ROLE = "archive"
 CAPTURE_KINDS = ("auto", "fifo", "tcp", "attach")
+IMAGE_PART = r"[A-Za-z0-9_\[][A-Za-z0-9_.:@+\[\]-]*"
+"""Between two slashes of an image's name: a registry with its port, a path, a name with tag or digest, an id."""
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -88,7 +90,7 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
             node,
             places[node.name],
             run_id=place.run_id,
-            image=node.image or _image(node.role, options),
+            image=_checked(node.name, node.image or _image(node.role, options)),
             mounts=[
                 *(mounts(place, node.name) if is_local(host) else [_volume(place, node.name)]),
                 *([_disk(place, node.name, disk)] if disk else ()),
@@ -120,6 +122,14 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
 def _image(role: str, options: Mapping[str, str]) -> str:
     own = options.get("archive_image") if role == ARCHIVE_ROLE else None
     return own or options.get("mina_image") or DEFAULT_IMAGE
+
+
+def _checked(node: str, image: str) -> str:
+    """Refuse what can't name an image: part of a path of the Engine's, it could lead to something else."""
+    if not all(re.fullmatch(IMAGE_PART, part) for part in image.split("/")):
+        message = f"node {node!r}: {image!r} can't name an image; give one like 'mina:1.0' or 'registry:5000/mina:1.0'"
+        raise TopologyError(message)
+    return image
 
 
 def docker_host(options: Mapping[str, str]) -> str:

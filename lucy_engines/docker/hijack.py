@@ -20,7 +20,7 @@ from anyio.streams.tls import TLSStream
 from lucy_core.errors import DeployError, EngineUnavailableError
 from lucy_engines.docker.frames import FrameDecoder, Part
 from lucy_engines.docker.unix_stream import connect_unix
-from lucy_engines.docker.upgrade import Upgrade, attach_request, tls_context, upgrade_request
+from lucy_engines.docker.upgrade import Upgrade, attach_request, place, tls_context, upgrade_request
 
 READ_BYTES = 1 << 18
 PORT, TLS_PORT = 2375, 2376
@@ -166,7 +166,7 @@ async def attach(endpoint: Endpoint, container: str, *streams: str) -> Attachmen
 
 async def run_attached(endpoint: Endpoint, command: str) -> Attachment:
     """Start a prepared command (an exec, by its id) and attach to its streams. Raises as `attach` does."""
-    request = upgrade_request(f"/exec/{command}/start", b'{"Detach": false, "Tty": false}')
+    request = upgrade_request(f"/{place('exec', command, 'start')}", b'{"Detach": false, "Tty": false}')
     return await _upgrade(endpoint, request, "run a command in a container")
 
 

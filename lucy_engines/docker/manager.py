@@ -31,6 +31,7 @@ from lucy_engines.docker.link import Link
 from lucy_engines.docker.node import DockerNode, Reports
 from lucy_engines.docker.node_files import write_files
 from lucy_engines.docker.outflow import Outflow
+from lucy_engines.docker.upgrade import place
 
 GRACE = 2.0
 """Seconds that a node gets to end by itself when the whole run ends."""
@@ -83,7 +84,7 @@ class DockerManager:
 
     async def _find_image(self, image: str) -> None:
         with self._client.calling(f"look for image {image}"):
-            await self._client.get(f"images/{image}/json")
+            await self._client.get(place("images", image, "json"))
 
     async def attach(self, capture: LineCapture) -> None:
         """Choose the way that lines take, and open it for every node."""
@@ -143,7 +144,7 @@ class DockerManager:
         await self._outflow.follow(node.name, node.container)
         self._services.start(link.listen)
         with anyio.CancelScope(shield=True), client.calling(f"start container {container.name}"):
-            await client.post(f"containers/{node.container}/start")
+            await client.post(place("containers", node.container, "start"))
         await node.look()
         if config.statistics:
             self._services.start(functools.partial(statistics.follow, client, node.container, self._measured(node)))
@@ -210,15 +211,15 @@ class DockerManager:
             containers = await client.get("containers/json", all=True, filters=which)
         async with one_error(), anyio.create_task_group() as tasks:
             for container in containers:
-                tasks.start_soon(self._remove, f"containers/{container['Id']}")
+                tasks.start_soon(self._remove, place("containers", container["Id"]))
         with client.calling("list networks and volumes"):
             networks = await client.get("networks", filters=which)
             volumes = (await client.get("volumes", filters=which))["Volumes"] or ()
         async with one_error(), anyio.create_task_group() as tasks:
             for network in networks:
-                tasks.start_soon(self._remove, f"networks/{network['Id']}")
+                tasks.start_soon(self._remove, place("networks", network["Id"]))
             for volume in volumes:
-                tasks.start_soon(self._remove, f"volumes/{volume['Name']}")
+                tasks.start_soon(self._remove, place("volumes", volume["Name"]))
 
     async def _remove(self, path: str) -> None:
         with self._client.calling(f"remove {path}"):

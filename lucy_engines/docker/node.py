@@ -20,6 +20,7 @@ from lucy_engines.docker.client import EngineClient
 from lucy_engines.docker.link import Link, LinkEvent
 from lucy_engines.docker.node_files import contents
 from lucy_engines.docker.outflow import Outflow
+from lucy_engines.docker.upgrade import place
 
 ANSWER_SECONDS = 30.0
 """How long a supervisor may take beyond what it was asked for. It is there at once, but for a machine that swaps."""
@@ -162,7 +163,7 @@ class DockerNode:
             DeployError: the container is gone.
         """
         with self._client.calling(f"look at the container of {self.name}"):
-            shown: dict[str, Any] = await self._client.get(f"containers/{self.container}/json")
+            shown: dict[str, Any] = await self._client.get(place("containers", self.container, "json"))
         self.pid = shown["State"]["Pid"]
         self._published = {
             int(port.partition("/")[0]): int(bindings[0]["HostPort"])
@@ -230,12 +231,12 @@ class DockerNode:
 
     async def pause(self) -> None:
         with self._client.calling(f"pause {self.name}"):
-            await self._client.post(f"containers/{self.container}/pause")
+            await self._client.post(place("containers", self.container, "pause"))
         self._paused = True
 
     async def resume(self) -> None:
         with self._client.calling(f"resume {self.name}"):
-            await self._client.post(f"containers/{self.container}/unpause")
+            await self._client.post(place("containers", self.container, "unpause"))
         self._paused = False
 
     async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ASYNC109

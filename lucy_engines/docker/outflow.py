@@ -16,6 +16,7 @@ from lucy_engines.docker.client import EngineClient
 from lucy_engines.docker.link import LinkEvent
 from lucy_engines.docker.pump_client import PumpClient
 from lucy_engines.docker.routes import EngineFacts, Route, choose_route, routed
+from lucy_engines.docker.upgrade import place
 
 EMPTY_SECONDS = 5.0
 """How long the last bytes of a container that died may take: as a rule they are in a socket of this machine already."""
@@ -85,7 +86,7 @@ class Outflow:
         with client.calling("tell about itself"):
             system = str((await client.get("info")).get("OperatingSystem", ""))
             if client.endpoint.path is not None:
-                network = await client.get(f"networks/{self._network}")
+                network = await client.get(place("networks", self._network))
                 gateway = next((each.get("Gateway", "") for each in network["IPAM"]["Config"] or ()), "")
         if client.endpoint.path is None:
             # Nothing is sent: the kernel says which of our addresses would be used.

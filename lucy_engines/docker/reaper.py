@@ -61,7 +61,7 @@ class Refusal(Exception):  # noqa: N818  # no error of Lucy's: an answer
         super().__init__(text)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Percent-encode all that may mean something in a URL."""
     return "".join(chr(byte) if chr(byte).isalnum() and byte < 128 else f"%{byte:02X}" for byte in text.encode())
 
@@ -127,7 +127,7 @@ class Api:
             Refusal: it said no.
             OSError: it can't be reached, or breaks off.
         """
-        words = "&".join(f"{name}={_quoted(value)}" for name, value in query.items())
+        words = "&".join(f"{name}={quoted(value)}" for name, value in query.items())
         with self._connect() as connection:
             given = b"" if body is None else json.dumps(body).encode()
             kind = f"Content-Type: application/json\r\nContent-Length: {len(given)}\r\n" if given else ""
@@ -173,7 +173,7 @@ class Api:
         Raises:
             OSError: the Engine can't be reached.
         """
-        key = _quoted(thing.key)
+        key = quoted(thing.key)
         try:
             if thing.kind == CONTAINER:
                 self.call("DELETE", f"/containers/{key}", force="1", v="1")

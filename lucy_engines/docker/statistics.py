@@ -9,6 +9,7 @@ from aiodocker.exceptions import DockerError
 
 from lucy_core.engine import Resources
 from lucy_engines.docker.client import EngineClient
+from lucy_engines.docker.upgrade import place
 
 
 def resources_of(sample: dict[str, Any]) -> Resources | None:
@@ -32,13 +33,15 @@ def resources_of(sample: dict[str, Any]) -> Resources | None:
 
 async def measure(client: EngineClient, container: str) -> Resources | None:
     """Take one measurement. With `one-shot` the Engine doesn't wait a second for a second one."""
-    return resources_of(await client.get(f"containers/{container}/stats", **{"stream": False, "one-shot": True}))
+    return resources_of(
+        await client.get(place("containers", container, "stats"), **{"stream": False, "one-shot": True})
+    )
 
 
 async def follow(client: EngineClient, container: str, hear: Callable[[Resources], None]) -> None:
     """Hear a measurement a second, for as long as the container and the Engine live."""
     try:
-        async with aclosing(client.lines(f"containers/{container}/stats", stream=True)) as samples:
+        async with aclosing(client.lines(place("containers", container, "stats"), stream=True)) as samples:
             async for sample in samples:
                 used = resources_of(sample)
                 if used is not None:

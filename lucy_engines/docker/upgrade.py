@@ -6,14 +6,20 @@ Paths carry no version: every Engine takes them as of its own.
 import os
 import ssl
 from typing import final
+from urllib.parse import quote
 
 HEAD_BYTES = 1 << 16
+
+
+def place(*parts: str) -> str:
+    """Return a path of the Engine's API, each part of it quoted: an image's name holds slashes, and may hold more."""
+    return "/".join(quote(part, safe="") for part in parts)
 
 
 def attach_request(container: str, *streams: str) -> bytes:
     """Return the request that attaches to `stdin`, `stdout` or `stderr` of a container."""
     query = "&".join(("stream=1", *(f"{stream}=1" for stream in streams)))
-    return upgrade_request(f"/containers/{container}/attach?{query}", b"")
+    return upgrade_request(f"/{place('containers', container, 'attach')}?{query}", b"")
 
 
 def upgrade_request(path: str, body: bytes) -> bytes:

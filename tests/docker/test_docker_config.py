@@ -2,13 +2,17 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lucy_core.engine import NetworkSpec, NodeSpec, RunPlace
 from lucy_core.errors import TopologyError
 from lucy_engines.docker import DockerEngine, labels
-from lucy_engines.docker.config import DockerConfig
+from lucy_engines.docker.config import DockerConfig, docker_config
+from lucy_engines.docker.upgrade import place
 
 NODE = NodeSpec(
     name="a",
@@ -129,3 +133,31 @@ def test_a_run_id_that_can_name_no_container_is_refused(tmp_path: Path) -> None:
         DockerEngine().expand(
             NetworkSpec(name="net", nodes=(NODE, OTHER)), RunPlace(run_id="a run", directory=tmp_path)
         )
+
+
+@pytest.mark.parametrize(
+    "image", ("../version", "a/../../containers/x", "a//b", "a?force=1", "a#b", "a%2e", "/a", "a/", "-a", "\u00e9")
+)
+def test_what_can_not_name_an_image_is_refused_before_any_path_is_made_of_it(image: str) -> None:
+    spec = NetworkSpec(name="n", nodes=(NodeSpec(name="a", role="r", command=("x",), image=image),))
+
+    with pytest.raises(TopologyError, match=r"node 'a': .* can't name an image; give one like 'mina:1\.0'"):
+        docker_config(spec, RunPlace(run_id="r", directory=Path("/r")))
+
+
+@pytest.mark.parametrize(
+    "image", ("mina", "mina:1.0", "reg.io:5000/a_b/mina@sha256:0a", "[::1]:5000/mina", "sha256:0a1b", "UPPER/x")
+)
+def test_an_image_may_be_named_with_registry_path_tag_digest_or_by_its_id(image: str) -> None:
+    spec = NetworkSpec(name="n", nodes=(NodeSpec(name="a", role="r", command=("x",), image=image),))
+
+    assert docker_config(spec, RunPlace(run_id="r", directory=Path("/r"))).containers["a"].image == image
+
+
+@given(st.lists(st.text(min_size=1), min_size=1))
+def test_a_part_of_the_apis_paths_stays_one_part(parts: list[str]) -> None:
+    encodable = [part.encode(errors="replace").decode() for part in parts]
+    path = place(*encodable)
+
+    assert [unquote(part) for part in path.split("/")] == encodable
+    assert not set(path) & set("?#")

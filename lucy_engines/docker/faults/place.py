@@ -22,7 +22,7 @@ from lucy_engines.docker.faults.scripts import (
 )
 from lucy_engines.docker.faults.tools import Trouble, Unable, run
 from lucy_engines.docker.faults.wanted import Link, Wanted
-from lucy_engines.docker.reaper import Api, Refusal
+from lucy_engines.docker.reaper import Api, Refusal, quoted
 
 CLONE_NEWNS = 0x00020000
 MS_REMOUNT = 32
@@ -344,10 +344,10 @@ class Place:
         self._call("POST", "update", body)
 
     def _call(self, method: str, what: str, body: object = None) -> Any:
-        return self._ask(method, f"/containers/{self.container}/{what}", body)
+        return self._ask(method, f"/containers/{quoted(self.container)}/{what}", body)
 
     def _call_network(self, network: str, what: str, body: dict[str, Any]) -> None:
-        self._ask("POST", f"/networks/{network}/{what}", {"Container": self.container, **body})
+        self._ask("POST", f"/networks/{quoted(network)}/{what}", {"Container": self.container, **body})
 
     def _ask(self, method: str, path: str, body: object) -> Any:
         try:
