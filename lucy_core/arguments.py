@@ -12,6 +12,7 @@ the sequence of its letters.
 import itertools
 import math
 import os
+import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePath
@@ -114,6 +115,14 @@ def path_of(value: Any, name: str) -> str:
     if not text:
         _refuse(name, value, "is an empty path; give one")
     _check_lengths(value, name, os.fsencode(text))
+    return text
+
+
+def node_path(value: Any, name: str) -> str:
+    """Take the path of a file of a node, absolute or below the node's directory; return it as text."""
+    text = path_of(value, name)
+    if posixpath.normpath(text).split("/")[0] == "..":
+        _refuse(name, value, "leaves the node's directory; give a path below it, or an absolute one")
     return text
 
 

@@ -23,8 +23,8 @@ from lucy_core.arguments import (
     bytes_of,
     count_of,
     function_of,
+    node_path,
     optional,
-    path_of,
     readable_text,
     seconds_of,
     switch_of,
@@ -326,11 +326,11 @@ class Node:
 
         Raises:
             UnsupportedError: the engine can't.
-            ArgumentError: `path` can't be one.
+            ArgumentError: `path` can't be one, or is relative and leaves the directory.
             CommandError: there is no such file.
         """
         require(self._network.engine, Capability.FILES)
-        path = path_of(path, "path")
+        path = node_path(path, "path")
         with self.asking("read_file", {"path": path}) as answer:
             content = await self._engine_node.read_file(path)
             answer.value = MASK if self.spec.is_secret(path) else content
@@ -341,11 +341,11 @@ class Node:
 
         Raises:
             UnsupportedError: the engine can't.
-            ArgumentError: `path` can't be one, or `content` isn't bytes.
+            ArgumentError: `path` can't be one, or is relative and leaves the directory; or `content` isn't bytes.
             CommandError: it can't be written.
         """
         require(self._network.engine, Capability.FILES)
-        path = path_of(path, "path")
+        path = node_path(path, "path")
         bytes_of(content, "content")
         with self.asking("write_file", {"path": path, "bytes": len(content)}):
             await self._engine_node.write_file(path, content)

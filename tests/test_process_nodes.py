@@ -116,6 +116,18 @@ async def logged(network: lucy.Network, count: int) -> list[str]:
     return lines
 
 
+@pytest.mark.parametrize("path", ("../b/file", "..", "deep/../../file", "./../../../../outside"))
+async def test_a_relative_path_doesnt_leave_the_nodes_directory(path: str, tmp_path: Path) -> None:
+    async with deployed(tmp_path, start=False) as network:
+        for asked in (network["a"].write_file(path, b"x"), network["a"].read_file(path)):
+            with pytest.raises(lucy.ArgumentError, match="leaves the node's directory"):
+                await asked
+        await network["a"].write_file("deep/../file", b"x")
+        await network["a"].write_file(str(tmp_path / "elsewhere"), b"y")
+        assert await network["a"].read_file("file") == b"x"
+    assert (tmp_path / "elsewhere").read_bytes() == b"y"
+
+
 async def test_a_fresh_start_leaves_alone_what_a_link_in_place_of_the_state_leads_to(tmp_path: Path) -> None:
     precious = tmp_path / "bigger disk"
     precious.mkdir()
