@@ -16,7 +16,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.engine import NodeExit, State
-from lucy_core.journal import RunDecided
+from lucy_core.journal import EngineNotice, RunDecided
 from lucy_core.judging.fold import replayed
 from lucy_core.node import COARSENESS, Node
 from lucy_core.scopes import Scopes
@@ -343,3 +343,27 @@ async def test_a_start_that_fails_once_its_end_was_told_leaves_it_ended() -> Non
         await one.start()
 
     assert one.state is State.STOPPED
+
+
+@pytest.mark.parametrize("asked", (True, False))
+async def test_what_a_node_left_that_may_not_be_ended_is_told_and_no_failure(
+    *, asked: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Silent:
+        async def start(self, **_: object) -> None:
+            """Run."""
+
+    said: list[msgspec.Struct] = []
+
+    async def journaled(_: msgspec.Struct) -> None: ...
+
+    home = SimpleNamespace(engine=ProcessEngine(), scopes=Scopes(), journal=said.append, journaled=journaled)
+    one = Node(home, node("a", wait_for_exit=True), Silent())
+    await one.start()
+    if asked:
+        one.leaving()
+    event = one.exited(NodeExit(node="a", code=0, asked=asked, after=0.1, left=("process 47 (sleep 9) of root",)))
+
+    assert (event is None) is asked
+    assert EngineNotice("a", "left running", "process 47 (sleep 9) of root may not be ended; end it by hand") in said
+    assert "node 'a' left process 47 (sleep 9) of root, which may not be ended" in capsys.readouterr().err
