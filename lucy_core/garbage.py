@@ -43,6 +43,12 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True):
     """How its run is known to be dead."""
 
 
+class Remark(msgspec.Struct, frozen=True):
+    """A leftover was removed, and something is to be said of it."""
+
+    text: str
+
+
 class Collector(Protocol):
     """Finds and removes leftovers of one kind of engine. Its constructor takes no arguments and does nothing."""
 
@@ -54,8 +60,11 @@ class Collector(Protocol):
         """
         ...
 
-    async def remove(self, leftovers: Sequence[Leftover]) -> Sequence[str | None]:
-        """Remove them; return for each None, or why it is still there. What is gone already is removed."""
+    async def remove(self, leftovers: Sequence[Leftover]) -> Sequence[str | Remark | None]:
+        """Remove them; return for each None, or why it is still there. What is gone already is removed.
+
+        What somebody has to do although it is removed goes into a `Remark`.
+        """
         ...
 
 
@@ -65,6 +74,8 @@ class Collected(msgspec.Struct, frozen=True):
     leftover: Leftover
     trouble: str | None = None
     """Why it is still there, if it is."""
+    remark: str | None = None
+    """What is to be said of it, though it is gone."""
 
 
 class Harvest(msgspec.Struct, frozen=True):
@@ -93,7 +104,14 @@ async def harvest(name: str, search: Search, *, dry_run: bool = False) -> Harves
     try:
         collector = load_collector(name)
         leftovers = await collector.find(search)
+        troubles: Sequence[str | Remark | None]
         troubles = [None] * len(leftovers) if dry_run else await collector.remove(leftovers)
     except EngineError as error:
         return Harvest(name, failure=str(error))
-    return Harvest(name, tuple(map(Collected, leftovers, troubles)))
+    return Harvest(name, tuple(map(_collected, leftovers, troubles)))
+
+
+def _collected(leftover: Leftover, outcome: str | Remark | None) -> Collected:
+    if isinstance(outcome, Remark):
+        return Collected(leftover, remark=outcome.text)
+    return Collected(leftover, outcome)

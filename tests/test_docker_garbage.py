@@ -365,6 +365,62 @@ def test_nothing_that_a_reaper_hears_ends_it_but_its_last_word(lines: list[bytes
     assert (ear.order, ear.word) == ({"host": "h", "label": "l"}, "sweep")
 
 
+@pytest.mark.parametrize("state", ("running", "paused", "ended"))
+def test_what_root_made_in_a_container_is_its_users_once_a_reaper_has_removed_it(
+    docker_engine: str, simnode_image: str, tmp_path: Path, state: str
+) -> None:
+    run_id = new_run_id("given-back")
+    labels = [word for key, value in run_labels(run_id).items() for word in ("--label", f"{key}={value}")]
+    script = "mkdir -p /lucy/node/state; touch /lucy/node/state/made; ln -sf /etc/passwd /lucy/node/link; sleep 600"
+    mount = ("--mount", f"type=bind,src={tmp_path},dst=/lucy/node", "--label", f"{reaper.USER}=12345:54321")
+    start = [
+        "docker",
+        "run",
+        "-d",
+        "--name",
+        run_id,
+        *labels,
+        *mount,
+        "--entrypoint",
+        "sh",
+        simnode_image,
+        "-c",
+        script,
+    ]
+    subprocess.run(start, check=True, stdout=subprocess.DEVNULL)
+    eventually((tmp_path / "link").is_symlink)
+    if state != "running":
+        word = {"paused": "pause", "ended": "kill"}[state]
+        subprocess.run(["docker", word, run_id], check=True, stdout=subprocess.DEVNULL)
+
+    order = {"host": docker_engine, "label": f"lucy.run={run_id}", "log": str(tmp_path.parent / f"{run_id}.log")}
+    assert reaper.Reaper(order).reap(settle=0.0)
+
+    assert names_left(docker_engine, run_id) == []
+    made = [path.lstat() for path in (tmp_path / "state/made", tmp_path / "link", tmp_path)]
+    assert {(each.st_uid, each.st_gid) for each in made} == {(12345, 54321)}
+
+
+def test_gc_says_of_files_that_stay_roots_that_they_do(docker_engine: str, simnode_image: str, tmp_path: Path) -> None:
+    run_id = new_run_id("kept")
+    dead = run_labels(run_id)[OWNER].split(":")
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    owner = ":".join((str(gone.pid), "1", *dead[2:]))
+    labels = {**run_labels(run_id), OWNER: owner, reaper.USER: "12345:54321"}
+    words = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
+    start = ["docker", "create", "--name", run_id, *words, "--entrypoint", "/no/such/program", simnode_image]
+    subprocess.run(start, check=True, stdout=subprocess.DEVNULL)
+
+    done = subprocess.run([LUCY, "gc", "--run", run_id], check=False, capture_output=True, text=True, timeout=PATIENCE)
+
+    first, last = done.stdout.splitlines()
+    assert (done.returncode, last) == (0, "removed 1 thing of 1 run")
+    assert first.startswith(f"removed container {run_id} of run {run_id}: its Lucy, process {gone.pid}, is gone; ")
+    assert "what it made in its node's directory stays root's" in first
+    assert names_left(docker_engine, run_id) == []
+
+
 async def test_a_dismissed_guard_asks_the_engine_nothing(tmp_path: Path) -> None:
     async with guarded(f"unix://{tmp_path}/nobody", "any", run_directory=tmp_path) as guard:
         guard.dismiss()

@@ -88,7 +88,8 @@ def in_words(harvests: list[Harvest], *, dry_run: bool) -> str:
     lines = []
     for one in all_of_them:
         what = f"{one.leftover.kind} {one.leftover.name} of run {one.leftover.run_id or 'unknown'}"
-        lines.append(f"left {what}: {one.trouble}" if one.trouble else f"{done} {what}: {one.leftover.why}")
+        line = f"left {what}: {one.trouble}" if one.trouble else f"{done} {what}: {one.leftover.why}"
+        lines.append(f"{line}; {one.remark}" if one.remark else line)
     count = sum(not one.trouble for one in all_of_them)
     runs = len({one.leftover.run_id for one in all_of_them if not one.trouble})
     things, of_runs = f"{count} {'thing' if count == 1 else 'things'}", f"{runs} {'run' if runs == 1 else 'runs'}"

@@ -9,7 +9,7 @@ from typing import final
 import anyio.to_thread
 
 from lucy_core.errors import EngineError
-from lucy_core.garbage import Leftover, Search
+from lucy_core.garbage import Leftover, Remark, Search
 from lucy_engines.docker.labels import RUN, Owner, start_ticks
 from lucy_engines.docker.leftovers import leftovers
 from lucy_engines.docker.reaper import Api, Refusal, Thing, sweep
@@ -23,6 +23,7 @@ class DockerCollector:
 
     def __init__(self) -> None:
         self._api = Api(DEFAULT_HOST)
+        self._things: dict[str, Thing] = {}
 
     async def find(self, search: Search) -> list[Leftover]:
         """Ask the Engine of `docker_host`, of DOCKER_HOST, or of this machine, where none is no failure.
@@ -43,13 +44,17 @@ class DockerCollector:
         except (OSError, Refusal) as error:
             message = f"the Engine at {host} gives no list of what it has: {error}; is it running, and may you use it?"
             raise EngineError(message) from error
+        self._things = {thing.key: thing for thing in things}
         return leftovers(things, search, me=Owner.me(), lives=_lives, now=time.time())
 
-    async def remove(self, leftovers: Sequence[Leftover]) -> list[str | None]:
-        things = {each.key: Thing(each.kind, each.key, each.name, {}) for each in leftovers}
-        done = await anyio.to_thread.run_sync(sweep, self._api, things.values())
-        troubles = {removal.thing.key: removal.trouble for removal in done}
-        return [troubles[each.key] for each in leftovers]
+    async def remove(self, leftovers: Sequence[Leftover]) -> list[str | Remark | None]:
+        things = [self._things.get(each.key, Thing(each.kind, each.key, each.name, {})) for each in leftovers]
+        done = await anyio.to_thread.run_sync(sweep, self._api, things)
+        outcomes = {
+            removal.thing.key: removal.trouble or (Remark(removal.remark) if removal.remark else None)
+            for removal in done
+        }
+        return [outcomes[each.key] for each in leftovers]
 
 
 def _lives(owner: Owner) -> bool:

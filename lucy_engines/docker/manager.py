@@ -31,6 +31,7 @@ from lucy_engines.docker.link import Link
 from lucy_engines.docker.node import DockerNode, Reports
 from lucy_engines.docker.node_files import write_files
 from lucy_engines.docker.outflow import Outflow
+from lucy_engines.docker.reaper import USER
 from lucy_engines.docker.upgrade import place
 
 GRACE = 2.0
@@ -131,7 +132,7 @@ class DockerManager:
         """Make a node's container and start it: its supervisor runs, its daemon doesn't yet."""
         config, client = self._config, self._client
         container = config.containers[node.name]
-        body = self._outflow.body(container.labelled(self._labels))
+        body = self._outflow.body(container.labelled({**self._labels, **_whose(config)}))
         with anyio.CancelScope(shield=True), client.calling(f"create container {container.name}"):
             node.container = (await client.post("containers/create", body, name=container.name))["Id"]
         if not config.is_local:
@@ -191,10 +192,9 @@ class DockerManager:
     async def _end(self, node: DockerNode) -> None:
         try:
             await node.end_soon(GRACE, END_SECONDS)
-            if node.directory is not None and os.getuid() != 0:
-                # In a container one is root, and what root made there its user could not remove here.
-                own = f"{os.getuid()}:{os.getgid()}"
-                await node.exec(["chown", "-R", own, DIRECTORY], input=b"", timeout=END_SECONDS, take=lambda *_: None)
+            if user := _whose(self._config).get(USER):
+                command = ["chown", "-R", "-h", user, DIRECTORY]
+                await node.exec(command, input=b"", timeout=END_SECONDS, take=lambda *_: None)
         except EngineError:
             return  # its container goes with it, or the Engine is dead and `remove_all` says so
 
@@ -242,3 +242,11 @@ class DockerManager:
         for node in self._nodes.values():
             await node.aclose()
         self._outflow.dispose()
+
+
+def _whose(config: DockerConfig) -> dict[str, str]:
+    """Return the label that says to whom the files belong that root makes in a container; none where that is root.
+
+    In a container one is root, and what root made there its user could not remove here.
+    """
+    return {USER: f"{os.getuid()}:{os.getgid()}"} if config.is_local and os.getuid() != 0 else {}

@@ -32,6 +32,11 @@ SETTLE_SECONDS = 5.0
 """For so long after the last sighting a request of a dead Lucy may still make something."""
 GIVE_UP_SECONDS = 600.0
 """An Engine that doesn't answer for so long is left to `lucy gc`."""
+USER = "lucy.user"
+"""A container's label: to whom belongs what root makes in its directory, as `uid:gid`; none where that is root."""
+DIRECTORY = "/lucy/node"
+"""A node's directory in its container, which is one of this machine's, where the Engine is."""
+GIVE_BACK_SECONDS = 30.0
 LINE_BYTES = 1 << 16
 """What is said is shorter."""
 AT_ONCE = 8
@@ -167,6 +172,37 @@ class Api:
         ]
         return found
 
+    def give_back(self, thing: Thing) -> str | None:
+        """Have what root made in a container's directory belong to its user; return None, or why it stays root's.
+
+        In there one is root, and out here its user may not even remove it. Only from inside can that be undone, while
+        the container is there. One whose label names nobody has nothing to give back.
+
+        Raises:
+            OSError: the Engine can't be reached.
+        """
+        user = thing.labels.get(USER)
+        if thing.kind != CONTAINER or not user:
+            return None
+        place = f"/containers/{quoted(thing.key)}"
+        try:
+            state = self.call("GET", f"{place}/json")["State"]
+            if state["Paused"]:
+                self.call("POST", f"{place}/unpause")
+            elif not state["Running"]:
+                self.call("POST", f"{place}/start")
+            command = ["chown", "-R", "-h", user, DIRECTORY]
+            number = quoted(self.call("POST", f"{place}/exec", {"User": "0:0", "Cmd": command})["Id"])
+            self.call("POST", f"/exec/{number}/start", {"Detach": True})
+            give_up = time.monotonic() + GIVE_BACK_SECONDS
+            while (code := self.call("GET", f"/exec/{number}/json")["ExitCode"]) is None:
+                if time.monotonic() > give_up:
+                    return f"chown took longer than {GIVE_BACK_SECONDS:g} s"
+                time.sleep(0.02)
+        except Refusal as refusal:
+            return str(refusal)
+        return f"chown exited with code {code}" if code else None
+
     def remove(self, thing: Thing) -> str | None:
         """Remove a thing, and return None; or say why it is still there.
 
@@ -190,6 +226,8 @@ class Removal(NamedTuple):
     thing: Thing
     trouble: str | None
     """Why it is still there, if it is."""
+    remark: str | None = None
+    """What is to be said of it all the same."""
 
 
 def sweep(api: Api, things: Iterable[Thing]) -> list[Removal]:
@@ -207,9 +245,13 @@ def sweep(api: Api, things: Iterable[Thing]) -> list[Removal]:
                 except IndexError:
                     return
                 try:
-                    done.append(Removal(thing, api.remove(thing)))
+                    kept = api.give_back(thing)
+                    trouble = api.remove(thing)
                 except OSError as error:
                     done.append(Removal(thing, str(error)))
+                    continue
+                whose = f"what it made in its node's directory stays root's ({kept}); root can `chown` or remove it"
+                done.append(Removal(thing, trouble, whose if kept and not trouble else None))
 
         threads = [threading.Thread(target=remove) for _ in range(min(AT_ONCE, len(left)))]
         for thread in threads:
@@ -239,8 +281,9 @@ class Reaper:
             trouble = ""
             try:
                 things = self._api.find(self._label)
-                for thing, why in sweep(self._api, things):
-                    self._say(f"left {thing.kind} {thing.name}: {why}" if why else f"removed {thing.kind} {thing.name}")
+                for thing, why, remark in sweep(self._api, things):
+                    said = f"left {thing.kind} {thing.name}: {why}" if why else f"removed {thing.kind} {thing.name}"
+                    self._say(f"{said}; {remark}" if remark else said)
             except Exception as error:  # noqa: BLE001  # whatever it was: there is nobody else to try again
                 things, trouble = [], str(error)
                 self._say(f"the Engine at {self._api.host}: {error}")
