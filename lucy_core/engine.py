@@ -28,7 +28,7 @@ from lucy_core.faults import Fault
 from lucy_core.injection import FaultEngine, FaultNetwork, Injection
 from lucy_core.intake import LineCapture
 from lucy_core.lifecycle import LifeCycle, State
-from lucy_core.spec import Layout, NetworkSpec, NodeSpec, fill_in, start_order
+from lucy_core.spec import Layout, NetworkSpec, NodeSpec, fill_in, fill_in_bytes, start_order
 
 
 class Capability(enum.StrEnum):
@@ -376,6 +376,7 @@ __all__ = [
     "engine_options",
     "fault_kinds",
     "fill_in",
+    "fill_in_bytes",
     "load_engine",
     "require",
     "start_order",

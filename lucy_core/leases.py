@@ -16,7 +16,7 @@ import anyio.abc
 import msgspec
 
 from lucy_core.engine import Capability, Engine, EngineNetwork, FaultNetwork, Injection, NodeExit, fault_kinds, require
-from lucy_core.errors import FaultError, LifeCycleError, LucyError, UnsupportedError
+from lucy_core.errors import FaultError, LifeCycleError, LucyError, UnsupportedError, shown
 from lucy_core.faults import AnyFault, Fault, Pause
 from lucy_core.journal import FaultEffective, FaultRequested, FaultReverted
 from lucy_core.judging.durations import Clock, Duration
@@ -238,9 +238,12 @@ class Faults:
         if kind not in kinds or not isinstance(self._network, FaultNetwork):
             able = ", ".join(sorted(each.__name__ for each in kinds)) or "none"
             raise UnsupportedError(self._home.engine.name, fault.kind, f"of the faults it can do {able}")
-        seconds = self._home.clock.in_seconds(lasting)
+        try:
+            seconds = self._home.clock.in_seconds(lasting, "lasting")
+        except ValueError as error:
+            raise FaultError(fault.kind, f"{error}; give the seconds after which it ends by itself") from error
         if not 0 < seconds < float("inf"):
-            raise FaultError(fault.kind, f"lasting={lasting!r}; give the seconds after which it ends by itself")
+            raise FaultError(fault.kind, f"lasting={shown(lasting)}; give the seconds after which it ends by itself")
         placed = fault.among(self._home.nodes)
         if isinstance(placed, Pause):
             begun = {

@@ -144,6 +144,8 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
                     message = f"node {node.name!r} is to start after {shown(other)}, which is not in the network"
                     raise TopologyError(message)
         start_order(self.nodes)
+        for node in self.nodes:
+            _check_placeholders(node, self)
 
 
 def _port_name(value: Any, name: str) -> str:
@@ -279,3 +281,25 @@ def fill_in(text: str, node: str, layout: Layout) -> str:
             raise TopologyError(message) from None
 
     return _PLACEHOLDER.sub(value, text)
+
+
+def fill_in_bytes(content: bytes, node: str, layout: Layout) -> bytes:
+    """Replace a file's placeholders. What else is in it stays as it is, whatever its encoding. Raises as `fill_in`."""
+    return fill_in(content.decode(errors="surrogateescape"), node, layout).encode(errors="surrogateescape")
+
+
+def _check_placeholders(node: NodeSpec, network: NetworkSpec) -> None:
+    """Refuse placeholders that name what isn't in the network. Every engine fills in the same names."""
+    names = [each.name for each in network.nodes]
+    anywhere = Layout(
+        directory="/",
+        state="/",
+        bind="",
+        hosts=dict.fromkeys(names, ""),
+        multiaddrs=dict.fromkeys(names, ""),
+        ports={each.name: dict.fromkeys(each.ports, 0) for each in network.nodes},
+    )
+    for word in (*node.command, *node.environment.values()):
+        fill_in(word, node.name, anywhere)
+    for content in node.files.values():
+        fill_in_bytes(content, node.name, anywhere)

@@ -161,3 +161,26 @@ async def test_a_generator_of_nodes_is_a_network_and_none_is_refused(tmp_path: P
         async with lucy.deploy(NetworkSpec(name="net", nodes=none), run_directory=tmp_path / "none"):
             raise AssertionError
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    (
+        ({"command": ("sleep", "{port:q}")}, "'a' refers to {port:q}, but there is no 'q'"),
+        ({"environment": {"X": "{port:z.p}"}}, "'a' refers to {port:z.p}, but there is no 'z'"),
+        ({"files": {"config": b"caf\xe9 {host:z}"}}, "'a' refers to {host:z}, but there is no 'z'"),
+    ),
+)
+def test_a_placeholder_that_names_nothing_is_refused_before_anything_is_made(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(TopologyError) as refused:
+        NetworkSpec(name="net", nodes=(node(**fields),)).validate()
+
+    assert said in str(refused.value)
+
+
+@pytest.mark.anyio
+async def test_a_file_that_is_no_utf_8_is_filled_in_all_the_same(tmp_path: Path) -> None:
+    network = NetworkSpec(name="net", nodes=(node(files={"config": b"# caf\xe9\nport {port:p}\n"}, ports=("p",)),))
+    async with lucy.deploy(network, run_directory=tmp_path / "run") as running:
+        port = running["a"].address("p")[1]
+        assert await running["a"].read_file("config") == b"# caf\xe9\nport %d\n" % port

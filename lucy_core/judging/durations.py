@@ -85,13 +85,13 @@ class Clock(msgspec.Struct, frozen=True):
     genesis_time: float | None = None
     """Seconds since the epoch at which slot 0 begins."""
 
-    def in_seconds(self, duration: Duration | float) -> float:
-        """Convert a duration; a bare number is seconds.
+    def in_seconds(self, duration: Duration | float, name: str = "duration") -> float:
+        """Convert a duration; a bare number is seconds. `name` is the argument's, for the error.
 
         Raises:
             ValueError: the network doesn't count in that unit.
         """
-        duration = checked("duration", duration)
+        duration = checked(name, duration)
         if duration.unit is Unit.SECONDS:
             return duration.count
         if self.slot_seconds is None:

@@ -3,20 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lucy_core.engine import Layout, NodeSpec, fill_in
+from lucy_core.engine import Layout, NodeSpec, fill_in_bytes
 
 
 def contents(spec: NodeSpec, layout: Layout) -> dict[str, bytes]:
     """Return what is to be in the node, by path below its directory, with the placeholders of text replaced."""
-    return {name: _filled_in(content, spec.name, layout) for name, content in spec.files.items()}
-
-
-def _filled_in(content: bytes, node: str, layout: Layout) -> bytes:
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return content
-    return fill_in(text, node, layout).encode()
+    return {name: fill_in_bytes(content, spec.name, layout) for name, content in spec.files.items()}
 
 
 def write_files(directory: Path, files: Mapping[str, bytes]) -> None:

@@ -14,7 +14,7 @@ from typing import final
 import anyio
 import msgspec
 
-from lucy_core.engine import Capability, EngineOption, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace, fill_in
+from lucy_core.engine import Capability, EngineOption, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace
 from lucy_core.errors import DeployError, EngineError, HelperDiedError, UnsupportedError
 from lucy_core.faults import Fault, Pause
 from lucy_core.options import is_on
@@ -110,9 +110,6 @@ class ProcessManager:
                 multiaddrs=dict.fromkeys(names, "/ip4/127.0.0.1"),
                 ports=ports,
             )
-        for node in spec.nodes:
-            for word in (*node.command, *node.environment.values()):
-                fill_in(word, node.name, self._layouts[node.name])
 
     async def attach(self, capture: LineCapture) -> None:
         """Open a FIFO for every node."""

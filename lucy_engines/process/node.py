@@ -10,7 +10,7 @@ from typing import final
 
 import anyio
 
-from lucy_core.engine import Layout, NodeExit, NodeSpec, Resources, Take, fill_in
+from lucy_core.engine import Layout, NodeExit, NodeSpec, Resources, Take, fill_in, fill_in_bytes
 from lucy_core.errors import CommandError, CommandTimeoutError, DeployError
 from lucy_core.removal import make_empty
 from lucy_engines.process.client import GuardianClient
@@ -68,7 +68,7 @@ class ProcessNode:
             path = self.directory / name
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
-            path.write_bytes(_fill_in_bytes(content, self.name, self._layout))
+            path.write_bytes(fill_in_bytes(content, self.name, self._layout))
 
     def _command(self, command: Sequence[str]) -> list[str]:
         argv = [fill_in(word, self.name, self._layout) for word in command]
@@ -222,11 +222,3 @@ class ProcessNode:
             threads += int(fields[17])
             memory += int(fields[21]) * _PAGE
         return Resources(cpu, memory, threads)
-
-
-def _fill_in_bytes(content: bytes, node: str, layout: Layout) -> bytes:
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return content
-    return fill_in(text, node, layout).encode()
