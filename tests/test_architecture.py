@@ -82,6 +82,7 @@ BARE = (
     "lucy_core/pipeline/open_file.py",
     "lucy_core/pipeline/recycling.py",
     "lucy_core/pipeline/requests.py",
+    "lucy_core/pipeline/rows.py",
     "lucy_core/pipeline/sockets.py",
     "lucy_core/pipeline/sources.py",
     "lucy_core/pipeline/tagged.py",

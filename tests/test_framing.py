@@ -146,7 +146,7 @@ async def test_a_disk_that_is_full_in_the_middle_of_a_long_line_costs_no_later_l
         (reading,) = capture._readings.values()
         capture._take(reading, b"x" * 60)
         capture._publish()
-        full, write_all = OSError(28, "No space left on device"), capture_module._write_all
+        full, write_all = OSError(28, "No space left on device"), capture_module.write_all
 
         def fail(fd: int, pieces: list[bytes]) -> None:
             if fd == capture._logs["a"].fd:
@@ -154,7 +154,7 @@ async def test_a_disk_that_is_full_in_the_middle_of_a_long_line_costs_no_later_l
             write_all(fd, pieces)
 
         with monkeypatch.context() as patch:
-            patch.setattr(capture_module, "_write_all", fail)
+            patch.setattr(capture_module, "write_all", fail)
             capture._take(reading, b"y" * 60)
         capture._take(reading, b"z\n" + say("after"))
         capture._publish()

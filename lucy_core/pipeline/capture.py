@@ -34,6 +34,7 @@ import signal
 import socket
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -43,7 +44,8 @@ from lucy_core.pipeline.files import FileSource
 from lucy_core.pipeline.framing import LINE_BYTES, Framer, LongLine, count_lines
 from lucy_core.pipeline.recycling import Recycler
 from lucy_core.pipeline.requests import RefusedRequest, read_request
-from lucy_core.pipeline.sockets import GREETING_SECONDS, WAITING_PEERS, Connection, Listener
+from lucy_core.pipeline.rows import BlockRow, FactRow, Log, keep_reserve, readable, write_all
+from lucy_core.pipeline.sockets import GREETING_SECONDS, WAITING_PEERS, Connection, Listener, Strangers
 from lucy_core.pipeline.sources import Source
 from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece
 
@@ -53,44 +55,11 @@ ABSENT_NS = 500_000_000
 """For how long no source may go without being looked at before the recording says so: twice `LOOK_SECONDS`."""
 LINGER_SECONDS = 2.0
 READ_AT_ONCE = 1 << 18
-RESERVE_BYTES = 1 << 14
-"""What is kept for the last rows of a recording whose disk is full: some blocks, or one that is larger."""
 DRAINED_ROWS = 64
 """After how many blocks of one source they are made visible."""
 QUIET_SECONDS = 0.2
 LOOK_SECONDS = 0.25
 """How long it waits before it looks again. After idleness a node's time blocked is overstated by as much."""
-
-
-def log_path(directory: str, node: str, journal: str) -> str:
-    """Where a node's bytes are kept."""
-    return f"{directory}/journal.ndjson" if node == journal else f"{directory}/logs/{node}.ndjson"
-
-
-@final
-class _Log:
-    """One node's file, and what the rows say of it."""
-
-    __slots__ = (
-        *("blocked_ns", "counted", "fd", "node", "offset", "quoted", "sources"),
-        *("stranger", "strangers", "told_strangers"),
-    )
-
-    def __init__(self, directory: str, node: str, journal: str) -> None:
-        self.node = node
-        self.quoted = json.dumps(node).encode()
-        self.fd = os.open(
-            log_path(directory, node, journal), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
-        self.offset = os.fstat(self.fd).st_size
-        self.blocked_ns = 0
-        self.counted = b""
-        """What the next row counts beside lines, as JSON members."""
-        self.sources: list[_Reading] = []
-        self.strangers = 0
-        """Peers that were turned away and that no row tells of yet."""
-        self.stranger = ""
-        self.told_strangers = False
 
 
 @final
@@ -99,76 +68,15 @@ class _Reading:
 
     __slots__ = ("framer", "last_ns", "log", "sharers", "source", "split", "taken")
 
-    def __init__(self, source: Source, log: _Log) -> None:
+    def __init__(self, source: Source, log: Log) -> None:
         self.source = source
         self.log = log
         self.framer = Framer()
         self.last_ns = time.monotonic_ns()
         self.taken = 0
         self.split: Demultiplexer | None = None
-        self.sharers: tuple[_Log, ...] = (log,)
+        self.sharers: tuple[Log, ...] = (log,)
         """Whose lines come from it; of a shared pipe the nodes and the debris."""
-
-
-@final
-class _Row:
-    """A block that is in its log but not yet in the arrivals."""
-
-    __slots__ = ("arrived_ns", "counted", "lines", "log", "offset", "position", "size", "torn")
-
-    def __init__(self, log: _Log, position: int, size: int, lines: int, arrived_ns: int, *, torn: bool) -> None:
-        self.log = log
-        self.position = position
-        self.offset = log.offset
-        self.size = size
-        self.lines = lines
-        self.arrived_ns = arrived_ns
-        self.torn = torn
-        self.counted, log.counted = log.counted, b""
-
-    def encode(self) -> bytes:
-        return b'{"position":%d,"node":%b,"offset":%d,"bytes":%d,"lines":%d,"arrived_ns":%d,"blocked_ns":%d%b%b}\n' % (
-            self.position,
-            self.log.quoted,
-            self.offset,
-            self.size,
-            self.lines,
-            self.arrived_ns,
-            self.log.blocked_ns,
-            b',"torn":true' if self.torn else b"",
-            self.counted,
-        )
-
-    def data(self) -> bytes:
-        """Read the block back."""
-        return os.pread(self.log.fd, self.size, self.offset)
-
-
-@final
-class _FactRow:
-    """What the recording says of itself, at a place in it."""
-
-    __slots__ = ("_members", "position")
-
-    def __init__(self, fact: Fact, position: int, arrived_ns: int, node: str, **more: object) -> None:
-        self.position = position
-        self._members = {
-            "position": position,
-            "node": node,
-            "offset": 0,
-            "bytes": 0,
-            "lines": 0,
-            "arrived_ns": arrived_ns,
-            "fact": fact,
-            **{name: _readable(value) for name, value in more.items()},
-        }
-
-    def encode(self) -> bytes:
-        return json.dumps(self._members, separators=(",", ":")).encode() + b"\n"
-
-    def data(self) -> bytes:
-        """Return nothing: it has no lines."""
-        return b""
 
 
 @final
@@ -199,13 +107,15 @@ class Capture:
         if lucy is not None:
             self._epoll.register(lucy, select.EPOLLIN)
         self._readings: dict[int, _Reading] = {}
-        self._logs: dict[str, _Log] = {}
-        self._rows: list[_Row | _FactRow] = []
+        self._logs: dict[str, Log] = {}
+        self._sources: defaultdict[Log, list[_Reading]] = defaultdict(list)
+        self._strangers: defaultdict[Log, Strangers] = defaultdict(Strangers)
+        self._rows: list[BlockRow | FactRow] = []
         self._arrivals = os.open(
             f"{directory}/arrivals.ndjson", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
         self._arrivals_size = os.fstat(self._arrivals).st_size
-        self._reserve = _reserve(directory)
+        self._reserve = keep_reserve(directory)
         self._position = 0
         self._recording = True
         # Whether the arrivals take no further row: one could not be written, and what follows would hide that.
@@ -327,7 +237,7 @@ class Capture:
 
     # Strangers
 
-    def _make_room(self, log: _Log) -> None:
+    def _make_room(self, log: Log) -> None:
         """Turn the peer away that has been silent longest, where too many are."""
         waiting = self._waiting(log)
         if len(waiting) > WAITING_PEERS:
@@ -338,14 +248,14 @@ class Capture:
             for reading, connection in self._waiting(log):
                 if now - connection.since > GREETING_SECONDS:
                     self._turn_away((reading, connection), f"said nothing for {GREETING_SECONDS:g} s")
-            if log.strangers:
-                self._tell_of_strangers(log)
+            if log in self._strangers:
+                self._tell_of_strangers(log, self._strangers[log])
 
-    def _waiting(self, log: _Log) -> list[tuple[_Reading, Connection]]:
+    def _waiting(self, log: Log) -> list[tuple[_Reading, Connection]]:
         """Return the peers that have yet to say the token, in the order in which they came."""
         return [
             (reading, reading.source)
-            for reading in log.sources
+            for reading in self._sources[log]
             if isinstance(reading.source, Connection) and reading.source.waiting
         ]
 
@@ -357,17 +267,15 @@ class Capture:
             self._drop(fd, reading)
             self._turned_away(reading.log, reason)
 
-    def _turned_away(self, log: _Log, reason: str) -> None:
-        """Count a stranger, and tell of the first at once: of the others it is told now and then, together."""
-        log.strangers += 1
-        log.stranger = reason
-        if not log.told_strangers:
-            log.told_strangers = True
-            self._tell_of_strangers(log)
+    def _turned_away(self, log: Log, reason: str) -> None:
+        strangers = self._strangers[log]
+        if strangers.add(reason):
+            self._tell_of_strangers(log, strangers)
 
-    def _tell_of_strangers(self, log: _Log) -> None:
-        self._note(Fact.REFUSED, log.node, reason=log.stranger, peers=log.strangers)
-        log.strangers = 0
+    def _tell_of_strangers(self, log: Log, strangers: Strangers) -> None:
+        if strangers.count:
+            self._note(Fact.REFUSED, log.node, reason=strangers.reason, peers=strangers.count)
+            strangers.count = 0
 
     # Lines
 
@@ -415,7 +323,7 @@ class Capture:
         else:
             reading.framer.feed(tail)
 
-    def _give_up(self, framer: Framer, log: _Log) -> None:
+    def _give_up(self, framer: Framer, log: Log) -> None:
         """Take an unfinished line for what there will ever be of it."""
         if framer.long is not None:
             self._end_long(framer.long, log, b"", torn=True)
@@ -423,7 +331,7 @@ class Capture:
         elif tail := framer.flush():
             self._append(log, [tail], 1, self._now_ns(), torn=True)
 
-    def _take_long(self, framer: Framer, log: _Log, chunk: bytes) -> bytes:
+    def _take_long(self, framer: Framer, log: Log, chunk: bytes) -> bytes:
         """Put into the log what belongs to a line that is too long to wait in memory; return what follows it."""
         if framer.long is None:
             framer.long = LongLine(log.offset)
@@ -436,21 +344,21 @@ class Capture:
         framer.long = None
         return chunk[end:]
 
-    def _put_part(self, line: LongLine, log: _Log, part: bytes) -> None:
+    def _put_part(self, line: LongLine, log: Log, part: bytes) -> None:
         line.take(part)
         if not self._recording or not part:
             return
         try:
-            _write_all(log.fd, [part])
+            write_all(log.fd, [part])
         except OSError as error:
             self._stop_at(log, self._position, error)
         else:
             more = {"offset": log.offset, "part": len(part)}
-            self._rows.append(_FactRow(Fact.PART, self._position, self._now_ns(), log.node, **more))
+            self._rows.append(FactRow(Fact.PART, self._position, self._now_ns(), log.node, **more))
             log.offset += len(part)
             self._recycler.wrote(log.fd, log.offset, self._position)
 
-    def _end_long(self, line: LongLine, log: _Log, end: bytes, *, torn: bool) -> None:
+    def _end_long(self, line: LongLine, log: Log, end: bytes, *, torn: bool) -> None:
         line.take(end.removesuffix(b"\n"))
         log.counted = b',"overlong":%d,"begun":%d' % (line.size, line.begun)
         self._append(log, [end if self._recording else line.head], 1, self._now_ns(), torn=torn)
@@ -463,7 +371,7 @@ class Capture:
                 log.counted = b',"torn_lines":%d,"duplicates":%d,"lost":%d' % piece[-3:]
             self._append(log, [piece.data], piece.lines, arrived_ns, torn=piece.unfinished)
 
-    def _add(self, source: Source, log: _Log, sharers: tuple[_Log, ...] = ()) -> None:
+    def _add(self, source: Source, log: Log, sharers: tuple[Log, ...] = ()) -> None:
         reading = _Reading(source, log)
         if sharers:
             reading.sharers = (*sharers, log)
@@ -471,7 +379,7 @@ class Capture:
         fd = source.fileno()
         self._readings[fd] = reading
         for sharer in reading.sharers:
-            sharer.sources.append(reading)
+            self._sources[sharer].append(reading)
         if not self._parked:
             self._epoll.register(fd, select.EPOLLIN)
         if isinstance(source, FileSource):
@@ -515,7 +423,7 @@ class Capture:
         self._resting.discard(fd)
         del self._readings[fd]
         for log in reading.sharers:
-            log.sources.remove(reading)
+            self._sources[log].remove(reading)
         self._unread_files.discard(fd)
         reading.source.close()
 
@@ -523,7 +431,7 @@ class Capture:
 
     def _append(
         self,
-        log: _Log,
+        log: Log,
         pieces: Sequence[bytes | bytearray | memoryview],
         lines: int,
         arrived_ns: int,
@@ -531,11 +439,11 @@ class Capture:
         torn: bool = False,
     ) -> None:
         size = sum(map(len, pieces))
-        row = _Row(log, self._position, size, lines, arrived_ns, torn=torn)
+        row = BlockRow(log, self._position, size, lines, arrived_ns, torn=torn)
         self._position += lines
         if self._recording:
             try:
-                _write_all(log.fd, pieces)
+                write_all(log.fd, pieces)
             except OSError as error:
                 self._stop_at(log, row.position, error)
             else:
@@ -546,7 +454,7 @@ class Capture:
         self._send_block(row, b"".join(pieces))
         log.offset += size
 
-    def _stop_at(self, log: _Log, position: int, error: OSError) -> None:
+    def _stop_at(self, log: Log, position: int, error: OSError) -> None:
         """Stop the recording where a log can't be written."""
         with contextlib.suppress(OSError):
             os.ftruncate(log.fd, log.offset)
@@ -562,7 +470,7 @@ class Capture:
                 rest = rows[written:]
                 self._stop_recording(rest[0].position, f"arrivals.ndjson: {error.strerror}")
                 for row in rest:
-                    if isinstance(row, _FactRow):
+                    if isinstance(row, FactRow):
                         self._persist(row)
                     else:
                         self._send_block(row, row.data())
@@ -570,11 +478,11 @@ class Capture:
         if self._outgoing:
             self._flush_outgoing()
 
-    def _write_rows(self, rows: Sequence[_Row | _FactRow]) -> tuple[int, OSError | None]:
+    def _write_rows(self, rows: Sequence[BlockRow | FactRow]) -> tuple[int, OSError | None]:
         """Append rows; return how many went in, and why the others didn't."""
         text = b"".join([row.encode() for row in rows])
         try:
-            _write_all(self._arrivals, [text])
+            write_all(self._arrivals, [text])
         except OSError as error:
             # Whole rows that went in stay: somebody may have read them already, and would get their lines twice.
             written = max(0, os.fstat(self._arrivals).st_size - self._arrivals_size)
@@ -590,13 +498,13 @@ class Capture:
 
     def _note(self, fact: Fact, node: str = "", **more: object) -> None:
         """Have the recording say something of itself at this place."""
-        row = _FactRow(fact, self._position, self._now_ns(), node, **more)
+        row = FactRow(fact, self._position, self._now_ns(), node, **more)
         if self._recording:
             self._rows.append(row)
         else:
             self._persist(row)
 
-    def _persist(self, row: _FactRow) -> None:
+    def _persist(self, row: FactRow) -> None:
         """Write a fact once lines aren't written any more, or else tell it to Lucy: both, and it would count twice."""
         if not self._sealed:
             written, _ = self._write_rows([row])
@@ -612,7 +520,7 @@ class Capture:
             if self._reserve >= 0:
                 os.close(self._reserve)
                 self._reserve = -1
-            self._persist(_FactRow(Fact.STOPPED, position, self._now_ns(), "", reason=reason))
+            self._persist(FactRow(Fact.STOPPED, position, self._now_ns(), "", reason=reason))
 
     def _check_directory(self) -> None:
         if not self._deleted and os.fstat(self._arrivals).st_nlink == 0:
@@ -622,7 +530,7 @@ class Capture:
 
     # Talking to Lucy
 
-    def _send_block(self, row: _Row | _FactRow, data: bytes) -> None:
+    def _send_block(self, row: BlockRow | FactRow, data: bytes) -> None:
         if self._orphaned:
             return
         self._outgoing += b'{"block":%b}\n' % row.encode().rstrip()
@@ -631,8 +539,8 @@ class Capture:
 
     def _say(self, message: dict[str, Any]) -> None:
         if not self._orphaned:
-            readable = {name: _readable(value) for name, value in message.items()}
-            self._outgoing += json.dumps(readable).encode() + b"\n"
+            said = {name: readable(value) for name, value in message.items()}
+            self._outgoing += json.dumps(said).encode() + b"\n"
             self._flush_outgoing()
 
     def _flush_outgoing(self) -> None:
@@ -757,7 +665,7 @@ class Capture:
                 self._drain(command["node"])
                 return {"position": self._position}
             case "close":
-                for node in tuple(self._logs):
+                for node in (*self._logs, *self._logs):  # twice, for files that are being renamed at this moment
                     self._drain(node)
                 self._flush_all()
                 self._turn_away_the_silent(time.monotonic())
@@ -768,9 +676,9 @@ class Capture:
             case other:
                 raise RefusedRequest(f"no command is called {other!r}")
 
-    def _log(self, node: str) -> _Log:
+    def _log(self, node: str) -> Log:
         if node not in self._logs:
-            self._logs[node] = _Log(self._directory, node, self._journal)
+            self._logs[node] = Log(self._directory, node, self._journal)
         return self._logs[node]
 
     def _now_ns(self) -> int:
@@ -781,7 +689,7 @@ class Capture:
         log = self._logs.get(node)
         done: set[_Reading] = set()
         # A connection that waits to be accepted is a source of its own, and may be all that there is.
-        while log and (left := [reading for reading in log.sources if reading not in done]):
+        while log and (left := [reading for reading in self._sources[log] if reading not in done]):
             for reading in left:
                 done.add(reading)
                 self._drain_source(reading, node)
@@ -806,41 +714,9 @@ class Capture:
             self._tear(reading)
 
 
-def _write_all(fd: int, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
-    """Write all pieces; a short write means a full disk, which the next attempt reports."""
-    left: list[bytes | bytearray | memoryview] = list(pieces)
-    while left:
-        # One call takes at most IOV_MAX buffers: a line that came in a thousand chunks goes in several.
-        written = os.writev(fd, left[:1024])
-        while left and written >= len(left[0]):
-            written -= len(left.pop(0))
-        if written:
-            left[0] = memoryview(left[0])[written:]
-
-
-def _reserve(directory: str) -> int:
-    """Keep a little of the disk for a recording's last rows; -1 where none can be had."""
-    path = f"{directory}/.reserve"
-    fd = -1
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.unlink(path)
-        os.posix_fallocate(fd, 0, RESERVE_BYTES)
-    except OSError:  # a disk that is full by now tells so by itself, at its first line
-        if fd >= 0:
-            os.close(fd)
-        return -1
-    return fd
-
-
 def _reason(error: OSError) -> str:
     reason = _exhausted() if error.errno in (errno.EMFILE, errno.ENFILE) else error.strerror or str(error)
     return reason + (f": {error.filename}" if error.filename else "")
-
-
-def _readable(value: object) -> object:
-    """Return a value as JSON can have it: file names may be no text in any encoding."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _exhausted() -> str:

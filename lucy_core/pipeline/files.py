@@ -69,6 +69,8 @@ class FileSource:
         "_doubts",
         "_files",
         "_inotify",
+        "_looks",
+        "_missed",
         "_more",
         "_path",
         "_reads",
@@ -92,6 +94,8 @@ class FileSource:
         self._torn: list[Framer] = []
         self._doubts: list[str] = []
         self._told: set[int] = set()
+        self._missed: dict[int, tuple[str, int]] = {}
+        self._looks = 0
         self._more = True
         self._reads = 0
         self._inotify = Inotify()
@@ -104,6 +108,7 @@ class FileSource:
 
     def _begin(self) -> None:
         self._way.find()
+        self._way.settle()
         place = self._way.place
         if place is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.path.dirname(self._path))
@@ -137,12 +142,19 @@ class FileSource:
         return [file.framer for file in self._in_order()]
 
     def look(self) -> None:
-        """Look whether anything has happened that nobody told of, and doubt what can't be opened by now."""
+        """Look whether anything has happened that nobody told of, and doubt what can't be opened by now.
+
+        What was there and isn't, without a notice of it, is doubted at the second look.
+        """
+        self._looks += 1
         self._way.stale = self._more = True
         self._dirty = [file for file in self._in_order() if file.is_open]
         self._hear(patient=False)
-        if self._find_unknown():
-            self._hear(patient=False)
+        if self._leads_to_unknown():
+            self._hear(patient=False)  # it may have come just now, and been told of
+            if (place := self._leads_to_unknown()) is not None:
+                place.found()
+                self._hear(patient=False)
 
     def read(self) -> bytes:
         """Take the next bytes of the oldest file that has any. `framer` is then that file's.
@@ -195,15 +207,17 @@ class FileSource:
         while True:
             while self._take_notices():
                 pass
+            self._way.settle()
             place = self._way.place
-            if place is not None:
-                place.births.settle()
-                self._open_born(place, patient=patient)
+            if not self._way.stale and (place is None or not place.pending):
+                self._way.looked_ns = now_ns
+                return
+            moved = place is not None and self._open_born(place, patient=patient)
             if self._way.stale:
                 self._find_way()
                 if self._way.stale:
                     return  # it changes all the time
-            elif not self._take_notices():
+            elif not moved and not self._take_notices():
                 self._way.looked_ns = now_ns
                 return
 
@@ -234,24 +248,22 @@ class FileSource:
 
     def _go_on_unheard(self) -> None:
         """Notices were lost: look at everything, and doubt where the name leads to a file that we don't know."""
+        if self._leads_to_unknown() is not None:
+            self._doubts.append(f"{self._path} was replaced while more happened around it than the kernel could tell")
         self._way.forget_names()
         self._dirty = [each for each in self._in_order() if each.is_open]
-        if self._find_unknown():
-            self._doubts.append(f"{self._path} was replaced while more happened around it than the kernel could tell")
 
-    def _find_unknown(self) -> bool:
-        """Take note of a file that the name leads to and nobody told of; return whether there is one."""
+    def _leads_to_unknown(self) -> Place | None:
+        """Return the place in which the name leads to a file that is neither open nor about to be."""
         place = self._way.place
         if place is None or place.births.now() in place.pending:
-            return False
+            return None
         try:
             found = os.stat(place.entry.name, dir_fd=place.fd, follow_symlinks=False)
         except OSError:
-            return False
-        if not stat.S_ISREG(found.st_mode) or any(file.is_same(found) for file in self._files.values()):
-            return False
-        place.found()
-        return True
+            return None
+        known = not stat.S_ISREG(found.st_mode) or any(file.is_same(found) for file in self._files.values())
+        return None if known else place
 
     def _soil(self, file: OpenFile) -> None:
         """Take note that there may be something to read."""
@@ -284,27 +296,47 @@ class FileSource:
     def _watch(self, fd: int) -> int:
         return self._inotify.watch(f"/proc/self/fd/{fd}", MODIFIED)
 
-    def _open_born(self, place: Place, *, patient: bool) -> None:
+    def _open_born(self, place: Place, *, patient: bool) -> bool:
+        """Open what is called as was told; return whether any was renamed meanwhile, and is to be tried again."""
+        moved = False
         for number in tuple(place.pending):
             name = place.births.name_of(number)
             if name is None:
-                place.pending.remove(number)
-                self._doubts.append(f"{self._path}: a file was there for a moment, and gone before it could be read")
+                if not (place.births.is_moving(number) and self._waits_for(number, "")):
+                    place.pending.remove(number)
+                    self._doubts.append(f"{self._path}: a file was there for a moment, and gone before it was read")
                 continue
             try:
                 fd = _open(place, name)
             except OSError as error:
-                self._leave(place, number, error, patient=patient)
-            else:
+                self._leave(place, number, name, error, patient=patient)
+                continue
+            # Whoever renamed it before we opened it has been told of by now, and then this may be the next of its name.
+            self._take_notices()
+            if place.births.name_of(number) == name:
                 place.pending.remove(number)
                 self._take(fd, number)
+            else:
+                os.close(fd)
+                moved = True
+        return moved
 
-    def _leave(self, place: Place, number: int, error: OSError, *, patient: bool) -> None:
+    def _waits_for(self, number: int, called: str) -> bool:
+        """Whether a file that is missing may be told of soon, as it is being renamed; at the second look it is gone."""
+        name, look = self._missed.get(number, (None, 0))
+        if name != called:
+            look = self._looks
+            self._missed[number] = (called, look)
+        return look == self._looks
+
+    def _leave(self, place: Place, number: int, name: str, error: OSError, *, patient: bool) -> None:
         """Do with a file that can't be opened what is right: wait, or doubt."""
         if error.errno in _EXHAUSTED:
             raise error
         if error.errno == errno.ELOOP:
             place.pending.remove(number)  # a link: no file, but a way to one
+        elif error.errno == errno.ENOENT and self._waits_for(number, name):
+            pass
         elif not patient:
             if error.errno != errno.EACCES:
                 place.pending.remove(number)

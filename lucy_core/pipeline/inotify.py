@@ -88,4 +88,5 @@ def _error(call: str, path: str | None) -> OSError:
     number = ctypes.get_errno()
     reason = os.strerror(number)
     advice = f"{call}: {reason}; {_ADVICE[call]}" if number in {24, 28} else reason  # EMFILE, ENOSPC
-    return OSError(number, advice, path)
+    # Not by its own number, which would have it taken for a want of descriptors.
+    return OSError(28 if number == 24 else number, advice, path)

@@ -95,10 +95,15 @@ class Births:
     def heed(self, notice: Notice) -> int | None:
         """Take note of what happened in the directory; return the number of the file that came to be, if one did."""
         at, name = self._at, notice.name
+        # What leaves the name without having been told of was there before anybody was told of anything.
+        untold = name == self._name and name not in at
         if notice.what & MOVED_FROM:
+            if untold:
+                self.found()
             if name in at:
                 self._moving[notice.cookie] = at.pop(name)
-        elif notice.what & MOVED_TO:
+            return self.next - 1 if untold else None
+        if notice.what & MOVED_TO:
             number = self._moving.pop(notice.cookie, None)
             at.pop(name, None)
             if number is not None:
@@ -106,15 +111,18 @@ class Births:
             elif name == self._name:
                 return self.found()
         elif notice.what & CREATED:
-            if name == self._name:
+            # One that is there already was found before it was told of: nothing is made where something is.
+            if untold:
                 return self.found()
         elif notice.what & DELETED:
+            number = self.found() if untold else None
             at.pop(name, None)
+            return number
         return None
 
-    def settle(self) -> None:
-        """Take note that all has been told: what has moved and not arrived has left the directory."""
-        self._moving.clear()
+    def is_moving(self, number: int) -> bool:
+        """Whether a file was renamed, and its new name isn't told yet: it never is where it has left the directory."""
+        return number in self._moving.values()
 
     def forget(self) -> None:
         """Take note that not all was told: nobody knows what any file is called."""

@@ -146,7 +146,7 @@ class Pipeline:
                         yield pipeline
                 finally:
                     tasks.cancel_scope.cancel()
-            for node in tuple(delivery.ledger.nodes):
+            for node in (*delivery.ledger.nodes, *delivery.ledger.nodes):  # twice, as capture does at its end
                 direct.drain(node)
             delivery.end()
             delivery.close()

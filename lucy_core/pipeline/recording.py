@@ -22,9 +22,9 @@ import msgspec
 from lucy_core.arguments import place_of
 from lucy_core.errors import RecordingError
 from lucy_core.journal import JOURNAL
-from lucy_core.pipeline.capture import log_path
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.framing import HEAD_BYTES
+from lucy_core.pipeline.rows import log_path
 from lucy_core.private_files import make_private
 from lucy_core.records import Block
 

@@ -94,6 +94,27 @@ class Connection:
 
 
 @final
+class Strangers:
+    """Those that were turned away at a node's port: the first is told of at once, the others now and then, together."""
+
+    __slots__ = ("_told", "count", "reason")
+
+    def __init__(self) -> None:
+        self.count = 0
+        """How many nobody was told of yet."""
+        self.reason = ""
+        """What the last of them did."""
+        self._told = False
+
+    def add(self, reason: str) -> bool:
+        """Count one; return whether it is the first."""
+        self.count += 1
+        self.reason = reason
+        first, self._told = not self._told, True
+        return first
+
+
+@final
 class Listener:
     """Accepts connections; has no bytes of its own."""
 

@@ -60,13 +60,14 @@ class Place:
 class Way:
     """Where a path leads now, and what is told of it."""
 
-    __slots__ = ("_inotify", "_names", "_path", "_swaps", "doubts", "looked_ns", "place", "stale")
+    __slots__ = ("_inotify", "_names", "_path", "_swaps", "_there", "doubts", "looked_ns", "place", "stale")
 
     def __init__(self, path: str, inotify: Inotify) -> None:
         self._path = path
         self._inotify = inotify
         self._names: dict[int, set[str]] = {}
         self._swaps: dict[tuple[int, str], int] = {}
+        self._there = False
         self.place: Place | None = None
         """Where the file is; where it was last, while the path leads nowhere; None before it ever was anywhere."""
         self.looked_ns = 0
@@ -90,6 +91,12 @@ class Way:
         if notice.what & (CREATED | MOVED_TO) and not (place is not None and here and notice.name == place.entry.name):
             step = (notice.watch, notice.name)
             self._swaps[step] = self._swaps.get(step, 0) + 1
+
+    def settle(self) -> None:
+        """Take note that all was told: a file that is there, and of which nobody told, was there before."""
+        there, self._there = self._there, False
+        if there and self.place is not None and self.place.births.now() is None:
+            self.place.found()
 
     def forget_names(self) -> None:
         """Take note that not all was told: what is called how is not known any more."""
@@ -147,8 +154,7 @@ class Way:
         else:
             place = new
             self._move(place)
-        if walked.there and place.births.now() is None:
-            place.found()
+        self._there = walked.there
 
     def _move(self, place: Place) -> None:
         old, self.place = self.place, place

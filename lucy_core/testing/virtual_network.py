@@ -32,11 +32,11 @@ from lucy_core.errors import CaptureDiedError, UnsupportedError
 from lucy_core.events import event_type
 from lucy_core.journal import JOURNAL
 from lucy_core.network import Network
-from lucy_core.pipeline.capture import log_path
 from lucy_core.pipeline.capture_process import CaptureProcess
 from lucy_core.pipeline.facts import Fact
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.pipeline.recording import Row, make_run_directory
+from lucy_core.pipeline.rows import log_path
 from lucy_core.run import Run, RunOrder, When
 from lucy_core.testing.virtual_time import VirtualTimeLoop
 from lucy_core.vocabulary import FixedTopology, Vocabulary
