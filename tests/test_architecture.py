@@ -140,6 +140,7 @@ LONG_MODULES: dict[str, str] = {
     "lucy_engines/puppeteer.py": "carried into containers as one file; half of it is the account of its protocols",
     "lucy_core/filters/logproc.py": "one language in one file, which a container's supervisor has to carry",
     "lucy_core/mina/events.py": "one table: an event type an entry, its payload beside it",
+    "lucy_engines/docker/reaper.py": "one file: when it is needed, there may be nothing left to import",
 }
 
 

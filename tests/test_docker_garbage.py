@@ -214,6 +214,7 @@ def test_gc_removes_what_a_power_cut_left_and_nothing_of_others(
     assert sorted(line.split()[2] for line in lines) == sorted(own)
     assert all(f"its Lucy, process {run.process.pid}, is gone" in line for line in lines)
     assert set(names_left(docker_engine, run.run_id)) == others
+    assert list((run.directory / "fifos").iterdir()) == []
     assert gc() == ["nothing to remove"]
     kinds = {name: kind for kind, name in foreign}
     for name, kind in kinds.items():

@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
-from collections import defaultdict
+from collections import defaultdict, deque
 from pathlib import Path
 from typing import final
 
 import anyio
 import msgspec
 
+from lucy_core import log
 from lucy_core.errors import CarrierDiedError, DeployError, HelperDiedError
 from lucy_core.helpers import LastWords, how_it_ended, own_pidfd
 from lucy_engines.docker.hijack import Endpoint
@@ -22,6 +23,9 @@ _BOOT = (
     "    shell = types.ModuleType(name); shell.__path__ = [path]; sys.modules[name] = shell\n"
     "from lucy_engines.docker.pump import main; main(sys.argv[2:])"
 )
+
+
+REFUSED_KEPT = 16
 
 
 class _Message(msgspec.Struct):
@@ -80,8 +84,8 @@ class PumpClient:
         self._asking = anyio.Lock()
         self._marks: dict[str, int] = defaultdict(int)
         self._open: dict[str, int] = defaultdict(int)
-        self.refused: list[str] = []
-        """Peers that were sent away, in words."""
+        self.refused: deque[str] = deque(maxlen=REFUSED_KEPT)
+        """The last peers that were sent away, in words. The first is told in the log; no line is lost by them."""
         self.broken: dict[str, str] = {}
         """Nodes whose stream made no sense, and why."""
         self.died: HelperDiedError | None = None
@@ -195,6 +199,8 @@ class PumpClient:
         elif message.broken is not None:
             self.broken[message.broken] = message.reason
         elif message.refused is not None:
+            if not self.refused:
+                log.warning(f"strangers come to the port that takes nodes' lines and are sent away: {message.refused}")
             self.refused.append(message.refused)
 
     def dispose(self) -> None:

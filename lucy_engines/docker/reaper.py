@@ -20,6 +20,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import sys
 import threading
 import time
@@ -36,6 +37,7 @@ USER = "lucy.user"
 """A container's label: to whom belongs what root makes in its directory, as `uid:gid`; none where that is root."""
 DIRECTORY = "/lucy/node"
 """A node's directory in its container, which is one of this machine's, where the Engine is."""
+LOG = "/lucy/log"
 GIVE_BACK_SECONDS = 30.0
 LINE_BYTES = 1 << 16
 """What is said is shorter."""
@@ -52,6 +54,8 @@ class Thing(NamedTuple):
     """What the Engine knows it by."""
     name: str
     labels: dict[str, str]
+    fifo: str = ""
+    """Of a container: the FIFO of this machine's that its node's lines go into, if they do."""
 
 
 class Refusal(Exception):  # noqa: N818  # no error of Lucy's: an answer
@@ -159,7 +163,13 @@ class Api:
         """List all that bears a label (`name` or `name=value`): containers first, since they use the others."""
         filters = json.dumps({"label": [label]})
         found = [
-            Thing(CONTAINER, each["Id"], each["Names"][0].lstrip("/") if each["Names"] else each["Id"], each["Labels"])
+            Thing(
+                CONTAINER,
+                each["Id"],
+                each["Names"][0].lstrip("/") if each["Names"] else each["Id"],
+                each["Labels"],
+                next((mount["Source"] for mount in each.get("Mounts", ()) if mount["Destination"] == LOG), ""),
+            )
             for each in self.call("GET", "/containers/json", all="1", filters=filters)
         ]
         found += [
@@ -230,6 +240,13 @@ class Removal(NamedTuple):
     """What is to be said of it all the same."""
 
 
+def unlink_fifo(path: str) -> None:
+    """Remove a node's FIFO: who came to it by its name would wait for ever. What is none is left alone."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISFIFO(os.lstat(path).st_mode):
+            os.unlink(path)
+
+
 def sweep(api: Api, things: Iterable[Thing]) -> list[Removal]:
     """Remove things, kind by kind since one uses the other, several at a time."""
     things = list(things)
@@ -250,6 +267,8 @@ def sweep(api: Api, things: Iterable[Thing]) -> list[Removal]:
                 except OSError as error:
                     done.append(Removal(thing, str(error)))
                     continue
+                if trouble is None:
+                    unlink_fifo(thing.fifo)
                 whose = f"what it made in its node's directory stays root's ({kept}); root can `chown` or remove it"
                 done.append(Removal(thing, trouble, whose if kept and not trouble else None))
 
