@@ -95,7 +95,7 @@ async def test_a_line_without_an_end_is_bounded_and_its_neighbours_come(tmp_path
         await write(fifo, say("after"))
         await until(pipeline, "a")
         assert pipeline.capture_pid is not None
-        assert peak_bytes(pipeline.capture_pid) < 3 * LINE_BYTES
+        assert peak_bytes(pipeline.capture_pid) < 2 * LINE_BYTES
         assert peak_bytes(os.getpid()) - before < LINE_BYTES
         ((position, raw, reason),) = found
         assert raw == b"x" * HEAD_BYTES

@@ -335,27 +335,30 @@ class Capture:
         """Put into the log what belongs to a line that is too long to wait in memory; return what follows it."""
         if framer.long is None:
             framer.long = LongLine(log.offset)
-            self._put_part(framer.long, log, framer.flush())
+            self._put_part(framer.long, log, framer.take())
         end = chunk.find(b"\n") + 1
         if not end:
-            self._put_part(framer.long, log, chunk)
+            self._put_part(framer.long, log, [chunk])
             return b""
         self._end_long(framer.long, log, chunk[:end], torn=False)
         framer.long = None
         return chunk[end:]
 
-    def _put_part(self, line: LongLine, log: Log, part: bytes) -> None:
-        line.take(part)
-        if not self._recording or not part:
+    def _put_part(self, line: LongLine, log: Log, part: Sequence[bytes | bytearray]) -> None:
+        before = line.size
+        for piece in part:
+            line.take(piece)
+        size = line.size - before
+        if not self._recording or not size:
             return
         try:
-            write_all(log.fd, [part])
+            write_all(log.fd, part)
         except OSError as error:
             self._stop_at(log, self._position, error)
         else:
-            more = {"offset": log.offset, "part": len(part)}
+            more = {"offset": log.offset, "part": size}
             self._rows.append(FactRow(Fact.PART, self._position, self._now_ns(), log.node, **more))
-            log.offset += len(part)
+            log.offset += size
             self._recycler.wrote(log.fd, log.offset, self._position)
 
     def _end_long(self, line: LongLine, log: Log, end: bytes, *, torn: bool) -> None:

@@ -32,7 +32,7 @@ class LongLine:
         self.head = b""
         self.size = 0
 
-    def take(self, part: bytes) -> None:
+    def take(self, part: bytes | bytearray) -> None:
         """Take note of its next bytes."""
         self.size += len(part)
         if len(self.head) < HEAD_BYTES:
@@ -96,7 +96,10 @@ class Framer:
 
     def flush(self) -> bytes:
         """Return the unfinished line, which has no newline, and forget it: its writer is gone, or it is too long."""
-        tail = b"".join(self._tail)
-        self._tail = []
+        return b"".join(self.take())
+
+    def take(self) -> list[bytes | bytearray]:
+        """Return the unfinished line in the pieces in which it came, and forget it."""
+        tail, self._tail = self._tail, []
         self.pending = 0
         return tail
