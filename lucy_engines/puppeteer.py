@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 VERSION = 1
 GRACE = 8.0
 """Seconds that the daemon gets at SIGTERM: `docker stop` kills after ten."""
+LONGEST_POLL = 3600.0
+"""Seconds that it sleeps at a time."""
 OWN_NAMES = ("CAPTURE", "LOG", "ADDRESS", "TOKEN", "STATE", "AUTOSTART", "CAPTURE_FILTER", "NODE_DIRECTORY")
 OFFLINE = (
     '{"puppeteer_script_event": true, "puppeteer_event_type": "node_offline", '
@@ -264,7 +266,8 @@ class Puppeteer:
         wait = self._daemon.deadline - time.monotonic() if self._daemon is not None else float("inf")
         if self._relay is not None:
             wait = min(wait, self._relay.patience())
-        return None if wait == float("inf") else int(max(0.0, wait) * 1000) + 1
+        # Not for ever: `poll` takes no more milliseconds than 32 bits hold, and a grace period may be longer.
+        return None if wait == float("inf") else int(min(max(0.0, wait), LONGEST_POLL) * 1000) + 1
 
     # The daemon
 

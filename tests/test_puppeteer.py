@@ -15,6 +15,7 @@ from puppets import ENGINES, FORMS, PYTHONS, SHELLS, alive, puppet, supervisor
 from lucy_core.errors import SupervisorError
 from lucy_engines.docker import supervision
 from lucy_engines.docker.link import encode_word
+from lucy_engines.docker.node import seconds_word
 from lucy_engines.puppeteer import OFFLINE, decode_word
 
 pytestmark = pytest.mark.blocking
@@ -121,6 +122,28 @@ async def test_a_death_by_a_signal_that_has_no_name_is_reported_too(form: str, t
 
         assert (end.code, (end.signal or "").startswith("SIG")) == (None, True)  # shells make up one
         await bp.link.ask("ping")
+
+
+SLOW = "trap 'sleep 0.1; exit 5' TERM; echo here; while :; do sleep 0.02; done"
+
+
+@pytest.mark.parametrize("grace", (30 * 86_400.0, 1e9, float("inf")))
+async def test_a_grace_period_may_be_for_ever(form: str, grace: float, tmp_path: Path) -> None:
+    async with puppet(form, tmp_path, "sh", "-c", SLOW) as bp:
+        await bp.link.ask("start")
+        await bp.wrote(b"here\n")
+        await bp.link.ask("stop", seconds_word(grace))
+        end = await bp.until("exited")
+        assert (end.code, end.signal) == (5, None)
+        await bp.link.ask("ping")
+
+
+WRITTEN = ((0, "0"), (0.0, "0"), (0.25, "0.25"), (99_999, "99999"), (2_592_000.0, "2592000"), (1e300, "1000000000"))
+
+
+@pytest.mark.parametrize(("seconds", "word"), WRITTEN)
+def test_seconds_are_written_as_a_shell_reads_them(seconds: float, word: str) -> None:
+    assert seconds_word(seconds) == word
 
 
 async def test_puppeteer_lines_are_offered_for_the_nodes_log(form: str, tmp_path: Path) -> None:

@@ -29,6 +29,14 @@ PING_SECONDS = 3.0
 OOM_SECONDS = 1.0
 """How long after a kill the Engine may take to say that memory was the reason; measured: 30 ms."""
 
+LONGEST_GRACE = 1e9
+"""What a supervisor takes a longer grace period for: thirty years."""
+
+
+def seconds_word(seconds: float) -> str:
+    """Write a number of seconds as a supervisor reads it, which may be a shell's: without an exponent, `0` for none."""
+    return f"{seconds:g}" if seconds < 1e5 else f"{min(seconds, LONGEST_GRACE):.0f}"
+
 
 @final
 class Reports:
@@ -188,14 +196,14 @@ class DockerNode:
             raise DeployError(message) from error
 
     async def stop(self, *, grace: float) -> None:
-        await self._end("stop", f"{grace:g}", seconds=grace + ANSWER_SECONDS)
+        await self._end("stop", seconds_word(grace), seconds=grace + ANSWER_SECONDS)
 
     async def kill(self) -> None:
         await self._end("kill", seconds=ANSWER_SECONDS)
 
     async def end_soon(self, grace: float, seconds: float) -> None:
         """Stop it on the way out: an Engine that doesn't answer is not waited for longer than `seconds`."""
-        await self._end("stop", f"{grace:g}", seconds=seconds)
+        await self._end("stop", seconds_word(grace), seconds=seconds)
 
     async def _end(self, *words: str, seconds: float) -> None:
         if not self._running:
