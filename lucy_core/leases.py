@@ -15,6 +15,7 @@ import anyio
 import anyio.abc
 import msgspec
 
+from lucy_core.arguments import instance_of
 from lucy_core.engine import Capability, Engine, EngineNetwork, FaultNetwork, Injection, NodeExit, fault_kinds, require
 from lucy_core.errors import FaultError, LifeCycleError, LucyError, UnsupportedError, shown
 from lucy_core.faults import AnyFault, Fault, Pause
@@ -232,6 +233,7 @@ class Faults:
             await lease.end()
 
     def _grant(self, fault: AnyFault, lasting: Duration | float) -> tuple[Lease, FaultNetwork]:
+        instance_of(Fault, "a fault, such as Pause(nodes=('bp-1',))")(fault, "fault")
         require(self._home.engine, Capability.FAULTS)
         kind: type[Fault] = type(fault)
         kinds = self.kinds

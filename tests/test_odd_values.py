@@ -12,8 +12,9 @@ from odd_values import Target, faults_of, methods_of
 
 import lucy_core as lucy
 from lucy_core import face, mina, streams
+from lucy_core.executive.marker import wanted
 from lucy_core.judging.judgement import Judgement
-from lucy_core.testing import virtual_network, virtual_time
+from lucy_core.testing import scripted_node, virtual_network, virtual_time
 from lucy_core.testing.virtual_network import VirtualNetwork
 
 LONG = 1e5
@@ -241,6 +242,30 @@ async def test_a_method_says_what_is_wrong_with_what_it_is_given(find: Find) -> 
     assert found == []
 
 
+class Marker:
+    """A marker of pytest's with one argument, and the topology that each needs."""
+
+    args = ()
+
+    def __init__(self, **given: Any) -> None:
+        self.kwargs = {"topology": SPEC, **given}
+
+
+def marked(topology: Any = SPEC, engine: Any = "process", options: Any = None) -> None:
+    given = {"topology": topology, "engine": engine, "options": {} if options is None else options}
+    wanted(Marker(**given), command_line=None, parameter=None)
+
+
+def parametrized(parameter: Any = "process") -> None:
+    wanted(Marker(), command_line=None, parameter=parameter)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("read", (marked, parametrized, scripted_node))
+async def test_a_marker_and_a_scripted_node_say_what_is_wrong_with_what_they_are_given(read: Any) -> None:
+    assert await faults_of(Target(read.__name__, read, dict(LIKELY)), LONG) == []
+
+
 # --- on real processes ----------------------------------------------------------------------------------------------
 
 REAL = pytest.mark.parametrize("anyio_backend", ("asyncio",))
@@ -250,7 +275,9 @@ PATIENCE = 20.0
 
 @REAL
 @pytest.mark.anyio
-async def test_a_node_survives_what_it_is_asked(tmp_path: Path, anyio_backend: object) -> None:
+async def test_a_node_its_faults_and_its_replay_survive_what_they_are_asked(
+    tmp_path: Path, anyio_backend: object
+) -> None:
     quick = {**LIKELY, "path": "path", "grace": 0}
     found: list[str] = []
     async with lucy.deploy(SPEC, run_directory=tmp_path / "run") as network:
@@ -261,8 +288,14 @@ async def test_a_node_survives_what_it_is_asked(tmp_path: Path, anyio_backend: o
             found += await faults_of(target, PATIENCE)
         if node.state is not lucy.lifecycle.State.RUNNING:
             await node.restart()
+        for target in methods_of(lucy.Faults, network.faults, quick):
+            found += await faults_of(target, PATIENCE)
         assert (await node.exec(["echo", "well"])).stdout == b"well\n"
         network.pipeline.promises.forgotten()
+    async with lucy.replay(tmp_path / "run") as run:
+        for target in methods_of(lucy.Replay, run, quick):
+            found += await faults_of(target, PATIENCE)
+        run.pipeline.promises.forgotten()
     assert found == []
 
 

@@ -6,15 +6,15 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from lucy_core.engine import Engine, NetworkSpec, engine_names, load_engine
-from lucy_core.errors import UsageError
+from lucy_core.errors import UsageError, shown
 from lucy_core.vocabulary import PlainTopology, Topology
 from lucy_core.words import unknown
 
 ACCEPTED = ("topology", "engine", "options")
 EXAMPLE = "@pytest.mark.lucy(topology=…)"
 SEVERAL = "@pytest.mark.parametrize('lucy_engine', ['process', pytest.param('docker', marks=…)])"
-THE_MARKERS = "engine={!r} in the marker lucy"
-THE_FIXTURES = "lucy_engine={!r}"
+THE_MARKERS = "engine={} in the marker lucy"
+THE_FIXTURES = "lucy_engine={}"
 
 
 class Marker(Protocol):
@@ -52,16 +52,14 @@ def wanted(marker: Marker | None, *, command_line: str | None, parameter: Any) -
     """
     arguments = check_marker(marker)
     if parameter is not None and "engine" in arguments:
-        message = (
-            f"{THE_MARKERS.format(arguments['engine'])} and {THE_FIXTURES.format(parameter)} both say what deploys the "
-            "network: leave one of them out"
-        )
+        both = f"{THE_MARKERS.format(shown(arguments['engine']))} and {THE_FIXTURES.format(shown(parameter))}"
+        message = f"{both} both say what deploys the network: leave one of them out"
         raise UsageError(message)
     marked = check_engine(arguments.get("engine", "process"), THE_MARKERS)
     engine = marked if parameter is None else check_engine(parameter, THE_FIXTURES)
     return Wanted(
         topology=check_topology(arguments["topology"]),
-        engine=engine if command_line is None else check_engine(command_line, "--lucy-engine={!r}"),
+        engine=engine if command_line is None else check_engine(command_line, "--lucy-engine={}"),
         options=check_options(arguments.get("options", {})),
     )
 
@@ -93,12 +91,12 @@ def check_topology(topology: Any) -> Topology:  # whatever stands in the marker
     Raises:
         UsageError: it is none.
     """
-    if callable(topology) and not hasattr(topology, "network_spec"):
+    if callable(topology) and not isinstance(topology, type) and not hasattr(topology, "network_spec"):
         topology = topology()
     if isinstance(topology, NetworkSpec):
         return PlainTopology(topology)
     if isinstance(topology, type) or not (hasattr(topology, "network_spec") and hasattr(topology, "vocabulary")):
-        message = f"topology={topology!r} in the marker lucy is neither a topology, a NetworkSpec nor a function"
+        message = f"topology={shown(topology)} in the marker lucy is neither a topology, a NetworkSpec nor a function"
         raise UsageError(message)
     return cast("Topology", topology)
 
@@ -111,14 +109,14 @@ def check_engine(engine: Any, where: str) -> Engine:  # whatever stands there
     """
     if isinstance(engine, str):
         if engine not in engine_names():
-            message = f"{where.format(engine)}: {unknown('engine', engine, engine_names())}"
+            message = f"{where.format(shown(engine))}: {unknown('engine', engine, engine_names())}"
             raise UsageError(message)
         return load_engine(engine)
     if isinstance(engine, list | tuple | set | frozenset):  # what pytest.param gives is a tuple too
-        message = f"{where.format(engine)} is not one engine: for a test on several, {SEVERAL}"
+        message = f"{where.format(shown(engine))} is not one engine: for a test on several, {SEVERAL}"
         raise UsageError(message)
     if isinstance(engine, type) or not isinstance(engine, Engine):
-        message = f"{where.format(engine)} is neither an engine nor the name of one"
+        message = f"{where.format(shown(engine))} is neither an engine nor the name of one"
         raise UsageError(message)
     return engine
 
@@ -130,6 +128,6 @@ def check_options(options: Any) -> dict[str, str]:  # whatever stands in the mar
         UsageError: they are not text by text.
     """
     if not isinstance(options, Mapping) or not all(isinstance(each, str) for pair in options.items() for each in pair):
-        message = f"options={options!r} in the marker lucy is not a mapping of text to text"
+        message = f"options={shown(options)} in the marker lucy is not a mapping of text to text"
         raise UsageError(message)
     return dict(options)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, final, overload
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
+from lucy_core.arguments import names_of
 from lucy_core.errors import (
     AboutNoNodeError,
     IncompleteError,
@@ -100,7 +101,7 @@ def _chosen(pipeline: Pipeline, nodes: Iterable[str] | None) -> frozenset[str] |
     """Check whose lines are wanted. While sources may still be opened, any name may be one."""
     if nodes is None:
         return None
-    chosen = frozenset((nodes,) if isinstance(nodes, str) else nodes)
+    chosen = frozenset(names_of(nodes, "nodes"))
     if not chosen:
         raise NoNodesError
     if pipeline.is_replay:

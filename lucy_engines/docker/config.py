@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from lucy_core.engine import Layout, NetworkSpec, RunPlace
-from lucy_core.errors import TopologyError, shown
+from lucy_core.arguments import readable_text
+from lucy_core.engine import Layout, NetworkSpec, NodeSpec, RunPlace
+from lucy_core.errors import ArgumentError, TopologyError, shown
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_core.options import is_on
 from lucy_engines.docker import supervision
@@ -74,6 +75,8 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
     if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", place.run_id):
         message = f"run id {shown(place.run_id)} can't name containers; use letters, digits, '_', '.' and '-'"
         raise TopologyError(message)
+    for node in spec.nodes:
+        _check_text(node)
     options = place.options
     host = docker_host(options)
     limits = read_limits(options)
@@ -117,6 +120,24 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
         shared_pipe=is_on(options, "shared_pipe"),
         capture_filter=read_filter(options),
     )
+
+
+def _check_text(node: NodeSpec) -> None:
+    """Refuse words that only this machine's file system has: the Engine is spoken to in UTF-8.
+
+    Raises:
+        TopologyError: naming node and field.
+    """
+    words = {f"command[{place}]": word for place, word in enumerate(node.command)}
+    try:
+        for name, word in {
+            **words,
+            **{f"environment[{key!r}]": word for key, word in node.environment.items()},
+        }.items():
+            readable_text(word, name)
+    except ArgumentError as error:
+        message = f"node {node.name!r}: {error}"
+        raise TopologyError(message) from None
 
 
 def _image(role: str, options: Mapping[str, str]) -> str:

@@ -94,6 +94,23 @@ def test_a_nodes_own_image_comes_before_the_runs_and_the_runs_before_the_default
     assert config(tmp_path).containers["b"].image == "lucy-simnode:latest"
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    (
+        ({"command": ("x", "a\udcff")}, "node 'a': command[1]="),
+        ({"environment": {"X": "a\udcff"}}, "node 'a': environment['X']="),
+    ),
+)
+def test_a_word_that_the_engine_can_not_be_told_is_refused_by_node_and_field(
+    fields: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    spec = NetworkSpec(name="net", nodes=(NodeSpec(**{"name": "a", "role": "x", "command": ("x",), **fields}),))
+
+    with pytest.raises(TopologyError) as refused:
+        DockerEngine().expand(spec, RunPlace(run_id="run-1", directory=tmp_path))
+    assert said in str(refused.value)
+
+
 def test_archive_nodes_have_an_image_of_their_own(tmp_path: Path) -> None:
     spec = NetworkSpec(name="net", nodes=(NODE, OTHER, NodeSpec(name="c", role="archive", command=("a",))))
 
