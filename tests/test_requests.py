@@ -179,6 +179,11 @@ async def test_what_could_not_be_written_down_as_told_is_a_doubt(tmp_path: Path)
         with anyio.fail_after(20):
             while pipeline.ledger.complete:
                 await anyio.sleep(0.001)
+        pipeline._capture.tell("explode")
+        pipeline._capture._outgoing += b"garbage\0\xff\n"
+        pipeline._capture.tell("inject", node="a", text="whole\n")
+        await pipeline.reach(await pipeline.drain("a"))
         (gap,) = pipeline.ledger.gaps
         assert gap.node == "a"
+        assert pipeline.ledger.of("a").lines == 1
         assert "capture could not do as it was told: what is to be recorded is whole lines" in gap.reason

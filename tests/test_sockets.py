@@ -11,6 +11,7 @@ import anyio
 import pytest
 from test_recording_facts import account, capture_in, replayed, say
 
+from lucy_core.errors import RecordingError
 from lucy_core.pipeline import sockets
 from lucy_core.pipeline.pipeline import Pipeline
 
@@ -96,6 +97,16 @@ async def test_a_host_is_an_address_of_either_kind_or_a_name(host: str, recorded
             node.sendall((b"LUCY %b\n" % pipeline.token.encode() if recorded else b"") + say("good"))
         await pipeline.reach(await pipeline.drain("a"))
         assert pipeline.ledger.of("a").lines == 1
+
+
+@pytest.mark.parametrize("recorded", (True, False))
+async def test_an_address_that_is_taken_is_refused_by_name(recorded: bool, tmp_path: Path) -> None:
+    (tmp_path / "socket").touch()
+    async with Pipeline.record(tmp_path / "run") if recorded else Pipeline.pass_through() as pipeline:
+        with pytest.raises(RecordingError, match=r"Address already in use.*/socket|/socket.*Address already in use"):
+            await pipeline.listen("a", str(tmp_path / "socket"))
+        with pytest.raises(RecordingError, match=r"198\.51\.100\.1"):
+            await pipeline.listen("a", ("198.51.100.1", 0))
 
 
 async def test_a_peer_that_came_and_went_before_the_drain_has_been_read(tmp_path: Path) -> None:

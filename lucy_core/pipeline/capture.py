@@ -43,7 +43,7 @@ from lucy_core.pipeline.fifo import FifoSource
 from lucy_core.pipeline.files import FileSource
 from lucy_core.pipeline.framing import LINE_BYTES, Framer, LongLine, count_lines
 from lucy_core.pipeline.recycling import Recycler
-from lucy_core.pipeline.requests import RefusedRequest, read_request
+from lucy_core.pipeline.requests import WRITING, RefusedRequest, read_request
 from lucy_core.pipeline.rows import BlockRow, FactRow, Log, keep_reserve, readable, write_all
 from lucy_core.pipeline.sockets import GREETING_SECONDS, WAITING_PEERS, Connection, Listener, Strangers
 from lucy_core.pipeline.sources import Source
@@ -609,14 +609,14 @@ class Capture:
 
     def _serve_command(self, line: bytes) -> None:
         """Obey a command, or refuse it: none may end the process that all nodes' lines hang on."""
-        number, node = None, ""
+        number, op, node = None, "", ""
         try:
             command = read_request(line)
-            number, node = command.get("id"), command.get("node", "")
+            number, op, node = command.get("id"), command["op"], command.get("node", "")
             self._notice_absence()  # before the answer: whoever asks what has arrived must know
             reply = self._obey(command)
         except RefusedRequest as refusal:
-            number, node = refusal.number, refusal.node
+            number, op, node = refusal.number, refusal.op, refusal.node
             reply = {"error": str(refusal)}
         except OSError as error:
             reply = {"error": _reason(error)}
@@ -625,8 +625,7 @@ class Capture:
         self._publish()
         if number is not None:
             self._say({"id": number, **reply})
-        elif "error" in reply:
-            # Nobody waits for an answer: what it was to write down is missing.
+        elif "error" in reply and op in WRITING:  # nobody waits for an answer
             self._note(Fact.DOUBT, node, reason=f"capture could not do as it was told: {reply['error']}")
             self._publish()
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from lucy_core.pipeline.facts import Fact
 
+WRITING = frozenset({"inject", "note"})
+"""Commands that write something down: where one is refused, that is missing."""
 PORTS = 1 << 16
 NUMBERS = 1 << 63
 NAME_BYTES = 240
@@ -26,11 +28,13 @@ class RefusedRequest(ValueError):  # noqa: N818  # an answer, as much as an erro
 
     Attributes:
         number: which command it was, as far as that could be read.
+        op: what it asked for, if that is anything.
         node: whose, as far as that could be read.
     """
 
-    def __init__(self, reason: str, number: int | None = None, node: str = "") -> None:
+    def __init__(self, reason: str, number: int | None = None, op: str = "", node: str = "") -> None:
         self.number = number
+        self.op = op
         self.node = node
         super().__init__(reason)
 
@@ -59,7 +63,8 @@ def read_request(line: bytes) -> dict[str, Any]:
         for name, check in fields.items():
             check(command.get(name))
     except ValueError as error:
-        raise RefusedRequest(str(error), number, node if isinstance(node, str) and _is_name(node) else "") from error
+        node = node if isinstance(node, str) and _is_name(node) else ""
+        raise RefusedRequest(str(error), number, str(op), node) from error
     return command
 
 

@@ -142,9 +142,9 @@ class Listener:
         try:
             self._socket.bind(place)
             self._socket.listen(128)
-        except OSError:
+        except OSError as error:
             self._socket.close()
-            raise
+            raise OSError(error.errno, error.strerror, str(address)) from error
         self._socket.setblocking(False)
 
     @property
