@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,6 +67,33 @@ async def test_a_container_that_is_killed_ends_the_test_at_once(
 
     assert notices == [EngineNotice("a", "died", "its container ended with status 137")]
     assert await left_of(run_id) == []
+
+
+def reaper_of(run_id: str) -> set[int]:
+    """Find a run's reaper: its last argument is the label of what it is to remove."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
+            if f"lucy.run={run_id}".encode() in words and any(word.endswith(b"/reaper.py") for word in words):
+                found.add(int(entry.name))
+    return found
+
+
+async def test_a_run_whose_reaper_is_killed_goes_on_with_another(tmp_path: Path, run_id: str) -> None:
+    async with deployed(network(), tmp_path, run_id) as net:
+        (first,) = reaper_of(run_id)
+        os.kill(first, signal.SIGKILL)
+        with anyio.fail_after(60):
+            while not (others := reaper_of(run_id) - {first}):
+                await anyio.sleep(0.01)
+        assert len(others) == 1
+        assert (await net["a"].exec(["echo", "well"])).stdout == b"well\n"
+
+    assert await left_of(run_id) == []
+    with anyio.fail_after(60):
+        while reaper_of(run_id):
+            await anyio.sleep(0.01)
 
 
 async def test_a_node_that_runs_out_of_memory_is_said_to(tmp_path: Path, run_id: str) -> None:

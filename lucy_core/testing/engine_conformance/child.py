@@ -1,7 +1,13 @@
-"""A Lucy in a process of its own, for tests to end: deploys a network, says `up`, and waits. Run by its path."""
+"""A Lucy in a process of its own, for tests to end: deploys a network, says `up`, and waits. Run by its path.
+
+Where it is asked to, it forks before that, as a pool of processes does, and says the child's process id too. The child
+has inherited all that was open, and lives on until somebody ends it.
+"""
 
 import importlib
 import json
+import os
+import signal
 import sys
 from typing import Any
 
@@ -25,7 +31,12 @@ async def main(order: dict[str, Any]) -> None:
         options=order["options"],
     ) as network:
         await network["a"].events(Told, since=0).first(lambda event: event.data.what == "orphan", within=60)
-        sys.stdout.write("up\n")
+        child = os.fork() if order["forks"] else None
+        if child == 0:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            while True:
+                signal.pause()
+        sys.stdout.write(f"up {child or ''}\n")
         sys.stdout.flush()
         await anyio.sleep_forever()
 

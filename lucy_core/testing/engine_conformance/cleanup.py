@@ -65,12 +65,17 @@ class CleanupConformance(Suite):
         await nothing_left(engine, run_id)
 
     @pytest.mark.parametrize(
-        "end", (pytest.param(signal.SIGINT, id="ctrl-c"), pytest.param(signal.SIGKILL, id="kill-9"))
+        ("end", "forks"),
+        (
+            pytest.param(signal.SIGINT, False, id="ctrl-c"),
+            pytest.param(signal.SIGKILL, False, id="kill-9"),
+            pytest.param(signal.SIGKILL, True, id="kill-9-of-one-that-has-forked"),
+        ),
     )
     async def test_nothing_is_left_after_a_signal_to_lucy(
-        self, end: signal.Signals, engine: Engine, run_id: str, tmp_path: Path
+        self, end: signal.Signals, *, forks: bool, engine: Engine, run_id: str, tmp_path: Path
     ) -> None:
-        """A Lucy in a process of its own is ended in the middle of a run."""
+        """A Lucy in a process of its own is ended in the middle of a run; what she forked may live on."""
         mark = secrets.token_hex(8)
         order = {
             "engine": f"{type(engine).__module__}:{type(engine).__qualname__}",
@@ -78,6 +83,7 @@ class CleanupConformance(Suite):
             "directory": str(tmp_path / "run"),
             "options": dict(self.options),
             "python": self.python,
+            "forks": forks,
         }
         environment = {**os.environ, MARK: mark, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         said_by_child = tmp_path / "stderr"
@@ -90,37 +96,49 @@ class CleanupConformance(Suite):
                 start_new_session=True,
             )
         assert lucy.stdout is not None
+        children: list[int] = []
         try:
-            line = await anyio.to_thread.run_sync(lucy.stdout.readline)
-            assert line == b"up\n", said_by_child.read_text()
+            up, *words = (await anyio.to_thread.run_sync(lucy.stdout.readline)).split() or [b""]
+            assert up == b"up", said_by_child.read_text()
+            children += map(int, words)
             lucy.send_signal(end)
             code = await anyio.to_thread.run_sync(lambda: lucy.wait(WITHIN))
+            assert code == (130 if end is signal.SIGINT else -end), said_by_child.read_text()
+            await nothing_left(engine, run_id)
+            deadline = time.monotonic() + WITHIN
+            while left := processes_with(mark) - set(children):
+                assert time.monotonic() < deadline, f"left behind: {[command_of(pid) for pid in left]}"
+                await anyio.sleep(0.05)
+            assert processes_with(mark) == set(children)
+            assert_no_fifos(tmp_path / "run")
         finally:
             lucy.kill()
             lucy.wait()
             lucy.stdout.close()
-        assert code == (130 if end is signal.SIGINT else -end), said_by_child.read_text()
-        await nothing_left(engine, run_id)
-        deadline = time.monotonic() + WITHIN
-        while left := processes_with(mark):
-            assert time.monotonic() < deadline, f"left behind: {left}"
-            await anyio.sleep(0.05)
-        assert_no_fifos(tmp_path / "run")
+            for child in children:
+                os.kill(child, signal.SIGKILL)
 
 
-def processes_with(mark: str) -> list[str]:
+def processes_with(mark: str) -> set[int]:
     """Find the processes on this machine that were started by the Lucy of a test, directly or not."""
     variable = f"{MARK}={mark}".encode()
-    found: list[str] = []
+    found: set[int] = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 if variable in (entry / "environ").read_bytes().split(b"\0"):
-                    command = (entry / "cmdline").read_text().replace("\0", " ")
-                    found.append(f"process {entry.name}: {command}")
+                    found.add(int(entry.name))
             except OSError:
                 continue
     return found
+
+
+def command_of(pid: int) -> str:
+    """Return what a process is, for people; nothing where it has ended."""
+    try:
+        return f"process {pid}: {Path(f'/proc/{pid}/cmdline').read_text()}".replace("\0", " ")
+    except OSError:
+        return ""
 
 
 def assert_no_fifos(directory: Path) -> None:
