@@ -1,9 +1,12 @@
-"""What anyio lacks."""
+"""What anyio lacks: one error out of groups, and errors that no task takes for its own end."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import anyio
+
+from lucy_core.errors import CallbackError
 
 
 @asynccontextmanager
@@ -51,3 +54,21 @@ def _by_rank(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
         return 1 if isinstance(error, cancelled) else 2
 
     return sorted(leaves(group), key=rank)
+
+
+def as_exception(error: BaseException) -> Exception:
+    """Return what a callback raised as an error that any handler may take, and any task may raise."""
+    if isinstance(error, Exception):
+        return error
+    wrapped = CallbackError(error)
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def out_of_callback(error: BaseException) -> BaseException:
+    """Return what a callback raised as what the test may end with: itself, unless it steers a task or a generator.
+
+    A cancellation that nobody asked for, or a `GeneratorExit`, would be swallowed as somebody's own by whatever it
+    passes, and the test would pass.
+    """
+    return as_exception(error) if isinstance(error, asyncio.CancelledError | GeneratorExit) else error

@@ -12,7 +12,7 @@ from typing import final
 import msgspec
 
 from lucy_core.answers import refuse_awaitable
-from lucy_core.errors import OutputLimitError
+from lucy_core.errors import CallbackError, OutputLimitError
 
 OUTPUT_BYTES = 64 << 20
 """How much of what a command writes, to both of its outputs together, is kept by default."""
@@ -62,13 +62,20 @@ class Transcript:
         Raises:
             OutputLimitError: it is more than is kept.
             TypeError: it was handed on to a function that returns an awaitable.
+            CallbackError: it was handed on to a function that raised what is no `Exception`. We are in a task here that
+                would take a cancellation for its own, and with `SystemExit` would stop the loop.
         """
         self._written[output] += len(data)
         if len(self._first[output]) < WORDS_BYTES:
             self._first[output] += data[:WORDS_BYTES]
         self._last[output] = (self._last[output] + data[-WORDS_BYTES:])[-WORDS_BYTES:]
         if self._hand_on is not None:
-            refuse_awaitable(self._hand_on(output, data), f"exec's output={self._hand_on!r} returned")
+            try:
+                refuse_awaitable(self._hand_on(output, data), f"exec's output={self._hand_on!r} returned")
+            except Exception:
+                raise
+            except BaseException as error:
+                raise CallbackError(error) from error
         elif sum(self._written.values()) > self._limit:
             raise OutputLimitError(self._node, self._command, self._limit)
         else:

@@ -19,6 +19,7 @@ from typing import TypeVar, final
 import anyio
 
 from lucy_core import log
+from lucy_core.aio import out_of_callback
 from lucy_core.arguments import (
     bytes_of,
     count_of,
@@ -42,7 +43,14 @@ from lucy_core.engine import (
     State,
     require,
 )
-from lucy_core.errors import ArgumentError, CaptureDiedError, CommandError, CommandTimeoutError, DeployError
+from lucy_core.errors import (
+    ArgumentError,
+    CallbackError,
+    CaptureDiedError,
+    CommandError,
+    CommandTimeoutError,
+    DeployError,
+)
 from lucy_core.execution import OUTPUT_BYTES, ExecResult, Take, Transcript
 from lucy_core.journal import (
     EngineNotice,
@@ -314,6 +322,8 @@ class Node:
         with self.asking("exec", {"command": words, "timeout": timeout}) as answer:
             try:
                 code = await self._engine_node.exec(words, input=input, timeout=timeout, take=transcript.take)
+            except CallbackError as error:
+                raise out_of_callback(error.raised) from error.raised.__cause__
             except CommandTimeoutError as error:
                 said = transcript.last_words
                 raise CommandTimeoutError(self.name, words[0], timeout, said, left=error.left) from error

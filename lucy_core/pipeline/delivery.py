@@ -17,7 +17,6 @@ The run may be over for whoever waits while lines still come (a node died, and o
 those who registered with `when_aborted`, and delivers on.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, final
@@ -26,7 +25,8 @@ import anyio
 import anyio.lowlevel
 
 from lucy_core import log
-from lucy_core.errors import CallbackError, RecordingError
+from lucy_core.aio import as_exception, out_of_callback
+from lucy_core.errors import RecordingError
 from lucy_core.pipeline.decoding import Batch, decode
 from lucy_core.pipeline.hub import Gate, Group, Hub, Interest, Sink, Subscription
 from lucy_core.pipeline.ledger import Ledger
@@ -536,8 +536,7 @@ class Delivery:
         if not isinstance(error, Exception):
             if self._left:  # in a turn that an operator took later: only the loop can tell of it
                 raise error
-            steers = isinstance(error, (asyncio.CancelledError, GeneratorExit))
-            escape = as_exception(error) if steers else error
+            escape = out_of_callback(error)
             self.escapes.append(escape)
             self.abort(escape)
             if self.on_escape is not None:
@@ -555,15 +554,6 @@ class Delivery:
 
     def _undecodable(self, items: list[Undecodable]) -> None:
         self.ledger.of(items[0].node).undecodable += len(items)
-
-
-def as_exception(error: BaseException) -> Exception:
-    """Return an error as one that any handler may take and any task may raise."""
-    if isinstance(error, Exception):
-        return error
-    wrapped = CallbackError(error)
-    wrapped.__cause__ = error
-    return wrapped
 
 
 def _names(subscription: Subscription) -> str:

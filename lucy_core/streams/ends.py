@@ -16,9 +16,9 @@ import anyio
 from reactivex import Observable, abc
 from reactivex.scheduler import CurrentThreadScheduler
 
+from lucy_core.aio import as_exception
 from lucy_core.answers import refuse_coroutine
 from lucy_core.errors import CallbackError
-from lucy_core.pipeline.delivery import as_exception
 from lucy_core.pipeline.hub import Gate, Group
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.streams.opening import Opening, opening, subscribe_within

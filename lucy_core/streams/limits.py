@@ -15,8 +15,8 @@ import msgspec
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
+from lucy_core.aio import as_exception
 from lucy_core.errors import PipelineError, StreamTimeoutError
-from lucy_core.pipeline.delivery import as_exception
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.streams.opening import current, opening, subscribe_within
 from lucy_core.streams.scheduling import FAR_SECONDS, LoopScheduler

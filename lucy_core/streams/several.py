@@ -11,8 +11,8 @@ import msgspec
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
+from lucy_core.aio import as_exception
 from lucy_core.errors import OperatorError
-from lucy_core.pipeline.delivery import as_exception
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.streams.opening import current, opening
 from lucy_core.streams.watching import Watch

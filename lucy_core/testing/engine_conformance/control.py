@@ -1,10 +1,19 @@
 """Control: what a running node can be asked, told and given. What an engine can't do, it refuses by name."""
 
+import asyncio
+
 import anyio
 import pytest
 
 from lucy_core.engine import Capability, Output, Resources
-from lucy_core.errors import CommandError, CommandTimeoutError, DeployError, LifeCycleError, OutputLimitError
+from lucy_core.errors import (
+    CallbackError,
+    CommandError,
+    CommandTimeoutError,
+    DeployError,
+    LifeCycleError,
+    OutputLimitError,
+)
 from lucy_core.testing.engine_conformance.suite import WITHIN, Deploy, Script, Suite, can, caught_up, said, told
 from lucy_core.testing.scripted_node import Dialled, Numbered
 
@@ -103,6 +112,32 @@ class ControlConformance(Suite):
             numbers = bytearray()
             await a.exec(["seq", "200000"], output=lambda _, data: numbers.extend(data))
             assert numbers == b"".join(b"%d\n" % number for number in range(1, 200_001))
+
+    async def test_whatever_is_raised_by_who_takes_a_commands_words_comes_out_of_it(
+        self, deploy: Deploy, script: Script
+    ) -> None:
+        """Also what would stop the loop (`SystemExit`), or be swallowed as somebody's own cancellation."""
+        async with deploy(script("a", "tick")) as network:
+            a = network["a"]
+            if not await can(network, Capability.EXEC, lambda: a.exec(["true"])):
+                return
+            raised: BaseException
+            for raised in (SystemExit(3), KeyboardInterrupt("now"), pytest.fail.Exception("no")):
+
+                def end(_: Output, __: bytes, raised: BaseException = raised) -> None:
+                    raise raised
+
+                with anyio.fail_after(WITHIN), pytest.raises(type(raised)) as caught:
+                    await a.exec(["sh", "-c", "echo word; sleep 1000"], output=end)
+                assert caught.value is raised
+            for raised in (asyncio.CancelledError("nobody's"), GeneratorExit("nobody's")):
+
+                def steer(_: Output, __: bytes, raised: BaseException = raised) -> None:
+                    raise raised
+
+                with anyio.fail_after(WITHIN), pytest.raises(CallbackError, match="nobody's") as wrapped:
+                    await a.exec(["sh", "-c", "echo word; sleep 1000"], output=steer)
+                assert wrapped.value.raised is raised
 
     async def test_a_command_ends_in_time_whatever_it_writes(self, deploy: Deploy, script: Script) -> None:
         """And where the one who takes it fails, or is cancelled."""
