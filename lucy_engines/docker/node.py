@@ -75,7 +75,7 @@ class DockerNode:
         self._running = False
         self._paused = False
         self._environment = environment or {}
-        self._ending = False
+        self._ending = 0
         self._started = 0.0
         self._oom = anyio.Event()
         self._settled = anyio.Event()
@@ -118,7 +118,7 @@ class DockerNode:
         if event.event == "log":
             self._last_words.append(event.line)
         elif event.event == "exited":
-            self._reports.services.start(functools.partial(self._settle, event, asked=self._ending))
+            self._reports.services.start(functools.partial(self._settle, event, asked=self._ending > 0))
         elif event.event == "filtered":
             self._reports.outflow.note(self.name, event)
         elif event.event == "complaint":
@@ -208,7 +208,7 @@ class DockerNode:
     async def _end(self, *words: str, seconds: float) -> None:
         if not self._running:
             return
-        self._ending = True
+        self._ending += 1  # a command, and the end of the network in its middle
         try:
             # The supervisor is frozen too, and a frozen process can't act on a TERM.
             if self._paused:
@@ -222,7 +222,7 @@ class DockerNode:
                 return
             raise SupervisorError(self.name, words[0], f"its last lines did not arrive within {seconds:g} s")
         finally:
-            self._ending = False
+            self._ending -= 1
 
     async def _ask(self, verb: str, *words: str, seconds: float = ANSWER_SECONDS) -> None:
         if self._client.dead is not None:
