@@ -42,7 +42,7 @@ lines = st.one_of(
 
 
 @pytest.mark.blocking
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
 @given(st.lists(lines.filter(lambda line: b"\n" not in line), min_size=1, max_size=5))
 def test_no_command_ends_the_capture_or_its_recording(tmp_path_factory: Any, said: list[bytes]) -> None:
     directory = tmp_path_factory.mktemp("run")

@@ -26,6 +26,8 @@ GREETING_BYTES = 256
 """A first line longer than this is no greeting."""
 GREETING_SECONDS = 10.0
 WAITING_PEERS = 64
+BACKLOG = 1024
+"""How many may wait to be accepted while capture is busy: one more tries again only after a second."""
 ANY = "0.0.0.0"  # noqa: S104  # what an empty host means to `bind`
 _TRANSIENT = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPROTO})
 """What `accept` says where one peer is gone again, and the next may be there."""
@@ -141,7 +143,7 @@ class Listener:
             self._token = token
         try:
             self._socket.bind(place)
-            self._socket.listen(128)
+            self._socket.listen(BACKLOG)
         except OSError as error:
             self._socket.close()
             raise OSError(error.errno, error.strerror, str(address)) from error
