@@ -1,5 +1,6 @@
 """The ways of lines out of real containers; `tests/engines` holds each to completeness."""
 
+import contextlib
 import json
 import os
 import signal
@@ -40,12 +41,13 @@ def deployed(
 
 
 def pump_process() -> int:
-    (pump,) = (
-        int(pid)
-        for task in Path("/proc/self/task").iterdir()
-        for pid in (task / "children").read_text().split()
-        if b"docker.pump" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    )
+    found = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread, or a child of it, that has ended meanwhile
+            for pid in (task / "children").read_text().split():
+                if b"docker.pump" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.add(int(pid))
+    (pump,) = found
     return pump
 
 
