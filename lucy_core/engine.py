@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -306,6 +306,22 @@ class Traceable(Protocol):
         ...
 
 
+@runtime_checkable
+class Foreseeing(Protocol):
+    """An engine that can tell beforehand what a network lacks. Optional; the command line asks, as it starts all nodes.
+
+    In a test a program may yet come to be before the node that needs it is started.
+    """
+
+    def foresee(self, config: Any) -> None:  # what its own `expand` has made
+        """Look for what every node needs, making nothing.
+
+        Raises:
+            TopologyError: naming the node and what it lacks.
+        """
+        ...
+
+
 def engine_names() -> list[str]:
     """List the installed engines."""
     return sorted(point.name for point in entry_points(group="lucy.engines"))
@@ -355,6 +371,7 @@ __all__ = [
     "ExitReport",
     "FaultEngine",
     "FaultNetwork",
+    "Foreseeing",
     "Injection",
     "Layout",
     "LifeCycle",

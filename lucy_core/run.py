@@ -27,7 +27,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from lucy_core.aio import leaves, one_error
-from lucy_core.engine import Engine, NetworkManager, NetworkSpec, RunPlace
+from lucy_core.engine import Engine, Foreseeing, NetworkManager, NetworkSpec, RunPlace
 from lucy_core.errors import LucyError, RunFailedError, TopologyError, shown
 from lucy_core.journal import carriable, encodable
 from lucy_core.judging.judgement import said_by
@@ -157,6 +157,15 @@ class Run:
         self._has_directory = False
         self._cut_short: BaseException | None = None
         """A cancellation of the block's task, where that isn't this one: a group here would take it for its own."""
+
+    def foresee(self) -> None:
+        """Refuse a network that can't be started here, as far as the engine can tell; nothing is written yet.
+
+        Raises:
+            TopologyError: naming the node and what it lacks.
+        """
+        if self._early is None and isinstance(self.order.engine, Foreseeing):
+            self.order.engine.foresee(self._config)
 
     @asynccontextmanager
     async def opened(self, *, start: bool = True, interrupt: bool = True) -> AsyncIterator[Network]:

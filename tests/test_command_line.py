@@ -208,6 +208,7 @@ def test_nodes_that_never_initialize_have_an_exit_code_of_their_own() -> None:
         (("process", "passes", "--option", "statistics=maybe"), "give '1' or '0'"),
         (("process", "chain-reliability", "--option", "slot_seconds=fast"), "slot_seconds='fast' is no number"),
         (("process", "chain-reliability", "--program", ""), "is an empty command"),
+        (("process", "chain-reliability", "--program", "/no/such"), "node 'seed': there is no program '/no/such'"),
         (("docker", "chain-reliability", "--docker-cpus", "many"), "docker_cpus='many'"),
         (("docker", "chain-reliability", "--docker-memory", "lots"), "docker_memory='lots'"),
     ),

@@ -95,6 +95,7 @@ class Performance:
                 keep=order.keep,
             )
         )
+        self.run.foresee()
 
     async def perform(self, outlets: Sequence[Outlet], report: Callable[[Run], None]) -> RunResult:
         """Run, and say what became of it: whatever ends a run is its result, and the caller's exit code.

@@ -15,7 +15,7 @@ import anyio
 import msgspec
 
 from lucy_core.engine import Capability, EngineOption, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace
-from lucy_core.errors import DeployError, EngineError, HelperDiedError, UnsupportedError
+from lucy_core.errors import DeployError, EngineError, HelperDiedError, TopologyError, UnsupportedError
 from lucy_core.faults import Fault, Pause
 from lucy_core.options import is_on
 from lucy_core.pipeline.services import Services
@@ -23,7 +23,7 @@ from lucy_engines.process import statistics
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
 from lucy_engines.process.kinship import variables_of
-from lucy_engines.process.node import ProcessNode
+from lucy_engines.process.node import ProcessNode, find_program, no_program
 from lucy_engines.process.ports import Ports
 
 GRACE = 2.0
@@ -202,6 +202,12 @@ class ProcessEngine:
         """Choose the directories."""
         directories = {node.name: str(place.directory / "nodes" / node.name) for node in spec.nodes}
         return ProcessConfig(spec, place.run_id, directories, statistics=is_on(place.options, "statistics"))
+
+    def foresee(self, config: ProcessConfig) -> None:
+        """Look for the nodes' programs, but for those that a node's own files hold."""
+        for node in config.spec.nodes:
+            if "{" not in node.command[0] and find_program(node.command[0]) is None:
+                raise TopologyError(no_program(node.name, node.command[0]))
 
     async def leftovers(self, run_id: str) -> list[str]:
         """Name the processes that were started for a run and still live."""

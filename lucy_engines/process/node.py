@@ -11,7 +11,7 @@ from typing import final
 import anyio
 
 from lucy_core.engine import Layout, NodeExit, NodeSpec, Resources, Take, fill_in, fill_in_bytes
-from lucy_core.errors import CommandError, CommandTimeoutError, DeployError
+from lucy_core.errors import CommandError, CommandTimeoutError, DeployError, shown
 from lucy_core.removal import make_empty
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
@@ -21,6 +21,17 @@ END_SECONDS = 10.0
 """How long what was killed may take to end; longer only where it waits for a disk."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def find_program(word: str) -> str | None:
+    """Look for a program as a shell does, and beside the interpreter, where a virtual environment has its own."""
+    beside = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{Path(sys.executable).parent}"
+    return shutil.which(word, path=beside)
+
+
+def no_program(node: str, word: str) -> str:
+    """Say that there is none."""
+    return f"node {node!r}: there is no program {shown(word)}; install it, or give its path"
 
 
 @final
@@ -72,11 +83,9 @@ class ProcessNode:
 
     def _command(self, command: Sequence[str]) -> list[str]:
         argv = [fill_in(word, self.name, self._layout) for word in command]
-        beside = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{Path(sys.executable).parent}"
-        program = shutil.which(argv[0], path=beside)
+        program = find_program(argv[0])
         if program is None:
-            message = f"node {self.name!r}: there is no program {argv[0]!r}; install it, or give its path"
-            raise DeployError(message)
+            raise DeployError(no_program(self.name, argv[0]))
         return [program, *argv[1:]]
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
