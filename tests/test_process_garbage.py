@@ -1,6 +1,7 @@
 """What a killed guardian leaves: Lucy removes it while she lives, and `lucy gc` where she was killed too."""
 
 import os
+import resource
 import select
 import shutil
 import signal
@@ -86,6 +87,14 @@ async def test_a_command_to_a_node_whose_guardian_is_killed_says_so(tmp_path: Pa
         async with lucy.deploy(SPEC, run_directory=tmp_path / "run", interrupt=False) as network:
             os.kill(guardian_of(network), signal.SIGKILL)
             await network["a"].exec(["sleep", "600"])
+
+
+@pytest.mark.anyio
+async def test_the_guardians_last_words_are_told(tmp_path: Path) -> None:
+    with anyio.fail_after(SECONDS), pytest.raises(lucy.HelperDiedError, match="exited with code 1.*MemoryError"):
+        async with lucy.deploy(SPEC, run_directory=tmp_path / "run") as network:
+            resource.prlimit(guardian_of(network), resource.RLIMIT_AS, (1 << 20, 1 << 20))
+            await network["a"].exec(["true"])
 
 
 @pytest.mark.anyio

@@ -114,12 +114,14 @@ class Guardian:
         self._pause = FIRST_LOOK
 
     def run(self) -> None:
-        """Serve until Lucy has ended or closed her end of the socket, then take everything down."""
-        while self._turn():
-            self._reap()
-            self._clear()
-            self._expire()
-        self._end()
+        """Serve until Lucy has ended or closed her end of the socket, then take everything down; so where it fails."""
+        try:
+            while self._turn():
+                self._reap()
+                self._clear()
+                self._expire()
+        finally:
+            self._end()
 
     def _turn(self) -> bool:
         self._poll.modify(self._wire.fileno(), self._wire.awaited)
