@@ -23,6 +23,7 @@ MARK = "LUCY_EXEC"
 REFUSAL = "OCI runtime exec failed: "
 REFUSAL_BYTES = 1 << 12
 KILL_SECONDS = 10.0
+FIRST_LOOK, LONGEST_LOOK = 0.005, 0.2
 _OUTPUTS = {STDOUT: Output.STDOUT, STDERR: Output.STDERR}
 _KILL = f"""
 for place in /proc/[0-9]*; do
@@ -62,7 +63,7 @@ async def run_command(
     }
     number = await _create(client, container, node, body)
     refused = _Refusal()
-    ended = False
+    ended, code = False, 0
     try:
         with anyio.move_on_after(seconds):
             attachment = await run_attached(client.endpoint, number)
@@ -70,6 +71,8 @@ async def run_command(
                 await _converse(attachment, given, refused, take)
             finally:
                 await attachment.aclose()
+            # Its streams are closed, which a command may do long before its end.
+            code = await _exit_code(client, number, node)
             ended = True
     finally:
         if not ended:
@@ -77,7 +80,6 @@ async def run_command(
                 await _kill(client, container, node, mark)
     if not ended:
         raise CommandTimeoutError(node, command[0], seconds)
-    code = await _exit_code(client, number, node)
     if code in (126, 127) and refused.said is not None:
         message = f"node {node!r}: can't run {command[0]}: {refused.said}"
         if "executable file not found" in refused.said or "no such file or directory" in refused.said:
@@ -145,13 +147,18 @@ async def _converse(attachment: Attachment, given: bytes, refused: _Refusal, tak
 
 
 async def _exit_code(client: EngineClient, number: str, node: str) -> int:
-    """Return the code of a command whose streams have ended; its end is noted a moment later."""
-    with client.calling(f"say how a command in {node} ended"):
-        while True:
+    """Wait for the end of a command whose streams have ended, and return its code.
+
+    As a rule that is noted a moment later; nobody pushes it.
+    """
+    pause = FIRST_LOOK
+    while True:
+        with client.calling(f"say how a command in {node} ended"):
             shown = await client.get(place("exec", number, "json"))
-            if not shown["Running"] and shown["ExitCode"] is not None:
-                return int(shown["ExitCode"])
-            await anyio.sleep(0.005)
+        if not shown["Running"] and shown["ExitCode"] is not None:
+            return int(shown["ExitCode"])
+        await anyio.sleep(pause)
+        pause = min(2 * pause, LONGEST_LOOK)
 
 
 async def _kill(client: EngineClient, container: str, node: str, mark: str) -> None:

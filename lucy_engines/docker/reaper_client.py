@@ -85,7 +85,11 @@ class Guard:
                 return
             os.close(self._control)
             self._control = -1
-            self._process, self._control = _start(self._order, self._words)
+            try:
+                self._process, self._control = _start(self._order, self._words)
+            except EngineError as error:
+                log.warning(f"{what}, {how}, and no other takes its place: {error}", run=self._run_id, reaper=pid)
+                return
             replaced += 1
             log.warning(f"{what}, {how}; another takes its place", run=self._run_id, reaper=pid)
 

@@ -148,6 +148,9 @@ class ControlConformance(Suite):
             endless = ["sh", "-c", "echo $$ >>endless; cat /dev/zero & cat /dev/zero"]
             with pytest.raises(CommandTimeoutError, match=r"a.*sh did not end in 1 s and was killed"):
                 await a.exec(endless, timeout=1.0, output=lambda *_: None)
+            mute = ["sh", "-c", "echo $$ >>endless; exec <&- >&- 2>&-; sleep 600; true"]
+            with anyio.fail_after(WITHIN), pytest.raises(CommandTimeoutError, match=r"a.*sh did not end in 1 s"):
+                await a.exec(mute, timeout=1.0)
 
             def fail(_: Output, data: bytes) -> None:
                 message = f"{len(data) > 0}"
@@ -162,7 +165,7 @@ class ControlConformance(Suite):
                 left = ["alive"]
                 while "alive" in left:
                     left = (await a.exec(["sh", "-c", alive])).stdout.decode().split()
-            assert left == ["3"]
+            assert left == ["4"]
             await said(a, since=network.mark())
 
     async def test_a_node_has_the_environment_of_its_spec_and_of_its_start(
