@@ -103,7 +103,9 @@ def _summary(network: Network, node: str) -> str:
         return ""
     try:
         return network.vocabulary.summary(network.state, node)
-    except Exception as error:  # noqa: BLE001  # shown in its place: a vocabulary's slip must not end the run
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # shown in its place: a vocabulary's slip must not end the run
         return f"({type(error).__name__}: {error})"
 
 
