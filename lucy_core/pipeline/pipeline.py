@@ -5,6 +5,8 @@ Without one, the sources are read here, on the test's loop: nothing can be read 
 wait once their pipes are full, and no process is started; good for a tool that only wants the lines.
 """
 
+import contextlib
+import ipaddress
 import os
 import secrets
 import socket
@@ -599,6 +601,8 @@ async def _resolved(host: str, port: int) -> tuple[str, int]:
     Raises:
         RecordingError: it leads to none.
     """
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(host or ANY)), port  # needs no look-up, which a thread does that stays
     try:
         found = await anyio.getaddrinfo(host or ANY, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
