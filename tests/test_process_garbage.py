@@ -118,6 +118,7 @@ async def test_gc_removes_what_is_left_where_lucy_and_her_guardian_were_killed(
     assert has_ended(capture)
 
     found = await ProcessCollector().find(search)
+    listed = await ProcessCollector().find(Search())
     others = await ProcessCollector().find(Search(run_id="another"))
     troubles = await ProcessCollector().remove(found)
 
@@ -130,6 +131,7 @@ async def test_gc_removes_what_is_left_where_lucy_and_her_guardian_were_killed(
         ("fifo", str(run / "fifos" / "a")),
     }
     assert all(run.name == each.run_id for each in found)
+    assert {each for each in found if each.kind != "fifo"} <= set(listed)
     assert has_ended(silent)
     assert has_ended(clean)
     assert list((run / "fifos").iterdir()) == []

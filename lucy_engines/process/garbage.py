@@ -106,7 +106,7 @@ def _forsaken_groups(search: Search) -> list[Leftover]:
             age = time.time() - os.stat(group).st_ctime
             if is_guardian(guardian) or age < search.older_than or search.run_id not in (None, *names):
                 continue
-            run_id = search.run_id or next(iter(sorted(names)), "")
+            run_id = search.run_id or next((stray.run_names[0] for stray in inside if stray is not None), "")
             why = f"its guardian, process {guardian}, is gone"
             found.append(Leftover(kind="cgroup", key=group, name=os.path.basename(group), run_id=run_id, why=why))
     return found
