@@ -1,5 +1,7 @@
 """What a network is, as people write it down at the first try: each slip is refused in a sentence, at once."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +186,27 @@ async def test_a_file_that_is_no_utf_8_is_filled_in_all_the_same(tmp_path: Path)
     async with lucy.deploy(network, run_directory=tmp_path / "run") as running:
         port = running["a"].address("p")[1]
         assert await running["a"].read_file("config") == b"# caf\xe9\nport %d\n" % port
+
+
+FILE_TOO_LARGE = """
+import resource, sys
+import anyio, lucy_core as lucy
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+node = lucy.NodeSpec(name="a", role="any", command=("true",), files={"large": b"x" * (1 << 17)})
+async def main():
+    async with lucy.deploy(lucy.NetworkSpec(name="net", nodes=(node,)), run_directory=sys.argv[1]):
+        pass
+anyio.run(main)
+"""
+
+
+def test_a_file_that_can_not_be_written_is_told_with_its_node_and_place(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FILE_TOO_LARGE, tmp_path / "run"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert f"node 'a': {tmp_path}/run/nodes/a: File too large" in done.stderr

@@ -46,7 +46,7 @@ def export(engine_name: str, scenario_name: str, options: Mapping[str, str], fil
     try:
         describe_export(directory, topology.spec, topology.vocabulary)
     except OSError as error:
-        raise ExportError(str(error.filename), f"can't be written: {error.strerror}") from error
+        raise ExportError(str(error.filename or directory), f"can't be written: {error.strerror}") from error
     sys.stdout.write(
         f"wrote {file}, for you alone to read, since it has the values of the nodes' variables, "
         f"and beside it what it mounts\n  to run   {run}\n  to read  {read}\n"

@@ -120,7 +120,7 @@ class DockerManager:
                 try:
                     write_files(directory, {clock.FILE: clock.RIGHT, **node.files()})
                 except OSError as error:
-                    message = f"node {spec.name!r}: {error.filename}: {error.strerror}"
+                    message = f"node {spec.name!r}: {error.filename or directory}: {error.strerror}"
                     raise DeployError(message) from error
             self._nodes[spec.name] = node
         async with one_error(), anyio.create_task_group() as tasks:

@@ -132,7 +132,7 @@ class ProcessManager:
             try:
                 node.prepare()
             except OSError as error:
-                message = f"node {spec.name!r}: {error.filename}: {error.strerror}"
+                message = f"node {spec.name!r}: {error.filename or node.directory}: {error.strerror}"
                 raise DeployError(message) from error
             self._nodes[spec.name] = node
         self._guardian.on_exit = self._exited
