@@ -298,7 +298,7 @@ class Run:
             else tuple(
                 HeldError(Severity.HARD, "", type(each).__name__, said_by(each), seconds) for each in leaves(early)
             ),
-            traceback="".join(traceback.format_exception(self._unknown)) if self._unknown else "",
+            traceback=encodable("".join(traceback.format_exception(self._unknown))) if self._unknown else "",
         )
         if network is None:
             return result

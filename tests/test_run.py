@@ -549,3 +549,20 @@ async def test_a_slip_in_a_report_costs_that_report_alone(
     assert "junit.xml can't be written: KeyError: 'colour'" in capsys.readouterr().err
     assert result_of(tmp_path / "run")["outcome"] == "passed"
     assert (tmp_path / "run/report.html").exists()
+
+
+class UnsayableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", (ValueError("file \udcff"), KeyError("\ud800"), UnsayableError()), ids=type)
+async def test_what_an_error_says_never_keeps_the_result_from_being_written(error: Exception, tmp_path: Path) -> None:
+    with pytest.raises(type(error)):
+        async with lucy.deploy(spec("a"), run_directory=tmp_path / "run", test="a name \udcff") as network:
+            with network.section("a file \udcff", soft=True):
+                network.check(False, "a file \udcff")
+            raise error
+    result = result_of(tmp_path / "run")
+    assert [each["kind"] for each in result["errors"]] == ["CheckFailedError", type(error).__name__]
+    assert result["scenario"] == "a name \\udcff"

@@ -235,5 +235,9 @@ def _is_same(error: BaseException, held: BaseException) -> bool:
 
 
 def said_by(error: BaseException) -> str:
-    """Say what an exception says, and where it says nothing its name."""
-    return encodable(str(error)) or type(error).__name__
+    """Say what an exception says, and where it says nothing, or fails at that, its name."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  # anybody's `__str__`, which must not take the place of what went wrong
+        text = ""
+    return encodable(text) or type(error).__name__
