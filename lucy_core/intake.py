@@ -15,7 +15,8 @@ class LineCapture(Protocol):
     async def open_fifo(self, node: str, path: Path | None = None) -> Path:
         """Make the FIFO of a node, drain it from now on, and return its path. Writers may open it at any time.
 
-        By default it is in the run directory; one that is at `path` already is taken as it is.
+        By default it is in the run directory; one that is at `path` already is taken as it is. A line of more than 72
+        MiB, from here as from any source, is in the recording whole, and given as malformed with its beginning alone.
         """
         ...
 
@@ -27,11 +28,19 @@ class LineCapture(Protocol):
         ...
 
     async def follow_file(self, node: str, path: Path) -> None:
-        """Read a file from its start and follow it, through rotation and truncation."""
+        """Read a file from its start and follow its name, through rotation, links that are put elsewhere, truncation.
+
+        Whatever the name leads to is read for as long as it is written. What may be missing all the same is a gap of
+        the node's: what stood in a file before it was truncated, unread, or in one that was gone too soon.
+        """
         ...
 
     async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
-        """Take a node's lines over a socket, unix (a path) or TCP (port 0: any); return the real address."""
+        """Take a node's lines over a socket, unix (a path) or TCP (port 0: any); return the real address.
+
+        A TCP peer has to say the run's token within ten seconds. Who doesn't is turned away and counted, and makes
+        nothing incomplete.
+        """
         ...
 
     def inject(self, node: str, lines: bytes) -> None:
