@@ -10,7 +10,8 @@ import asyncio
 import functools
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar, final
@@ -62,6 +63,7 @@ class MarkedRun:
             )
         )
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._leave: Callable[[BaseException], None] | None = None
         self._told: list[BaseException] = []
         self._errors_told = 0
 
@@ -145,20 +147,38 @@ class MarkedRun:
                 return await test(*arguments, **words)
             escaped: list[BaseException] = []
 
-            def leave() -> None:
+            def leave(error: BaseException) -> None:
+                escaped.append(error)
+                scope.cancel()
+
+            def leave_if_escaped() -> None:
                 if network.pipeline.escaped is not None:
-                    escaped.append(network.pipeline.escaped)
-                    scope.cancel()
+                    leave(network.pipeline.escaped)
 
             with anyio.CancelScope() as scope:
-                forget = network.when_fatal(leave)
+                forget = network.when_fatal(leave_if_escaped)
+                self._leave = leave
                 try:
                     return await test(*arguments, **words)
                 finally:
+                    self._leave = None
                     forget()
             raise escaped[0]  # nothing else cancels the scope
 
         return until_escape
+
+    def leave_test(self, error: BaseException) -> bool:
+        """Have the test that runs end with an error, where it waits; tell whether one does. From any signal handler."""
+        leave = self._leave
+        if leave is None or self._loop is None:
+            return False
+        self._loop.call_soon_threadsafe(leave, error)
+        return True
+
+    def interrupted(self) -> None:
+        """Take note that somebody ended the session before the run was over."""
+        if self._network is not None and not self._network.pipeline.is_closed:
+            self._network.judgement.interrupt(signal.SIGINT.name)
 
     def news(self) -> str | None:
         """Say what is held against the run that nobody was told yet."""
@@ -187,6 +207,18 @@ class MarkedRun:
     def explain(self) -> str:
         """Tell the run so far, for pytest's report."""
         return report(self._run.result(), coloured=False, kept=self._run.kept).strip("\n")
+
+
+def judge(runs: Iterable[MarkedRun]) -> None:
+    """Raise what a test fails for that raised nothing itself."""
+    settled = list(runs)
+    for run in settled:
+        run.settle()
+    verdicts = [verdict for run in settled if (verdict := run.verdict()) is not None]
+    for verdict in verdicts:
+        if isinstance(verdict, str):
+            pytest.fail(verdict, pytrace=False)
+        raise verdict from None
 
 
 def directory_for(name: str, parent: str | None, temporary: Path) -> Path:

@@ -52,6 +52,8 @@ ARGUMENTS: pytest.StashKey[Any] = pytest.StashKey()
 """Of a module or the session: the arguments of the marker that described its network."""
 REFUSED: pytest.StashKey[dict[str, str]] = pytest.StashKey()
 """Of the session: each mistake that was said, with the test where it was."""
+ALIVE: "pytest.StashKey[list[MarkedRun]]" = pytest.StashKey()
+"""Of the session: the runs whose networks are up, until it is interrupted."""
 TEST: pytest.StashKey[pytest.Item] = pytest.StashKey()
 """Of the session: the test that is being set up."""
 EXPLAINED: pytest.StashKey[bool] = pytest.StashKey()
@@ -79,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
         " lucy_session_network deploys; topology is an object, or a function that makes one",
     )
     config.stash[REFUSED] = {}
+    config.stash[ALIVE] = []
     if config.pluginmanager.has_plugin("asyncio"):
         from lucy_core.executive import pytest_asyncio_loops
 
@@ -251,6 +254,7 @@ def lucy_session_network(
 
 def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporary: Path) -> "Iterator[Network]":
     from lucy_core.errors import TopologyError, UsageError
+    from lucy_core.executive.keyboard import entered, left
     from lucy_core.executive.marked_run import MarkedRun, directory_for
     from lucy_core.executive.marker import wanted
     from lucy_core.run import When
@@ -283,13 +287,18 @@ def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporar
         request._get_active_fixturedef(name_of_loop).addfinalizer(end)  # noqa: SLF001
     request.node.stash[RUN] = run
     deployment = run.deployed()
-    yield loop.run_until_complete(deployment.__aenter__())
+    network = entered(loop, deployment.__aenter__(), test)
+    config.stash[ALIVE].append(run)
+    yield network
+    if not (was_interrupted := run not in config.stash[ALIVE]):
+        config.stash[ALIVE].remove(run)
     try:
-        loop.run_until_complete(deployment.__aexit__(None, None, None))
+        if left(loop, deployment.__aexit__(None, None, None)) and not was_interrupted:
+            raise KeyboardInterrupt
     except SystemExit as error:
         # Of a callback. pytest itself would not survive it here, where other fixtures have still to be torn down.
         pytest.fail(f"SystemExit: {error}", pytrace=False)
-    if (news := run.news()) is not None:
+    if not was_interrupted and (news := run.news()) is not None:
         pytest.fail(news, pytrace=False)
 
 
@@ -304,6 +313,13 @@ def _anyio_loop(scope: Any) -> Callable[..., object]:
 
 
 _function_loop, _module_loop, _session_loop = map(_anyio_loop, NETWORKS.values())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Take note, where the session was interrupted, that what is up is taken down before its time."""
+    while exitstatus == pytest.ExitCode.INTERRUPTED and session.config.stash[ALIVE]:
+        session.config.stash[ALIVE].pop().interrupted()
 
 
 # --- the outcome of a test ------------------------------------------------------------------------------------------
@@ -327,13 +343,18 @@ def _runs(test: pytest.Item) -> "Iterator[MarkedRun]":
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Judge the run when the test is over, as part of the test."""
     runs = list(_runs(item))
-    _make_interruptible(item, runs)
+    if not runs:
+        return (yield)
+    from lucy_core.executive.keyboard import interruptible
+    from lucy_core.executive.marked_run import judge
+
     try:
-        result = yield
+        with interruptible(item, runs):
+            result = yield
     except (KeyboardInterrupt, pytest.exit.Exception):
         raise
     except pytest.skip.Exception:
-        _judge(runs)
+        judge(runs)
         raise
     except BaseException as error:
         for run in runs:
@@ -341,24 +362,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
             run.settle()
             run.verdict()
         raise
-    _judge(runs)
+    judge(runs)
     return result
-
-
-def _make_interruptible(item: pytest.Item, runs: "list[MarkedRun]") -> None:
-    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):  # of hypothesis' it is none
-        for run in runs:
-            item.obj = run.interruptible(item.obj)
-
-
-def _judge(runs: "list[MarkedRun]") -> None:
-    for run in runs:
-        run.settle()
-    verdicts = [verdict for run in runs if (verdict := run.verdict()) is not None]
-    for verdict in verdicts:
-        if isinstance(verdict, str):
-            pytest.fail(verdict, pytrace=False)
-        raise verdict from None
 
 
 @pytest.hookimpl(wrapper=True)
