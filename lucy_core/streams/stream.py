@@ -260,7 +260,12 @@ class Stream(Generic[T_co]):
         return self._then(limited, f"within({seconds:g})")
 
     def buffer(self, *, seconds: float | None = None, count: int | None = None) -> "Stream[list[T_co]]":
-        """Gather items into lists: of `count`, or of what came in `seconds`, or of whichever is reached first."""
+        """Gather items into lists: of `count`, or of what came in `seconds`, or of whichever is reached first.
+
+        Raises:
+            TypeError, ValueError: `seconds` is no length of time above 0 that comes to an end, `count` no whole number
+                from 1, or neither is given.
+        """
         if seconds is not None and not 0 < seconds_of(seconds, "seconds") < FOR_EVER:
             message = f"seconds={shown(seconds)} is no length of time to gather in"
             raise ValueError(message)
