@@ -210,6 +210,8 @@ def test_nodes_that_never_initialize_have_an_exit_code_of_their_own() -> None:
         (("process", "chain-reliability", "--program", ""), "is an empty command"),
         (("process", "chain-reliability", "--program", "/no/such"), "node 'seed': there is no program '/no/such'"),
         (("docker", "chain-reliability", "--docker-cpus", "many"), "docker_cpus='many'"),
+        (("docker", "chain-reliability", "--docker-host", "ssh://me@there"), "docker_host='ssh://me@there'"),
+        (("docker", "chain-reliability", "--docker-host", "tcp://[::1"), "give unix:///path, tcp://host:port"),
         (("docker", "chain-reliability", "--docker-memory", "lots"), "docker_memory='lots'"),
     ),
 )

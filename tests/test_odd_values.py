@@ -14,6 +14,7 @@ import lucy_core as lucy
 from lucy_core import face, mina, streams
 from lucy_core.executive.marker import wanted
 from lucy_core.judging.judgement import Judgement
+from lucy_core.mina.graphql import client, connect
 from lucy_core.testing import scripted_node, virtual_network, virtual_time
 from lucy_core.testing.virtual_network import VirtualNetwork
 
@@ -116,6 +117,7 @@ LIKELY: Mapping[str, Any] = {
     "text": "level > Info",
     "topology": SPEC,
     "transaction_hash": "hash",
+    "url": "http://127.0.0.1:1/graphql",
     "way": "a way",
     "NetworkSpec.nodes": (NODE,),
     "Network.check.condition": True,
@@ -129,14 +131,12 @@ MADE_BY_LUCY = frozenset(
         *("FaultReverted", "Faults", "Gap", "Lease", "Ledger", "Life", "Lives", "LogRecord", "Malformed", "Mark"),
         *("Network", "Node", "NodeExited", "NodeLedger", "NodePaused", "NodeResumed", "NodeStartFailed"),
         *("NodeStarted", "NodeStopped", "Pipeline", "Replay", "Start", "Stream", "Undecodable", "WaitOutcome"),
-        *("FeePayerSummary", "MinaClient", "MinaState", "RemotePeer", "RootTransition", "SnarkWork"),
+        *("FeePayerSummary", "MinaState", "RemotePeer", "RootTransition", "SnarkWork"),
         "TransactionStatus",
     )
 )
 """Values and objects that she gives, and nobody else makes. What their methods are given is looked at below."""
 CONTRACTS = frozenset({"AnyCondition", "AnyFault", "Machine", "StateFold"})
-ELSEWHERE = frozenset({"client", "connect"})
-"""They speak to a daemon."""
 INTERNAL = {
     "Network": ("fail",),
     "Pipeline": (
@@ -178,12 +178,7 @@ def public_calls() -> list[Target]:
             member = getattr(module, name)
             is_made_by_lucy = isinstance(member, type) and issubclass(member, (BaseException, Enum))
             is_event = isinstance(member, type) and module is mina and streams.stream.is_event_type(member)
-            if (
-                callable(member)
-                and name not in MADE_BY_LUCY | CONTRACTS | ELSEWHERE
-                and not is_made_by_lucy
-                and not is_event
-            ):
+            if callable(member) and name not in MADE_BY_LUCY | CONTRACTS and not is_made_by_lucy and not is_event:
                 found.append(Target(name, member, dict(LIKELY)))
     return found
 
@@ -261,8 +256,8 @@ def parametrized(parameter: Any = "process") -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("read", (marked, parametrized, scripted_node))
-async def test_a_marker_and_a_scripted_node_say_what_is_wrong_with_what_they_are_given(read: Any) -> None:
+@pytest.mark.parametrize("read", (marked, parametrized, scripted_node, client, connect))
+async def test_what_is_public_in_other_rooms_says_what_is_wrong_with_what_it_is_given(read: Any) -> None:
     assert await faults_of(Target(read.__name__, read, dict(LIKELY)), LONG) == []
 
 

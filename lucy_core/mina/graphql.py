@@ -24,6 +24,7 @@ from gql.transport.exceptions import (
     TransportServerError,
 )
 
+from lucy_core.arguments import instance_of, readable_text, seconds_of, text_of
 from lucy_core.asking import Answer
 from lucy_core.errors import NodeRefusedError, NodeUnreachableError
 from lucy_core.mina.documents import DOCUMENTS
@@ -304,6 +305,8 @@ async def client(node: Node, *, deadline: float = DEADLINE) -> AsyncIterator[Min
         node: a node with a port `rest`.
         deadline: seconds until a call that can't get through is given up.
     """
+    instance_of(Node, "a node, such as network['bp-1']")(node, "node")
+    seconds_of(deadline, "deadline")
     host, port = node.address("rest")
     async with connect(node.name, f"http://{host}:{port}/graphql", deadline=deadline, asking=node.asking) as session:
         yield session
@@ -314,6 +317,9 @@ async def connect(
     node: str, url: str, *, deadline: float = DEADLINE, asking: Asking = unheard
 ) -> AsyncIterator[MinaClient]:
     """Open a session with a GraphQL API by its URL; `node` names it in errors, `asking` tells the journal."""
+    text_of(node, "node")
+    readable_text(url, "url")
+    seconds_of(deadline, "deadline")
     transport = AIOHTTPTransport(url, timeout=None, ssl=False)
     async with Client(transport=transport, execute_timeout=None) as session:
         yield MinaClient(node, url, session, deadline, asking)

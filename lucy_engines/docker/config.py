@@ -10,7 +10,7 @@ import msgspec
 
 from lucy_core.arguments import readable_text
 from lucy_core.engine import Layout, NetworkSpec, NodeSpec, RunPlace
-from lucy_core.errors import ArgumentError, TopologyError, shown
+from lucy_core.errors import ArgumentError, EngineUnavailableError, TopologyError, shown
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_core.options import is_on
 from lucy_engines.docker import supervision
@@ -25,6 +25,7 @@ from lucy_engines.docker.container import (
     layouts,
 )
 from lucy_engines.docker.faults import clock
+from lucy_engines.docker.hijack import Endpoint
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_IMAGE = "lucy-simnode:latest"
@@ -79,6 +80,8 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
         _check_text(node)
     options = place.options
     host = docker_host(options)
+    if options.get("docker_host"):
+        _check_host(host)
     limits = read_limits(options)
     first = read_port(options)
     places = layouts(spec)
@@ -156,6 +159,19 @@ def _checked(node: str, image: str) -> str:
 def docker_host(options: Mapping[str, str]) -> str:
     """Return the address of the Engine: what was asked for, else `DOCKER_HOST`, else the usual socket."""
     return options.get("docker_host") or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
+
+
+def _check_host(host: str) -> None:
+    """Refuse an option that is no address. One of the environment's is told as what keeps the Engine from being used.
+
+    Raises:
+        TopologyError: naming the option, and what to give.
+    """
+    try:
+        Endpoint(host)
+    except EngineUnavailableError as error:
+        message = f"docker_host={shown(host)}: {error.found}; {error.advice}"
+        raise TopologyError(message) from None
 
 
 def is_local(host: str) -> bool:
