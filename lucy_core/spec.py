@@ -283,8 +283,20 @@ def fill_in(text: str, node: str, layout: Layout) -> str:
     return _PLACEHOLDER.sub(value, text)
 
 
+_NO_TEXT = re.compile(rb"[^\t\n\f\r\x1b\x20-\x7e\x80-\xfe]")
+"""What no text in an encoding of one byte has, and a binary file, a key say, has soon."""
+
+
 def fill_in_bytes(content: bytes, node: str, layout: Layout) -> bytes:
-    """Replace a file's placeholders. What else is in it stays as it is, whatever its encoding. Raises as `fill_in`."""
+    """Replace the placeholders of a file that is text, and leave all else in it; a binary file stays as it is.
+
+    Text is what is UTF-8, and what has no bytes but those of letters, signs and white space. Raises as `fill_in`.
+    """
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        if _NO_TEXT.search(content):
+            return content
     return fill_in(content.decode(errors="surrogateescape"), node, layout).encode(errors="surrogateescape")
 
 
