@@ -534,8 +534,17 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
                     for node in got:
                         pipeline.inject(node, b"".join(say(f"{node}-{n + k}-{'x' * 500}") for k in range(100)))
             assert pipeline.ledger.recording_stopped is not None
-            monkeypatch.setattr(delivery, "HELD_UP_SECONDS", 0.05)
             streams.records(pipeline, nodes="a").subscribe(lambda event: live.append(event.data.message))
+            async with streams.records(pipeline, nodes="a").aiter(limit=16):
+                for _ in range(2):  # the second waits for it
+                    pipeline.inject("a", say("early") * 100)
+                while len(live) < 100:
+                    await anyio.sleep(0.001)
+            with anyio.fail_after(20):  # it is left, and nobody waits for it any more
+                await pipeline.reach(await pipeline.fence())
+            assert live == ["early"] * 200
+            live.clear()
+            monkeypatch.setattr(delivery, "HELD_UP_SECONDS", 0.05)
             async with streams.records(pipeline, nodes="a").aiter(limit=16) as untouched:
                 for _ in range(3):
                     pipeline.inject("a", say("late") * 100)

@@ -194,6 +194,7 @@ class Items(Generic[T]):
 
         def close() -> None:
             end.dispose()
+            self.gate.open()  # whoever was held up by it waits for nobody
             if forget is not None:
                 forget()
             self._complete()
