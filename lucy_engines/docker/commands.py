@@ -135,15 +135,16 @@ async def _converse(attachment: Attachment, given: bytes, refused: _Refusal, tak
     async with one_error(), anyio.create_task_group() as tasks:
         if given:
             tasks.start_soon(hand_over)
-        try:
-            while True:
+        while True:
+            try:
                 parts = await attachment.receive()
-                for part in parts:
-                    if part.stream == STDOUT:
-                        refused.hear(part.data)
-                    take(_OUTPUTS[part.stream], part.data)
-        except anyio.EndOfStream:
-            tasks.cancel_scope.cancel()
+            except anyio.EndOfStream:
+                tasks.cancel_scope.cancel()
+                return
+            for part in parts:
+                if part.stream == STDOUT:
+                    refused.hear(part.data)
+                take(_OUTPUTS[part.stream], part.data)
 
 
 async def _exit_code(client: EngineClient, number: str, node: str) -> int:
