@@ -361,6 +361,23 @@ def test_ctrl_c_while_a_reader_is_waited_for_ends_the_waiting_and_not_the_verdic
     os.close(reader)
 
 
+def test_a_reader_who_has_seen_enough_of_a_list_is_no_matter(environment: dict[str, str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "lucy_core.executive", "list"],
+        env=environment,
+        check=False,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=SECONDS,
+    )
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("words", (("list",), ("--help",), ("process", "--help"), ("--version",)))
 def test_a_command_that_only_tells_something_says_where_it_could_not(
     environment: dict[str, str], words: tuple[str, ...]

@@ -87,7 +87,7 @@ def say_the_rest(code: int, signals: Signals, voice: Voice) -> None:
     """Wait for slow readers, for as long as no signal comes, and say what could not be shown since the run's end."""
     signals.over(code)
     voice.rest(lambda: signals.is_hurried)
-    for loss in voice.new_losses():
+    for loss in voice.new_losses(of_readers=False):
         voice.say(f"lucy: {loss}")
     deadline = time.monotonic() + REPORT_SECONDS
     voice.err.hand.rest(until=lambda: time.monotonic() > deadline)

@@ -254,9 +254,10 @@ class Voice:
         """Take note that a part of the showing failed by an error of its own, which is not the run's."""
         self._failures.append(f"{what} failed, and the run went on: {type(error).__name__}: {error}")
 
-    def new_losses(self) -> list[str]:
-        """Say what could not be shown, each once."""
-        losses = [*self._failures, *(way.loss for way in (self.out, self.err) if way.loss is not None)]
+    def new_losses(self, *, of_readers: bool = True) -> list[str]:
+        """Say what could not be shown, each once; with `of_readers` also who went away, and so has seen enough."""
+        ways = [way for way in (self.out, self.err) if of_readers or not way.reader_left]
+        losses = [*self._failures, *(way.loss for way in ways if way.loss is not None)]
         new = [each for each in losses if each not in self._told]
         self._told.update(new)
         return new
