@@ -4,6 +4,7 @@ import io
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -12,9 +13,11 @@ import pytest
 from rich.console import Console
 
 import lucy_core as lucy
+from lucy_core.aio import leaves
 from lucy_core.engine import NodeSpec
 from lucy_core.executive.events_out import EventLines, event_line
 from lucy_core.executive.live import LiveView, Rates, doing, picture
+from lucy_core.executive.outlets import Sheltered, Told, follow, own
 from lucy_core.executive.voice import Hand, Way
 from lucy_core.judging.result import OpenWait
 from lucy_engines.process import ProcessEngine
@@ -141,6 +144,63 @@ async def test_the_live_view_takes_a_terminal_and_gives_it_back(network: lucy.Ne
     assert "one started" in shown
     assert "LiveTick(n=42)" in shown
     assert console.file.getvalue().endswith("\x1b[2K")
+
+
+class BrokenOutlet:
+    """An outlet that fails wherever it can."""
+
+    def __init__(self, where: str, told: Told) -> None:
+        self._where = where
+        self._told = told
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        self._fail("entering")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._draw)
+            yield
+            tasks.cancel_scope.cancel()
+        self._fail("leaving")
+
+    async def _draw(self) -> None:
+        self._fail("drawing")
+        await anyio.sleep_forever()
+
+    def watch(self, network: lucy.Network) -> None:
+        self._fail("watching")
+        follow(network, own(), self._take, self._told)
+
+    def _take(self, _: list[lucy.Event]) -> None:
+        self._fail("taking")
+
+    def test_over(self) -> None:
+        self._fail("the test's end")
+
+    def _fail(self, where: str) -> None:
+        if where == self._where:
+            raise ValueError(where)
+
+
+@pytest.mark.parametrize("where", ("entering", "drawing", "watching", "taking", "the test's end", "leaving"))
+async def test_an_outlet_that_fails_anywhere_is_told_and_is_no_matter_of_the_run(tmp_path: Path, where: str) -> None:
+    failures: list[str] = []
+
+    def hear(_what: str, error: BaseException) -> None:
+        failures.extend(str(each) for each in leaves(error))
+
+    outlet = Sheltered(BrokenOutlet(where, hear), hear)
+
+    async with (
+        lucy.deploy(TickTopology(TICK), engine=ProcessEngine(), run_directory=tmp_path / "run") as network,
+        outlet.running(),
+    ):
+        outlet.watch(network)
+        await network.events(LiveTick, since=0).first(within=20)
+        await network.settle()
+        outlet.test_over()
+
+    assert failures == [where]
+    assert json.loads((tmp_path / "run/result.json").read_bytes())["outcome"] == "passed"
 
 
 FLOOD = """

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import final
 
@@ -54,12 +54,13 @@ class Showing:
 
     def began(self, run: Run) -> None:
         """Say what is about to be run."""
-        if self._lines is not None:
-            self._lines.put(events_out.line("RunStarted", run.order.description()))
+        lines = self._lines
+        if lines is not None:
+            self._try("the first line", lambda: lines.put(events_out.line("RunStarted", run.order.description())))
 
     def report(self, run: Run) -> None:
         """Tell people what became of it. Somebody who is slow to read other things need not be waited for."""
-        self._voice.say_as_it_is(report(run.result(), coloured=self._voice.is_coloured, kept=run.kept))
+        self._try("the report", lambda: self._say_report(run))
         if run.unwritten is not None:
             self._voice.say(f"lucy: {run.unwritten}")
 
@@ -70,7 +71,16 @@ class Showing:
         for loss in self._voice.new_losses():
             self._say_elsewhere(loss)
         if self._lines is not None:
-            self._voice.out.put(events_out.line("RunEnded", run.result()))
+            self._try("the last line", lambda: self._voice.out.put(events_out.line("RunEnded", run.result())))
+
+    def _say_report(self, run: Run) -> None:
+        self._voice.say_as_it_is(report(run.result(), coloured=self._voice.is_coloured, kept=run.kept))
+
+    def _try(self, what: str, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001  # told, and no matter of the run's
+            self._voice.failed(what, error)
 
     def _say_elsewhere(self, loss: str) -> None:
         if not self._voice.err.is_gone:
