@@ -5,14 +5,15 @@ lines come before it. Until it is told it is remembered here: a block that ends 
 cancellation keeps it from being told.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import final
 
 import anyio
 import anyio.abc
 
 from lucy_core.engine import NodeExit
-from lucy_core.errors import CaptureDiedError, NodeExitedError
+from lucy_core.errors import CaptureDiedError, ImpossibleError, NodeExitedError
 from lucy_core.journal import NodeExited
 from lucy_core.node import Node
 from lucy_core.pipeline.hub import Interest
@@ -76,6 +77,20 @@ class Ending:
         """Wait until each death that was heard of stands in the journal, and has ended the run if it has to."""
         while self._untold:
             await self._all_told.wait()
+
+    @asynccontextmanager
+    async def named(self) -> AsyncIterator[None]:
+        """Raise what has ended the run in the place of a wait that can't come true any more.
+
+        A node's death does both, and which of them is heard first is a matter of luck; the run's exit code must not be.
+        """
+        try:
+            yield
+        except ImpossibleError:
+            await self.deaths_told()
+            if self.error is not None:
+                raise self.error from None
+            raise
 
     async def settle(self) -> None:
         """Wait until all that has arrived is delivered to whoever subscribes, and each death that is known is told.

@@ -281,10 +281,11 @@ class Network:
 
         outcome = "cancelled"
         try:
-            with self.scopes.entered(number):
-                result = await waits.wait(
-                    self, condition, since=since, soft=soft, hard=hard, lasting=lasting, announce=announce
-                )
+            async with self.ending.named():
+                with self.scopes.entered(number):
+                    result = await waits.wait(
+                        self, condition, since=since, soft=soft, hard=hard, lasting=lasting, announce=announce
+                    )
             outcome = "late" if result.late else "passed"
         except anyio.get_cancelled_exc_class():
             raise

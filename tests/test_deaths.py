@@ -367,3 +367,33 @@ async def test_what_a_node_left_that_may_not_be_ended_is_told_and_no_failure(
     assert (event is None) is asked
     assert EngineNotice("a", "left running", "process 47 (sleep 9) of root may not be ended; end it by hand") in said
     assert "node 'a' left process 47 (sleep 9) of root, which may not be ended" in capsys.readouterr().err
+
+
+async def test_a_death_ends_a_wait_as_a_death_though_the_wait_sees_first_that_it_is_impossible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = anyio.Event()
+    settle = Node.settle
+
+    async def late(self: Node, event: lucy.NodeExited) -> None:
+        await settle(self, event)
+        await seen.wait()
+        for _ in range(10):  # turns of the loop, in which the wait is over long since
+            await anyio.sleep(0)
+
+    monkeypatch.setattr(Node, "settle", late)
+    with anyio.fail_after(20), pytest.raises(lucy.NodeExitedError, match="a was killed by SIGKILL"):
+        async with lucy.deploy(spec(node("a")), run_directory=tmp_path / "run", interrupt=False) as network:
+
+            def check(_: Any, __: Any) -> lucy.Progress:
+                if network["a"].state is State.STOPPED:
+                    seen.set()
+                    return lucy.Progress(have=0, need=1, impossible="a is gone")
+                return lucy.Progress(have=0, need=1)
+
+            limit = lucy.seconds(600)
+            kinds = (lucy.NodeExited,)
+            more = lucy.Condition(name="more", description="x", check=check, event_types=kinds, soft=limit, hard=limit)
+            kill(network["a"])
+            await network.wait_for(more)
+    assert network.judgement.findings().exit_code == 30
