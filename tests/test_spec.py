@@ -170,7 +170,7 @@ async def test_a_generator_of_nodes_is_a_network_and_none_is_refused(tmp_path: P
     (
         ({"command": ("sleep", "{port:q}")}, "'a' refers to {port:q}, but there is no 'q'"),
         ({"environment": {"X": "{port:z.p}"}}, "'a' refers to {port:z.p}, but there is no 'z'"),
-        ({"files": {"config": b"caf\xe9 {host:z}"}}, "'a' refers to {host:z}, but there is no 'z'"),
+        ({"files": {"config": b"caf\xe9\n{host:z}"}}, "'a' refers to {host:z}, but there is no 'z'"),
     ),
 )
 def test_a_placeholder_that_names_nothing_is_refused_before_anything_is_made(fields: dict[str, Any], said: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, final
 
 import msgspec
 
-from lucy_core.arguments import Rule, fit, function_of, instance_of, readable_text, switch_of, text_of, tuple_of
+from lucy_core.arguments import Rule, fit, function_of, instance_of, switch_of, text_of, tuple_of
 from lucy_core.errors import shown
 from lucy_core.judging.durations import Duration, checked
 from lucy_core.records import Event
@@ -204,8 +204,8 @@ class Condition(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
 
 
 CONDITION_RULES: dict[str, Rule] = {
-    "name": readable_text,
-    "description": readable_text,
+    "name": text_of,
+    "description": text_of,
     "check": function_of,
     "event_types": tuple_of(instance_of(type, "an event type"), "(NodeStarted,)"),
     "nodes": tuple_of(text_of, "('bp-1',)"),
