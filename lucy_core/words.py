@@ -13,11 +13,18 @@ SHOWN = 160
 def described(item: object) -> str:
     """Show an item in one line, cut to a readable length: an event with its time and place, then what it says."""
     if not isinstance(item, Event):
-        return _cut(repr(item))
+        return _cut(_shown(item))
     stamp = item.timestamp
     when = f"{stamp.strftime('%H:%M:%S.%f')[:-3]} " if stamp else ""
-    data = f"{item.data.lines} lines" if isinstance(item.data, Arrived) else repr(item.data)
+    data = f"{item.data.lines} lines" if isinstance(item.data, Arrived) else _shown(item.data)
     return f"{when}{item.node} #{item.position} {_cut(data)}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001  # anybody's type; said in its place, for it is to explain something else
+        return f"<a {type(value).__name__}, whose repr raises {type(error).__name__}: {error}>"
 
 
 def called(function: object, otherwise: str = "…") -> str:

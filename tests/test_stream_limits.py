@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 import reactivex
 from stream_sources import Numbered, Other, numbered, other, write
@@ -145,6 +146,20 @@ async def test_a_time_out_looks_at_the_nodes_that_were_not_asked_about(pipeline:
     with pytest.raises(lucy.StreamTimeoutError) as caught:
         await streams.events(pipeline, Other, nodes=("a",)).first(within=0)
     assert "nearest" not in str(caught.value)
+
+
+async def test_a_time_out_explains_itself_with_items_that_can_not_be_shown(pipeline: Pipeline) -> None:
+    @lucy.event(ids="stream.numbered")
+    class Shy(msgspec.Struct, frozen=True):
+        n: int
+
+        def __repr__(self) -> str:
+            raise LookupError("not for you")
+
+    await write(pipeline, "a", numbered(1))
+    with pytest.raises(lucy.StreamTimeoutError, match="a Shy, whose repr raises LookupError: not for you"):
+        await streams.events(pipeline, Shy, since=0).filter(lambda _: False).first(within=0)
+    assert (await streams.events(pipeline, Numbered, since=0).first(within=60)).data == Numbered(1)  # others read on
 
 
 async def test_a_stream_that_goes_on_past_its_limit_fails_with_all_that_came_in_time(pipeline: Pipeline) -> None:

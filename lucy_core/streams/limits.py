@@ -16,7 +16,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from lucy_core.aio import as_exception
-from lucy_core.errors import PipelineError, StreamTimeoutError
+from lucy_core.errors import StreamTimeoutError
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.streams.opening import current, opening, subscribe_within
 from lucy_core.streams.scheduling import FAR_SECONDS, LoopScheduler
@@ -137,7 +137,7 @@ class _Run(abc.ObserverBase[Any]):
             if not self._over:
                 await self._watch.look_elsewhere(pipeline, fence)
             error: Exception = self._late()
-        except PipelineError as failed:
+        except Exception as failed:  # noqa: BLE001  # the chain's: raised here, it would end all who read back
             error = failed
         try:
             self._fail(error)
