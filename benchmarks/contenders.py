@@ -376,7 +376,7 @@ def _check_every_line(pipeline: object, size: dict[str, int]) -> None:
                     raise AssertionError(message)
                 following[item.node] = (number + 1) % size[item.node]
 
-    pipeline.subscribe(Interest(nodes=size), take, lambda _error: None)
+    pipeline.subscribe(Interest(nodes=tuple(size)), take, lambda _error: None)
 
 
 def lucy_with_recording(job: Job) -> Result:

@@ -136,6 +136,15 @@ async def test_a_file_that_is_none_is_refused_and_the_others_go_on(kind: str, re
 
 
 @pytest.mark.anyio
+async def test_what_the_recording_itself_writes_is_not_followed(tmp_path: Path) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        (tmp_path / "link").symlink_to("run")
+        for path in ("run/logs/a.ndjson", "link/journal.ndjson", "run/arrivals.ndjson"):
+            with pytest.raises(RecordingError, match="is the recording's own"):
+                await pipeline.follow_file("a", tmp_path / path)
+
+
+@pytest.mark.anyio
 async def test_a_file_that_becomes_none_is_a_doubt(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(say(1))

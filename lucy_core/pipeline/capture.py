@@ -616,7 +616,8 @@ class Capture:
             self._notice_absence()  # before the answer: whoever asks what has arrived must know
             reply = self._obey(command)
         except RefusedRequest as refusal:
-            number, op, node = refusal.number, refusal.op, refusal.node
+            if not op:  # it could not even be read whole
+                number, op, node = refusal.number, refusal.op, refusal.node
             reply = {"error": str(refusal)}
         except OSError as error:
             reply = {"error": _reason(error)}
@@ -652,6 +653,10 @@ class Capture:
                 self._add(FifoSource(command["path"]), logs.pop(), tuple(logs))
                 return {}
             case "file":
+                place = os.path.dirname(os.path.realpath(command["path"]))
+                own = os.path.realpath(self._directory)
+                if place in {own, f"{own}/logs"}:
+                    raise RefusedRequest(f"{command['path']} is the recording's own: it would grow by being read")
                 log = self._log(command["node"])
                 self._add(FileSource(command["path"]), log)
                 return {}

@@ -111,7 +111,7 @@ def _ledger(result: RunResult, paint: Paint) -> Iterator[str]:
         if row.filtered_lines:
             left_out = f"{row.filtered_lines:,} lines, {row.filtered_bytes / 1e6:,.1f} MB"
             yield f"    left out by the capture filter: {left_out}"
-        yield from (f"    {paint(f'source failed: {reason}', BAD)}" for reason in row.failures)
+        yield from (f"    {paint(f'at its source: {reason}', BAD)}" for reason in row.failures)
     yield from (f"  {paint(note, BAD)}" for note in result.ledger_notes)
 
 
