@@ -12,6 +12,7 @@ A disk that takes no more result costs the files, never the verdict.
 
 import asyncio
 import enum
+import errno
 import secrets
 import shlex
 import time
@@ -28,7 +29,7 @@ from anyio.abc import TaskGroup
 
 from lucy_core.aio import leaves, one_error
 from lucy_core.engine import Engine, Foreseeing, NetworkManager, NetworkSpec, RunPlace
-from lucy_core.errors import LucyError, RunFailedError, TopologyError, shown
+from lucy_core.errors import DeployError, LucyError, RunFailedError, TopologyError, shown
 from lucy_core.journal import carriable, encodable
 from lucy_core.judging.judgement import said_by
 from lucy_core.judging.result import (
@@ -329,8 +330,20 @@ def _deciding_early(network: Network) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        network.judgement.decide(error, early_outcome(next(leaves(error))))
+        failure = _said_of_system(next(leaves(error)))
+        network.judgement.decide(failure or error, early_outcome(failure or next(leaves(error))))
+        if failure is not None:
+            raise failure from error
         raise
+
+
+def _said_of_system(error: BaseException) -> DeployError | None:
+    """Say of an error of the operating system what to do about it: it is nobody's slip, and frames say nothing."""
+    if not isinstance(error, OSError):
+        return None
+    advice = {errno.EMFILE: "; raise the limit of open files (`ulimit -n`)"}.get(error.errno or 0, "")
+    where = f"{error.filename}: " if error.filename else ""
+    return DeployError(f"the network can't be made: {where}{error.strerror or error}{advice}")
 
 
 async def _taken_down(network: Network, manager: NetworkManager, failure: BaseException | None) -> BaseException | None:

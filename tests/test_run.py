@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -266,8 +267,9 @@ class Broken:
     name = "broken"
     capabilities = ProcessEngine.capabilities
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, error: Exception | None = None) -> None:
         self._where = where
+        self._error = error or lucy.DeployError("no machine")
 
     def expand(self, spec: lucy.NetworkSpec, place: object) -> Any:
         self._fail("expand")
@@ -288,7 +290,7 @@ class Broken:
 
     def _fail(self, where: str) -> None:
         if self._where == where:
-            raise lucy.DeployError("no machine")
+            raise self._error
 
 
 @pytest.mark.parametrize("where", ("expand", "open", "create"))
@@ -299,6 +301,16 @@ async def test_a_run_that_never_got_its_network_has_a_result_too(tmp_path: Path,
     result = result_of(tmp_path / "run")
     assert (result["outcome"], result["exit_code"]) == ("infrastructure error", 4)
     assert [each["message"] for each in result["errors"]] == ["no machine"]
+
+
+async def test_what_the_system_refuses_a_deployment_is_said_with_what_to_do_and_without_frames(tmp_path: Path) -> None:
+    refused = OSError(errno.EMFILE, "Too many open files")
+    with pytest.raises(lucy.DeployError, match=r"can't be made: Too many open files; raise the limit .*ulimit -n"):
+        async with lucy.deploy(spec("a"), engine=Broken("create", refused), run_directory=tmp_path / "run"):
+            raise AssertionError
+    result = result_of(tmp_path / "run")
+    assert (result["outcome"], result["exit_code"], result.get("traceback", "")) == ("infrastructure error", 4, "")
+    assert [each["kind"] for each in result["errors"]] == ["DeployError"]
 
 
 async def test_a_result_that_can_not_be_written_costs_no_verdict(tmp_path: Path) -> None:
