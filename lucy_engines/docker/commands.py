@@ -1,11 +1,13 @@
 """Running a command in a container, to its end or to its time limit.
 
 The Engine can start a command and can't end one. So each carries a word of its own in its environment, which its
-children inherit, and one that runs out of time is ended by a second command that kills whoever carries it.
+children inherit, and one that runs out of time is ended by a second command that kills whoever carries it, and their
+children. One that has cleared its environment is known by its process id, where the Engine is of this machine.
 """
 
 import secrets
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import final
 
 import anyio
@@ -26,10 +28,26 @@ KILL_SECONDS = 10.0
 FIRST_LOOK, LONGEST_LOOK = 0.005, 0.2
 _OUTPUTS = {STDOUT: Output.STDOUT, STDERR: Output.STDERR}
 _KILL = f"""
-for place in /proc/[0-9]*; do
-    if grep -q "{MARK}=$1" "$place/environ" 2>/dev/null; then kill -9 "${{place#/proc/}}" 2>/dev/null; fi
+found=" $2 " again=1
+while [ -n "$again" ]; do
+    again=
+    for place in /proc/[0-9]*; do
+        one=${{place#/proc/}}
+        case $found in *" $one "*) continue ;; esac
+        {{ read -r line <"$place/stat"; }} 2>/dev/null || continue
+        line=${{line##*) }} line=${{line#* }}
+        case $found in
+            *" ${{line%% *}} "*) ;;
+            *) grep -q "{MARK}=$1" "$place/environ" 2>/dev/null || continue ;;
+        esac
+        found="$found$one " again=1
+    done
 done
+kill -9 $found 2>/dev/null
+true
 """
+"""Kills whoever bears the mark that is its first word, and all that came from them or from the process that is its
+second. The shell that runs it bears none."""
 
 
 async def run_command(
@@ -77,7 +95,7 @@ async def run_command(
     finally:
         if not ended:
             with anyio.CancelScope(shield=True), anyio.move_on_after(KILL_SECONDS):
-                await _kill(client, container, node, mark)
+                await _kill(client, container, node, mark, await _pid_inside(client, container, number))
     if not ended:
         raise CommandTimeoutError(node, command[0], seconds)
     if code in (126, 127) and refused.said is not None:
@@ -162,8 +180,33 @@ async def _exit_code(client: EngineClient, number: str, node: str) -> int:
         pause = min(2 * pause, LONGEST_LOOK)
 
 
-async def _kill(client: EngineClient, container: str, node: str, mark: str) -> None:
-    body = {"AttachStdout": True, "Cmd": ["sh", "-c", _KILL, "sh", mark]}
+async def _pid_inside(client: EngineClient, container: str, number: str) -> int | None:
+    """Return a command's process id in its container's own count, where it can be had and the command runs."""
+    try:
+        with client.calling("say which process a command is"):
+            shown = await client.get(place("exec", number, "json"))
+    except EngineError:
+        return None
+    return pid_inside(shown["Pid"], container) if shown["Running"] else None
+
+
+def pid_inside(pid: int, container: str) -> int | None:
+    """Return what a process of this machine is called in its container; None where it is no process of that.
+
+    The Engine may be in a virtual machine, and its numbers those of other processes here.
+    """
+    try:
+        if container not in Path(f"/proc/{pid}/cgroup").read_text():
+            return None
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    (numbers,) = (line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
+    return int(numbers[-1]) if len(numbers) > 1 else None
+
+
+async def _kill(client: EngineClient, container: str, node: str, mark: str, pid: int | None) -> None:
+    body = {"AttachStdout": True, "Cmd": ["sh", "-c", _KILL, "sh", mark, "" if pid is None else str(pid)]}
     try:
         attachment = await run_attached(client.endpoint, await _create(client, container, node, body))
     except EngineError:

@@ -21,6 +21,7 @@ from lucy_engines.docker import DockerEngine
 from lucy_engines.docker import manager as docker_manager
 from lucy_engines.docker import node as docker_node
 from lucy_engines.docker.client import EngineClient, connect
+from lucy_engines.docker.commands import pid_inside
 from lucy_engines.process import ProcessEngine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("simnode_image")]
@@ -276,3 +277,8 @@ async def test_an_engine_elsewhere_is_given_all_it_needs(tmp_path: Path, run_id:
 
     assert (result.code, result.stdout) == (0, b"given\na\n")
     assert await left_of(run_id) == []
+
+
+def test_a_process_of_this_machine_is_not_taken_for_one_of_a_container_elsewhere() -> None:
+    assert pid_inside(os.getpid(), "0" * 64) is None
+    assert pid_inside(2**22 + 1, "0" * 64) is None
