@@ -68,6 +68,25 @@ async def test_goes_on(lucy_network):
     result.stdout.fnmatch_lines(["1 error was held against the run:", "*this was not nice*"])
 
 
+def test_a_first_whose_await_is_forgotten_fails_the_call_unless_the_test_has_failed_itself(session: Session) -> None:
+    result = session("""
+@pytest.mark.lucy(topology=topology)
+async def test_checks_nothing(lucy_network):
+    lucy_network.events(Tick).first(within=5)
+
+@pytest.mark.lucy(topology=topology)
+async def test_fails_itself(lucy_network):
+    lucy_network.events(Tick).first(within=5)
+    raise KeyError("mine")
+""")
+
+    result.assert_outcomes(failed=4)
+    assert (
+        len([line for line in result.outlines if "was never awaited, so nothing was checked: write await" in line]) == 4
+    )
+    result.stdout.no_fnmatch_line("*test_fails_itself*never awaited*")
+
+
 def test_a_death_of_which_the_test_awaits_nothing_fails_its_call(session: Session) -> None:
     result = session("""
 @pytest.mark.lucy(topology=topology)
