@@ -22,6 +22,9 @@ _DRIVING = re.compile(
     "]"
 )
 
+_UNESCAPED = re.compile("[\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Of these, what an encoder for JSON leaves as it is."""
+
 
 def visible(text: str) -> str:
     r"""Return a text of which nothing drives a terminal: ESC becomes `\x1b`, a carriage return `\r`.
@@ -33,6 +36,16 @@ def visible(text: str) -> str:
 
 def _escaped(found: re.Match[str]) -> str:
     return ascii(found.group())[1:-1]
+
+
+def visible_json(data: bytes) -> bytes:
+    """Return JSON of which nothing drives a terminal: the same values, with more of their characters escaped.
+
+    JSON itself asks for that of one block of the control characters alone.
+    """
+    if data.isascii():
+        return data
+    return _UNESCAPED.sub(lambda found: f"\\u{ord(found.group()):04x}", data.decode()).encode()
 
 
 def visible_throughout(value: T) -> T:

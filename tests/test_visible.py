@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core.judging.result import HeldError, NodeResult, Outcome, RunResult, Severity
+from lucy_core.reports.junit import junit
 from lucy_core.reports.page import html_report
 from lucy_core.reports.text import report
-from lucy_core.visible import visible, visible_throughout
+from lucy_core.visible import visible, visible_json, visible_throughout
 
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\x9b31m red\rHIDDEN\u202e reversed\x00\x7f\u2028 end"
 
@@ -77,6 +78,15 @@ def test_a_report_shows_foreign_text_and_only_its_own_colours(result: RunResult)
         coloured.count(f"\x1b[{colour}m") for colour in (1, 31, 32, 33, 36)
     )
     assert drives(html_report(result)) == set()
+    assert drives(junit(result).decode()) == set()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_json_drives_no_terminal_and_says_the_same(text: str) -> None:
+    data = visible_json(msgspec.json.encode(text))
+
+    assert drives(data.decode()) <= {"\x7f"}  # which no terminal heeds
+    assert msgspec.json.decode(data) == text
 
 
 def test_all_texts_in_a_value_are_made_visible_and_nothing_else_is_changed(result: RunResult) -> None:

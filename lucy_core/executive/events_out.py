@@ -5,11 +5,9 @@ from the recording when there is room: a slow `| jq` slows neither nodes nor tes
 is down is read from the finished recording. A reader that goes away ends the lines, not the run: the writing is the
 voice's.
 
-JSON escapes the control characters of a node's words but for one block, and none that turn the direction of reading.
-Here they are escaped too: somebody may look at the lines on a terminal.
+Somebody may look at the lines on a terminal, so nothing in them drives one.
 """
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -27,6 +25,7 @@ from lucy_core.network import Network
 from lucy_core.pipeline.hub import Gate
 from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.records import Event
+from lucy_core.visible import visible_json
 
 BUFFER_BYTES = 256 * 1024
 DATA_BYTES = 4096
@@ -50,7 +49,6 @@ def _as_text(value: object) -> str:
 
 
 _encode_plainly = msgspec.json.Encoder(enc_hook=_as_text).encode
-_UNESCAPED = re.compile("[\x80-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def _encode(value: object) -> bytes:
@@ -58,9 +56,7 @@ def _encode(value: object) -> bytes:
         data = _encode_plainly(value)
     except (ValueError, TypeError, RecursionError):  # a name of the file system's, an object that refuses
         data = _encode_plainly(encodable(repr(value)))
-    if data.isascii():
-        return data
-    return _UNESCAPED.sub(lambda found: f"\\u{ord(found.group()):04x}", data.decode()).encode()
+    return visible_json(data)
 
 
 def line(name: str, data: object, time: datetime | None = None) -> bytes:

@@ -15,7 +15,7 @@ import msgspec
 
 from lucy_core.judging.result import RunResult
 from lucy_core.private_files import write_private
-from lucy_core.visible import visible
+from lucy_core.visible import visible, visible_json
 
 RESERVE = ".reserve"
 RESERVE_BYTES = 32 * 1024
@@ -83,4 +83,4 @@ class RunFiles:
 
 
 def _json(content: Any) -> bytes:  # what msgspec writes
-    return msgspec.json.format(msgspec.json.encode(content, enc_hook=str), indent=2) + b"\n"
+    return visible_json(msgspec.json.format(msgspec.json.encode(content, enc_hook=str), indent=2) + b"\n")

@@ -4,6 +4,7 @@ import re
 from xml.etree import ElementTree as ET
 
 from lucy_core.judging.result import HeldError, Outcome, RunResult
+from lucy_core.visible import visible_throughout
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 can't carry, and logs do."""
@@ -29,7 +30,8 @@ def _fail_by(case: ET.Element, errors: list[HeldError]) -> None:
 
 
 def junit(result: RunResult) -> bytes:
-    """Write a run as one test suite."""
+    """Write a run as one test suite. Control characters are shown: CI may print what is in it."""
+    result = visible_throughout(result)
     class_name = f"lucy.{result.engine}.{result.scenario}"
     suite = ET.Element("testsuite", {"name": class_name, "timestamp": result.started, "time": f"{result.seconds:.3f}"})
     properties = ET.SubElement(suite, "properties")
