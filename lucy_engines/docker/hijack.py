@@ -17,7 +17,7 @@ import anyio
 import anyio.abc
 from anyio.streams.tls import TLSStream
 
-from lucy_core.errors import DeployError, EngineUnavailableError
+from lucy_core.errors import DeployError, EngineUnavailableError, shown
 from lucy_engines.docker.frames import FrameDecoder, Part
 from lucy_engines.docker.unix_stream import connect_unix
 from lucy_engines.docker.upgrade import Upgrade, attach_request, place, tls_context, upgrade_request
@@ -54,7 +54,7 @@ class Endpoint:
         elif parts.scheme in {"tcp", "http", "https"}:
             self.port = port or (TLS_PORT if self.tls else PORT)
         else:
-            found = f"{parts.scheme or text!r} is no way to an Engine that Lucy knows"
+            found = f"{shown(parts.scheme or text)} is no way to an Engine that Lucy knows"
             raise EngineUnavailableError(text, found, _ADDRESSES)
 
     @property
