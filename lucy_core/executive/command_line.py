@@ -208,13 +208,6 @@ def list_all() -> str:
     return "\n".join(lines)
 
 
-def main() -> int:
-    """Begin where scripts that were installed before `entry` was do not."""
-    from lucy_core.executive import entry
-
-    return entry.main()
-
-
 def run_command(words: list[str], signals: Signals, voice: Voice) -> int:
     """Do what the command line says; return the exit code, which no trouble in showing it changes."""
     try:

@@ -653,9 +653,11 @@ class Capture:
                 self._add(FifoSource(command["path"]), logs.pop(), tuple(logs))
                 return {}
             case "file":
-                place = os.path.dirname(os.path.realpath(command["path"]))
-                own = os.path.realpath(self._directory)
-                if place in {own, f"{own}/logs"}:
+                path, own = os.path.realpath(command["path"]), os.path.realpath(self._directory)
+                if os.path.dirname(path) == f"{own}/logs" or path in {
+                    f"{own}/arrivals.ndjson",
+                    f"{own}/journal.ndjson",
+                }:
                     raise RefusedRequest(f"{command['path']} is the recording's own: it would grow by being read")
                 log = self._log(command["node"])
                 self._add(FileSource(command["path"]), log)
