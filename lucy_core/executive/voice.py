@@ -53,7 +53,7 @@ codecs.register_error(_ERRORS, _spell)
 
 @final
 class Hand:
-    """A thread that writes what it is given, in order,."""
+    """A thread that writes what it is given, in order."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
