@@ -23,6 +23,17 @@ from structlog.typing import EventDict
 from lucy_core.visible import visible
 
 
+_DEFAULTS = None if structlog.is_configured() else dict(structlog.get_config())
+_DEFAULT_PROCESSORS = None if _DEFAULTS is None else list(_DEFAULTS["processors"])
+
+
+def _is_configured() -> bool:
+    """Tell whether somebody said how lines look. `capture_logs` of a test puts structlog's defaults back as if so."""
+    if not structlog.is_configured() or _DEFAULTS is None:
+        return structlog.is_configured()
+    return structlog.get_config() != {**_DEFAULTS, "processors": _DEFAULT_PROCESSORS}
+
+
 @final
 class _Wanted:
     frames = False
@@ -62,7 +73,7 @@ def _log(level: int, event: str, facts: dict[str, object]) -> None:
 
 
 def _logger() -> Any:  # structlog's loggers have no type of their own
-    if structlog.is_configured():
+    if _is_configured():
         factory = structlog.get_config()["logger_factory"]
         # Whoever said how lines look and not where they go has not asked for them among his data.
         nowhere_said = isinstance(factory, structlog.PrintLoggerFactory) and factory._file is None  # noqa: SLF001

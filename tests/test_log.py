@@ -75,12 +75,14 @@ def test_whoever_said_only_how_lines_look_does_not_get_them_among_his_data(capsy
     assert (out, err) == ("", '{"event": "can\'t be written"}\n')
 
 
-def test_captured_logs_hold_lucys_too() -> None:
+def test_captured_logs_hold_lucys_too(capsys: pytest.CaptureFixture[str]) -> None:
     structlog.reset_defaults()
     with structlog.testing.capture_logs() as entries:
         log.warning("can't be written", file="result.json")
 
     assert entries == [{"event": "can't be written", "file": "result.json", "log_level": "warning"}]
+    log.warning("can't be written")
+    assert capsys.readouterr().err == "lucy: warning: can't be written\n", "capturing is no configuration"
 
 
 class Gone(io.StringIO):
