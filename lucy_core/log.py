@@ -22,7 +22,6 @@ from structlog.typing import EventDict
 
 from lucy_core.visible import visible
 
-
 _DEFAULTS = None if structlog.is_configured() else dict(structlog.get_config())
 _DEFAULT_PROCESSORS = None if _DEFAULTS is None else list(_DEFAULTS["processors"])
 
