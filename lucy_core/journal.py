@@ -19,6 +19,7 @@ from lucy_core.errors import EventDefinitionError, shown
 from lucy_core.events import EventType, event, event_type
 from lucy_core.faults import AnyFault
 from lucy_core.records import Event
+from lucy_core.visible import with_texts
 
 T = TypeVar("T")
 JOURNAL = "lucy"
@@ -364,27 +365,12 @@ def moment(at_ns: int) -> datetime:
 
 def encodable(text: str) -> str:
     """Return a text with what no JSON can carry replaced: a name from the file system may hold such."""
-    return text.encode(errors="backslashreplace").decode()
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
 
 
 def carriable(data: T) -> T:
     """Return an event, or a value in one, that a line can carry: what it is, its texts made `encodable`."""
-    changed: Any = data
-    match data:
-        case str() if not data.isascii():
-            changed = encodable(data)
-        case msgspec.Struct():
-            fields = {name: getattr(data, name) for name in data.__struct_fields__}
-            clean = {name: carriable(value) for name, value in fields.items()}
-            changed = data if clean == fields else msgspec.structs.replace(data, **clean)
-        case dict():
-            changed = {carriable(key): carriable(value) for key, value in data.items()}
-        case list() | tuple():
-            changed = type(data)(map(carriable, data))
-        case _:
-            pass
-    kept: T = changed
-    return kept
+    return with_texts(data, encodable)
 
 
 TEXT_LIMIT = 2048

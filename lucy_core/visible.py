@@ -7,6 +7,7 @@ prints is read on a terminal too. Files of bytes, a node's log above all, stay a
 
 import enum
 import re
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -49,20 +50,26 @@ def visible_json(data: bytes) -> bytes:
 
 
 def visible_throughout(value: T) -> T:
-    """Return a value with every text in it made `visible`: a struct's fields, a list's items, a mapping's values."""
+    """Return a value with every text in it made `visible`."""
+    return with_texts(value, visible)
+
+
+def with_texts(value: T, change: Callable[[str], str]) -> T:
+    """Return a value with every text in it changed: a struct's fields, a list's items, a mapping's keys and values."""
     changed: Any = value
     match value:
         case enum.Enum():
             pass
         case str():
-            changed = visible(value)
+            changed = change(value)
         case msgspec.Struct():
-            fields = {name: visible_throughout(getattr(value, name)) for name in value.__struct_fields__}
-            changed = msgspec.structs.replace(value, **fields)
+            fields = {name: getattr(value, name) for name in value.__struct_fields__}
+            told = {name: with_texts(each, change) for name, each in fields.items()}
+            changed = value if told == fields else msgspec.structs.replace(value, **told)
         case dict():
-            changed = {visible_throughout(key): visible_throughout(each) for key, each in value.items()}
+            changed = {with_texts(key, change): with_texts(each, change) for key, each in value.items()}
         case list() | tuple():
-            changed = type(value)(map(visible_throughout, value))
+            changed = type(value)(with_texts(each, change) for each in value)
         case _:
             pass
     kept: T = changed
