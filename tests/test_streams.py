@@ -206,6 +206,12 @@ async def test_an_operator_that_raises_ends_its_own_stream_alone(source: Source)
     ]
 
 
+async def test_a_loop_over_a_stream_itself_is_told_what_to_loop_over() -> None:
+    with pytest.raises(TypeError, match=r"is no iterator; open one by `async with stream\.aiter\(\)"):
+        async for _ in lucy.from_items([1]):
+            pass
+
+
 def test_a_declaration_that_means_no_line_is_refused() -> None:
     with pytest.raises(lucy.EventDefinitionError, match="needs ids="):
         lucy.event()

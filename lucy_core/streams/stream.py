@@ -12,7 +12,7 @@ Everything happens on one loop thread, synchronously, a batch at a time. No oper
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Generic, TypeVar, final, overload
+from typing import Any, Generic, NoReturn, TypeVar, final, overload
 
 import anyio
 import anyio.lowlevel
@@ -373,6 +373,11 @@ class Stream(Generic[T_co]):
         all. Leaving the block unsubscribes.
         """
         return _iterate(self._name, self._observable, self._pipeline, count_of(limit, "limit", 1))
+
+    def __aiter__(self) -> NoReturn:
+        """Refuse `async for` over the stream itself: a loop that is left would stay subscribed. Raises TypeError."""
+        message = f"{self._name} is no iterator; open one by `async with stream.aiter() as items`, and loop over that"
+        raise TypeError(message)
 
 
 @final
