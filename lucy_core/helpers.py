@@ -12,9 +12,12 @@ death.
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import final
+
+import anyio
 
 SAID_BYTES = 1 << 16
 
@@ -53,6 +56,16 @@ class LastWords:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+
+async def until_ended(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a child of this process has ended; its `poll` says how. Cancelled, it leaves all as it is."""
+    if process.poll() is None:
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            await anyio.wait_readable(pidfd)
+        finally:
+            os.close(pidfd)
 
 
 def how_it_ended(code: int, last_line: str = "") -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helper_processes import ended
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,18 +149,6 @@ def read_line(fd: int) -> bytes:
 def node(place: str, script: str) -> dict[str, Any]:
     path = os.environ["PATH"]
     return {"name": "a", "argv": ["/bin/sh", "-c", script], "environment": {"PATH": path}, "cwd": "/", "fifo": place}
-
-
-def ended(pid: int) -> bool:
-    """Wait until a process has ended that isn't this one's child."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([pidfd], [], [], SECONDS)[0])
-    finally:
-        os.close(pidfd)
 
 
 # --- what it is told ------------------------------------------------------------------------------------------------

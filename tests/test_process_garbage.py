@@ -2,7 +2,6 @@
 
 import os
 import resource
-import select
 import shutil
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from helper_processes import ended
 
 import lucy_core as lucy
 from lucy_core.garbage import Leftover, Search
@@ -51,17 +51,6 @@ def guardian_of(network: lucy.Network) -> int:
     return engine_node._guardian.pid
 
 
-def has_ended(pid: int) -> bool:
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([pidfd], [], [], SECONDS)[0])
-    finally:
-        os.close(pidfd)
-
-
 @pytest.mark.anyio
 @pytest.mark.blocking
 async def test_the_guardians_death_is_told_as_such_and_leaves_nothing(tmp_path: Path) -> None:
@@ -73,7 +62,7 @@ async def test_the_guardians_death_is_told_as_such_and_leaves_nothing(tmp_path: 
             os.kill(guardian_of(network), signal.SIGKILL)
             await network["a"].events(lucy.NodeExited).first(within=600)
 
-    assert [has_ended(pid) for pid in started_by(place / "nodes" / "a")] == [True, True]
+    assert [ended(pid) for pid in started_by(place / "nodes" / "a")] == [True, True]
     assert list((place / "fifos").iterdir()) == []
     async with lucy.Pipeline.replay(place) as pipeline:
         found = await replayed(pipeline)
@@ -114,8 +103,8 @@ async def test_gc_removes_what_is_left_where_lucy_and_her_guardian_were_killed(
     os.kill(guardian, signal.SIGKILL)
     process.kill()
     process.communicate()
-    assert has_ended(guardian)
-    assert has_ended(capture)
+    assert ended(guardian)
+    assert ended(capture)
 
     found = await ProcessCollector().find(search)
     listed = await ProcessCollector().find(Search())
@@ -132,8 +121,8 @@ async def test_gc_removes_what_is_left_where_lucy_and_her_guardian_were_killed(
     }
     assert all(run.name == each.run_id for each in found)
     assert {each for each in found if each.kind != "fifo"} <= set(listed)
-    assert has_ended(silent)
-    assert has_ended(clean)
+    assert ended(silent)
+    assert ended(clean)
     assert list((run / "fifos").iterdir()) == []
     assert await ProcessCollector().find(search) == []
 

@@ -5,12 +5,13 @@ import os
 import socket
 import socketserver
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
 import pytest
+from helper_processes import pumping
 from hypothesis import given
 from hypothesis import strategies as st
 from puppets import PYTHONS, puppet
@@ -18,7 +19,6 @@ from puppets import PYTHONS, puppet
 from lucy_core.errors import SupervisorError
 from lucy_core.pipeline.tagged import Demultiplexer
 from lucy_engines.docker.carrying import MarkFinder
-from lucy_engines.docker.pump_client import PumpClient
 
 pytestmark = pytest.mark.blocking
 COUNT = "import sys; [sys.stdout.write('%08d %s\\n' % (i, 'x' * (i % 400))) for i in range({})]; sys.stdout.flush()"
@@ -41,18 +41,6 @@ def count(lines: int) -> tuple[str, str, str]:
 
 def numbers(text: bytes) -> list[int]:
     return [int(line[:8]) for line in text.splitlines()]
-
-
-@asynccontextmanager
-async def pumping() -> AsyncIterator[PumpClient]:
-    pump = PumpClient()
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(pump.listen)
-            yield pump
-            tasks.cancel_scope.cancel()
-    finally:
-        pump.dispose()
 
 
 # --- filters --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import msgspec
 
 from lucy_core import log
 from lucy_core.errors import CarrierDiedError, DeployError, HelperDiedError
-from lucy_core.helpers import LastWords, how_it_ended, own_pidfd
+from lucy_core.helpers import LastWords, how_it_ended, own_pidfd, until_ended
 from lucy_engines.docker.hijack import Endpoint
 
 _BOOT = (
@@ -173,12 +173,7 @@ class PumpClient:
             for line in lines:
                 self._understand(_decode(line))
             self._tell()
-        if self._process.poll() is None:
-            pidfd = os.pidfd_open(self._process.pid)
-            try:
-                await anyio.wait_readable(pidfd)
-            finally:
-                os.close(pidfd)
+        await until_ended(self._process)
         pump, how = "the pump, which carries nodes' lines", how_it_ended(self._process.wait())
         self.died = CarrierDiedError(pump, self._process.pid, how, self._words.last_line())
         self._tell()

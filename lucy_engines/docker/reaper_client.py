@@ -15,7 +15,7 @@ import msgspec
 from lucy_core import log
 from lucy_core.commands import carry_through
 from lucy_core.errors import EngineError
-from lucy_core.helpers import LastWords, how_it_ended, own_pidfd
+from lucy_core.helpers import LastWords, how_it_ended, own_pidfd, until_ended
 from lucy_engines.docker.labels import run_filter
 
 SWEEP_SECONDS = 10.0
@@ -73,11 +73,7 @@ class Guard:
         """See that there is one: have another take the place of one that ends, say so, and give up after some."""
         what, replaced = "the reaper, which removes this run should Lucy be killed", 0
         while True:
-            pidfd = os.pidfd_open(self._process.pid)
-            try:
-                await anyio.wait_readable(pidfd)
-            finally:
-                os.close(pidfd)
+            await until_ended(self._process)
             pid, how = self._process.pid, how_it_ended(self._process.wait(), self._words.last_line())
             if replaced == REPLACEMENTS:
                 rest = f"and so did {replaced} before it; there is none now: `lucy gc` would remove the run"
@@ -168,13 +164,8 @@ def _start(order: ReaperOrder, words: LastWords) -> tuple[subprocess.Popen[bytes
 
 
 async def _end(process: subprocess.Popen[bytes], run_id: str, *, dismissed: bool, seconds: float) -> None:
-    if process.poll() is None:
-        pidfd = os.pidfd_open(process.pid)
-        try:
-            with anyio.move_on_after(seconds):
-                await anyio.wait_readable(pidfd)
-        finally:
-            os.close(pidfd)
+    with anyio.move_on_after(seconds):
+        await until_ended(process)
     code = process.poll()
     if code is None:
         # It goes on trying by itself. A child that nobody waits for would be complained about when collected.

@@ -2,18 +2,16 @@
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
-import anyio
 import pytest
+from helper_processes import ended, pumping
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +19,7 @@ import lucy_engines
 from lucy_core.errors import CarrierDiedError
 from lucy_core.helpers import own_pidfd
 from lucy_engines.docker.carrying import MarkFinder, Sink
-from lucy_engines.docker.pump_client import _BOOT, PumpClient
+from lucy_engines.docker.pump_client import _BOOT
 from lucy_engines.orders import COMMAND_BYTES, CommandReader
 
 pytestmark = pytest.mark.blocking
@@ -187,18 +185,6 @@ def test_peers_that_say_nothing_are_sent_away_and_the_others_served(pump: BarePu
 # --- its end --------------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def pumping() -> AsyncIterator[PumpClient]:
-    pump = PumpClient()
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(pump.listen)
-            yield pump
-            tasks.cancel_scope.cancel()
-    finally:
-        pump.dispose()
-
-
 async def test_a_pump_that_fails_is_told_with_its_last_words() -> None:
     async with pumping() as pump:
         os.write(pump._words.fileno(), b"Traceback ...\nMemoryError: no room\n")
@@ -231,15 +217,3 @@ def test_a_pump_ends_with_its_lucy_though_what_she_forked_lives_on() -> None:
         assert Path(f"/proc/{child}").exists()
     finally:
         os.kill(child, signal.SIGKILL)
-
-
-def ended(pid: int) -> bool:
-    """Wait for the end of a process that is no child of ours."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([pidfd], [], [], PATIENCE)[0])
-    finally:
-        os.close(pidfd)

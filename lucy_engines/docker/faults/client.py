@@ -1,7 +1,6 @@
 """Lucy's end of the warden: starting it with the first fault, asking it, hearing what was lost."""
 
 import contextlib
-import os
 import secrets
 import socket
 import subprocess
@@ -16,7 +15,7 @@ import msgspec
 import lucy_engines
 from lucy_core.errors import FaultError, UnsupportedError
 from lucy_core.faults import Fault
-from lucy_core.helpers import LastWords, how_it_ended, own_pidfd
+from lucy_core.helpers import LastWords, how_it_ended, own_pidfd, until_ended
 from lucy_core.pipeline.services import Services
 
 _BOOT = (
@@ -200,11 +199,7 @@ class WardenClient:
                 self._understand(_decode(line))
         self._died = True
         if (process := self._process) is not None and not self._closing:
-            pidfd = os.pidfd_open(process.pid)
-            try:
-                await anyio.wait_readable(pidfd)
-            finally:
-                os.close(pidfd)
+            await until_ended(process)
             how = how_it_ended(process.wait(), self._words.last_line())
             self._gone = f"the warden, the process that makes and ends faults ({process.pid}), {how}"
         for event in self._waiting.values():
@@ -228,13 +223,8 @@ class WardenClient:
         self._on_lost.clear()
         with contextlib.suppress(OSError):
             control.shutdown(socket.SHUT_WR)
-        if process.poll() is None:
-            pidfd = os.pidfd_open(process.pid)
-            try:
-                with anyio.move_on_after(END_SECONDS):
-                    await anyio.wait_readable(pidfd)
-            finally:
-                os.close(pidfd)
+        with anyio.move_on_after(END_SECONDS):
+            await until_ended(process)
         if process.poll() is None:
             # It goes on undoing by itself. A child that nobody waits for would be complained about when collected.
             process.returncode = 0
