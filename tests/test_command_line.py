@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -426,3 +427,25 @@ def test_an_engine_takes_no_options_of_anothers() -> None:
 
     with pytest.raises(UsageError, match="--mina-image"):
         parser.parse_args(["process", "x", "--mina-image", "mina:1"])
+
+
+def test_a_limit_of_files_sizes_leaves_no_half_module_for_those_who_come_later(tmp_path: Path) -> None:
+    """Python cuts what it compiles where the limit is, and reads it again without a look."""
+    limit = 1 << 14
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "lucy_core.executive", "list"],
+        env={**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""},
+        preexec_fn=limited,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0
+    compiled = [path for path in tmp_path.rglob("*.pyc") if "lucy_core" in path.parts]
+    assert compiled, "what was imported before the limit was known of is small"
+    assert [path.name for path in compiled if path.stat().st_size >= limit] == []

@@ -1,8 +1,11 @@
 """Lucy's own log: where it goes, how short it is, and that it is in nobody's way."""
 
 import io
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -105,3 +108,38 @@ def test_neither_does_a_processor_that_raises() -> None:
     structlog.configure(processors=[refuse])
 
     log.warning("can't be written")
+
+
+# A script of a user's, in which one subscriber of two raises.
+SCRIPT = """
+import sys, anyio
+from lucy_core import Pipeline, streams
+
+async def main(directory):
+    seen = []
+    async with Pipeline.record(directory) as pipeline:
+        streams.records(pipeline).subscribe(lambda event: 1 / 0)
+        streams.records(pipeline).subscribe(lambda event: seen.append(event.data.message))
+        for number in range(3):
+            pipeline.inject("a", b'{"message":"%d"}\\n' % number)
+            await pipeline.reach(await pipeline.drain("a"))
+    with open(f"{directory}/seen", "w") as file:
+        file.write(" ".join(seen))
+
+anyio.run(main, sys.argv[1])
+"""
+
+
+@pytest.mark.blocking
+def test_a_script_whose_reader_is_gone_delivers_to_the_others_all_the_same(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, tmp_path / "run"], stdout=writer, stderr=writer, timeout=60, check=False
+        )
+    finally:
+        os.close(writer)
+
+    assert (tmp_path / "run" / "seen").read_text() == "0 1 2"
+    assert done.returncode == 0
