@@ -17,7 +17,7 @@ import msgspec
 
 from benchmarks.machine import DOCKER_SOCKET, engine_version
 from benchmarks.measurement import BenchmarkError, cpu_seconds
-from lucy_engines.docker import labels
+from lucy_engines.docker.plan import labels
 
 IMAGE = "lucy-simnode:latest"
 VERSION = "v1.41"

@@ -26,8 +26,8 @@ from benchmarks.pacing import PROGRAM as PACED
 from benchmarks.pacing import Pace, Stamped, make_fifo
 from benchmarks.session import check, in_order, open_pipeline, run
 from lucy_core import streams
-from lucy_core.records import Event
-from lucy_engines.docker.frames import FrameDecoder, FrameError
+from lucy_core.records.record import Event
+from lucy_engines.docker.api.frames import FrameDecoder, FrameError
 
 FIFO, LUCY, ATTACH, FOLLOW, AIODOCKER = "fifo", "lucy", "attach", "follow", "aiodocker"
 _WRITER = """

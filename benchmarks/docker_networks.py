@@ -14,9 +14,9 @@ import msgspec
 import lucy_core as lucy
 from benchmarks.docker_api import IMAGE
 from benchmarks.measurement import BenchmarkError
-from lucy_core.deployment import new_run_id
 from lucy_core.mina import Account, BlockProducer, Constants, Topology, nodes_initialized
-from lucy_engines.docker import labels
+from lucy_core.run.deployment import new_run_id
+from lucy_engines.docker.plan import labels
 
 WATCH_SECONDS = 4.0
 

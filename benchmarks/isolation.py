@@ -21,8 +21,8 @@ from benchmarks.pacing import Pace, Stamped, paced_writers
 from benchmarks.report import Curve, Report, Table
 from benchmarks.session import check, in_order, open_pipeline, results_of, run
 from lucy_core import streams
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Event
+from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.records.record import Event
 
 NODES = tuple(f"n{index}" for index in range(5))
 BURST_SECONDS = 0.01

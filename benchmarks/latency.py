@@ -19,7 +19,7 @@ from benchmarks.pacing import EVENT_EVERY, Pace, Stamped, make_fifo, paced_write
 from benchmarks.report import Curve, Report, Table, Target
 from benchmarks.session import check, in_order, open_pipeline, results_of, run
 from lucy_core import streams
-from lucy_core.records import Event
+from lucy_core.records.record import Event
 
 RATES = (1_000, 20_000, 200_000)
 WARM_UP = 0.5

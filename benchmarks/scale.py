@@ -24,8 +24,8 @@ from benchmarks.report import Curve, Report, Table, Target
 from benchmarks.session import check, in_order, open_pipeline, results_of, run
 from benchmarks.writers import writers
 from lucy_core import streams
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Event
+from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.records.record import Event
 
 NODES = (1, 5, 20, 50, 100, 200)
 SUBSCRIPTIONS = (0, 1, 10, 100, 1000)

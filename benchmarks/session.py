@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from benchmarks.measurement import BenchmarkError
 from benchmarks.pacing import Paced, Writer
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.pipeline import Pipeline
 
 T = TypeVar("T")
 

@@ -1,12 +1,28 @@
-"""What anyio lacks: one error out of groups, and errors that no task takes for its own end."""
+"""What anyio lacks: one error out of groups, commands that are carried through, services with an end.
+
+A start that is cancelled in its middle leaves a process that nobody knows of, a stop one that is half dead, and in
+both cases a journal that tells something else than what happened. So cancelling waits for the command's end
+(`carry_through`). Both kinds of cancelling are met: a scope's, and a task's own (`asyncio.timeout`, Ctrl-C), which no
+shield keeps out; that is why the command has a task of its own, which nobody outlives.
+
+A cancelled block still has to be left in order: the last lines are asked for, the nodes are stopped, and each of these
+waits for an answer that a task in the background has to read. Were such a task cancelled with the block, leaving it
+would wait for ever. So a service (`Services`) is shielded, and ends when it is told to, once nobody needs it any more.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar, final
 
 import anyio
+import anyio.abc
 
 from lucy_core.errors import CallbackError
+
+T = TypeVar("T")
+PATIENCE = 10.0
+"""Seconds that a cancelled command gets to end by itself."""
 
 
 @asynccontextmanager
@@ -72,3 +88,51 @@ def out_of_callback(error: BaseException) -> BaseException:
     passes, and the test would pass.
     """
     return as_exception(error) if isinstance(error, asyncio.CancelledError | GeneratorExit) else error
+
+
+async def carry_through(command: Coroutine[Any, Any, T], *, patience: float = PATIENCE) -> T:
+    """Run a command to its end, cancelled or not. What it fails with comes even in the place of a cancellation.
+
+    Waiting has an end, for the other side may be dead: after `patience` seconds, or when somebody cancels once more,
+    the command is cancelled too.
+    """
+    task = asyncio.create_task(command)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        with anyio.CancelScope(shield=True):
+            try:
+                await asyncio.wait([task], timeout=patience)
+            finally:
+                if not task.done():
+                    task.cancel()
+                    await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error from None
+        raise
+    return task.result()
+
+
+@final
+class Services:
+    """The services of one task group. `stop` has to be called before the group can be left."""
+
+    def __init__(self, tasks: anyio.abc.TaskGroup) -> None:
+        self._tasks = tasks
+        self._scopes: list[anyio.CancelScope] = []
+
+    def start(self, service: Callable[[], Awaitable[None]]) -> None:
+        """Run a service until `stop`."""
+        scope = anyio.CancelScope(shield=True)
+        self._scopes.append(scope)
+
+        async def run() -> None:
+            with scope:
+                await service()
+
+        self._tasks.start_soon(run)
+
+    def stop(self) -> None:
+        """End all services. Again is no error."""
+        for scope in self._scopes:
+            scope.cancel()

@@ -1,8 +1,9 @@
 """The public face: what `lucy_core` itself shows. Imported by it when the first of these names is used."""
 
-from lucy_core.attachment import attach
-from lucy_core.deployment import deploy
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import NetworkSpec, NodeSpec
+from lucy_core.engine.execution import ExecResult, Output
 from lucy_core.errors import (
     AboutNoNodeError,
     ArgumentError,
@@ -59,8 +60,6 @@ from lucy_core.errors import (
     ViolationError,
     WaitTimeoutError,
 )
-from lucy_core.events import EventType, event, event_type
-from lucy_core.execution import ExecResult, Output
 from lucy_core.faults import (
     AnyFault,
     Bandwidth,
@@ -77,7 +76,20 @@ from lucy_core.faults import (
     Reset,
 )
 from lucy_core.filters.predicate import LogFilter, logproc
-from lucy_core.journal import (
+from lucy_core.judging.conditions.combinations import all_of, any_of, each_node, in_order
+from lucy_core.judging.conditions.condition import AnyCondition, Condition, Machine, Progress, Start, StateFold, Verdict
+from lucy_core.judging.conditions.lives import Life, Lives
+from lucy_core.judging.conditions.probes import http_ok, port_open
+from lucy_core.judging.conditions.sightings import never, quiet, seen
+from lucy_core.judging.durations import Clock, Duration, epochs, seconds, slots
+from lucy_core.judging.result import Outcome
+from lucy_core.judging.waiting import WaitOutcome
+from lucy_core.network.leases import Faults, Lease, LeaseEnd
+from lucy_core.network.network import Network
+from lucy_core.network.node import Node
+from lucy_core.recording.ledger import Absence, Gap, Ledger, NodeLedger
+from lucy_core.records.event import EventType, event, event_type
+from lucy_core.records.journal import (
     FaultEffective,
     FaultRequested,
     FaultReverted,
@@ -88,22 +100,10 @@ from lucy_core.journal import (
     NodeStartFailed,
     NodeStopped,
 )
-from lucy_core.judging.combinations import all_of, any_of, each_node, in_order
-from lucy_core.judging.conditions import AnyCondition, Condition, Machine, Progress, Start, StateFold, Verdict
-from lucy_core.judging.durations import Clock, Duration, epochs, seconds, slots
-from lucy_core.judging.lives import Life, Lives
-from lucy_core.judging.probes import http_ok, port_open
-from lucy_core.judging.result import Outcome
-from lucy_core.judging.sightings import never, quiet, seen
-from lucy_core.judging.waiting import WaitOutcome
-from lucy_core.leases import Faults, Lease, LeaseEnd
-from lucy_core.network import Network
-from lucy_core.node import Node
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.ledger import Absence, Gap, Ledger, NodeLedger
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Arrived, Event, Level, LogRecord, Malformed, Mark, Undecodable
-from lucy_core.replaying import Replay, replay
+from lucy_core.records.record import Arrived, Event, Level, LogRecord, Malformed, Mark, Undecodable
+from lucy_core.run.attachment import attach
+from lucy_core.run.deployment import deploy
+from lucy_core.run.replaying import Replay, replay
 from lucy_core.streams import Stream, from_items, merge
 
 __all__ = [

@@ -1,6 +1,6 @@
 """What can be done to a network on purpose: faults, as plain values.
 
-A fault says what, to which nodes, and how much; for how long is its lease's affair (`lucy_core.leases`), and how it is
+A fault says what, to which nodes, and how much; for how long is its lease's affair (`network.leases`), and how it is
 done the engine's. A fault of the network stands between two groups: `nodes` and `others`, where no `others` means all
 the rest. It works in both directions, and on what these nodes send each other alone: neither what the members of a
 group send among themselves nor what Lucy asks them is touched.

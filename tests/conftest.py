@@ -59,7 +59,7 @@ def names_regular_file(handle: Any, *_: object) -> bool:
 
 @pytest.fixture(scope="session")
 def block_buster() -> Iterator[BlockBuster]:
-    plugin = "lucy_core.executive.pytest_plugin"
+    plugin = "lucy_core.executive.plugin.plugin"
     # Its hooks stand on the stack of every test, and none of them is Lucy at work.
     excluded = [plugin] if importlib.util.find_spec("lucy_core.executive") and importlib.util.find_spec(plugin) else []
     buster = BlockBuster(["lucy_core", "lucy_engines"], excluded_modules=excluded)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from lucy_engines.docker.pump_client import PumpClient
+from lucy_engines.docker.run.pump_client import PumpClient
 
 SECONDS = 60
 

@@ -14,11 +14,11 @@ import anyio
 import anyio.abc
 
 from lucy_core.errors import ContainerGoneError
-from lucy_engines.docker import supervision
-from lucy_engines.docker.frames import STDOUT, Part
-from lucy_engines.docker.link import Link, LinkEvent
+from lucy_engines.docker.api.frames import STDOUT, Part
+from lucy_engines.docker.plan import supervision
+from lucy_engines.supervisor.link import Link, LinkEvent
 
-ENGINES = Path(__file__).parent.parent / "lucy_engines"
+ENGINES = Path(__file__).parent.parent / "lucy_engines" / "supervisor"
 
 
 def works(*command: str) -> bool:

@@ -62,7 +62,7 @@ def prepared_session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch)
     if "process" not in engine_names():
         points += "[lucy.engines]\nprocess = lucy_engines.process:ProcessEngine\n"
     if not entry_points(group="pytest11", name="lucy"):
-        points += "[pytest11]\nlucy = lucy_core.executive.pytest_plugin\n"
+        points += "[pytest11]\nlucy = lucy_core.executive.plugin.plugin\n"
     (information / "entry_points.txt").write_text(points)
     # In a gate pytest says errors whole in its summary once more, and these tests count how often one is said.
     monkeypatch.delenv("CI", raising=False)

@@ -3,7 +3,7 @@
 import msgspec
 
 import lucy_core as lucy
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.pipeline import Pipeline
 
 
 @lucy.event(ids="stream.numbered")

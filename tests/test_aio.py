@@ -11,7 +11,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.aio import one_error
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.testing import scripted_node
 
 

@@ -46,7 +46,7 @@ import json, re, subprocess, sys, time
 import anyio, msgspec
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.pipeline import Pipeline
 
 @lucy.event(ids="lucy.test.numbered")
 class Numbered(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ SECONDS = 60
 SCENARIOS = '''
 import anyio, os, signal, sys
 import lucy_core as lucy
-from lucy_core.vocabulary import PlainTopology
+from lucy_core.network.vocabulary import PlainTopology
 
 TICK = """echo '{"message":"a line"}'; exec sleep 600"""
 

@@ -11,14 +11,14 @@ import anyio
 import pytest
 
 import lucy_core as lucy
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import NetworkSpec, NodeSpec, State
 from lucy_core.errors import CarrierDiedError, DeployError, InconclusiveError, NodeExitedError
-from lucy_core.journal import EngineNotice
-from lucy_core.judging.conditions import Condition, Progress
+from lucy_core.judging.conditions.condition import Condition, Progress
 from lucy_core.judging.result import ExitCode
 from lucy_core.mina.events import NodeOffline
-from lucy_core.network import Network
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.network.network import Network
+from lucy_core.records.journal import EngineNotice
 from lucy_core.testing.scripted_node import Numbered, Told, scripted_node
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("docker_engine", "simnode_image")]

@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parent.parent
 SCENARIOS = '''
 import anyio, msgspec, os, sys, time
 import lucy_core as lucy
-from lucy_core.vocabulary import PlainTopology
+from lucy_core.network.vocabulary import PlainTopology
 
 @lucy.event(ids="tick")
 class Tick(msgspec.Struct, frozen=True):

@@ -16,10 +16,10 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.engine import NodeExit, State
-from lucy_core.journal import EngineNotice, RunDecided
 from lucy_core.judging.fold import replayed
-from lucy_core.node import COARSENESS, Node
-from lucy_core.scopes import Scopes
+from lucy_core.judging.scopes import Scopes
+from lucy_core.network.node import COARSENESS, Node
+from lucy_core.records.journal import EngineNotice, RunDecided
 from lucy_engines.process import ProcessEngine
 
 pytestmark = pytest.mark.anyio

@@ -16,14 +16,14 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
-from lucy_core.attachment import all_ended, describe_export
+from lucy_core.capture.fifo import make_fifo
 from lucy_core.engine import RunPlace
 from lucy_core.mina import BlockProduced
-from lucy_core.pipeline.fifo import make_fifo
-from lucy_engines.docker.compose import compose
-from lucy_engines.docker.config import DockerConfig, docker_config
-from lucy_engines.docker.container import LOG
-from lucy_engines.docker.export import write_export
+from lucy_core.run.attachment import all_ended, describe_export
+from lucy_engines.docker.plan.compose import compose
+from lucy_engines.docker.plan.config import DockerConfig, docker_config
+from lucy_engines.docker.plan.container import LOG
+from lucy_engines.docker.plan.export import write_export
 
 LUCY = Path(sys.executable).with_name("lucy")
 PATIENCE = 90
@@ -149,7 +149,7 @@ def test_an_export_is_whole_private_and_overwrites_nothing(tmp_path: Path) -> No
     assert stat.S_ISFIFO((place / "pipes" / "b").stat().st_mode)
     assert (place / "nodes" / "a" / "k").read_bytes() == b"a"
     assert (place / "lucy" / "puppeteer.py").read_text() == (
-        Path(lucy.__file__).parent.parent / "lucy_engines/puppeteer.py"
+        Path(lucy.__file__).parent.parent / "lucy_engines/supervisor/puppeteer.py"
     ).read_text()
     assert {path.stat().st_mode & 0o077 for path in (place, *place.iterdir())} == {0}
     for file in ("compose.json", "other.json"):
@@ -241,7 +241,7 @@ async def test_nodes_of_others_are_not_commanded(exported: Path, tmp_path: Path)
 async def test_all_have_ended_when_every_supervisor_has_said_so_and_nothing_follows(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lucy_core.attachment.QUIET_SECONDS", 0.0)
+    monkeypatch.setattr("lucy_core.run.attachment.QUIET_SECONDS", 0.0)
 
     def ends(node: str) -> None:
         write(

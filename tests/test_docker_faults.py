@@ -429,7 +429,7 @@ async def test_a_fault_ends_while_the_loop_is_blocked_and_with_its_container(
 HOLDER = """
 import sys, anyio
 from lucy_core.faults import Drop, Latency
-from lucy_core.pipeline.services import Services
+from lucy_core.aio import Services
 from lucy_engines.docker.faults.client import FaultPlace, WardenClient
 async def main():
     a, b, lasting = sys.argv[1:]

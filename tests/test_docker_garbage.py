@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_engines.docker import reaper, reaper_client
-from lucy_engines.docker.labels import OWNER, run_labels
-from lucy_engines.docker.reaper import Api
-from lucy_engines.docker.reaper_client import guarded
+from lucy_engines.docker.garbage import reaper, reaper_client
+from lucy_engines.docker.garbage.reaper import Api
+from lucy_engines.docker.garbage.reaper_client import guarded
+from lucy_engines.docker.plan.labels import OWNER, run_labels
 from lucy_engines.process.ports import Ports
 
 LUCY = Path(sys.executable).with_name("lucy")
@@ -35,7 +35,7 @@ import json, os, signal, socket, sys
 import anyio
 import lucy_core as lucy
 import lucy_engines.docker.engine as engine
-from lucy_engines.docker.client import EngineClient
+from lucy_engines.docker.api.client import EngineClient
 
 run_id, directory, point, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 post, guarded, seen = EngineClient.post, engine.guarded, []
@@ -319,7 +319,7 @@ FORKED = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 import anyio
-from lucy_engines.docker.reaper_client import guarded
+from lucy_engines.docker.garbage.reaper_client import guarded
 
 async def main():
     async with guarded(sys.argv[1], sys.argv[2], run_directory=Path(sys.argv[3])) as guard:
@@ -604,7 +604,7 @@ def test_a_reaper_outlasts_an_engine_that_is_dead_too(own_engine: OwnEngine, tmp
     program = """
 import sys, anyio
 from pathlib import Path
-from lucy_engines.docker.reaper_client import guarded
+from lucy_engines.docker.garbage.reaper_client import guarded
 async def main():
     async with guarded(sys.argv[1], sys.argv[2], run_directory=Path(sys.argv[3])) as guard:
         print(guard.pid, flush=True)

@@ -6,7 +6,7 @@ import subprocess
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucy_engines.docker.labels import CREATED, NODE, OWNER, ROLE, RUN, Owner, node_labels, run_filter, start_ticks
+from lucy_engines.docker.plan.labels import CREATED, NODE, OWNER, ROLE, RUN, Owner, node_labels, run_filter, start_ticks
 
 words = st.text(st.characters(exclude_characters=":", exclude_categories=("Cs",)), min_size=1)
 

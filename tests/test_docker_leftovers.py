@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucy_core.garbage import Search
-from lucy_engines.docker.labels import CREATED, OWNER, RUN, Owner
-from lucy_engines.docker.leftovers import leftovers
-from lucy_engines.docker.reaper import Thing
+from lucy_core.engine.garbage import Search
+from lucy_engines.docker.garbage.leftovers import leftovers
+from lucy_engines.docker.garbage.reaper import Thing
+from lucy_engines.docker.plan.labels import CREATED, OWNER, RUN, Owner
 
 ME = Owner(10, 1000, "this-boot", "this-namespace", "this-machine")
 NOW = 100_000.0

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
-from lucy_core.events import event_type
-from lucy_core.journal import JOURNAL, NodeExited
+from lucy_core.records.event import event_type
+from lucy_core.records.journal import JOURNAL, NodeExited
 
 
 @lucy.event(ids=("plum.1", "plum.2"), message='A "$plum" fell', puppeteer="plum_fell")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lucy_core.engine.execution import WORDS_BYTES, ExecResult, Output, Transcript
 from lucy_core.errors import OutputLimitError
-from lucy_core.execution import WORDS_BYTES, ExecResult, Output, Transcript
 
 PIECES = st.lists(st.tuples(st.sampled_from(Output), st.binary(max_size=50)), max_size=30)
 

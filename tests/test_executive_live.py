@@ -15,10 +15,10 @@ from rich.console import Console
 import lucy_core as lucy
 from lucy_core.aio import leaves
 from lucy_core.engine import NodeSpec
-from lucy_core.executive.events_out import EventLines, event_line
-from lucy_core.executive.live import LiveView, Rates, doing, picture
-from lucy_core.executive.outlets import Sheltered, Told, follow, own
-from lucy_core.executive.voice import Hand, Way
+from lucy_core.executive.showing.events_out import EventLines, event_line
+from lucy_core.executive.showing.live import LiveView, Rates, doing, picture
+from lucy_core.executive.showing.outlets import Sheltered, Told, follow, own
+from lucy_core.executive.showing.voice import Hand, Way
 from lucy_core.judging.result import OpenWait
 from lucy_engines.process import ProcessEngine
 

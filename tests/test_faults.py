@@ -15,8 +15,8 @@ import lucy_core as lucy
 from lucy_core.engine import Capability, State
 from lucy_core.faults import FAULT_KINDS
 from lucy_core.judging.durations import Clock
-from lucy_core.leases import Faults
-from lucy_core.scopes import Scopes
+from lucy_core.judging.scopes import Scopes
+from lucy_core.network.leases import Faults
 from lucy_core.testing import virtual_time
 from lucy_engines.process import ProcessEngine
 

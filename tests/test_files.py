@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from lucy_core.pipeline import files
-from lucy_core.pipeline.files import FileSource
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.inotify import OVERFLOWED, Inotify, Notice
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.capture.files import follow as files
+from lucy_core.capture.files.follow import FileSource
+from lucy_core.capture.files.inotify import OVERFLOWED, Inotify, Notice
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
 
 pytestmark = pytest.mark.blocking
 

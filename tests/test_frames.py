@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lucy_engines.docker.frames import STDERR, STDOUT, FrameDecoder, FrameError
+from lucy_engines.docker.api.frames import STDERR, STDOUT, FrameDecoder, FrameError
 
 parts = st.lists(st.tuples(st.sampled_from((STDOUT, STDERR)), st.binary(max_size=40)), max_size=12)
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from test_recording_facts import account, capture_in, replayed, say, until, write
 
 from lucy_core import streams
-from lucy_core.pipeline import capture as capture_module
-from lucy_core.pipeline import direct as direct_module
-from lucy_core.pipeline.facts import Fact
-from lucy_core.pipeline.framing import HEAD_BYTES, LINE_BYTES, Framer
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.pipeline.recording import Cursor, Recording
+from lucy_core.capture import loop as capture_module
+from lucy_core.capture.facts import Fact
+from lucy_core.capture.framing import HEAD_BYTES, LINE_BYTES, Framer
+from lucy_core.delivery import direct as direct_module
+from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.recording.recording import Cursor, Recording
 
 LONG = """
 import sys

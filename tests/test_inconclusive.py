@@ -15,9 +15,9 @@ import anyio
 import pytest
 
 import lucy_core as lucy
-from lucy_core.journal import JOURNAL
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.judging.result import Findings
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.records.journal import JOURNAL
 from lucy_core.testing.scripted_node import Numbered, Told, scripted_node
 
 pytestmark = pytest.mark.anyio

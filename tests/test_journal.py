@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 import lucy_core as lucy
-from lucy_core.events import event_type
 from lucy_core.faults import Disconnect, Drop
-from lucy_core.journal import (
+from lucy_core.records.event import event_type
+from lucy_core.records.journal import (
     JOURNAL,
     CommandEnded,
     EngineNotice,
@@ -19,7 +19,7 @@ from lucy_core.journal import (
     is_of,
     tells_of_nodes,
 )
-from lucy_core.records import Event, LogRecord
+from lucy_core.records.record import Event, LogRecord
 
 
 def event(node: str, data: Any) -> Event[Any]:

@@ -8,7 +8,11 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
-from lucy_core.journal import (
+from lucy_core.judging.fold import Fold
+from lucy_core.judging.judgement import Judgement
+from lucy_core.judging.result import ExitCode, Outcome
+from lucy_core.judging.scopes import Scopes
+from lucy_core.records.journal import (
     TEXT_LIMIT,
     CommandEnded,
     FaultRequested,
@@ -26,10 +30,6 @@ from lucy_core.journal import (
     carriable,
     journal_line,
 )
-from lucy_core.judging.fold import Fold
-from lucy_core.judging.judgement import Judgement
-from lucy_core.judging.result import ExitCode, Outcome
-from lucy_core.scopes import Scopes
 from lucy_core.testing import virtual_network
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

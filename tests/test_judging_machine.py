@@ -31,13 +31,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 import lucy_core as lucy
-from lucy_core.ending import Ending
+from lucy_core.delivery.delivery import Delivery
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import State
 from lucy_core.judging import waits
 from lucy_core.judging.durations import NS
-from lucy_core.network import Network
-from lucy_core.pipeline.delivery import Delivery
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.network.ending import Ending
+from lucy_core.network.network import Network
 from lucy_core.testing import VirtualTimeLoop, virtual_network
 
 EXAMPLES = 2000

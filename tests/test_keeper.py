@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from lucy_core.errors import StrayTaskError
-from lucy_core.keeper import kept
+from lucy_core.run.keeper import kept
 
 pytestmark = pytest.mark.anyio
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.pipeline.decoding import decode
-from lucy_core.pipeline.framing import Framer
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.pipeline.recording import Cursor, Recording
-from lucy_core.records import Block
+from lucy_core.capture.framing import Framer
+from lucy_core.delivery.decoding import decode
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.recording.recording import Cursor, Recording
+from lucy_core.records.record import Block
 
 ID = "lucy.test.line"
 
@@ -535,7 +535,7 @@ async def test_what_a_subscription_names_is_decided_before_payloads_are_decoded(
 
 
 def test_the_capture_process_loads_nothing_but_the_standard_library(tmp_path: Path) -> None:
-    from lucy_core.pipeline import capture_process
+    from lucy_core.recording import capture_process
 
     package = str(Path(capture_process.__file__).parent.parent)
     boot = capture_process._BOOT.replace("main(sys.argv[1:])", "print(*sys.modules)")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lucy_core.errors import ContainerGoneError, SupervisorError
-from lucy_engines.docker.frames import STDERR, STDOUT, Part
-from lucy_engines.docker.link import LINE_BYTES, Link, LinkEvent, LinkReply, decode_message
+from lucy_engines.docker.api.frames import STDERR, STDOUT, Part
+from lucy_engines.supervisor.link import LINE_BYTES, Link, LinkEvent, LinkReply, decode_message
 
 READY = b'{"event":"ready","version":1,"form":"python"}\n'
 

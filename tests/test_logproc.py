@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core import streams
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.filters import expressions, logproc
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import LEVELS, Event, LogRecord
+from lucy_core.records.record import LEVELS, Event, LogRecord
 
 RECORD = {
     "timestamp": "2026-01-10 12:00:00.000001Z",

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core import mina
-from lucy_core.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStopped
 from lucy_core.mina.documents import DOCUMENTS
 from lucy_core.mina.events import STATE_EVENTS
 from lucy_core.mina.graphql import connect
-from lucy_core.records import Event, LogRecord
+from lucy_core.records.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStopped
+from lucy_core.records.record import Event, LogRecord
 from lucy_engines.simnode.schema import SDL
 
 # Event: path and constructor that the id is the MD5 of (mina-events: how ids come about).

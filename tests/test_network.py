@@ -15,7 +15,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.errors import NodeExitedError
-from lucy_core.judging.conditions import Condition, Progress
+from lucy_core.judging.conditions.condition import Condition, Progress
 from lucy_engines.process import ProcessEngine
 
 pytestmark = pytest.mark.anyio

@@ -25,8 +25,8 @@ from lucy_core.executive import collecting, command_line, exporting
 from lucy_core.executive.performance import Performance
 from lucy_core.executive.scenario import load_scenario
 from lucy_core.judging.result import ExitCode
-from lucy_core.network import Network
-from lucy_core.vocabulary import PlainTopology
+from lucy_core.network.network import Network
+from lucy_core.network.vocabulary import PlainTopology
 
 REPOSITORY = Path(__file__).parent.parent
 ODD = (

@@ -12,7 +12,7 @@ from odd_values import Target, faults_of, methods_of
 
 import lucy_core as lucy
 from lucy_core import face, mina, streams
-from lucy_core.executive.marker import wanted
+from lucy_core.executive.plugin.marker import wanted
 from lucy_core.judging.judgement import Judgement
 from lucy_core.mina.graphql import client, connect
 from lucy_core.testing import scripted_node, virtual_network, virtual_time

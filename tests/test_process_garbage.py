@@ -14,7 +14,7 @@ import pytest
 from helper_processes import ended
 
 import lucy_core as lucy
-from lucy_core.garbage import Leftover, Search
+from lucy_core.engine.garbage import Leftover, Search
 from lucy_core.judging.fold import replayed
 from lucy_engines.process.garbage import ProcessCollector
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from puppets import ENGINES, FORMS, PYTHONS, SHELLS, alive, puppet, supervisor
 
 from lucy_core.errors import SupervisorError
-from lucy_engines.docker import supervision
-from lucy_engines.docker.link import encode_word
-from lucy_engines.docker.node import seconds_word
-from lucy_engines.puppeteer import OFFLINE, decode_word
+from lucy_engines.docker.plan import supervision
+from lucy_engines.docker.run.node import seconds_word
+from lucy_engines.supervisor.link import encode_word
+from lucy_engines.supervisor.puppeteer import OFFLINE, decode_word
 
 pytestmark = pytest.mark.blocking
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from pytest_sessions import Session
 
-from lucy_core.executive.keyboard import stands_in_machinery
+from lucy_core.executive.plugin.keyboard import stands_in_machinery
 
 pytest_plugins = ("pytester",)
 

@@ -23,15 +23,16 @@ from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core import streams
+from lucy_core.capture.facts import Fact
+from lucy_core.capture.loop import Capture
+from lucy_core.capture.tagged import tag_line
+from lucy_core.delivery import delivery
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
-from lucy_core.pipeline import capture_process, delivery
-from lucy_core.pipeline.capture import Capture
-from lucy_core.pipeline.facts import Fact
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.ledger import Gap, Ledger
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.pipeline.recording import Cursor, Recording, Row
-from lucy_core.pipeline.tagged import tag_line
+from lucy_core.recording import capture_process
+from lucy_core.recording.ledger import Gap, Ledger
+from lucy_core.recording.recording import Cursor, Recording, Row
 
 UNCLOSED = "the run was not closed in order: its last row doesn't say so, and what came later is missing"
 
@@ -353,7 +354,7 @@ async def test_lines_lost_in_a_shared_pipe_are_gaps_until_they_come_after_all(tm
 RECORDS = """
 import os, sys, time
 import anyio
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.pipeline import Pipeline
 
 async def main():
     async with Pipeline.record(sys.argv[1]) as pipeline:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucy_core.records import LogRecord, read_time
+from lucy_core.records.record import LogRecord, read_time
 
 SEVEN = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 

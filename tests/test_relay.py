@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from puppets import PYTHONS, puppet
 
+from lucy_core.capture.tagged import Demultiplexer
 from lucy_core.errors import SupervisorError
-from lucy_core.pipeline.tagged import Demultiplexer
-from lucy_engines.docker.carrying import MarkFinder
+from lucy_engines.docker.run.carrying import MarkFinder
 
 pytestmark = pytest.mark.blocking
 COUNT = "import sys; [sys.stdout.write('%08d %s\\n' % (i, 'x' * (i % 400))) for i in range({})]; sys.stdout.flush()"

@@ -19,9 +19,9 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core import streams
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import State
-from lucy_core.judging.conditions import Condition, Progress
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.judging.conditions.condition import Condition, Progress
 from lucy_core.testing import Held
 from lucy_engines.docker import DockerEngine
 

@@ -12,11 +12,11 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lucy_core.capture.framing import Framer
+from lucy_core.capture.tagged import SHARED, Demultiplexer, tag_line
+from lucy_core.delivery.decoding import decode
 from lucy_core.filters.logproc import SEVERITIES, Filter
-from lucy_core.pipeline.decoding import decode
-from lucy_core.pipeline.framing import Framer
-from lucy_core.pipeline.tagged import SHARED, Demultiplexer, tag_line
-from lucy_core.records import Block, LogRecord
+from lucy_core.records.record import Block, LogRecord
 
 WANTED = os.environ.get("LUCY_FUZZ_EXAMPLES")
 fuzz = settings(

@@ -19,10 +19,10 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.pipeline import capture_process
-from lucy_core.pipeline.capture import Capture
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.pipeline.recording import Cursor, Recording
+from lucy_core.capture.loop import Capture
+from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.recording import capture_process
+from lucy_core.recording.recording import Cursor, Recording
 
 ID = "lucy.test.counted"
 
@@ -110,7 +110,7 @@ import anyio
 sys.path.insert(0, sys.argv[2])
 from test_reliability_machine import collect
 import lucy_core as lucy
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.pipeline import Pipeline
 
 async def main():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -15,7 +15,7 @@ import structlog.testing
 
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.pipeline import Pipeline
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet_log")]
 

@@ -20,7 +20,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.pipeline import Pipeline
 
 ID = "lucy.test.numbered"
 
@@ -163,7 +163,7 @@ import json, sys
 import anyio, msgspec
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.pipeline import Pipeline
 sys.path.insert(0, sys.argv[2])
 from test_reliability_writers import Numbered
 

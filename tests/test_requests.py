@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_recording_facts import capture_in, say
 
+from lucy_core.capture.facts import Fact
+from lucy_core.capture.requests import RefusedRequest, read_request
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
-from lucy_core.pipeline.facts import Fact
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.pipeline.requests import RefusedRequest, read_request
 
 WORDS = ("seen", "inject", "note", "fifo", "shared_fifo", "file", "listen", "fence", "drain", "close")
 NAMES = ("op", "id", "node", "nodes", "path", "address", "text", "fact", "more", "position")

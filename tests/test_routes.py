@@ -6,10 +6,10 @@ import pytest
 
 from lucy_core.engine import NetworkSpec, NodeSpec, RunPlace
 from lucy_core.errors import DeployError, TopologyError
-from lucy_engines.docker.config import docker_config
-from lucy_engines.docker.container import LOG
-from lucy_engines.docker.hijack import Endpoint
-from lucy_engines.docker.routes import EngineFacts, Route, choose_route, routed
+from lucy_engines.docker.api.hijack import Endpoint
+from lucy_engines.docker.plan.config import docker_config
+from lucy_engines.docker.plan.container import LOG
+from lucy_engines.docker.plan.routes import EngineFacts, Route, choose_route, routed
 
 HERE = EngineFacts(
     endpoint=Endpoint("unix:///var/run/docker.sock"),

@@ -22,12 +22,12 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.engine import State
-from lucy_core.journal import CommandEnded, CommandStarted, WaitStarted
 from lucy_core.judging.fold import replayed
 from lucy_core.judging.result import RunResult
-from lucy_core.pipeline import capture_process
-from lucy_core.run import Run, RunOrder, When, fix
-from lucy_core.vocabulary import PlainTopology
+from lucy_core.network.vocabulary import PlainTopology
+from lucy_core.recording import capture_process
+from lucy_core.records.journal import CommandEnded, CommandStarted, WaitStarted
+from lucy_core.run.run import Run, RunOrder, When, fix
 from lucy_engines.process import ProcessEngine
 
 pytestmark = pytest.mark.anyio

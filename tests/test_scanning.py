@@ -12,16 +12,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
+from lucy_core.capture.framing import count_lines
+from lucy_core.delivery.decoding import decode
+from lucy_core.delivery.delivery import Delivery
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.delivery.scanning import scan, spelt
 from lucy_core.errors import RecordingError
-from lucy_core.events import event_type
-from lucy_core.pipeline.decoding import decode
-from lucy_core.pipeline.delivery import Delivery
-from lucy_core.pipeline.framing import count_lines
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.ledger import Ledger
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.pipeline.scanning import scan, spelt
-from lucy_core.records import Block, LogRecord, Malformed, Undecodable
+from lucy_core.recording.ledger import Ledger
+from lucy_core.records.event import event_type
+from lucy_core.records.record import Block, LogRecord, Malformed, Undecodable
 
 
 def as_it_is(record: LogRecord) -> bytes:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core import mina
-from lucy_core.journal import CommandEnded
 from lucy_core.mina.graphql import client
+from lucy_core.records.journal import CommandEnded
 from lucy_engines.process import ProcessEngine
 from lucy_engines.simnode import messages
 from lucy_engines.simnode.chain import Frontier

@@ -11,9 +11,9 @@ import anyio
 import pytest
 from test_recording_facts import account, capture_in, replayed, say
 
+from lucy_core.capture import sockets
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
-from lucy_core.pipeline import sockets
-from lucy_core.pipeline.pipeline import Pipeline
 
 pytestmark = pytest.mark.anyio
 

@@ -17,8 +17,8 @@ from stream_sources import Numbered, Other, numbered, write
 
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.testing import scripted_node
 from lucy_core.testing.scripted_node import Numbered as Ticked
 

@@ -16,7 +16,7 @@ from stream_sources import Numbered, Other, numbered, other, write
 
 import lucy_core as lucy
 from lucy_core import streams, testing
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.streams import Stream
 
 pytestmark = pytest.mark.anyio

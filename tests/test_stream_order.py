@@ -11,10 +11,10 @@ from stream_sources import Numbered, Other, numbered, other, write
 
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.pipeline.hub import Gate, Interest
-from lucy_core.pipeline.ledger import Gap
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Mark
+from lucy_core.delivery.hub import Gate, Interest
+from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.recording.ledger import Gap
+from lucy_core.records.record import Mark
 
 pytestmark = pytest.mark.anyio
 

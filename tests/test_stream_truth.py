@@ -13,11 +13,11 @@ from stream_sources import Numbered, Other, numbered, other, write
 
 import lucy_core as lucy
 from lucy_core import streams
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.faults import Disconnect
-from lucy_core.journal import JOURNAL, FaultEffective, MarkTaken, NodeExited, RunDecided, RunError, journal_line
 from lucy_core.judging.fold import replayed
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import LogRecord
+from lucy_core.records.journal import JOURNAL, FaultEffective, MarkTaken, NodeExited, RunDecided, RunError, journal_line
+from lucy_core.records.record import LogRecord
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from reactivex import operators
 
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.delivery.pipeline import Pipeline
 
 pytestmark = pytest.mark.anyio
 

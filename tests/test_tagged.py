@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_core.pipeline import tagged
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.pipeline.tagged import SHARED, Demultiplexer, Piece, tag_line
+from lucy_core.capture import tagged
+from lucy_core.capture.tagged import SHARED, Demultiplexer, Piece, tag_line
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
 
 # What a daemon may write in a line: anything but a newline, what looks like a tag included.
 texts = st.one_of(

@@ -8,11 +8,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lucy_core.pipeline import capture as capture_module
-from lucy_core.pipeline import direct as direct_module
-from lucy_core.pipeline.capture import Capture
-from lucy_core.pipeline.hub import Gate, Interest
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.capture import loop as capture_module
+from lucy_core.capture.loop import Capture
+from lucy_core.delivery import direct as direct_module
+from lucy_core.delivery.hub import Gate, Interest
+from lucy_core.delivery.pipeline import Pipeline
 
 LINE = b'{"message":"m"}\n'
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lucy_core.executive.voice import PATIENCE_BYTES, Hand, Voice, Way
+from lucy_core.executive.showing.voice import PATIENCE_BYTES, Hand, Voice, Way
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_core.journal import CommandEnded, NodeExited, NodePaused, NodeStarted, NodeStopped
-from lucy_core.judging.conditions import Progress, Verdict
+from lucy_core.judging.conditions.condition import Progress, Verdict
+from lucy_core.judging.conditions.lives import Lives
 from lucy_core.judging.durations import NS, Clock
-from lucy_core.judging.lives import Lives
 from lucy_core.judging.waiting import Limits, Wait, limits
-from lucy_core.records import Arrived, Event, LogRecord
+from lucy_core.records.journal import CommandEnded, NodeExited, NodePaused, NodeStarted, NodeStopped
+from lucy_core.records.record import Arrived, Event, LogRecord
 
 
 @lucy.event(ids="w.ping")

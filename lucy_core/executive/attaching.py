@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, final
 
 from lucy_core.arguments import path_of, place_of
-from lucy_core.attachment import AttachedEngine, ExportedNetwork, all_ended, read_export
 from lucy_core.errors import ArgumentError, shown
 from lucy_core.executive.performance import Order
-from lucy_core.network import Network
-from lucy_core.run import When
+from lucy_core.network.network import Network
+from lucy_core.run.attachment import AttachedEngine, ExportedNetwork, all_ended, read_export
+from lucy_core.run.run import When
 
 DESCRIPTION = """\
 Capture a network that `lucy docker SCENARIO --export DIR/compose.json` wrote and somebody else runs.

@@ -7,8 +7,8 @@ from typing import Any
 
 import anyio
 
+from lucy_core.engine.garbage import Harvest, Search, collector_names, harvest
 from lucy_core.errors import UsageError, shown
-from lucy_core.garbage import Harvest, Search, collector_names, harvest
 from lucy_core.judging.result import ExitCode
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -19,12 +19,12 @@ from lucy_core.executive.exporting import export
 from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.performance import Order, Performance
 from lucy_core.executive.scenario import Scenario, load_scenario, scenario_names
-from lucy_core.executive.showing import Showing, say_the_rest
+from lucy_core.executive.showing.shows import Showing, say_the_rest
+from lucy_core.executive.showing.voice import Voice
 from lucy_core.executive.signals import Signals
-from lucy_core.executive.voice import Voice
 from lucy_core.judging.result import EXIT_CODES, ExitCode
-from lucy_core.run import When
-from lucy_core.versions import versions
+from lucy_core.run.run import When
+from lucy_core.run.versions import versions
 from lucy_core.words import unknown
 
 ALIASES = {"local": "docker"}

@@ -18,7 +18,7 @@ def main() -> int:
     if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
         sys.dont_write_bytecode = True  # of a module that is longer the first half would stay, for all who come later
     from lucy_core.executive.command_line import run_command
-    from lucy_core.executive.voice import Voice
+    from lucy_core.executive.showing.voice import Voice
 
     voice = Voice(closed)
     with voice.installed():

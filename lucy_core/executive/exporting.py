@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lucy_core.arguments import new_place_of
-from lucy_core.attachment import PIPES, Exporter, describe_export
 from lucy_core.engine import RunPlace, load_engine
 from lucy_core.errors import ExportError, UsageError
 from lucy_core.executive.scenario import load_scenario
 from lucy_core.judging.result import ExitCode
-from lucy_core.options import Options
-from lucy_core.run import fix
-from lucy_core.versions import versions
+from lucy_core.run.attachment import PIPES, Exporter, describe_export
+from lucy_core.run.options import Options
+from lucy_core.run.run import fix
+from lucy_core.run.versions import versions
 
 
 def export(engine_name: str, scenario_name: str, options: Mapping[str, str], file: Path) -> int:

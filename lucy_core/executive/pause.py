@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import anyio
 
-from lucy_core.network import Network
+from lucy_core.network.network import Network
 
 
 def invitation(network: Network) -> str:

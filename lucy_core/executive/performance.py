@@ -12,15 +12,15 @@ from lucy_core.arguments import new_place_of
 from lucy_core.engine import Engine, load_engine
 from lucy_core.errors import UsageError
 from lucy_core.executive.interruption import Interruption
-from lucy_core.executive.outlets import Outlet
 from lucy_core.executive.pause import pause
 from lucy_core.executive.scenario import Scenario
-from lucy_core.journal import JOURNAL
+from lucy_core.executive.showing.outlets import Outlet
 from lucy_core.judging.result import RunResult
-from lucy_core.network import Network
-from lucy_core.options import Options
+from lucy_core.network.network import Network
 from lucy_core.private_files import make_private
-from lucy_core.run import Run, RunOrder, When, fix, hold_forgotten, new_run_id
+from lucy_core.records.journal import JOURNAL
+from lucy_core.run.options import Options
+from lucy_core.run.run import Run, RunOrder, When, fix, hold_forgotten, new_run_id
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):

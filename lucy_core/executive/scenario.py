@@ -5,8 +5,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol, runtime_checkable
 
 from lucy_core.errors import UsageError
-from lucy_core.network import Network
-from lucy_core.vocabulary import Topology
+from lucy_core.network.network import Network
+from lucy_core.network.vocabulary import Topology
 from lucy_core.words import unknown
 
 GROUP = "lucy.scenarios"

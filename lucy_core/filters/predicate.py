@@ -9,7 +9,7 @@ from lucy_core.arguments import text_of
 from lucy_core.errors import FilterError
 from lucy_core.filters.expressions import SearchLimitError
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
-from lucy_core.records import Event, LogRecord
+from lucy_core.records.record import Event, LogRecord
 
 _FIELDS: dict[str, Callable[[LogRecord], Any]] = {
     "message": lambda record: record.message,

@@ -18,9 +18,23 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, final
 
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import InconclusiveError
-from lucy_core.events import EventType, event_type
-from lucy_core.journal import (
+from lucy_core.judging.result import (
+    ExitCode,
+    Findings,
+    HeldError,
+    NodeResult,
+    OpenWait,
+    Outcome,
+    SectionResult,
+    Severity,
+    WaitResult,
+    exit_code,
+)
+from lucy_core.records.event import EventType, event_type
+from lucy_core.records.journal import (
     FAULT_EVENTS,
     JOURNAL,
     LIFE_EVENTS,
@@ -44,21 +58,7 @@ from lucy_core.journal import (
     WaitStarted,
     moment,
 )
-from lucy_core.judging.result import (
-    ExitCode,
-    Findings,
-    HeldError,
-    NodeResult,
-    OpenWait,
-    Outcome,
-    SectionResult,
-    Severity,
-    WaitResult,
-    exit_code,
-)
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Event, Malformed, Undecodable
+from lucy_core.records.record import Event, Malformed, Undecodable
 
 JUDGED = (*LIFE_EVENTS, *FAULT_EVENTS, *TEST_EVENTS)
 """The events that findings are made of."""

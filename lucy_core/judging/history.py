@@ -7,14 +7,14 @@ nearest copy instead of from the run's beginning; without a copy near by it read
 import bisect
 from typing import Any, final
 
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import StateError
-from lucy_core.events import event_type
-from lucy_core.journal import LIFE_EVENTS
-from lucy_core.judging.conditions import StateFold
-from lucy_core.judging.lives import Lives
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Arrived, Event, Mark
+from lucy_core.judging.conditions.condition import StateFold
+from lucy_core.judging.conditions.lives import Lives
+from lucy_core.records.event import event_type
+from lucy_core.records.journal import LIFE_EVENTS
+from lucy_core.records.record import Arrived, Event, Mark
 
 COPIES = 64
 """How many copies are kept beside the first."""

@@ -12,11 +12,11 @@ from typing import final
 
 import msgspec
 
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import CaptureDiedError, StrayCallError
-from lucy_core.journal import JOURNAL, WaitStarted, carriable, check_own, journal_line, moment
 from lucy_core.judging.fold import Fold
 from lucy_core.judging.waiting import Limits
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.records.journal import JOURNAL, WaitStarted, carriable, check_own, journal_line, moment
 
 
 @final

@@ -21,7 +21,6 @@ from lucy_core.aio import leaves
 from lucy_core.answers import refuse_awaitable
 from lucy_core.arguments import instance_of, switch_of, text_of
 from lucy_core.errors import CaptureDiedError, CheckFailedError, RunOverError, shown
-from lucy_core.journal import RunDecided, RunError, SectionEnded, SectionStarted, WaitEnded, encodable
 from lucy_core.judging.fold import Fold
 from lucy_core.judging.result import (
     Findings,
@@ -34,7 +33,8 @@ from lucy_core.judging.result import (
     exit_code,
     outcome_of,
 )
-from lucy_core.scopes import Scopes
+from lucy_core.judging.scopes import Scopes
+from lucy_core.records.journal import RunDecided, RunError, SectionEnded, SectionStarted, WaitEnded, encodable
 
 
 @final

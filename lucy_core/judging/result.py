@@ -11,7 +11,7 @@ import msgspec
 
 from lucy_core import errors
 from lucy_core.errors import EngineError, InconclusiveError, NodeExitedError, PipelineError, WaitTimeoutError
-from lucy_core.pipeline.ledger import Ledger
+from lucy_core.recording.ledger import Ledger
 
 
 class Severity(enum.StrEnum):

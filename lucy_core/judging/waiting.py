@@ -45,8 +45,7 @@ from lucy_core.errors import (
     ViolationError,
     WaitTimeoutError,
 )
-from lucy_core.journal import LIFE_EVENTS
-from lucy_core.judging.conditions import (
+from lucy_core.judging.conditions.condition import (
     RELATED_EVENTS,
     AnyCondition,
     Machine,
@@ -56,8 +55,9 @@ from lucy_core.judging.conditions import (
     Verdict,
 )
 from lucy_core.judging.durations import NS, Clock, Duration, checked
-from lucy_core.records import Arrived, Event
-from lucy_core.words import described
+from lucy_core.records.described import described
+from lucy_core.records.journal import LIFE_EVENTS
+from lucy_core.records.record import Arrived, Event
 
 T = TypeVar("T")
 

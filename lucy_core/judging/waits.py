@@ -12,21 +12,21 @@ import anyio
 import msgspec
 
 from lucy_core.aio import one_error
+from lucy_core.delivery.delivery import Handle
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import CaptureDiedError, InconclusiveError, RecordingError
-from lucy_core.events import EventType, event_type
-from lucy_core.journal import JOURNAL
-from lucy_core.judging.about import sightings_of
-from lucy_core.judging.combinations import conditions
-from lucy_core.judging.conditions import AnyCondition
+from lucy_core.judging.conditions.about import sightings_of
+from lucy_core.judging.conditions.combinations import conditions
+from lucy_core.judging.conditions.condition import AnyCondition
+from lucy_core.judging.conditions.probes import Probe, Prober, probes_of
+from lucy_core.judging.conditions.sightings import Sighting
 from lucy_core.judging.durations import NS, Clock, Duration
 from lucy_core.judging.history import History
-from lucy_core.judging.probes import Probe, Prober, probes_of
-from lucy_core.judging.sightings import Sighting
 from lucy_core.judging.waiting import Limits, Wait, WaitOutcome, limits
-from lucy_core.pipeline.delivery import Handle
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Arrived, Malformed, Mark, Undecodable
+from lucy_core.records.event import EventType, event_type
+from lucy_core.records.journal import JOURNAL
+from lucy_core.records.record import Arrived, Malformed, Mark, Undecodable
 
 PATIENCE = 30.0
 """Seconds that capture, and the way from it to here, get to answer a fence."""

@@ -7,7 +7,7 @@ two minutes, whatever the slots.
 
 from lucy_core.arguments import optional, readable_text, text_of, tuple_of, whole
 from lucy_core.errors import shown
-from lucy_core.judging.conditions import Condition, Progress
+from lucy_core.judging.conditions.condition import Condition, Progress
 from lucy_core.judging.durations import seconds, slots
 from lucy_core.mina.events import (
     BlockProduced,

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lucy_core.events import event
-from lucy_core.records import LogRecord
+from lucy_core.records.event import event
+from lucy_core.records.record import LogRecord
 
 T = TypeVar("T")
 

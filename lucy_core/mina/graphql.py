@@ -25,11 +25,11 @@ from gql.transport.exceptions import (
 )
 
 from lucy_core.arguments import instance_of, readable_text, seconds_of, text_of
-from lucy_core.asking import Answer
 from lucy_core.errors import NodeRefusedError, NodeUnreachableError
 from lucy_core.mina.documents import DOCUMENTS
 from lucy_core.mina.keys import PASSWORD
-from lucy_core.node import Node
+from lucy_core.network.asking import Answer
+from lucy_core.network.node import Node
 
 T = TypeVar("T")
 DEADLINE = 30.0

@@ -12,9 +12,9 @@ from lucy_core.mina.conditions import blocks_produced, nodes_initialized, nodes_
 from lucy_core.mina.graphql import ChainBlock, client
 from lucy_core.mina.topology import Topology, public_key
 from lucy_core.mina.topology_parts import Account, BlockProducer, Constants
-from lucy_core.network import Network
-from lucy_core.node import Node
-from lucy_core.options import number_option
+from lucy_core.network.network import Network
+from lucy_core.network.node import Node
+from lucy_core.run.options import number_option
 
 MINA = 1_000_000_000
 """Nanomina in a MINA."""

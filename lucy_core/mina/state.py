@@ -9,7 +9,6 @@ from typing import Any, Self, final
 
 import msgspec
 
-from lucy_core.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStartFailed, NodeStopped
 from lucy_core.mina.events import (
     BlockGossip,
     BlockProduced,
@@ -26,7 +25,8 @@ from lucy_core.mina.events import (
     TransitionFrontierDiffApplication,
     TransitionFrontierLoadedFromPersistence,
 )
-from lucy_core.records import Event
+from lucy_core.records.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStartFailed, NodeStopped
+from lucy_core.records.record import Event
 
 
 class NodeState(msgspec.Struct, frozen=True):

@@ -32,9 +32,9 @@ from lucy_core.mina.config import runtime_config
 from lucy_core.mina.keys import PASSWORD, Keypair, read_keypair, simulated_keypair, simulated_peer_id
 from lucy_core.mina.topology_parts import Account, BlockProducer, Constants, SnarkCoordinator
 from lucy_core.mina.vocabulary import VOCABULARY
-from lucy_core.node import Node
-from lucy_core.options import number_option
-from lucy_core.vocabulary import Vocabulary
+from lucy_core.network.node import Node
+from lucy_core.network.vocabulary import Vocabulary
+from lucy_core.run.options import number_option
 
 GENESIS_DELAY = 3.0
 """Seconds from now to slot 0: what four simulated daemons take to start and meet on two busy cores."""

@@ -15,8 +15,8 @@ from lucy_core.arguments import (
     readable_text,
     whole,
 )
+from lucy_core.engine.spec import NODE_RULES, VARIABLES
 from lucy_core.errors import TopologyError, shown
-from lucy_core.spec import NODE_RULES, VARIABLES
 
 
 class _Part(msgspec.Struct, frozen=True):

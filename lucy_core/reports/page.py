@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from html import escape
 
-from lucy_core.journal import JOURNAL
 from lucy_core.judging.result import RunResult, WaitResult
+from lucy_core.records.journal import JOURNAL
 from lucy_core.visible import visible_throughout
 
 STYLE = """

@@ -16,12 +16,12 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from lucy_core.aio import as_exception
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import StreamTimeoutError
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.records.described import described
 from lucy_core.streams.opening import current, opening, subscribe_within
 from lucy_core.streams.scheduling import FAR_SECONDS, LoopScheduler
 from lucy_core.streams.watching import Watch
-from lucy_core.words import described
 
 
 @final

@@ -14,6 +14,8 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from lucy_core.arguments import names_of
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import (
     AboutNoNodeError,
     IncompleteError,
@@ -22,12 +24,10 @@ from lucy_core.errors import (
     RecordingError,
     UnknownNodeError,
 )
-from lucy_core.events import EventType, event_type
-from lucy_core.journal import JOURNAL, tells_of_nodes
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.ledger import Gap
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Event, Level, LogRecord, Malformed, Mark, Undecodable
+from lucy_core.recording.ledger import Gap
+from lucy_core.records.event import EventType, event_type
+from lucy_core.records.journal import JOURNAL, tells_of_nodes
+from lucy_core.records.record import Event, Level, LogRecord, Malformed, Mark, Undecodable
 from lucy_core.streams.opening import Opening, current
 from lucy_core.streams.stream import Stream
 

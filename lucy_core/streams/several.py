@@ -12,8 +12,8 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from lucy_core.aio import as_exception
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import OperatorError
-from lucy_core.pipeline.pipeline import Pipeline
 from lucy_core.streams.opening import current, opening
 from lucy_core.streams.watching import Watch
 

@@ -23,12 +23,12 @@ from reactivex.internal.utils import NotSet
 
 from lucy_core.answers import refuse_async, refuse_awaitable
 from lucy_core.arguments import count_of, each_of, function_of, instance_of, optional, seconds_of
+from lucy_core.delivery.hub import Group
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import EventDefinitionError, OperatorError, StreamEmptyError, shown
-from lucy_core.events import EventType, event_type
-from lucy_core.journal import JOURNAL
-from lucy_core.pipeline.hub import Group
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.records import Event, LogRecord
+from lucy_core.records.event import EventType, event_type
+from lucy_core.records.journal import JOURNAL
+from lucy_core.records.record import Event, LogRecord
 from lucy_core.streams.ends import End, Items, end_of_run
 from lucy_core.streams.limits import Limited
 from lucy_core.streams.opening import Opened, Opening, Promised, Since, current, opening, subscribe_within

@@ -6,11 +6,11 @@ about is looked up in the recording, after the fact.
 
 from typing import Any, final
 
-from lucy_core.journal import JOURNAL
-from lucy_core.pipeline.delivery import Handle
-from lucy_core.pipeline.hub import Interest
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.words import described
+from lucy_core.delivery.delivery import Handle
+from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.records.described import described
+from lucy_core.records.journal import JOURNAL
 
 LOOK_BACK_LINES = 100_000
 """How far back a time-out looks for what other nodes said: a fraction of a second's reading."""

@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from lucy_core.events import event
-from lucy_core.spec import NodeSpec
+from lucy_core.engine.spec import NodeSpec
+from lucy_core.records.event import event
 
 _PROGRAM = Path(__file__).with_name("scripted_program.py")
 _FILE = "scripted.py"

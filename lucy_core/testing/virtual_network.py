@@ -27,19 +27,19 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
+from lucy_core.capture.facts import Fact
+from lucy_core.capture.rows import log_path
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import Capability, Engine, NetworkSpec, NodeExit, NodeSpec, Resources, Take
 from lucy_core.errors import CaptureDiedError, UnsupportedError
-from lucy_core.events import event_type
-from lucy_core.journal import JOURNAL
-from lucy_core.network import Network
-from lucy_core.pipeline.capture_process import CaptureProcess
-from lucy_core.pipeline.facts import Fact
-from lucy_core.pipeline.pipeline import Pipeline
-from lucy_core.pipeline.recording import Row, make_run_directory
-from lucy_core.pipeline.rows import log_path
-from lucy_core.run import Run, RunOrder, When
+from lucy_core.network.network import Network
+from lucy_core.network.vocabulary import FixedTopology, Vocabulary
+from lucy_core.recording.capture_process import CaptureProcess
+from lucy_core.recording.recording import Row, make_run_directory
+from lucy_core.records.event import event_type
+from lucy_core.records.journal import JOURNAL
+from lucy_core.run.run import Run, RunOrder, When
 from lucy_core.testing.virtual_time import VirtualTimeLoop
-from lucy_core.vocabulary import FixedTopology, Vocabulary
 
 NS = 1_000_000_000
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a directory of its own in it, private and gone with the block

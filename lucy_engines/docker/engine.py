@@ -12,18 +12,18 @@ from typing import final
 import anyio
 import anyio.to_thread
 
+from lucy_core.aio import Services
 from lucy_core.engine import Capability, NetworkSpec, RunPlace
 from lucy_core.faults import Fault
-from lucy_core.pipeline.services import Services
-from lucy_engines.docker import labels
-from lucy_engines.docker.client import connect
-from lucy_engines.docker.config import DockerConfig, docker_config, docker_host
-from lucy_engines.docker.export import write_export
+from lucy_engines.docker.api.client import connect
 from lucy_engines.docker.faults.injection import DOCKER_FAULTS
-from lucy_engines.docker.manager import DockerManager
+from lucy_engines.docker.garbage.reaper import Api
+from lucy_engines.docker.garbage.reaper_client import guarded
 from lucy_engines.docker.options import DOCKER_OPTIONS
-from lucy_engines.docker.reaper import Api
-from lucy_engines.docker.reaper_client import guarded
+from lucy_engines.docker.plan import labels
+from lucy_engines.docker.plan.config import DockerConfig, docker_config, docker_host
+from lucy_engines.docker.plan.export import write_export
+from lucy_engines.docker.run.manager import DockerManager
 
 
 @final

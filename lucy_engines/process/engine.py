@@ -14,11 +14,11 @@ from typing import final
 import anyio
 import msgspec
 
+from lucy_core.aio import Services
 from lucy_core.engine import Capability, EngineOption, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace
 from lucy_core.errors import DeployError, EngineError, HelperDiedError, TopologyError, UnsupportedError
 from lucy_core.faults import Fault, Pause
-from lucy_core.options import is_on
-from lucy_core.pipeline.services import Services
+from lucy_core.run.options import is_on
 from lucy_engines.process import statistics
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE

@@ -16,7 +16,7 @@ from typing import NamedTuple, final
 
 import anyio
 
-from lucy_core.garbage import Leftover, Search
+from lucy_core.engine.garbage import Leftover, Search
 from lucy_engines.process import cgroups
 from lucy_engines.process.kinship import MARKER, Inode, fifos_written_to, inode_of, lives, send_signal, variables_of
 
@@ -29,7 +29,7 @@ RUNS = "lucy-runs"
 """Where runs are that nobody gave a place, below the working directory."""
 LAST_SECONDS, LAST_PAUSE = 2.0, 0.01
 """How long what a killed guardian left may take to end."""
-_CAPTURE = b"lucy_core.pipeline.capture"
+_CAPTURE = b"lucy_core.capture.loop"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import anyio
 
-from lucy_core.journal import JOURNAL, NodeMeasured, journal_line
+from lucy_core.records.journal import JOURNAL, NodeMeasured, journal_line
 from lucy_engines.process.node import ProcessNode
 
 SECONDS = 1.0

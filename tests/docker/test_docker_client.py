@@ -8,15 +8,15 @@ import anyio
 import pytest
 from engines import VERSION, Serving, fake_engine, serving
 
+from lucy_core.aio import Services
 from lucy_core.engine import NetworkSpec, NodeSpec, RunPlace
 from lucy_core.errors import DeployError, EngineUnavailableError
-from lucy_core.pipeline.services import Services
-from lucy_engines.docker import client as docker_client
-from lucy_engines.docker import hijack
-from lucy_engines.docker.client import connect, unreachable
-from lucy_engines.docker.config import docker_config
-from lucy_engines.docker.hijack import Endpoint
-from lucy_engines.docker.manager import DockerManager
+from lucy_engines.docker.api import client as docker_client
+from lucy_engines.docker.api import hijack
+from lucy_engines.docker.api.client import connect, unreachable
+from lucy_engines.docker.api.hijack import Endpoint
+from lucy_engines.docker.plan.config import docker_config
+from lucy_engines.docker.run.manager import DockerManager
 
 
 async def test_no_engine_is_told_with_how_to_start_one(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from lucy_core.engine import NetworkSpec, NodeSpec, RunPlace
 from lucy_core.errors import TopologyError
-from lucy_engines.docker import DockerEngine, labels
-from lucy_engines.docker.config import DockerConfig, docker_config
-from lucy_engines.docker.upgrade import place
+from lucy_engines.docker import DockerEngine
+from lucy_engines.docker.api.upgrade import place
+from lucy_engines.docker.plan import labels
+from lucy_engines.docker.plan.config import DockerConfig, docker_config
 
 NODE = NodeSpec(
     name="a",

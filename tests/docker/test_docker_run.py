@@ -16,12 +16,12 @@ from engines import Way, way_to
 import lucy_core as lucy
 from lucy_core.engine import Engine, ExecResult, NetworkSpec, NodeSpec
 from lucy_core.errors import CommandError, DeployError, EngineUnavailableError, NodeExitedError
-from lucy_core.journal import EngineNotice, NodeMeasured
+from lucy_core.records.journal import EngineNotice, NodeMeasured
 from lucy_engines.docker import DockerEngine
-from lucy_engines.docker import manager as docker_manager
-from lucy_engines.docker import node as docker_node
-from lucy_engines.docker.client import EngineClient, connect
-from lucy_engines.docker.commands import pid_inside
+from lucy_engines.docker.api.client import EngineClient, connect
+from lucy_engines.docker.api.commands import pid_inside
+from lucy_engines.docker.run import manager as docker_manager
+from lucy_engines.docker.run import node as docker_node
 from lucy_engines.process import ProcessEngine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("simnode_image")]

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import lucy_engines
 from lucy_core.errors import CarrierDiedError
 from lucy_core.helpers import own_pidfd
-from lucy_engines.docker.carrying import MarkFinder, Sink
-from lucy_engines.docker.pump_client import _BOOT
+from lucy_engines.docker.run.carrying import MarkFinder, Sink
+from lucy_engines.docker.run.pump_client import _BOOT
 from lucy_engines.orders import COMMAND_BYTES, CommandReader
 
 pytestmark = pytest.mark.blocking
@@ -197,7 +197,7 @@ async def test_a_pump_that_fails_is_told_with_its_last_words() -> None:
 # A Lucy that starts a pump, forks, as a pool of processes does, and is killed.
 FORKED = """
 import os, signal, sys, time
-from lucy_engines.docker.pump_client import PumpClient
+from lucy_engines.docker.run.pump_client import PumpClient
 pump = PumpClient()
 child = os.fork()
 if child == 0:

@@ -13,8 +13,8 @@ from typing import Any
 
 import anyio
 
-from lucy_core.deployment import deploy
 from lucy_core.engine import NetworkSpec
+from lucy_core.run.deployment import deploy
 from lucy_core.testing.scripted_node import Told, scripted_node
 
 

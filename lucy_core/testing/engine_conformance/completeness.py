@@ -5,10 +5,10 @@ The proof is in the lines: a scripted node numbers them, and notes how many it h
 
 import anyio
 
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import State
-from lucy_core.journal import NodeExited
-from lucy_core.network import Network
-from lucy_core.pipeline.pipeline import Pipeline
+from lucy_core.network.network import Network
+from lucy_core.records.journal import NodeExited
 from lucy_core.testing.engine_conformance.suite import (
     WITHIN,
     Deploy,

@@ -5,7 +5,7 @@ import pytest
 
 from lucy_core.engine import State
 from lucy_core.errors import LifeCycleError, NodeExitedError
-from lucy_core.journal import NodeExited
+from lucy_core.records.journal import NodeExited
 from lucy_core.testing.engine_conformance.suite import WITHIN, Deploy, Script, Suite, said
 
 

@@ -24,10 +24,10 @@ from lucy_core.faults import (
     Pause,
     Reset,
 )
-from lucy_core.leases import LeaseEnd
-from lucy_core.network import Network
-from lucy_core.node import Node
-from lucy_core.records import Event, Mark
+from lucy_core.network.leases import LeaseEnd
+from lucy_core.network.network import Network
+from lucy_core.network.node import Node
+from lucy_core.records.record import Event, Mark
 from lucy_core.testing.engine_conformance.suite import WITHIN, Deploy, Script, Suite, said, told
 from lucy_core.testing.scripted_node import Dialled
 

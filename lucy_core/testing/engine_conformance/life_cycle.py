@@ -7,7 +7,7 @@ import pytest
 
 from lucy_core.engine import Capability, Engine, NodeSpec, State
 from lucy_core.errors import DeployError, LifeCycleError, TopologyError, UnknownNodeError
-from lucy_core.journal import NodeStarted
+from lucy_core.records.journal import NodeStarted
 from lucy_core.testing.engine_conformance.suite import (
     WITHIN,
     Deploy,

@@ -11,12 +11,12 @@ import anyio
 import msgspec
 import pytest
 
-from lucy_core.deployment import deploy
 from lucy_core.engine import Capability, Engine, NetworkSpec, NodeSpec, Traceable
 from lucy_core.errors import UnsupportedError
-from lucy_core.network import Network
-from lucy_core.node import Node
-from lucy_core.records import Event, Mark
+from lucy_core.network.network import Network
+from lucy_core.network.node import Node
+from lucy_core.records.record import Event, Mark
+from lucy_core.run.deployment import deploy
 from lucy_core.testing.scripted_node import STATE_VARIABLE, Numbered, Told, scripted_node
 
 WITHIN = float(os.environ.get("LUCY_CONFORMANCE_SECONDS", "60"))

@@ -6,11 +6,11 @@ from typing import final
 
 from lucy_core.errors import EngineError
 from lucy_core.faults import FAULT_KINDS, Disconnect, Fault, MemoryLimit, Pause
-from lucy_engines.docker.config import DockerConfig
-from lucy_engines.docker.container import STATE
 from lucy_engines.docker.faults import clock
 from lucy_engines.docker.faults.client import FaultPlace, WardenClient
-from lucy_engines.docker.node import DockerNode
+from lucy_engines.docker.plan.config import DockerConfig
+from lucy_engines.docker.plan.container import STATE
+from lucy_engines.docker.run.node import DockerNode
 
 DOCKER_FAULTS = FAULT_KINDS
 """All there are; what a machine lacks for one of them is said when it is asked for."""

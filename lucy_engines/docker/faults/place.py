@@ -22,7 +22,7 @@ from lucy_engines.docker.faults.scripts import (
 )
 from lucy_engines.docker.faults.tools import Trouble, Unable, run
 from lucy_engines.docker.faults.wanted import Link, Wanted
-from lucy_engines.docker.reaper import Api, Refusal, quoted
+from lucy_engines.docker.garbage.reaper import Api, Refusal, quoted
 
 CLONE_NEWNS = 0x00020000
 MS_REMOUNT = 32

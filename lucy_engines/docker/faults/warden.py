@@ -26,7 +26,7 @@ from typing import Any, final
 from lucy_engines.docker.faults.place import Machine, Place
 from lucy_engines.docker.faults.tools import Trouble, Unable, check, has_netem
 from lucy_engines.docker.faults.wanted import Made, Wanted, disconnected, wanted
-from lucy_engines.docker.reaper import Api
+from lucy_engines.docker.garbage.reaper import Api
 from lucy_engines.orders import CommandReader
 
 ENGINE_SECONDS = 15.0

@@ -1,0 +1,1 @@
+"""Following a file by its name, through rotation, links and truncation."""

@@ -1,0 +1,82 @@
+"""Exact figures about lines that nobody asked for.
+
+Lines that only went past a search, or past nobody, are captured and not judged (see `scanning`). Judging them costs
+what decoding costs, which is why it isn't done on their way; whoever wants the figures pays for it when they ask, and
+the recording has all that it takes.
+"""
+
+import contextlib
+from typing import final
+
+import anyio
+import anyio.lowlevel
+
+from lucy_core.delivery.decoding import decode
+from lucy_core.delivery.delivery import Delivery
+from lucy_core.errors import RecordingError
+from lucy_core.recording.recording import Recording
+
+TURN_BYTES = 1 << 18
+"""What is decoded in one turn of the loop."""
+FINISH_SECONDS = 5.0
+"""What it may take at a run's end, some 4 GB."""
+
+
+@final
+class Audit:
+    """Reads a recording once more for its ledger: each line at most once, however often it is asked."""
+
+    def __init__(self, recording: Recording, delivery: Delivery) -> None:
+        self._recording = recording
+        self._delivery = delivery
+        self._lock = anyio.Lock()
+        self._position = 0
+        self._counted: dict[str, tuple[int, int]] = {}
+
+    async def run(self) -> None:
+        """Make `decoded` and `malformed` exact for all lines that are delivered now. Cancelled, it changes nothing.
+
+        Raises:
+            RecordingError: the recording lacks lines, or can't be read.
+        """
+        async with self._lock:
+            nodes, stop = self._delivery.ledger.nodes, self._delivery.delivered
+            # What the ledger says at this place; by the time the recording is read it will have gone on.
+            said = {node: (account.decoded, account.malformed) for node, account in nodes.items()}
+            unread = {node for node, account in nodes.items() if account.unread}
+            found = await self._read(unread, stop) if unread else {}
+            for node, (decoded, malformed) in found.items():
+                nodes[node].decoded += decoded - said[node][0]
+                nodes[node].malformed += malformed - said[node][1]
+            self._counted = {**said, **found}
+            self._position = stop
+
+    async def finish(self) -> None:
+        """Run at a run's end, for a while; the ledger names what was too much, or couldn't be read."""
+        with anyio.move_on_after(FINISH_SECONDS), contextlib.suppress(RecordingError):
+            await self.run()
+
+    async def _read(self, nodes: set[str], stop: int) -> dict[str, tuple[int, int]]:
+        """Count the records and the malformed lines of these nodes before `stop`."""
+        counted = {node: self._counted.get(node, (0, 0)) for node in nodes}
+        cursor = self._recording.cursor_at(self._position)
+        position = self._position
+        weight = 0
+        while position < stop:
+            rows = self._recording.rows(cursor)
+            if not rows:
+                message = f"the recording ends at position {position}, {stop} were captured: the rest was live only"
+                raise RecordingError(message)
+            for row in rows:
+                if row.position >= stop:
+                    break
+                position = row.position + row.lines
+                if row.node in counted:
+                    batch = decode(self._recording.block(row))
+                    decoded, malformed = counted[row.node]
+                    counted[row.node] = (decoded + len(batch.records), malformed + len(batch.malformed))
+                    weight += row.bytes
+                if weight > TURN_BYTES:
+                    weight = 0
+                    await anyio.lowlevel.checkpoint()
+        return counted

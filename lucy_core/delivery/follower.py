@@ -1,0 +1,106 @@
+"""Lucy's end of a recording that grows: reads its rows as they come, and has their blocks delivered.
+
+What comes past the recording, since the disk has failed, is taken the same way. It ends with the row that says that the
+run was closed, or with the death of capture, which it writes down itself: nobody else is left to do so.
+"""
+
+import contextlib
+import os
+from typing import final
+
+import anyio
+import anyio.lowlevel
+
+from lucy_core.capture.facts import Fact
+from lucy_core.delivery.delivery import ROW_COST, TURN_BYTES, Delivery
+from lucy_core.errors import CaptureDiedError, RecordingError
+from lucy_core.recording.capture_process import CaptureProcess
+from lucy_core.recording.ledger import Gap
+from lucy_core.recording.recording import Cursor, Recording, Row, overlong_block
+from lucy_core.records.record import Block
+
+
+@final
+class Follower:
+    """Follows one recording from its first row to its last."""
+
+    def __init__(self, capture: CaptureProcess, recording: Recording, delivery: Delivery) -> None:
+        self.done = anyio.Event()
+        """Set once all that capture had to say is delivered."""
+        self._capture = capture
+        self._recording = recording
+        self._delivery = delivery
+        self._ledger = delivery.ledger
+        self._cursor = Cursor()
+
+    async def follow(self) -> None:
+        """Deliver until capture has closed the run or is dead; of its death every subscriber is told."""
+        capture, bell = self._capture, self._capture.bell
+        try:
+            while not self._ledger.closed:
+                if await self._deliver_rows() or await self._deliver_direct():
+                    continue
+                if capture.died is not None:
+                    self._write_death(capture.died)
+                    self._delivery.end(CaptureDiedError(capture.died))
+                    return
+                await anyio.wait_readable(bell)
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(bell)
+        except RecordingError as error:
+            self._ledger.capture_died = str(error)
+            self._ledger.miss(Gap(self._delivery.delivered, None, str(error)))
+            self._delivery.end(error)
+        finally:
+            self.done.set()
+
+    async def _deliver_rows(self) -> bool:
+        recording, delivery, hub, ledger = self._recording, self._delivery, self._delivery.hub, self._ledger
+        rows = recording.entries(self._cursor)
+        if rows:
+            self._capture.saw(rows[0].position)
+        weight = 0
+        for row in rows:
+            ledger.take(row)
+            if row.fact is not None:
+                continue
+            delivery.set_aside(row.node, row.position)
+            if hub.wants(row.node):
+                delivery.take(recording.block(row))
+                weight += row.bytes
+            else:
+                delivery.skip(row)
+            weight += ROW_COST
+            if weight > TURN_BYTES:
+                weight = 0
+                await anyio.lowlevel.checkpoint()
+        return bool(rows)
+
+    async def _deliver_direct(self) -> bool:
+        taken = self._capture.take_direct()
+        if taken is None:
+            return False
+        row, data = taken
+        if row.fact is not None:
+            self._ledger.take(row)
+            return True
+        await self._delivery.gather(row.node)
+        self._ledger.take(row)
+        if row.overlong:
+            block = overlong_block(row, data.removesuffix(b"\n"))
+        else:
+            block = Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
+        self._delivery.take_whole(block)
+        await anyio.lowlevel.checkpoint()
+        return True
+
+    def _write_death(self, reason: str) -> None:
+        """Say in the recording that capture has died; a disk that takes no more can't keep us from knowing."""
+        row = Row(self._delivery.delivered, "", 0, 0, 0, self._delivery.now_ns(), fact=Fact.DIED, reason=reason)
+        try:
+            self._recording.append(row)
+        except RecordingError:
+            self._ledger.take(row)
+        else:
+            for written in self._recording.entries(self._cursor):
+                self._ledger.take(written)

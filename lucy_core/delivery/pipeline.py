@@ -1,0 +1,624 @@
+"""The pump that wires the rest: sources to recording to subscribers.
+
+Two kinds, one face. With a run directory, a capture process drains the sources and this end follows the recording.
+Without one, the sources are read here, on the test's loop: nothing can be read back, a test that blocks makes its nodes
+wait once their pipes are full, and no process is started; good for a tool that only wants the lines.
+"""
+
+import contextlib
+import ipaddress
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, final
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+
+from lucy_core.aio import Services, one_error
+from lucy_core.arguments import bytes_of, count_of, function_of, instance_of, new_place_of, optional, readable_text
+from lucy_core.capture.facts import Fact
+from lucy_core.capture.requests import check_address, check_lines, check_node, check_path
+from lucy_core.capture.sockets import ANY
+from lucy_core.capture.tagged import SHARED
+from lucy_core.delivery.audit import Audit
+from lucy_core.delivery.delivery import Delivery, Handle
+from lucy_core.delivery.direct import DirectSources
+from lucy_core.delivery.follower import Follower
+from lucy_core.delivery.hub import Gate, Group, Interest, Sink
+from lucy_core.delivery.promises import Promises
+from lucy_core.delivery.survey import survey
+from lucy_core.errors import PlaceError, RecordingError
+from lucy_core.recording.capture_process import CaptureProcess
+from lucy_core.recording.ledger import Gap, Ledger
+from lucy_core.recording.recording import Recording, make_run_directory
+from lucy_core.records.journal import JOURNAL
+from lucy_core.records.record import Mark
+
+LAST_DELIVERY_SECONDS = 30.0
+
+
+@final
+class Pipeline:
+    """Lines from sources to subscribers. Open one with `record`, `pass_through` or `replay`."""
+
+    def __init__(
+        self,
+        *,
+        directory: Path | None,
+        recording: Recording | None,
+        capture: CaptureProcess | None,
+        direct: DirectSources | None,
+        delivery: Delivery,
+    ) -> None:
+        self.directory = directory
+        self.recording = recording
+        self.ledger = delivery.ledger
+        self.began_ns = 0 if recording is None else recording.began_ns()
+        """When the recording began: what tells its marks from those of another run."""
+        self.token = ""
+        """What a peer that sends lines over TCP has to say first."""
+        self.promises = Promises()
+        """What was made to be awaited, and wasn't yet."""
+        self._capture = capture
+        self._direct = direct
+        self._delivery = delivery
+        self._audit = None if recording is None else Audit(recording, delivery)
+
+    @classmethod
+    @asynccontextmanager
+    async def record(cls, directory: str | Path) -> AsyncIterator["Pipeline"]:
+        """Capture into a new run directory, by a process of its own. Leaving takes the last lines of every source.
+
+        Raises:
+            RecordingError: the directory can't be made, or holds a recording.
+        """
+        place = new_place_of(directory, "directory")
+        make_run_directory(place)
+        token = secrets.token_urlsafe(24)
+        epoch_ns = time.time_ns() - time.monotonic_ns()
+        capture = CaptureProcess.start(place, token, epoch_ns)
+        try:
+            async with one_error(), anyio.create_task_group() as tasks:
+                services = Services(tasks)
+                try:
+                    services.start(capture.listen)
+                    await capture.ask("inject", node=JOURNAL, text="")
+                    async with cls.over(capture, place, lambda: epoch_ns + time.monotonic_ns()) as pipeline:
+                        pipeline.token = token
+                        yield pipeline
+                finally:
+                    services.stop()
+        finally:
+            capture.dispose()
+
+    @classmethod
+    @asynccontextmanager
+    async def over(
+        cls, capture: CaptureProcess, directory: Path, now_ns: Callable[[], int]
+    ) -> AsyncIterator["Pipeline"]:
+        """Follow what a capture records into a directory. For `record`, and for `lucy_core.testing`.
+
+        Args:
+            capture: who records; its first row is there.
+            directory: where.
+            now_ns: the clock that stamps arrivals.
+        """
+        with Recording(directory) as recording:
+            recording.make_log(JOURNAL)
+            delivery = Delivery(Ledger(), recording)
+            delivery.now_ns = now_ns
+            pipeline = cls(directory=directory, recording=recording, capture=capture, direct=None, delivery=delivery)
+            async with one_error(), anyio.create_task_group() as tasks:
+                services = Services(tasks)
+                services.start(delivery.serve_late_comers)
+                follower = Follower(capture, recording, delivery)
+                services.start(follower.follow)
+                try:
+                    with _block(pipeline):
+                        yield pipeline
+                finally:
+                    try:
+                        with anyio.CancelScope(shield=True):
+                            await pipeline._finish(capture, follower)  # its own
+                        delivery.close()
+                    finally:
+                        services.stop()
+        delivery.leave()
+
+    @classmethod
+    @asynccontextmanager
+    async def pass_through(cls) -> AsyncIterator["Pipeline"]:
+        """Read sources on this loop and keep nothing."""
+        delivery = Delivery(Ledger(), None)
+        with DirectSources(delivery) as direct:
+            async with one_error(), anyio.create_task_group() as tasks:
+                direct.tasks = tasks
+                tasks.start_soon(direct.beat)
+                try:
+                    with _block(
+                        cls(directory=None, recording=None, capture=None, direct=direct, delivery=delivery)
+                    ) as pipeline:
+                        yield pipeline
+                finally:
+                    tasks.cancel_scope.cancel()
+            for node in (*delivery.ledger.nodes, *delivery.ledger.nodes):  # twice, as capture does at its end
+                direct.drain(node)
+            delivery.end()
+            delivery.close()
+        delivery.leave()
+
+    @classmethod
+    @asynccontextmanager
+    async def replay(cls, directory: str | Path) -> AsyncIterator["Pipeline"]:
+        """Open a finished run: every subscription gets what it names, from the start unless it says otherwise.
+
+        What a power cut or a full disk has torn is read as far as it is sound; the ledger's gaps say what is missing.
+
+        Raises:
+            RecordingError: there is no recording.
+        """
+        with Recording(directory) as recording:
+            delivery = Delivery(Ledger(), recording)
+            await survey(recording, delivery)
+            delivery.ended = True
+            async with one_error(), anyio.create_task_group() as tasks:
+                tasks.start_soon(delivery.serve_late_comers)
+                try:
+                    place = Path(directory)
+                    with _block(
+                        cls(directory=place, recording=recording, capture=None, direct=None, delivery=delivery)
+                    ) as pipeline:
+                        yield pipeline
+                finally:
+                    delivery.close()
+                    tasks.cancel_scope.cancel()
+        delivery.leave()
+
+    # Sources
+
+    async def open_fifo(self, node: str, path: Path | None = None) -> Path:
+        """Make the node's FIFO and drain it from now on.
+
+        Raises:
+            RecordingError: it can't be made or opened.
+        """
+        with _refused_by_name():
+            path = self._fifo_path(check_node(node), path)
+        if self._direct is not None:
+            self._direct.open_fifo(node, path)
+        else:
+            self._make_log(node)
+            await self._process.ask("fifo", node=node, path=str(path))
+        return path
+
+    async def open_shared_fifo(self, nodes: Sequence[str], path: Path | None = None) -> Path:
+        """Make one FIFO for several nodes and drain it from now on; see `LineCapture.open_shared_fifo`.
+
+        Raises:
+            RecordingError: it can't be made or opened, or is for nobody.
+        """
+        if not nodes:
+            message = "a shared FIFO needs the names of the nodes that share it"
+            raise RecordingError(message)
+        with _refused_by_name():
+            for node in nodes:
+                check_node(node)
+            path = self._fifo_path(SHARED, path)
+        if self._direct is not None:
+            self._direct.open_shared_fifo(nodes, path)
+        else:
+            for node in (*nodes, SHARED):
+                self._make_log(node)
+            await self._process.ask("shared_fifo", nodes=list(nodes), path=str(path))
+        return path
+
+    def _fifo_path(self, name: str, path: Path | None) -> Path:
+        if path is not None:
+            return Path(check_path(os.fspath(path)))
+        if self.directory is None:
+            message = "without a run directory a FIFO needs a path"
+            raise RecordingError(message)
+        return self.directory / "fifos" / name
+
+    async def follow_file(self, node: str, path: Path) -> None:
+        """Read a file from its start and follow it by name, through rotation, links and truncation.
+
+        Every file that the name leads to is read for as long as it is written. What may be missing all the same, as
+        after a truncation, is a gap in the ledger.
+
+        Raises:
+            RecordingError: its directory doesn't exist or can't be watched, or it is no regular file.
+        """
+        with _refused_by_name():
+            check_node(node)
+            path = Path(check_path(os.fspath(path))).absolute()
+        if self._direct is not None:
+            self._direct.follow_file(node, path)
+        else:
+            self._make_log(node)
+            await self._process.ask("file", node=node, path=str(path))
+
+    async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
+        """Take the node's lines over a socket, unix or TCP; return the real address.
+
+        Args:
+            node: whose lines.
+            address: a path, or a host and a port; a host is an address, v4 or v6, or a name that leads to one.
+
+        Raises:
+            RecordingError: it is no address, or can't be listened on.
+        """
+        with _refused_by_name():
+            check_node(node)
+            address = check_address(address)
+        if not isinstance(address, str):
+            address = await _resolved(*address)
+        if self._direct is not None:
+            return self._direct.listen(node, address)
+        self._make_log(node)
+        reply = await self._process.ask("listen", node=node, address=address)
+        assert reply.address is not None  # noqa: S101  # part of the reply
+        return reply.address
+
+    async def drain(self, node: str) -> int:
+        """Take all that the node has written so far; return the position after it. See `LineCapture.drain`."""
+        _check_node(node)
+        if self._direct is not None:
+            self._direct.drain(node)
+            return self._delivery.delivered
+        reply = await self._process.ask("drain", node=node)
+        return reply.position or 0
+
+    def note_way(self, node: str, way: str) -> None:
+        """See `LineCapture.note_way`."""
+        self._note(Fact.WAY, node, reason=way)
+
+    def note_filtered(self, node: str, *, lines: int, bytes: int, events: int) -> None:  # noqa: A002  # the contract's
+        """See `LineCapture.note_filtered`."""
+        self._note(Fact.FILTERED, node, filtered_lines=lines, filtered_bytes=bytes, filtered_events=events)
+
+    def note_failed(self, node: str, reason: str) -> None:
+        """See `LineCapture.note_failed`."""
+        self._note(Fact.SOURCE_FAILED, node, reason=reason)
+
+    def _note(self, fact: Fact, node: str, **more: str | int) -> None:
+        _check_node(node)
+        for name, value in more.items():
+            if name == "reason":
+                readable_text(value, name)
+            else:
+                count_of(value, name)
+        if self._direct is not None:
+            self._direct.note(fact, node, **more)
+        elif self._capture is not None and self._capture.died is None:
+            self._capture.tell("note", fact=fact, node=node, more=more)
+
+    def inject(self, node: str, lines: bytes) -> None:
+        """Put whole lines into the run's order, as if `node` had written them now.
+
+        Lines given before a call of `drain` or `mark` through the same pipeline stand before its position.
+
+        Raises:
+            RecordingError: these are no whole lines in UTF-8.
+        """
+        _check_node(node)
+        bytes_of(lines, "lines")
+        if self._direct is not None:
+            self._direct.inject(node, lines)
+        elif self._capture is not None and self._capture.died is None:
+            self._capture.tell("inject", node=node, text=_whole(lines))
+
+    async def write(self, node: str, lines: bytes) -> int:
+        """Put whole lines into the run's order, and return the position of the first once they stand there.
+
+        Raises:
+            RecordingError: these are no whole lines in UTF-8.
+            CaptureDiedError: the capture process is gone.
+        """
+        _check_node(node)
+        bytes_of(lines, "lines")
+        if self._direct is not None:
+            position = self._delivery.delivered
+            self._direct.inject(node, lines)
+            return position
+        reply = await self._process.ask("inject", node=node, text=_whole(lines))
+        return reply.position or 0
+
+    async def fence(self) -> int:
+        """Return a position before which everything stands that has arrived by now, delivered or not.
+
+        Whatever comes after it arrives later than this call. A `mark` may miss what capture has read and not yet
+        written down.
+
+        Raises:
+            CaptureDiedError: the capture process is gone, so nobody can say.
+        """
+        if self._capture is None or self._delivery.ended:
+            return self._delivery.delivered
+        return (await self._capture.ask("fence")).position or 0
+
+    def now_ns(self) -> int:
+        """Return the time on the clock that stamps arrivals, in nanoseconds since the epoch; it ends with the run."""
+        return self._delivery.last_arrival_ns if self._delivery.ended else self._delivery.now_ns()
+
+    def began_at_ns(self, since: int | None) -> int:
+        """Return when what begins at a position begins: now or, once the run is over, when that position arrived."""
+        if not self._delivery.ended or self.recording is None:
+            return self.now_ns()
+        return self.recording.arrival_ns(since or 0) or self._delivery.last_arrival_ns
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over, and nothing comes any more."""
+        return self._delivery.ended
+
+    @property
+    def _process(self) -> CaptureProcess:
+        if self._capture is None:
+            message = "a finished recording takes no new sources"
+            raise RecordingError(message)
+        return self._capture
+
+    def _make_log(self, node: str) -> None:
+        """Hold the node's log open before anything is in it: it stays readable if somebody deletes the directory.
+
+        Where no descriptor is left for it, the node is refused here, and the others' lines go on being delivered.
+        """
+        if self._capture is not None and self.recording is not None:
+            self.recording.make_log(node)
+
+    @property
+    def capture_pid(self) -> int | None:
+        """The process that captures, if there is one."""
+        return None if self._capture is None else self._capture.pid
+
+    # Subscribing
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether this is a finished recording, to which nothing is added."""
+        return self._capture is None and self._direct is None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be read back any more."""
+        return self._delivery.closed
+
+    @property
+    def recorded_nodes(self) -> tuple[str, ...]:
+        """Whose lines there are, or could have been; sources that are yet to be opened aren't among them."""
+        nodes = dict.fromkeys(self.ledger.nodes)
+        if self.directory is not None:
+            nodes |= dict.fromkeys(sorted(path.stem for path in (self.directory / "logs").glob("*.ndjson")))
+        return tuple(nodes)
+
+    @property
+    def arriving_before(self) -> int | None:
+        """The position after the block that is being delivered; None between deliveries."""
+        return self._delivery.hub.arriving_before
+
+    @property
+    def arriving_ns(self) -> int | None:
+        """When the lines that are being delivered arrived; None outside of subscribers' callbacks."""
+        return self._delivery.hub.arriving_ns
+
+    @property
+    def delivered(self) -> int:
+        """The position up to which every live subscriber has seen what it wants."""
+        return self._delivery.delivered
+
+    def mark(self) -> Mark:
+        """Return the place after the last line that has arrived, delivered or not."""
+        if self.recording is None or self._delivery.ended:
+            return Mark(self._delivery.delivered, self.began_ns)
+        return Mark(max(self.recording.end(), self._delivery.delivered), self.began_ns)
+
+    def place(self, since: object) -> int | None:
+        """Return the position that a `since=` means; None stays None.
+
+        Raises:
+            PlaceError: it is no place in this run.
+        """
+        if since is None:
+            return None
+        if isinstance(since, Mark):
+            if since.run != self.began_ns:
+                raise PlaceError(since, "is a mark of another run")
+            since = since.position
+        if not isinstance(since, int) or isinstance(since, bool):
+            raise PlaceError(since, f"is a {type(since).__name__}")
+        if since < 0:
+            raise PlaceError(since, "is before the run's beginning")
+        end = self.mark().position
+        if since > end:
+            raise PlaceError(since, f"is beyond the run's end, which is position {end} now")
+        return since
+
+    def subscribe(
+        self,
+        interest: Interest,
+        sink: Sink,
+        on_end: Callable[[Exception | None], None],
+        *,
+        since: int | None = None,
+        gate: Gate | None = None,
+        group: Group | None = None,
+    ) -> Handle:
+        """Subscribe; see `Delivery.subscribe`. On a finished recording the start is its first line.
+
+        Raises:
+            ArgumentError: one of these is of no use.
+        """
+        _INTEREST(interest, "interest")
+        function_of(sink, "sink")
+        function_of(on_end, "on_end")
+        optional(count_of)(since, "since")
+        optional(_GATE)(gate, "gate")
+        optional(_GROUP)(group, "group")
+        if since is None and self.is_replay and not self._delivery.closed:
+            since = 0
+        return self._delivery.subscribe(interest, sink, on_end, since=since, gate=gate, group=group)
+
+    async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
+        """Give `sink` what came from `start` to just before `stop`; see `Delivery.read_back`."""
+        _INTEREST(interest, "interest")
+        function_of(sink, "sink")
+        count_of(start, "start")
+        count_of(stop, "stop")
+        await self._delivery.read_back(interest, sink, start, stop)
+
+    def end_node(self, node: str, position: int) -> None:
+        """Say that nothing of this node comes from `position` on: streams of it alone complete there."""
+        _check_node(node)
+        count_of(position, "position")
+        self._delivery.end_node(node, position)
+
+    async def reach(self, position: int) -> None:
+        """Wait until every line before `position` is delivered to all who subscribe now; see `Delivery.reach`."""
+        count_of(position, "position")
+        await self._delivery.reach(position)
+
+    def run(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run something beside delivery, until the pipeline is closed. It must not raise."""
+        if self._direct is not None and self._direct.tasks is not None:
+            self._direct.tasks.start_soon(job)
+        else:
+            self._delivery.run(job)
+
+    # The run's end, for whoever waits
+
+    def abort(self, error: BaseException) -> None:
+        """Say that the run is over for whoever waits. Lines are delivered on. Again changes nothing."""
+        self._delivery.abort(error)
+
+    def go_on(self) -> None:
+        """Let whoever waits from now on wait again: those who share the run do without what has ended it."""
+        self._delivery.aborted = None
+
+    @property
+    def aborted(self) -> BaseException | None:
+        """Why the run is over for whoever waits, if it is: a node or the capture died, or a callback ended the run."""
+        return self._delivery.aborted
+
+    def when_aborted(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Call once the run is over for whoever waits, or now if it is; return what takes that back."""
+        return self._delivery.when_aborted(call)
+
+    @property
+    def escaped(self) -> BaseException | None:
+        """Why the run is over for whoever waits, where a callback has ended it."""
+        aborted = self.aborted
+        return aborted if any(each is aborted for each in self._delivery.escapes) else None
+
+    @property
+    def cut_off(self) -> tuple[Exception, ...]:
+        """What callbacks raised that has cut them off and ended nothing else."""
+        return tuple(self._delivery.cut_off)
+
+    async def audit(self) -> None:
+        """Decode what was captured and not yet decoded, so that the ledger's `malformed` is exact up to here.
+
+        Raises:
+            RecordingError: nothing was recorded, or not all that was captured.
+        """
+        if self._audit is None:
+            message = "lines that nobody asked for can't be judged later: this pipeline keeps no recording"
+            raise RecordingError(message)
+        await self._audit.run()
+
+    def report_cut_off(self, report: Callable[[str], None]) -> None:
+        """Have subscribers that raised reported, beside the ledger."""
+        self._delivery.on_cut_off = report
+
+    def report_escape(self, report: Callable[[BaseException], None]) -> None:
+        """Have what a callback raises that ends the run (`SystemExit`, `pytest.fail`) end it so.
+
+        Without this, the block in which the pipeline is open is cancelled. Either way it raises the error at its end,
+        unless it ends with another.
+        """
+        self._delivery.on_escape = report
+
+    def report(self, subscriber: str, error: BaseException) -> None:
+        """Have what a callback raised heard; see `Delivery.report`."""
+        self._delivery.report(subscriber, error)
+
+    # The end
+
+    async def _finish(self, capture: CaptureProcess, follower: Follower) -> None:
+        """Take the last lines, deliver them, complete all streams."""
+        await capture.close()
+        with anyio.move_on_after(LAST_DELIVERY_SECONDS) as limit:
+            await follower.done.wait()
+        if limit.cancelled_caught:
+            reason = f"not all was delivered within {LAST_DELIVERY_SECONDS:g} s of the run's end"
+            self.ledger.miss(Gap(self._delivery.delivered, None, reason))
+        if not self._delivery.ended:
+            self._delivery.end()
+        await self._delivery.finish_late_comers()
+        if self.ledger.recording_stopped is None and self._audit is not None:
+            await self._audit.finish()
+
+
+_INTEREST = instance_of(Interest, "an Interest(…)")
+_GATE = instance_of(Gate, "a Gate()")
+_GROUP = instance_of(Group, "a Group(…)")
+
+
+def _check_node(node: str) -> None:
+    with _refused_by_name():
+        check_node(node)
+
+
+@contextmanager
+def _refused_by_name() -> Iterator[None]:
+    """Turn what a check of a request says into an error of Lucy's."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        raise RecordingError(str(error)) from error
+
+
+def _whole(lines: bytes) -> str:
+    """Return whole lines as a command can carry them.
+
+    Raises:
+        RecordingError: they aren't whole, or not in UTF-8.
+    """
+    with _refused_by_name():
+        return check_lines(lines.decode())
+
+
+async def _resolved(host: str, port: int) -> tuple[str, int]:
+    """Return the address that a host's name leads to, v4 rather than v6: capture may not wait for an answer.
+
+    Raises:
+        RecordingError: it leads to none.
+    """
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(host or ANY)), port  # needs no look-up, which a thread does that stays
+    try:
+        found = await anyio.getaddrinfo(host or ANY, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        message = f"can't listen on {(host, port)}: {error.strerror if isinstance(error, OSError) else error}"
+        raise RecordingError(message) from error
+    _, _, _, _, (address, _) = min(found, key=lambda each: each[0] != socket.AF_INET)
+    return address, port
+
+
+@contextmanager
+def _block(pipeline: Pipeline) -> Iterator[Pipeline]:
+    """Leave the block once a callback has ended the run, unless somebody else sees to that.
+
+    Raises:
+        ForgottenAwaitError: the block has ended well, and a `first()` that was made in it was never awaited.
+    """
+    with anyio.CancelScope() as body:
+        pipeline.report_escape(lambda _: body.cancel())
+        yield pipeline
+        pipeline.promises.check()

@@ -1,0 +1,65 @@
+"""How far a finished run's files are sound, and what its rows say of it.
+
+A run that was closed in order needs none of this. After a power cut files have any length that they ever had: rows
+without their bytes, bytes without their rows, half a row, zeros. So before anybody reads, all rows are walked through
+once, which the ledger needs anyway, and the logs' sizes are held against them. What is sound is given out later, each
+line at its own position; of what isn't, each place becomes a gap. The logs themselves aren't read: their content is
+judged when somebody asks for it.
+"""
+
+import anyio.lowlevel
+
+from lucy_core.capture.facts import Fact
+from lucy_core.delivery.delivery import Delivery
+from lucy_core.errors import RecordingError
+from lucy_core.recording.ledger import Gap, Ledger
+from lucy_core.recording.recording import Cursor, Recording, Row
+
+
+async def survey(recording: Recording, delivery: Delivery) -> None:
+    """Fold all rows into the ledger, move to their end, and have the recording give out what is sound."""
+    ledger = delivery.ledger
+    cursor = Cursor()
+    last: dict[str, Row] = {}
+    damage = ""
+    try:
+        while rows := recording.entries(cursor):
+            for row in rows:
+                ledger.take(row)
+                if row.fact is None:
+                    delivery.skip(row)
+                if row.fact is None or row.fact is Fact.PART:
+                    last[row.node] = row
+            await anyio.lowlevel.checkpoint()
+    except RecordingError as error:
+        damage = str(error)
+    for account in ledger.nodes.values():
+        account.lag_ns = account.lag_max_ns = 0
+    ledger.miss_unrecorded()
+    left = recording.arrivals_size() - cursor.offset
+    if left:
+        damage = damage or f"{left:,} bytes behind the last row of arrivals.ndjson are no row"
+        ledger.miss(Gap(ledger.position, None, damage))
+    told = {node: row.offset + row.bytes + row.part for node, row in last.items()}
+    sizes = {node: recording.log_size(node, torn=row.torn or row.part > 0) for node, row in last.items()}
+    recording.bound(cursor.offset, sizes)
+    cut = {node for node in sizes if sizes[node] < told[node]}
+    if cut:
+        await _find_cuts(recording, ledger, {node: sizes[node] for node in cut})
+    for node, size in sizes.items():
+        if size > told[node]:
+            reason = f"{size - told[node]:,} bytes at the end of its log are in no row"
+            ledger.miss(Gap(ledger.position, node, reason))
+
+
+async def _find_cuts(recording: Recording, ledger: Ledger, sizes: dict[str, int]) -> None:
+    """Find the first row of each log that was cut whose bytes are missing."""
+    cursor = Cursor()
+    while sizes and (rows := recording.rows(cursor)):
+        for row in rows:
+            size = sizes.get(row.node)
+            if size is not None and row.offset + row.bytes > size:
+                reason = f"its log ends at byte {size:,}, its rows go on: it was cut"
+                ledger.miss(Gap(row.position, row.node, reason))
+                del sizes[row.node]
+        await anyio.lowlevel.checkpoint()

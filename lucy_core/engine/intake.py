@@ -1,0 +1,71 @@
+"""The part of the engine contract that is about lines: where they go in, and what an engine alone knows of them.
+
+A log engine opens a source for each node and keeps out of the way of its lines. What it notes goes into the recording,
+at the place where it notes it, and from there into the ledger: now, and whenever the run is replayed.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+
+class LineCapture(Protocol):
+    """Where lines go in: what a log engine is given. `lucy_core.pipeline` implements it."""
+
+    async def open_fifo(self, node: str, path: Path | None = None) -> Path:
+        """Make the FIFO of a node, drain it from now on, and return its path. Writers may open it at any time.
+
+        By default it is in the run directory; one that is at `path` already is taken as it is. A line of more than 72
+        MiB, from here as from any source, is in the recording whole, and given as malformed with its beginning alone.
+        """
+        ...
+
+    async def open_shared_fifo(self, nodes: Sequence[str]) -> Path:
+        """Make one FIFO for several nodes, drain it from now on, and return its path.
+
+        Their lines come tagged (`lucy_core.capture.tagged`); what is torn, there twice or missing is in the ledgers.
+        """
+        ...
+
+    async def follow_file(self, node: str, path: Path) -> None:
+        """Read a file from its start and follow its name, through rotation, links that are put elsewhere, truncation.
+
+        Whatever the name leads to is read for as long as it is written. What may be missing all the same is a gap of
+        the node's: what stood in a file before it was truncated, unread, or in one that was gone too soon.
+        """
+        ...
+
+    async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
+        """Take a node's lines over a socket, unix (a path) or TCP (port 0: any); return the real address.
+
+        A TCP peer has to say the run's token within ten seconds. Who doesn't is turned away and counted, and makes
+        nothing incomplete.
+        """
+        ...
+
+    def inject(self, node: str, lines: bytes) -> None:
+        """Put whole lines into the run's order, as if `node` had written them now; the journal is the node `lucy`."""
+        ...
+
+    def note_way(self, node: str, way: str) -> None:
+        """Say which way a node's lines come, in one word: `fifo`, `attach`."""
+        ...
+
+    def note_filtered(self, node: str, *, lines: int, bytes: int, events: int) -> None:  # noqa: A002  # what they are
+        """Say how much a capture filter has left out of a node's lines since the last call."""
+        ...
+
+    def note_failed(self, node: str, reason: str) -> None:
+        """Say that lines of a node are lost, and why: the run is incomplete from here on."""
+        ...
+
+    def abort(self, error: BaseException) -> None:
+        """End the run: whoever waits, now or later, raises this. For what an engine can't go on without.
+
+        Lines are delivered on; only the first call counts.
+        """
+        ...
+
+    async def drain(self, node: str) -> int:
+        """Take all that a node has written whose writer is gone, half a line too; return the position after it."""
+        ...

@@ -1,0 +1,317 @@
+"""What a network is, before any engine has given it a place: nodes, their commands, files and ports."""
+
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from lucy_core.arguments import (
+    Rule,
+    at_least,
+    bytes_of,
+    fit,
+    instance_of,
+    mapping_of,
+    moment_of,
+    name_of,
+    optional,
+    readable_text,
+    relative_path,
+    some_seconds,
+    switch_of,
+    text_of,
+    title_of,
+    tuple_of,
+    word_of,
+)
+from lucy_core.errors import ArgumentError, TopologyError, shown
+from lucy_core.records.journal import JOURNAL
+
+MASK = "(masked)"
+"""What stands in place of a value that nobody is to see."""
+
+
+class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One node, as its vocabulary describes it and before any engine has given it a place.
+
+    Text in `command`, `environment` and `files` may hold placeholders that each engine fills in with its own truth:
+
+    - `{directory}` the node's directory, `{state}` the part of it that a fresh start empties;
+    - `{file:keys/libp2p}` the path of a file from `files`;
+    - `{port:rest}` a port of this node, `{port:seed.external}` one of another node;
+    - `{host:seed}` the name or address at which nodes reach a node, `{multiaddr:seed}` the same as `/ip4/…`, `/dns4/…`;
+    - `{bind}` the address to listen on so that the others, and Lucy, get through.
+    """
+
+    name: str
+    role: str
+    command: tuple[str, ...]
+    environment: dict[str, str] = {}
+    files: dict[str, bytes] = {}
+    """Path below the node's directory to content; readable by its owner alone."""
+    ports: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    """Nodes that must have been started before this one."""
+    image: str | None = None
+    """For engines of containers: the image to run, or None for the run's default."""
+    wait_for_exit: bool = False
+    """A one-shot node: its exit with status 0 is expected."""
+    harmless: tuple[str, ...] = ()
+    """Variables whose values may be shown. Of all others, in `environment` or given to a start, whatever Lucy writes
+    down or says has the name alone; nodes, and an exported network that somebody is to run, have the values."""
+    secrets: tuple[str, ...] = ()
+    """Files of `files` that nobody is to see, private keys say. What a test reads of them stays out of the journal."""
+
+    def __post_init__(self) -> None:
+        """Take lists for tuples, and refuse what is of no use in a field.
+
+        Raises:
+            TopologyError: naming node and field, and what to give.
+        """
+        fit(self, NODE_RULES, lambda sentence: TopologyError(f"node {shown(self.name)}: {sentence}"))
+
+    def masked(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Return variables as they may be shown: with their values where these are harmless."""
+        return {name: value if name in self.harmless else MASK for name, value in environment.items()}
+
+    def is_secret(self, path: str) -> bool:
+        """Tell whether a path, below the node's directory or absolute, is that of a file that nobody is to see."""
+        plain = posixpath.normpath(path)
+        return any(plain == secret or plain.endswith(f"/{secret}") for secret in map(posixpath.normpath, self.secrets))
+
+    def description(self) -> dict[str, Any]:
+        """Say what it is as it may be shown: files with their sizes alone, variables without their values."""
+        told: dict[str, Any] = msgspec.to_builtins(self, builtin_types=(bytes,))
+        files = {path: len(content) for path, content in self.files.items()}
+        return {**told, "files": files, "environment": self.masked(self.environment)}
+
+    def __repr__(self) -> str:
+        # A traceback, a failed assertion and a debugger show it too.
+        return f"NodeSpec({', '.join(f'{name}={value!r}' for name, value in self.description().items())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list(self.description().items())
+
+
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole network: what an engine deploys."""
+
+    name: str
+    nodes: tuple[NodeSpec, ...]
+    genesis_time: float | None = None
+    """Seconds since the epoch at which slot 0 begins, where the network counts slots."""
+    slot_seconds: float | None = None
+    slots_per_epoch: int | None = None
+
+    def __post_init__(self) -> None:
+        """Take lists for tuples, and refuse what is of no use in a field.
+
+        Raises:
+            TopologyError: naming the field, and what to give.
+        """
+        fit(self, NETWORK_RULES, lambda sentence: TopologyError(f"network {shown(self.name)}: {sentence}"))
+
+    def validate(self) -> None:
+        """Check how its nodes go together, before anything is started.
+
+        Raises:
+            TopologyError: naming the node and what is wrong with it.
+        """
+        names = [node.name for node in self.nodes]
+        if not names:
+            message = f"network {self.name!r} has no nodes"
+            raise TopologyError(message)
+        for node in self.nodes:
+            if not re.fullmatch(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?", node.name):
+                message = f"node name {shown(node.name)} must be lower-case letters, digits, '-', '_', '.' (at most 63)"
+                raise TopologyError(message)
+            if node.name == JOURNAL:
+                message = f"node name {JOURNAL!r} is Lucy's own; choose another"
+                raise TopologyError(message)
+            if names.count(node.name) > 1:
+                message = f"node name {node.name!r} is used {names.count(node.name)} times; give each node its own"
+                raise TopologyError(message)
+            for secret in node.secrets:
+                if secret not in node.files:
+                    held = ", ".join(node.files) or "none"
+                    message = f"node {node.name!r}: secrets= names {secret!r}, and no file is called so; it has {held}"
+                    raise TopologyError(message)
+            for other in node.after:
+                if other not in names:
+                    message = f"node {node.name!r} is to start after {shown(other)}, which is not in the network"
+                    raise TopologyError(message)
+        start_order(self.nodes)
+        for node in self.nodes:
+            _check_placeholders(node, self)
+
+
+def _port_name(value: Any, name: str) -> str:
+    text = readable_text(value, name)
+    if not re.fullmatch(r"[^\s{}.:]+", text):
+        raise ArgumentError(name, value, "can't name a port; take letters, digits, '-' and '_'")
+    return text
+
+
+def _different(rule: Rule) -> Rule:
+    def take(value: Any, name: str) -> tuple[str, ...]:
+        found: tuple[str, ...] = rule(value, name)
+        for each in found:
+            if found.count(each) > 1:
+                raise ArgumentError(name, value, f"has {each!r} {found.count(each)} times; leave one")
+        return found
+
+    return take
+
+
+def _command(value: Any, name: str) -> tuple[str, ...]:
+    words: tuple[str, ...] = tuple_of(word_of, "('sleep', '100')")(value, name)
+    if not words or not words[0]:
+        raise ArgumentError(name, value, "is an empty command; give a program and its arguments")
+    return words
+
+
+def _files(value: Any, name: str) -> dict[str, bytes]:
+    files: dict[str, bytes] = mapping_of(relative_path, bytes_of, "{'config/node.json': b'{}'}")(value, name)
+    for path in files:
+        for above in PurePosixPath(path).parents:
+            if str(above) in files:
+                raise ArgumentError(name, value, f"has both {str(above)!r} and {path!r}; a file is no directory")
+    return files
+
+
+def _image(value: Any, name: str) -> str:
+    text = readable_text(value, name)
+    if not text or not text.isprintable() or " " in text:
+        raise ArgumentError(name, value, "can't name an image; give one like 'mina:1.0'")
+    return text
+
+
+COMMAND: Rule = _command
+"""What a command may be."""
+VARIABLES = mapping_of(name_of, word_of, "{'PORT': '8080'}")
+"""What an environment may be."""
+NODE_RULES: dict[str, Rule] = {
+    "name": text_of,
+    "role": readable_text,
+    "command": COMMAND,
+    "environment": VARIABLES,
+    "files": _files,
+    "ports": _different(tuple_of(_port_name, "('rest',)")),
+    "after": tuple_of(text_of, "('seed',)"),
+    "image": optional(_image),
+    "wait_for_exit": switch_of,
+    "harmless": tuple_of(name_of, "('LANG',)"),
+    "secrets": tuple_of(relative_path, "('keys/own',)"),
+}
+NETWORK_RULES: dict[str, Rule] = {
+    "name": title_of,
+    "nodes": tuple_of(instance_of(NodeSpec, "NodeSpec(…)"), "(NodeSpec(…),)"),
+    "genesis_time": optional(moment_of),
+    "slot_seconds": optional(some_seconds),
+    "slots_per_epoch": optional(at_least(1)),
+}
+
+
+def start_order(nodes: Sequence[NodeSpec]) -> list[list[NodeSpec]]:
+    """Group nodes into waves: all of a wave may start at once, each wave after the one before.
+
+    Raises:
+        TopologyError: nodes wait for each other in a circle.
+    """
+    waves: list[list[NodeSpec]] = []
+    started: set[str] = set()
+    left = list(nodes)
+    while left:
+        wave = [node for node in left if started.issuperset(node.after)]
+        if not wave:
+            circle = ", ".join(node.name for node in left)
+            message = f"these nodes wait for each other to start: {circle}"
+            raise TopologyError(message)
+        waves.append(wave)
+        started.update(node.name for node in wave)
+        left = [node for node in left if node.name not in started]
+    return waves
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an engine has put one node: what the placeholders of its `NodeSpec` stand for."""
+
+    directory: str
+    state: str
+    bind: str
+    hosts: dict[str, str]
+    multiaddrs: dict[str, str]
+    ports: dict[str, dict[str, int]]
+
+
+_PLACEHOLDER = re.compile(r"\{(directory|state|bind|(?:file|port|host|multiaddr):[^{}]+)\}")
+
+
+def fill_in(text: str, node: str, layout: Layout) -> str:
+    """Replace a text's placeholders; braces of any other kind (JSON, say) stay as they are.
+
+    Raises:
+        TopologyError: a placeholder names a node or port that isn't there.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        kind, _, name = match[1].partition(":")
+        try:
+            match kind:
+                case "directory":
+                    return layout.directory
+                case "state":
+                    return layout.state
+                case "bind":
+                    return layout.bind
+                case "file":
+                    return f"{layout.directory}/{name}"
+                case "host":
+                    return layout.hosts[name]
+                case "multiaddr":
+                    return layout.multiaddrs[name]
+                case _:
+                    owner, dot, port = name.rpartition(".")
+                    return str(layout.ports[owner if dot else node][port])
+        except KeyError as missing:
+            message = f"node {node!r} refers to {shown(match[0])[1:-1]}, but there is no {shown(missing.args[0])}"
+            raise TopologyError(message) from None
+
+    return _PLACEHOLDER.sub(value, text)
+
+
+_NO_TEXT = re.compile(rb"[^\t\n\f\r\x1b\x20-\x7e\x80-\xfe]")
+"""What no text in an encoding of one byte has, and a binary file, a key say, has soon."""
+
+
+def fill_in_bytes(content: bytes, node: str, layout: Layout) -> bytes:
+    """Replace the placeholders of a file that is text, and leave all else in it; a binary file stays as it is.
+
+    Text is what is UTF-8, and what has no bytes but those of letters, signs and white space. Raises as `fill_in`.
+    """
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        if _NO_TEXT.search(content):
+            return content
+    return fill_in(content.decode(errors="surrogateescape"), node, layout).encode(errors="surrogateescape")
+
+
+def _check_placeholders(node: NodeSpec, network: NetworkSpec) -> None:
+    """Refuse placeholders that name what isn't in the network. Every engine fills in the same names."""
+    names = [each.name for each in network.nodes]
+    anywhere = Layout(
+        directory="/",
+        state="/",
+        bind="",
+        hosts=dict.fromkeys(names, ""),
+        multiaddrs=dict.fromkeys(names, ""),
+        ports={each.name: dict.fromkeys(each.ports, 0) for each in network.nodes},
+    )
+    for word in (*node.command, *node.environment.values()):
+        fill_in(word, node.name, anywhere)
+    for content in node.files.values():
+        fill_in_bytes(content, node.name, anywhere)

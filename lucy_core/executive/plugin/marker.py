@@ -1,0 +1,133 @@
+"""What a marker `lucy` asks for. Each mistake in it is one sentence, and is found before anything is started."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from lucy_core.engine import Engine, NetworkSpec, engine_names, load_engine
+from lucy_core.errors import UsageError, shown
+from lucy_core.network.vocabulary import PlainTopology, Topology
+from lucy_core.words import unknown
+
+ACCEPTED = ("topology", "engine", "options")
+EXAMPLE = "@pytest.mark.lucy(topology=…)"
+SEVERAL = "@pytest.mark.parametrize('lucy_engine', ['process', pytest.param('docker', marks=…)])"
+THE_MARKERS = "engine={} in the marker lucy"
+THE_FIXTURES = "lucy_engine={}"
+
+
+class Marker(Protocol):
+    """What is needed of a `pytest.Mark`."""
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Its positional arguments."""
+        ...
+
+    @property
+    def kwargs(self) -> Mapping[str, Any]:
+        """Its keyword arguments."""
+        ...
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """The network that a test wants, and what deploys it."""
+
+    topology: Topology
+    engine: Engine
+    options: dict[str, str]
+
+
+def wanted(marker: Marker | None, *, command_line: str | None, parameter: Any) -> Wanted:
+    """Read a marker.
+
+    Args:
+        marker: the test's.
+        command_line: the engine of `--lucy-engine`, which wins.
+        parameter: what the fixture `lucy_engine` says, or None.
+
+    Raises:
+        UsageError: naming what is wrong.
+    """
+    arguments = check_marker(marker)
+    if parameter is not None and "engine" in arguments:
+        both = f"{THE_MARKERS.format(shown(arguments['engine']))} and {THE_FIXTURES.format(shown(parameter))}"
+        message = f"{both} both say what deploys the network: leave one of them out"
+        raise UsageError(message)
+    marked = check_engine(arguments.get("engine", "process"), THE_MARKERS)
+    engine = marked if parameter is None else check_engine(parameter, THE_FIXTURES)
+    return Wanted(
+        topology=check_topology(arguments["topology"]),
+        engine=engine if command_line is None else check_engine(command_line, "--lucy-engine={}"),
+        options=check_options(arguments.get("options", {})),
+    )
+
+
+def check_marker(marker: Marker | None) -> Mapping[str, Any]:
+    """Return the marker's arguments, which are the right ones; what they hold isn't looked at.
+
+    Raises:
+        UsageError: it isn't there, or its arguments are not the right ones.
+    """
+    if marker is None:
+        message = f"a test that uses a network of Lucy's says which, and this one has no marker: add {EXAMPLE}"
+        raise UsageError(message)
+    if marker.args:
+        message = f"the marker lucy takes keyword arguments alone: {EXAMPLE}"
+        raise UsageError(message)
+    for name in marker.kwargs:
+        if name not in ACCEPTED:
+            raise UsageError(unknown("argument of the marker lucy", name, ACCEPTED))
+    if "topology" not in marker.kwargs:
+        message = f"the marker lucy lacks its topology: {EXAMPLE}"
+        raise UsageError(message)
+    return marker.kwargs
+
+
+def check_topology(topology: Any) -> Topology:  # whatever stands in the marker
+    """Return the topology, made by its function if it is one.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if callable(topology) and not isinstance(topology, type) and not hasattr(topology, "network_spec"):
+        topology = topology()
+    if isinstance(topology, NetworkSpec):
+        return PlainTopology(topology)
+    if isinstance(topology, type) or not (hasattr(topology, "network_spec") and hasattr(topology, "vocabulary")):
+        message = f"topology={shown(topology)} in the marker lucy is neither a topology, a NetworkSpec nor a function"
+        raise UsageError(message)
+    return cast("Topology", topology)
+
+
+def check_engine(engine: Any, where: str) -> Engine:  # whatever stands there
+    """Return the engine.
+
+    Raises:
+        UsageError: there is none of that name, or it is none, or it is several.
+    """
+    if isinstance(engine, str):
+        if engine not in engine_names():
+            message = f"{where.format(shown(engine))}: {unknown('engine', engine, engine_names())}"
+            raise UsageError(message)
+        return load_engine(engine)
+    if isinstance(engine, list | tuple | set | frozenset):  # what pytest.param gives is a tuple too
+        message = f"{where.format(shown(engine))} is not one engine: for a test on several, {SEVERAL}"
+        raise UsageError(message)
+    if isinstance(engine, type) or not isinstance(engine, Engine):
+        message = f"{where.format(shown(engine))} is neither an engine nor the name of one"
+        raise UsageError(message)
+    return engine
+
+
+def check_options(options: Any) -> dict[str, str]:  # whatever stands in the marker
+    """Return the options.
+
+    Raises:
+        UsageError: they are not text by text.
+    """
+    if not isinstance(options, Mapping) or not all(isinstance(each, str) for pair in options.items() for each in pair):
+        message = f"options={shown(options)} in the marker lucy is not a mapping of text to text"
+        raise UsageError(message)
+    return dict(options)

@@ -1,0 +1,1 @@
+"""Showing a run: what is said, where, and what may break there."""

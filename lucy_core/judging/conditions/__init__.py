@@ -1,0 +1,1 @@
+"""What a wait can wait for."""

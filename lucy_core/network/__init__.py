@@ -1,0 +1,1 @@
+"""A deployed network as a test sees and commands it."""

@@ -1,0 +1,91 @@
+"""What a kind of network means, and what a test asks for in its words.
+
+The core knows no blockchain: events, state and configuration of a kind of network are its vocabulary's. Mina's is
+`lucy_core.mina`; another project writes its own in the same way and registers it in the entry-point group
+`lucy.vocabularies`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from lucy_core.engine import NetworkSpec
+from lucy_core.errors import TopologyError, shown
+from lucy_core.judging.conditions.condition import StateFold
+
+
+class Vocabulary(Protocol):
+    """What a kind of network means: its events, and the picture that they add up to."""
+
+    @property
+    def name(self) -> str:
+        """Its name, as registered in the entry-point group `lucy.vocabularies`."""
+        ...
+
+    @property
+    def event_types(self) -> tuple[type, ...]:
+        """The events that its state is folded from."""
+        ...
+
+    def new_state(self) -> StateFold:
+        """Return the picture of a network of which nothing is known."""
+        ...
+
+    def summary(self, state: Any, node: str) -> str:  # each vocabulary has its own state
+        """Say in a few words where a node stands: height, slot, tip."""
+        ...
+
+
+class Topology(Protocol):
+    """What a test asks for: something that can be described to an engine, in a vocabulary."""
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """What the network's lines mean, or None for a network of plain programs."""
+        ...
+
+    def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:
+        """Describe the network. `options` are the run's: `seed`, `mina_image`, and what else was given."""
+        ...
+
+
+class PlainTopology(msgspec.Struct, frozen=True):
+    """A network of plain programs, with nothing known of what they log."""
+
+    spec: NetworkSpec
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """None: lines are records, and events are what the test declares."""
+        return None
+
+    def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # nothing to choose
+        """Return the spec as it is."""
+        return self.spec
+
+
+class FixedTopology(msgspec.Struct, frozen=True):
+    """A topology whose network has been described, so that what is written down is what is deployed."""
+
+    vocabulary: Vocabulary | None
+    spec: NetworkSpec
+
+    def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # they were used before
+        """Return what was described."""
+        return self.spec
+
+
+def topology_of(given: object) -> Topology:
+    """Take what a test asks for: a topology, or the spec of a network of plain programs.
+
+    Raises:
+        TopologyError: it is neither.
+    """
+    if isinstance(given, NetworkSpec):
+        return PlainTopology(given)
+    if not isinstance(given, type) and callable(getattr(given, "network_spec", None)) and hasattr(given, "vocabulary"):
+        return cast("Topology", given)
+    advice = "call it" if callable(given) else "give a NetworkSpec, or a topology such as lucy_core.mina.Topology"
+    message = f"topology={shown(given)} describes no network; {advice}"
+    raise TopologyError(message)

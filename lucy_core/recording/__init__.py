@@ -1,0 +1,1 @@
+"""What has been captured: the log files, the rows about them, and the account of both."""

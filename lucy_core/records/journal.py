@@ -1,0 +1,430 @@
+"""What Lucy did and decided, as log lines of its own.
+
+The journal is captured like one more node, called `lucy`: its lines get positions in the same order as everybody's, are
+read back like everybody's, and its events are declared like everybody's. So "the node was stopped, then this came" is a
+comparison of two positions, live and in a recording.
+
+Only lines of that node are Lucy's events: what a node prints is a program's own word, and one that prints
+`lucy.node_exited` has said nothing about its neighbour.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from lucy_core.errors import EventDefinitionError, shown
+from lucy_core.faults import AnyFault
+from lucy_core.records.event import EventType, event, event_type
+from lucy_core.records.record import Event
+from lucy_core.visible import with_texts
+
+T = TypeVar("T")
+JOURNAL = "lucy"
+"""The name under which Lucy's own journal appears among the nodes."""
+
+
+def _own(event_id: str) -> Callable[[type[T]], type[T]]:
+    """Declare one of Lucy's own events, which no other node's line can be."""
+    return event(ids=event_id, writer=JOURNAL)
+
+
+@_own("lucy.node_started")
+class NodeStarted(msgspec.Struct, frozen=True):
+    """A node's daemon was started."""
+
+    node: str
+    fresh_state: bool = False
+
+
+@_own("lucy.node_start_failed")
+class NodeStartFailed(msgspec.Struct, frozen=True):
+    """A start that was announced came to nothing: the node doesn't run."""
+
+    node: str
+    reason: str
+
+
+@_own("lucy.node_stopped")
+class NodeStopped(msgspec.Struct, frozen=True):
+    """A node was stopped or killed because the test asked for it; all of its lines have come before."""
+
+    node: str
+    killed: bool = False
+
+
+@_own("lucy.node_exited")
+class NodeExited(msgspec.Struct, frozen=True):
+    """A node's daemon ended by itself; all of its lines have come before."""
+
+    node: str
+    how: str
+    code: int | None = None
+    signal: str | None = None
+    after: float = 0.0
+    expected: bool = False
+
+
+@_own("lucy.node_paused")
+class NodePaused(msgspec.Struct, frozen=True):
+    """A node was frozen."""
+
+    node: str
+
+
+@_own("lucy.node_resumed")
+class NodeResumed(msgspec.Struct, frozen=True):
+    """A frozen node goes on."""
+
+    node: str
+
+
+@_own("lucy.fault_requested")
+class FaultRequested(msgspec.Struct, frozen=True):
+    """The test asked for a fault."""
+
+    lease: int
+    """The id of its lease."""
+    fault: AnyFault
+    lasting: float
+    """Seconds after which it ends by itself."""
+    parent: int = 0
+
+
+@_own("lucy.fault_effective")
+class FaultEffective(msgspec.Struct, frozen=True):
+    """A fault is in effect: it came to be between its request and here."""
+
+    lease: int
+    fault: AnyFault
+
+
+@_own("lucy.fault_reverted")
+class FaultReverted(msgspec.Struct, frozen=True):
+    """A fault is no longer in effect, or never came into effect."""
+
+    lease: int
+    fault: AnyFault
+    reason: str
+    """`ended`, `expired`, `lost` or `failed`."""
+    seconds: float
+    """For how long it was in effect."""
+    detail: str = ""
+    """How it was lost, or why it failed."""
+
+
+@_own("lucy.run_began")
+class RunBegan(msgspec.Struct, frozen=True):
+    """A run began; all times of its result count from here."""
+
+    run_id: str
+    test: str
+    engine: str
+    nodes: dict[str, str]
+    """The role of each node, by name."""
+
+
+@_own("lucy.run_decided")
+class RunDecided(msgspec.Struct, frozen=True):
+    """The test is over, and its nodes are about to be taken down."""
+
+    outcome: str
+    """`passed`, or what the error makes of the run with which the test ended."""
+    exit_code: int = 0
+    kind: str = ""
+    """The type of that error."""
+    message: str = ""
+
+
+@_own("lucy.section_started")
+class SectionStarted(msgspec.Struct, frozen=True):
+    """The test began a section."""
+
+    id: int
+    name: str
+    parent: int = 0
+
+
+@_own("lucy.section_ended")
+class SectionEnded(msgspec.Struct, frozen=True):
+    """The test left a section."""
+
+    id: int
+    name: str
+    seconds: float
+    outcome: str
+    """`passed`, `soft errors` or `failed`."""
+
+
+@_own("lucy.wait_started")
+class WaitStarted(msgspec.Struct, frozen=True):
+    """The test began to wait."""
+
+    id: int
+    description: str
+    soft: float | None
+    """Seconds; None is no limit, as JSON has no infinity."""
+    hard: float | None
+    parent: int = 0
+    lasting: float | None = None
+    """For how many seconds it has to hold, where that is what was asked."""
+
+
+@_own("lucy.wait_ended")
+class WaitEnded(msgspec.Struct, frozen=True):
+    """A wait was decided, or timed out."""
+
+    id: int
+    description: str
+    seconds: float
+    outcome: str
+    """`passed`, `late`, `cancelled`, the type of the error, or `unfinished` where the run was over before it."""
+
+
+@_own("lucy.command_started")
+class CommandStarted(msgspec.Struct, frozen=True):
+    """The test asked something of a node: a command, or a call of an API of its own."""
+
+    id: int
+    node: str
+    command: str
+    arguments: str = ""
+    left_out: int = 0
+    """How many characters of `arguments` were cut off."""
+    parent: int = 0
+
+
+@_own("lucy.command_ended")
+class CommandEnded(msgspec.Struct, frozen=True):
+    """A node, or its engine, has answered."""
+
+    id: int
+    node: str
+    command: str
+    seconds: float
+    outcome: str
+    """`done`, `cancelled`, or the type of the error."""
+    result: str = ""
+    """What it returned, or what the error says."""
+    left_out: int = 0
+    """How many characters of `result` were cut off."""
+
+
+@_own("lucy.mark_taken")
+class MarkTaken(msgspec.Struct, frozen=True):
+    """The test took a mark."""
+
+    id: int
+    position: int
+    parent: int = 0
+
+
+@_own("lucy.error")
+class RunError(msgspec.Struct, frozen=True):
+    """Something was held against the run: a soft error, a hard one, or a subscriber that was cut off."""
+
+    severity: str
+    message: str
+    kind: str = ""
+    """The type of a hard error, `check` or the like of a soft one."""
+    parent: int = 0
+    outcome: str = "failed"
+    """What it makes of the run, if it decides."""
+    exit_code: int = 1
+
+
+@_own("lucy.engine_notice")
+class EngineNotice(msgspec.Struct, frozen=True):
+    """The engine saw something happen to a node that nobody asked for: `died`, `out of memory`, `health`."""
+
+    node: str
+    what: str
+    detail: str = ""
+
+
+@_own("lucy.node_measured")
+class NodeMeasured(msgspec.Struct, frozen=True):
+    """What a node used at that moment; the processor's seconds count from its container's or process's start."""
+
+    node: str
+    cpu_seconds: float
+    memory_bytes: int
+    threads: int = 0
+
+
+@_own("lucy.probed")
+class Probed(msgspec.Struct, frozen=True):
+    """A node was asked whether it answers, and what it answered differs from the time before."""
+
+    node: str
+    probe: str
+    """What was asked: `web.http/health`."""
+    ok: bool
+    answer: str
+
+
+LIFE_EVENTS: tuple[type, ...] = (NodeStarted, NodeStartFailed, NodeStopped, NodeExited, NodePaused, NodeResumed)
+"""What happened to nodes: every vocabulary's state sees these beside its own events."""
+
+FAULT_EVENTS: tuple[type, ...] = (FaultRequested, FaultEffective, FaultReverted)
+"""What was done to the network on purpose."""
+
+TEST_EVENTS: tuple[type, ...] = (
+    RunBegan,
+    RunDecided,
+    SectionStarted,
+    SectionEnded,
+    WaitStarted,
+    WaitEnded,
+    CommandStarted,
+    CommandEnded,
+    MarkTaken,
+    RunError,
+)
+"""What happened in the test."""
+
+ENGINE_EVENTS: tuple[type, ...] = (EngineNotice, NodeMeasured)
+"""What an engine says of nodes unasked."""
+
+
+def about(event: Event[Any]) -> tuple[str, ...]:
+    """Return of which nodes an event tells: a node's line of that node, an event of Lucy's of those that it names.
+
+    An event of the run as a whole (a section, a mark) is about none.
+    """
+    data = event.data
+    if event.node != JOURNAL or type(data) not in _MESSAGES:
+        return (event.node,)
+    match data:
+        case FaultRequested() | FaultEffective() | FaultReverted():
+            return data.fault.members
+        case _:
+            node: str | None = getattr(data, "node", None)
+            return () if node is None else (node,)
+
+
+def is_of(event: Event[Any], nodes: Collection[str]) -> bool:
+    """Tell whether somebody who asks for these nodes means this event: it is about one of them, or written by one.
+
+    So `lucy`, whose name no node can have, means all that stands in the journal.
+    """
+    return event.node in nodes or any(node in nodes for node in about(event))
+
+
+def tells_of_nodes(kind: EventType[Any]) -> bool:
+    """Tell whether events of a type are about nodes, so that one may ask for those of some."""
+    if kind.data_type not in _MESSAGES:
+        return True
+    return not {"node", "fault"}.isdisjoint(kind.data_type.__struct_fields__)
+
+
+_MESSAGES: dict[type[msgspec.Struct], str] = {
+    NodeStarted: "$node started",
+    NodeStartFailed: "$node could not be started: $reason",
+    NodeStopped: "$node stopped",
+    NodeExited: "$node $how",
+    NodePaused: "$node paused",
+    NodeResumed: "$node resumed",
+    FaultRequested: "Fault $fault requested for $lasting s",
+    FaultEffective: "Fault $fault in effect",
+    FaultReverted: "Fault $fault $reason after $seconds s",
+    RunBegan: "Run $run_id of $test on the $engine engine",
+    RunDecided: "Test ended: $outcome",
+    SectionStarted: "Section $name",
+    SectionEnded: "Section $name: $outcome after $seconds s",
+    WaitStarted: "Waiting for $description",
+    WaitEnded: "Waited for $description: $outcome after $seconds s",
+    CommandStarted: "$node is asked: $command",
+    CommandEnded: "$node was asked: $command, $outcome after $seconds s",
+    MarkTaken: "Mark at $position",
+    RunError: "$severity error: $message",
+    EngineNotice: "$node: $what $detail",
+    NodeMeasured: "$node uses $memory_bytes bytes",
+    Probed: "$node asked for $probe: $answer",
+}
+_encode = msgspec.json.Encoder().encode
+
+
+class _Line(msgspec.Struct):
+    timestamp: str
+    level: str
+    message: str
+    metadata: Any
+    event_id: str
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def moment(at_ns: int) -> datetime:
+    """Return a time in nanoseconds since the epoch as a line can carry it: to the microsecond, exactly."""
+    return EPOCH + timedelta(microseconds=at_ns // 1000)
+
+
+def encodable(text: str) -> str:
+    """Return a text with what no JSON can carry replaced: a name from the file system may hold such."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def carriable(data: T) -> T:
+    """Return an event, or a value in one, that a line can carry: what it is, its texts made `encodable`."""
+    return with_texts(data, encodable)
+
+
+TEXT_LIMIT = 2048
+"""How many characters of an answer the journal keeps: enough to recognise it, and a file of a node may be large."""
+
+
+def bounded(value: object) -> tuple[str, int]:
+    """Return a value as a text for the journal, and how many characters of it were left out."""
+    match value:
+        case None:
+            text = ""
+        case str():
+            text = value
+        case bytes():
+            text = value.decode(errors="backslashreplace")
+        case _:
+            try:
+                text = msgspec.json.encode(value, enc_hook=shown).decode()
+            except (ValueError, TypeError, OverflowError, RecursionError):  # a name that is no UTF-8, a huge number
+                text = shown(value)
+    return encodable(text[:TEXT_LIMIT]), max(0, len(text) - TEXT_LIMIT)
+
+
+def check_own(data: msgspec.Struct) -> None:
+    """Tell whether something is one of Lucy's own events.
+
+    Raises:
+        EventDefinitionError: it isn't.
+    """
+    if type(data) not in _MESSAGES:
+        message = f"{type(data).__name__} is not an event of Lucy's journal"
+        raise EventDefinitionError(message)
+
+
+def journal_line(data: msgspec.Struct, at: datetime | None = None) -> bytes:
+    """Write one of Lucy's own events as a log line, ending in a newline; it happened now unless `at` says when.
+
+    Raises:
+        EventDefinitionError: the event isn't Lucy's own.
+    """
+    check_own(data)
+    kind = type(data)
+    stamp = (at or moment(time.time_ns())).strftime("%Y-%m-%d %H:%M:%S.%fZ")
+    (event_id,) = event_type(kind).ids
+    return _encode(_Line(stamp, _level(data), _MESSAGES[kind], carriable(data), event_id)) + b"\n"
+
+
+def _level(data: msgspec.Struct) -> str:
+    match data:
+        case RunError() | NodeExited(expected=False):
+            return "Error"
+        case EngineNotice():
+            return "Warn"
+        case NodeMeasured():
+            return "Debug"
+        case _:
+            return "Info"

@@ -1,0 +1,226 @@
+"""A finished run, asked again: the same streams, waits and ledger on its recording, without a node.
+
+What was awaited live is judged here by the same conditions and the same arrival times. The recording is asked for
+nothing but what it has: where it lacks lines, waits that rest on them are inconclusive, as they were or would have been
+live.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, TypeVar, final, overload
+
+import msgspec
+
+from lucy_core import streams
+from lucy_core.arguments import names_of, place_of
+from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.errors import RecordingError, UnknownNodeError
+from lucy_core.judging import waits
+from lucy_core.judging.conditions.condition import AnyCondition
+from lucy_core.judging.conditions.probes import Prober
+from lucy_core.judging.conditions.sightings import Seen
+from lucy_core.judging.durations import Clock, Duration
+from lucy_core.judging.fold import replayed
+from lucy_core.judging.history import History
+from lucy_core.judging.result import Findings
+from lucy_core.judging.waiting import Limits, WaitOutcome
+from lucy_core.network.vocabulary import Vocabulary
+from lucy_core.recording.ledger import Ledger
+from lucy_core.records.journal import JOURNAL
+from lucy_core.records.record import Event, Level, LogRecord, Mark
+from lucy_core.streams import Stream
+
+T = TypeVar("T")
+
+
+class _Node(msgspec.Struct):
+    name: str
+
+
+class _Network(msgspec.Struct):
+    nodes: tuple[_Node, ...] = ()
+    genesis_time: float | None = None
+    slot_seconds: float | None = None
+    slots_per_epoch: int | None = None
+
+
+class _Description(msgspec.Struct):
+    """As much of `run.json` as is needed here."""
+
+    network: _Network = msgspec.field(default_factory=_Network)
+    vocabulary: str | None = None
+
+
+@final
+class Replay:
+    """A finished run. Made by `replay`. A `since=` of None is its beginning."""
+
+    fatal = None
+    prober: Prober | None = None
+
+    def __init__(self, pipeline: Pipeline, description: _Description, vocabulary: Vocabulary | None) -> None:
+        self.pipeline = pipeline
+        self.vocabulary = vocabulary
+        network = description.network
+        self.clock = Clock(network.slot_seconds, network.slots_per_epoch, network.genesis_time)
+        recorded = [node for node in pipeline.ledger.nodes if node != JOURNAL]
+        self.node_names = tuple(dict.fromkeys((*(node.name for node in network.nodes), *recorded)))
+        self.history = History(
+            pipeline, vocabulary.event_types if vocabulary else (), vocabulary.new_state() if vocabulary else None
+        )
+        self.soft_errors: tuple[str, ...] = ()
+        """What waits on the replay would have held against a run."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The account of what was captured, with the gaps that there are."""
+        return self.pipeline.ledger
+
+    @property
+    def state(self) -> Any:  # each vocabulary has its own
+        """The vocabulary's picture of the network at the run's end. Read it; don't change it."""
+        return self.history.state
+
+    def mark(self) -> Mark:
+        """Return the run's end."""
+        return self.pipeline.mark()
+
+    async def findings(self) -> Findings:
+        """Return what became of the run when it was live, by its journal: sections, waits, errors, outcome."""
+        return await replayed(self.pipeline)
+
+    def events(
+        self,
+        kind: type[T],
+        *others: type[T],
+        nodes: Iterable[str] | None = None,
+        level: Level | None = None,
+        since: Mark | int | None = None,
+    ) -> Stream[Event[T]]:
+        """Stream events of one or more types."""
+        return streams.events(self.pipeline, kind, *others, nodes=nodes, level=level, since=since)
+
+    def records(
+        self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int | None = None
+    ) -> Stream[Event[LogRecord]]:
+        """Stream the nodes' records from a level up, and Lucy's own where `nodes` names it (`"lucy"`)."""
+        return streams.records(self.pipeline, nodes=nodes, level=level, since=since)
+
+    async def so_far(
+        self,
+        *kinds: type[Any],
+        nodes: Iterable[str] | None = None,
+        level: Level | None = None,
+        since: Mark | int = 0,
+    ) -> list[Event[Any]]:
+        """Return what was logged from `since` to the run's end; see `Network.so_far`."""
+        found: list[Event[Any]] = await streams.so_far(self.pipeline, *kinds, nodes=nodes, level=level, since=since)
+        return found
+
+    @overload
+    async def wait_for(
+        self,
+        condition: Seen[T] | type[T],
+        *,
+        since: Mark | int | None = None,
+        soft: Duration | float | None = None,
+        hard: Duration | float | None = None,
+    ) -> WaitOutcome[T]: ...
+    @overload
+    async def wait_for(
+        self,
+        condition: AnyCondition,
+        *,
+        since: Mark | int | None = None,
+        soft: Duration | float | None = None,
+        hard: Duration | float | None = None,
+        lasting: Duration | float | None = None,
+    ) -> WaitOutcome[Any]: ...
+    async def wait_for(
+        self,
+        condition: AnyCondition | type,
+        *,
+        since: Mark | int | None = None,
+        soft: Duration | float | None = None,
+        hard: Duration | float | None = None,
+        lasting: Duration | float | None = None,
+    ) -> WaitOutcome[Any]:
+        """Judge a condition as `Network.wait_for` does, its limits counted from when `since` arrived.
+
+        Raises:
+            ImpossibleError: the run ended before it came true and before the hard limit.
+            InconclusiveError: the recording lacks lines on which the answer would rest.
+        """
+
+        async def announce(_condition: AnyCondition, _limits: Limits) -> int:
+            return self.pipeline.place(since) or 0
+
+        return await waits.wait(
+            self, condition, since=since or 0, soft=soft, hard=hard, lasting=lasting, announce=announce
+        )
+
+    # What a wait needs of its run
+
+    def check_nodes(self, names: Iterable[str]) -> None:
+        """Refuse names that the run didn't have. Raises UnknownNodeError."""
+        for name in names_of(names, "names"):
+            if name not in self.node_names:
+                raise UnknownNodeError(name, self.node_names)
+
+    def when_fatal(self, call: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002  # nothing can come any more
+        """Nothing ends a replay from outside."""
+        return lambda: None
+
+    def soft_error(self, message: str, kind: str = "check") -> None:  # noqa: ARG002  # told apart by its words
+        """Remember that a wait was late."""
+        self.soft_errors = (*self.soft_errors, message)
+
+    def journal(self, event: msgspec.Struct) -> None:
+        """A finished run's journal is finished."""
+
+
+def _read_description(directory: Path) -> _Description:
+    path = directory / "run.json"
+    if not path.exists():
+        return _Description()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Description)
+    except (OSError, ValueError) as error:
+        message = f"{path} can't be read: {getattr(error, 'strerror', None) or error}"
+        raise RecordingError(message) from error
+
+
+def _find_vocabulary(name: str | None) -> Vocabulary | None:
+    if name is None:
+        return None
+    for point in entry_points(group="lucy.vocabularies"):
+        if point.name == name:
+            found: Vocabulary = point.load()
+            return found
+    message = f"this run's lines are in the vocabulary {name!r}, which isn't installed here: give vocabulary="
+    raise RecordingError(message)
+
+
+@asynccontextmanager
+async def replay(directory: str | Path, *, vocabulary: Vocabulary | None = None) -> AsyncIterator[Replay]:
+    """Open a finished run for the length of a block.
+
+    Args:
+        directory: the run directory, wherever it has been copied to.
+        vocabulary: what its lines mean; by default what its run was told, if that is installed here.
+
+    Raises:
+        RecordingError: there is no recording, its `run.json` can't be read, or its vocabulary isn't installed here.
+        Exception: the block raised nothing, and a callback did.
+    """
+    place = place_of(directory, "directory")
+    description = _read_description(place)
+    async with Pipeline.replay(place) as pipeline:
+        chosen = vocabulary if vocabulary is not None else _find_vocabulary(description.vocabulary)
+        run = Replay(pipeline, description, chosen)
+        await run.history.begin()
+        yield run
+        if pipeline.cut_off:  # nobody judges a replay but its block
+            raise pipeline.cut_off[0]

@@ -1,0 +1,1 @@
+"""What is left of runs, removed: at Lucy's death, and later."""

@@ -1,0 +1,70 @@
+"""The Docker engine's part of `lucy gc`."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+import anyio.to_thread
+
+from lucy_core.engine.garbage import Leftover, Remark, Search
+from lucy_core.errors import EngineError
+from lucy_engines.docker.garbage.leftovers import leftovers
+from lucy_engines.docker.garbage.reaper import Api, Refusal, Thing, sweep
+from lucy_engines.docker.plan.labels import RUN, Owner, start_ticks
+
+DEFAULT_HOST = "unix:///var/run/docker.sock"
+
+
+@final
+class DockerCollector:
+    """Finds and removes what bears a label of Lucy's in an Engine, and whose Lucy is gone."""
+
+    def __init__(self) -> None:
+        self._api = Api(DEFAULT_HOST)
+        self._things: dict[str, Thing] = {}
+
+    async def find(self, search: Search) -> list[Leftover]:
+        """Ask the Engine of `docker_host`, of DOCKER_HOST, or of this machine, where none is no failure.
+
+        Raises:
+            EngineError: it doesn't answer.
+        """
+        named = search.options.get("docker_host") or os.environ.get("DOCKER_HOST")
+        host = named or DEFAULT_HOST
+        if not host.startswith(("unix://", "tcp://", "http://", "https://")):
+            message = f"{host!r} is no way to an Engine that Lucy knows; give unix:///path or tcp://host:port"
+            raise EngineError(message)
+        if named is None and not Path(host.removeprefix("unix://")).exists():
+            return []
+        try:
+            self._api = Api(host)
+            things = await anyio.to_thread.run_sync(self._api.find, RUN)
+        except (OSError, Refusal) as error:
+            message = f"the Engine at {host} gives no list of what it has: {error}; is it running, and may you use it?"
+            raise EngineError(message) from error
+        self._things = {thing.key: thing for thing in things}
+        return leftovers(things, search, me=Owner.me(), lives=_lives, now=time.time())
+
+    async def remove(self, leftovers: Sequence[Leftover]) -> list[str | Remark | None]:
+        things = [self._things.get(each.key, Thing(each.kind, each.key, each.name, {})) for each in leftovers]
+        done = await anyio.to_thread.run_sync(sweep, self._api, things)
+        outcomes = {
+            removal.thing.key: removal.trouble or (Remark(removal.remark) if removal.remark else None)
+            for removal in done
+        }
+        return [outcomes[each.key] for each in leftovers]
+
+
+def _lives(owner: Owner) -> bool:
+    ticks = start_ticks(owner.pid)
+    if ticks is None and not Path(f"/proc/{owner.pid}").exists():
+        # Another user's process may be hidden (`hidepid`): what can't be looked at is not called dead.
+        try:
+            os.kill(owner.pid, 0)
+        except PermissionError:
+            return True
+        except OSError:
+            return False
+    return ticks == owner.start_ticks

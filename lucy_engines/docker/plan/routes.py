@@ -1,0 +1,139 @@
+"""By which way a node's lines come to Lucy, with this Engine. Pure.
+
+A FIFO is the fastest by far and needs one thing: that the container's kernel is Lucy's, and sees her files. Docker
+Desktop runs containers in a virtual machine, which shows them this machine's files but no FIFOs of it, and a remote
+Engine shows them nothing. For the first, TCP: the machine is one hop away, at a name of its own. For the second, the
+Engine's attach stream, over the connection that is there anyhow: TCP would need a way back to Lucy, which firewalls
+like to close. Both are forced with `--capture`.
+"""
+
+import sys
+from typing import Any, Literal, final
+
+import msgspec
+
+from lucy_core.errors import DeployError
+from lucy_engines.docker.api.hijack import Endpoint
+from lucy_engines.docker.plan.container import LOG
+
+Kind = Literal["fifo", "shared", "tcp", "attach"]
+DESKTOP = "host.docker.internal"
+"""The name by which containers of Docker Desktop reach loopback of the machine that it runs on."""
+
+
+class EngineFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to know of an Engine before a way can be chosen."""
+
+    endpoint: Endpoint
+    operating_system: str = ""
+    """As `GET /info` has it: `Docker Desktop`, or a distribution's name."""
+    gateway: str = ""
+    """This machine's address in the run's network, where the Engine runs here."""
+    own_address: str = ""
+    """The address that this machine has towards a remote Engine."""
+    platform: str = sys.platform
+    """Lucy's own: `linux`, `darwin`."""
+
+    @property
+    def is_desktop(self) -> bool:
+        """Whether containers run in a virtual machine on this one."""
+        return self.endpoint.path is not None and (
+            self.platform != "linux" or "docker desktop" in self.operating_system.lower()
+        )
+
+    @property
+    def is_here(self) -> bool:
+        """Whether containers share Lucy's kernel and files."""
+        return self.endpoint.path is not None and not self.is_desktop
+
+
+@final
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """The way that was chosen."""
+
+    kind: Kind
+    why: str
+    """For who reads the journal."""
+    listen: str = ""
+    """With TCP: where Lucy listens."""
+    reach: str = ""
+    """With TCP: by which name containers reach that."""
+
+    @property
+    def needs_pump(self) -> bool:
+        """Whether lines come otherwise than through a FIFO that capture reads itself."""
+        return self.kind in {"tcp", "attach"}
+
+
+def choose_route(facts: EngineFacts, *, wanted: str = "auto", shared: bool = False) -> Route:
+    """Choose.
+
+    Args:
+        facts: of the Engine.
+        wanted: `fifo`, `tcp` or `attach` to force one, or `auto`.
+        shared: whether nodes are to share one FIFO.
+
+    Raises:
+        DeployError: what is forced can't work with this Engine; says what can.
+    """
+    kind = wanted
+    why = f"--capture {wanted}"
+    if wanted == "auto":
+        if facts.is_here:
+            kind, why = "fifo", "the Engine runs on this machine"
+        elif facts.is_desktop:
+            kind, why = "tcp", "Docker Desktop's virtual machine shows no FIFO of this one"
+        else:
+            kind, why = "attach", f"the Engine at {facts.endpoint.text} is remote"
+    if kind == "fifo" and not facts.is_here:
+        message = f"a FIFO can't reach into containers of {facts.endpoint.text}; leave --capture out, or take attach"
+        raise DeployError(message)
+    if shared and kind != "fifo":
+        message = f"--shared-pipe needs FIFOs, and lines come by {kind} here ({why}); leave it out"
+        raise DeployError(message)
+    if kind == "tcp":
+        return _tcp(facts, why)
+    if kind == "attach":
+        return Route(kind="attach", why=why)
+    return Route(kind="shared" if shared else "fifo", why=f"{why}; --shared-pipe" if shared else why)
+
+
+def _tcp(facts: EngineFacts, why: str) -> Route:
+    if facts.is_desktop:
+        return Route(kind="tcp", why=why, listen="127.0.0.1", reach=DESKTOP)
+    address = facts.gateway if facts.is_here else facts.own_address
+    if not address:
+        message = (
+            "--capture tcp needs an address of this machine that containers can reach, and there is none; use attach"
+        )
+        raise DeployError(message)
+    return Route(kind="tcp", why=why, listen=address, reach=address)
+
+
+def routed(
+    body: dict[str, Any], route: Route, *, log: str = "", port: int = 0, token: str = "", keep: str = ""
+) -> dict[str, Any]:
+    """Return a container's body with the way its lines are to take.
+
+    Args:
+        body: as `container_config` made it, for a FIFO of its own.
+        route: the way.
+        log: the FIFO to mount, where it is another one.
+        port: where Lucy listens, with TCP.
+        token: the run's.
+        keep: the capture filter, or nothing.
+    """
+    given = {"LUCY_CAPTURE": route.kind, "LUCY_TOKEN": token}
+    if route.kind == "tcp":
+        given["LUCY_ADDRESS"] = f"{route.reach}:{port}"
+    if keep:
+        given["LUCY_CAPTURE_FILTER"] = keep
+    others = [each for each in body["Env"] if each.partition("=")[0] not in given]
+    host = body["HostConfig"]
+    mounts = [
+        {**mount, "Source": log or mount["Source"]} if mount["Target"] == LOG else mount
+        for mount in host["Mounts"]
+        if not (route.needs_pump and mount["Target"] == LOG)
+    ]
+    environment = [*others, *(f"{name}={value}" for name, value in given.items())]
+    return {**body, "Env": environment, "HostConfig": {**host, "Mounts": mounts}}

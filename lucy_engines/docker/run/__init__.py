@@ -1,0 +1,1 @@
+"""A network of containers, made, commanded and taken away."""

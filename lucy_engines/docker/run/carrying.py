@@ -1,0 +1,129 @@
+"""What the pump carries from and to: connections that bring a node's bytes, and the FIFO that takes them.
+
+Standard library only; the loop around it is `pump`.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import final
+
+from lucy_engines.docker.api.frames import FrameDecoder
+
+PIPE_BYTES = 1 << 20
+NUMBER_BYTES = 20
+"""A mark's number is shorter; what follows a mark's beginning and is longer is a node's own words."""
+
+
+@final
+class MarkFinder:
+    """Takes the bytes of a node and its marks, and tells them apart. Sans-IO."""
+
+    __slots__ = ("_held", "_mark")
+
+    def __init__(self, token: str) -> None:
+        self._mark = b"\x1eLUCY " + token.encode() + b" "
+        self._held = b""
+
+    def feed(self, data: bytes) -> list[bytes | int]:
+        """Return bytes, and the numbers of marks between them. What may be the start of a mark is held back."""
+        found: list[bytes | int] = []
+        if self._held:
+            data, self._held = self._held + data, b""
+        while (at := data.find(self._mark)) >= 0:
+            begin = at + len(self._mark)
+            end = data.find(b"\n", begin, begin + NUMBER_BYTES)
+            if at:
+                found.append(data[:at])
+            if end < 0 and len(data) < begin + NUMBER_BYTES:
+                self._held = data[at:]
+                return found
+            number = data[begin:end] if end >= 0 else b""
+            if number.isdigit():
+                found.append(int(number))
+                data = data[end + 1 :]
+            else:  # whoever knows the token is in the container, and may write what it likes
+                found.append(data[at:begin])
+                data = data[begin:]
+        at = data.rfind(b"\x1e", max(0, len(data) - len(self._mark)))
+        if at >= 0 and self._mark.startswith(data[at:]):
+            data, self._held = data[:at], data[at:]
+        if data:
+            found.append(data)
+        return found
+
+    def flush(self) -> bytes:
+        """Return what is held back: no more will come."""
+        held, self._held = self._held, b""
+        return held
+
+
+@final
+class Sink:
+    """A node's FIFO, and what waits for room in it: bytes, and what to do once the bytes before are in."""
+
+    __slots__ = ("failure", "fd", "queue", "source")
+
+    def __init__(self, path: str) -> None:
+        self.fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self.queue: deque[bytes | memoryview | Callable[[], None]] = deque()
+        self.source: Source | None = None
+        """Who is not read while the queue is not empty."""
+        self.failure = ""
+        """Why it takes nothing any more: nobody reads it, as a rule."""
+
+    def flush(self) -> bool:
+        """Write what there is room for; return whether that was all."""
+        queue = self.queue
+        while queue:
+            item = queue[0]
+            if callable(item):
+                queue.popleft()
+                item()
+                continue
+            try:
+                written = len(item) if self.failure else os.write(self.fd, item)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                self.failure = error.strerror or str(error)
+                continue
+            if written == len(item):
+                queue.popleft()
+            else:
+                queue[0] = memoryview(item)[written:]
+        return True
+
+
+@final
+class Stream:
+    """One life of a daemon, over TCP: how much of it we have."""
+
+    __slots__ = ("source", "taken")
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.source: Source | None = None
+
+
+@final
+class Source:
+    """An open connection that brings a node's bytes."""
+
+    __slots__ = ("finder", "frames", "greeting", "node", "peer", "since", "stream")
+
+    def __init__(self, peer: socket.socket, node: str) -> None:
+        self.peer = peer
+        self.since = time.monotonic()
+        self.node = node
+        """Empty until a TCP peer has said it."""
+        self.frames: FrameDecoder | None = None
+        self.finder: MarkFinder | None = None
+        self.greeting = b""
+        self.stream: Stream | None = None

@@ -1,0 +1,142 @@
+"""How one run's lines come out of its containers: the way is chosen, opened, followed to each daemon's end."""
+
+import functools
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+import anyio
+import anyio.abc
+
+from lucy_core.aio import Services
+from lucy_core.engine import LineCapture
+from lucy_core.records.journal import JOURNAL, EngineNotice, journal_line
+from lucy_engines.docker.api.client import EngineClient
+from lucy_engines.docker.api.upgrade import place
+from lucy_engines.docker.plan.routes import EngineFacts, Route, choose_route, routed
+from lucy_engines.docker.run.pump_client import PumpClient
+from lucy_engines.supervisor.link import LinkEvent
+
+EMPTY_SECONDS = 5.0
+"""How long the last bytes of a container that died may take: as a rule they are in a socket of this machine already."""
+
+
+@final
+class Outflow:
+    """The way of lines of one run. `open` comes first, `dispose` last."""
+
+    def __init__(self, client: EngineClient, services: Services, *, network: str) -> None:
+        self._client = client
+        self._services = services
+        self._network = network
+        self._capture: LineCapture | None = None
+        self._route = Route(kind="fifo", why="")
+        self._keep = ""
+        self._token = secrets.token_urlsafe(24)
+        self._pump: PumpClient | None = None
+        self._port = 0
+        self._shared: Path | None = None
+        self._fifos: list[Path] = []
+
+    async def open(self, capture: LineCapture, nodes: Sequence[str], *, wanted: str, shared: bool, keep: str) -> None:
+        """Choose the way, and open it on this side.
+
+        Args:
+            capture: where lines go in.
+            nodes: whose they are.
+            wanted: `auto`, or the way that is forced.
+            shared: whether nodes are to share a FIFO.
+            keep: the capture filter, or nothing.
+
+        Raises:
+            DeployError: what is forced can't work with this Engine.
+        """
+        self._capture = capture
+        self._keep = keep
+        self._route = route = choose_route(await self._facts(), wanted=wanted, shared=shared)
+        if route.needs_pump:
+            pump = self._pump = PumpClient()
+            self._services.start(functools.partial(self._hear, pump, capture, nodes))
+        if route.kind == "shared":
+            self._shared = await capture.open_shared_fifo(nodes)
+            self._fifos.append(self._shared)
+        for node in nodes:
+            if route.kind != "shared":
+                fifo = await capture.open_fifo(node)
+                self._fifos.append(fifo)
+                if self._pump is not None:
+                    await self._pump.add_node(node, fifo)
+            capture.note_way(node, route.kind)
+            notice = EngineNotice(node, "capture", f"its lines come by {route.kind}: {route.why}")
+            capture.inject(JOURNAL, journal_line(notice))
+        if route.kind == "tcp" and self._pump is not None:
+            self._port = await self._pump.open_port(route.listen, self._token)
+
+    async def _hear(self, pump: PumpClient, capture: LineCapture, nodes: Sequence[str]) -> None:
+        await pump.listen()
+        if self._pump is not None and pump.died is not None:
+            for node in nodes:
+                capture.note_failed(node, str(pump.died))
+            capture.abort(pump.died)
+
+    async def _facts(self) -> EngineFacts:
+        client = self._client
+        gateway = own = ""
+        with client.calling("tell about itself"):
+            system = str((await client.get("info")).get("OperatingSystem", ""))
+            if client.endpoint.path is not None:
+                network = await client.get(place("networks", self._network))
+                gateway = next((each.get("Gateway", "") for each in network["IPAM"]["Config"] or ()), "")
+        if client.endpoint.path is None:
+            # Nothing is sent: the kernel says which of our addresses would be used.
+            host, port = client.endpoint.host, client.endpoint.port
+            async with await anyio.create_connected_udp_socket(host, port) as probe:
+                own = str(probe.extra(anyio.abc.SocketAttribute.local_address)[0])  # noqa: S610  # anyio's, not Django's
+        return EngineFacts(endpoint=client.endpoint, operating_system=system, gateway=gateway, own_address=own)
+
+    def body(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return a container's body with the way its lines are to take."""
+        log = str(self._shared) if self._shared is not None else ""
+        return routed(body, self._route, log=log, port=self._port, token=self._token, keep=self._keep)
+
+    async def follow(self, node: str, container: str) -> None:
+        """Carry a container's lines from its start on. Call it once the container is made, before it is started."""
+        if self._route.kind == "attach" and self._pump is not None:
+            await self._pump.attach(node, self._client.endpoint, container, self._token)
+
+    async def passed(self, node: str, end: LinkEvent) -> None:
+        """Wait until all that came before a daemon's end is where capture reads it, and say so if it never will be."""
+        if self._route.kind != "attach" or self._pump is None:
+            return  # its supervisor said that it had ended once all was there
+        if not await self._pump.passed(node, end.number):
+            why = self._pump.broken.get(node, "the Engine ended its attach stream")
+            self._fail(node, f"{why}, before its daemon had ended")
+
+    async def emptied(self, node: str) -> None:
+        """Wait until all that came out of a container that died under its daemon is where capture reads it."""
+        if self._keep or self._route.kind in {"tcp", "shared"}:
+            self._fail(node, "its container died, and with it what its supervisor had not yet brought out")
+        if self._pump is not None:
+            with anyio.move_on_after(EMPTY_SECONDS):
+                await self._pump.emptied(node)
+
+    def note(self, node: str, event: LinkEvent) -> None:
+        """Take what a supervisor says of lines into the node's account."""
+        if event.event == "filtered" and self._capture is not None:
+            self._capture.note_filtered(node, lines=event.lines, bytes=event.bytes, events=event.events)
+        elif event.lost:
+            self._fail(node, f"{event.lost:,} bytes could not be brought to Lucy before its supervisor gave up")
+
+    def _fail(self, node: str, reason: str) -> None:
+        if self._capture is not None:
+            self._capture.note_failed(node, reason)
+
+    def dispose(self) -> None:
+        """End what was started, and remove the FIFOs. Again is no error. On Lucy's sudden death the reaper does it."""
+        # Their reader holds them open; by its name only somebody could come who would wait for ever.
+        for fifo in self._fifos:
+            fifo.unlink(missing_ok=True)
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            pump.dispose()
