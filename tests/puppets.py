@@ -14,8 +14,8 @@ import anyio
 import anyio.abc
 
 from lucy_core.errors import ContainerGoneError
-from lucy_engines.docker.api.frames import STDOUT, Part
 from lucy_engines.docker.plan import supervision
+from lucy_engines.docker.plan.inside import HOME
 from lucy_engines.supervisor.link import Link, LinkEvent
 
 ENGINES = Path(__file__).parent.parent / "lucy_engines" / "supervisor"
@@ -45,8 +45,8 @@ def supervisor(form: str, directory: Path) -> list[str]:
     """Lay a container's /lucy out below a directory, and return what starts a form of the puppeteer there."""
     home = directory / "home"
     for target, source in supervision.files().items():
-        if target.startswith(supervision.HOME):
-            place = home / target.removeprefix(supervision.HOME + "/")
+        if target.startswith(HOME):
+            place = home / target.removeprefix(HOME + "/")
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(source)
     interpreter, name = FORMS[form]
@@ -60,9 +60,9 @@ class PipeStream:
     def __init__(self, process: anyio.abc.Process) -> None:
         self._process = process
 
-    async def receive(self) -> list[Part]:
+    async def receive(self) -> bytes:
         assert self._process.stdout is not None
-        return [Part(STDOUT, await self._process.stdout.receive())]
+        return await self._process.stdout.receive()
 
     async def send(self, data: bytes) -> None:
         assert self._process.stdin is not None

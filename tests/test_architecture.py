@@ -74,10 +74,14 @@ BARE = (
     "lucy_engines/docker/faults/tools.py",
     "lucy_engines/docker/faults/wanted.py",
     "lucy_engines/docker/faults/warden.py",
+    "lucy_engines/docker/api/caller.py",
+    "lucy_engines/docker/api/endpoint.py",
     "lucy_engines/docker/api/frames.py",
     "lucy_engines/docker/run/pump.py",
     "lucy_engines/docker/api/upgrade.py",
     "lucy_engines/docker/garbage/reaper.py",
+    "lucy_engines/docker/garbage/things.py",
+    "lucy_engines/docker/plan/inside.py",
     "lucy_engines/orders.py",
     "lucy_core/testing/scripted_program.py",
     "lucy_engines/process/cgroups.py",
@@ -120,7 +124,6 @@ LONG_MODULES: dict[str, str] = {
     "lucy_engines/supervisor/puppeteer.py": "carried into containers as one file; half is the account of its protocols",
     "lucy_core/filters/logproc.py": "one language in one file, which a container's supervisor has to carry",
     "lucy_core/mina/events.py": "one table: an event type an entry, its payload beside it",
-    "lucy_engines/docker/garbage/reaper.py": "one file: when it is needed, there may be nothing left to import",
 }
 
 

@@ -22,8 +22,8 @@ from lucy_core.mina import BlockProduced
 from lucy_core.run.attachment import all_ended, describe_export
 from lucy_engines.docker.plan.compose import compose
 from lucy_engines.docker.plan.config import DockerConfig, docker_config
-from lucy_engines.docker.plan.container import LOG
 from lucy_engines.docker.plan.export import write_export
+from lucy_engines.docker.plan.inside import LOG
 
 LUCY = Path(sys.executable).with_name("lucy")
 PATIENCE = 90

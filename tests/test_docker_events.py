@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucy_engines.docker.api.events import ContainerEvent, Heard, container_event
+from lucy_engines.docker.run.events import ContainerEvent, Heard, container_event
 
 
 def died(node: str, at: int) -> ContainerEvent:

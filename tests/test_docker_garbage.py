@@ -19,9 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
+from lucy_engines.docker.api.caller import Caller
+from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.garbage import reaper, reaper_client
-from lucy_engines.docker.garbage.reaper import Api
 from lucy_engines.docker.garbage.reaper_client import guarded
+from lucy_engines.docker.garbage.things import find
+from lucy_engines.docker.plan.inside import USER
 from lucy_engines.docker.plan.labels import OWNER, run_labels
 from lucy_engines.process.ports import Ports
 
@@ -123,7 +126,7 @@ class KilledRun:
 
 
 def names_left(docker_engine: str, run_id: str) -> list[str]:
-    return [thing.name for thing in Api(docker_engine).find(f"lucy.run={run_id}")]
+    return [thing.name for thing in find(Caller(Endpoint(docker_engine)), f"lucy.run={run_id}")]
 
 
 async def names_there(docker_engine: str, run_id: str) -> list[str]:
@@ -373,7 +376,7 @@ def test_what_root_made_in_a_container_is_its_users_once_a_reaper_has_removed_it
     run_id = new_run_id("given-back")
     labels = [word for key, value in run_labels(run_id).items() for word in ("--label", f"{key}={value}")]
     script = "mkdir -p /lucy/node/state; touch /lucy/node/state/made; ln -sf /etc/passwd /lucy/node/link; sleep 600"
-    mount = ("--mount", f"type=bind,src={tmp_path},dst=/lucy/node", "--label", f"{reaper.USER}=12345:54321")
+    mount = ("--mount", f"type=bind,src={tmp_path},dst=/lucy/node", "--label", f"{USER}=12345:54321")
     start = [
         "docker",
         "run",
@@ -408,7 +411,7 @@ def test_gc_says_of_files_that_stay_roots_that_they_do(docker_engine: str, simno
     with subprocess.Popen(["true"]) as gone:
         pass
     owner = ":".join((str(gone.pid), "1", *dead[2:]))
-    labels = {**run_labels(run_id), OWNER: owner, reaper.USER: "12345:54321"}
+    labels = {**run_labels(run_id), OWNER: owner, USER: "12345:54321"}
     words = [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
     start = ["docker", "create", "--name", run_id, *words, "--entrypoint", "/no/such/program", simnode_image]
     subprocess.run(start, check=True, stdout=subprocess.DEVNULL)
@@ -498,7 +501,7 @@ class OwnEngine:
         if self._process.poll() is not None:
             # On a busy machine its containerd may take longer than it has patience for.
             self._launch()
-        return bool(Api(self.unix).call("GET", "/version"))
+        return bool(Caller(Endpoint(self.unix)).call("GET", "version"))
 
     def _launch(self) -> None:
         # A killed Engine leaves them, and a new one would wait for the containerd of that id.

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lucy_core.engine.garbage import Search
 from lucy_engines.docker.garbage.leftovers import leftovers
-from lucy_engines.docker.garbage.reaper import Thing
+from lucy_engines.docker.garbage.things import Thing
 from lucy_engines.docker.plan.labels import CREATED, OWNER, RUN, Owner
 
 ME = Owner(10, 1000, "this-boot", "this-namespace", "this-machine")

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lucy_core.errors import ContainerGoneError, SupervisorError
-from lucy_engines.docker.api.frames import STDERR, STDOUT, Part
 from lucy_engines.supervisor.link import LINE_BYTES, Link, LinkEvent, LinkReply, decode_message
 
 READY = b'{"event":"ready","version":1,"form":"python"}\n'
@@ -22,12 +21,12 @@ class Script:
 
     def __init__(self) -> None:
         self.commands: list[bytes] = []
-        self._send, self._receive = anyio.create_memory_object_stream[list[Part]](100)
+        self._send, self._receive = anyio.create_memory_object_stream[bytes](100)
         self._told = anyio.Event()
 
-    def say(self, *texts: bytes, stream: int = STDOUT) -> None:
+    def say(self, *texts: bytes) -> None:
         for text in texts:
-            self._send.send_nowait([Part(stream, text)])
+            self._send.send_nowait(text)
 
     def end(self) -> None:
         self._send.close()
@@ -37,7 +36,7 @@ class Script:
             await self._told.wait()
         return self.commands.pop(0)
 
-    async def receive(self) -> list[Part]:
+    async def receive(self) -> bytes:
         return await self._receive.receive()
 
     async def send(self, data: bytes) -> None:
@@ -100,7 +99,6 @@ async def test_what_others_write_to_pid_1s_stdout_harms_nothing() -> None:
     async with linked() as (link, script, events):
         script.say(b"hello\n\xff\xfe\0\n{}\n[1]\n", b'{"reply":"x"}\n{"event":"unheard of"}\n', b"half a line ")
         script.say(b'{"event": {"event"' + READY)
-        script.say(b"on stderr, ", READY, stream=STDERR)
         await link.ready.wait()
         script.say(b'{"reply":99,"ok":true}\n{"reply":1,"ok":true}\n')
 

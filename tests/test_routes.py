@@ -6,9 +6,9 @@ import pytest
 
 from lucy_core.engine import NetworkSpec, NodeSpec, RunPlace
 from lucy_core.errors import DeployError, TopologyError
-from lucy_engines.docker.api.hijack import Endpoint
+from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.plan.config import docker_config
-from lucy_engines.docker.plan.container import LOG
+from lucy_engines.docker.plan.inside import LOG
 from lucy_engines.docker.plan.routes import EngineFacts, Route, choose_route, routed
 
 HERE = EngineFacts(

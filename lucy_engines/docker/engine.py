@@ -15,13 +15,15 @@ import anyio.to_thread
 from lucy_core.aio import Services
 from lucy_core.engine import Capability, NetworkSpec, RunPlace
 from lucy_core.faults import Fault
+from lucy_engines.docker.api.caller import Caller
 from lucy_engines.docker.api.client import connect
+from lucy_engines.docker.api.endpoint import Endpoint, docker_host
 from lucy_engines.docker.faults.injection import DOCKER_FAULTS
-from lucy_engines.docker.garbage.reaper import Api
 from lucy_engines.docker.garbage.reaper_client import guarded
+from lucy_engines.docker.garbage.things import find
 from lucy_engines.docker.options import DOCKER_OPTIONS
 from lucy_engines.docker.plan import labels
-from lucy_engines.docker.plan.config import DockerConfig, docker_config, docker_host
+from lucy_engines.docker.plan.config import DockerConfig, docker_config
 from lucy_engines.docker.plan.export import write_export
 from lucy_engines.docker.run.manager import DockerManager
 
@@ -52,9 +54,9 @@ class DockerEngine:
 
     async def leftovers(self, run_id: str) -> list[str]:
         """Name what the Engine of this machine has of a run."""
-        api = Api(docker_host({}))
+        caller = Caller(Endpoint(docker_host()))
         (label,) = labels.run_filter(run_id)["label"]
-        return [f"{thing.kind} {thing.name}" for thing in await anyio.to_thread.run_sync(api.find, label)]
+        return [f"{thing.kind} {thing.name}" for thing in await anyio.to_thread.run_sync(find, caller, label)]
 
     def export(self, config: DockerConfig, file: Path, about: Mapping[str, str]) -> None:
         """Write a Compose file."""

@@ -13,7 +13,6 @@ import anyio
 import msgspec
 
 from lucy_core.errors import ContainerGoneError, SupervisorError
-from lucy_engines.docker.api.frames import STDOUT, FrameError, Part
 
 _QUOTED = re.compile(rb"[^A-Za-z0-9_./:=@%+,-]")
 _BEGIN = re.compile(rb'\{"(?:reply|event)"')
@@ -55,10 +54,10 @@ class LinkReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkStream(Protocol):
-    """What a link runs over: `hijack.Attachment`, or anything like it."""
+    """What a link runs over: PID 1's stdin and stdout, however far away."""
 
-    async def receive(self) -> list[Part]:
-        """Take what has come; raise `anyio.EndOfStream` at its end."""
+    async def receive(self) -> bytes:
+        """Take what has come from PID 1's stdout; raise `anyio.EndOfStream` at its end."""
         ...
 
     async def send(self, data: bytes) -> None:
@@ -154,10 +153,8 @@ class Link:
         """Hear the puppeteer until it is gone."""
         try:
             while True:
-                for part in await self._stream.receive():
-                    if part.stream == STDOUT:
-                        self._feed(part.data)
-        except (anyio.EndOfStream, anyio.ClosedResourceError, FrameError):
+                self._feed(await self._stream.receive())
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
             pass
         self.gone = True
         self.ready.set()

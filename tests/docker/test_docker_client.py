@@ -14,7 +14,7 @@ from lucy_core.errors import DeployError, EngineUnavailableError
 from lucy_engines.docker.api import client as docker_client
 from lucy_engines.docker.api import hijack
 from lucy_engines.docker.api.client import connect, unreachable
-from lucy_engines.docker.api.hijack import Endpoint
+from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.plan.config import docker_config
 from lucy_engines.docker.run.manager import DockerManager
 
@@ -132,7 +132,7 @@ async def test_who_hangs_up_on_tls_is_told() -> None:
     async with serving(Serving(hang_up), None) as server:
         endpoint = Endpoint(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         with pytest.raises(EngineUnavailableError, match="it hung up on TLS|can't be reached"):
-            await hijack.attach(endpoint, "c" * 64, "stdout")
+            await hijack.attach(endpoint, "c" * 64)
 
 
 async def test_a_container_that_somebody_else_has_just_removed_is_removed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lucy_core.engine import NetworkSpec, NodeSpec, RunPlace
 from lucy_core.errors import TopologyError
 from lucy_engines.docker import DockerEngine
-from lucy_engines.docker.api.upgrade import place
+from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.plan import labels
 from lucy_engines.docker.plan.config import DockerConfig, docker_config
 
@@ -175,7 +175,7 @@ def test_an_image_may_be_named_with_registry_path_tag_digest_or_by_its_id(image:
 @given(st.lists(st.text(min_size=1), min_size=1))
 def test_a_part_of_the_apis_paths_stays_one_part(parts: list[str]) -> None:
     encodable = [part.encode(errors="replace").decode() for part in parts]
-    path = place(*encodable)
+    path = api_path(*encodable)
 
     assert [unquote(part) for part in path.split("/")] == encodable
     assert not set(path) & set("?#")

@@ -76,7 +76,7 @@ def reaper_of(run_id: str) -> set[int]:
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
-            if f"lucy.run={run_id}".encode() in words and any(word.endswith(b"/reaper.py") for word in words):
+            if f"lucy.run={run_id}".encode() in words and any(b"garbage.reaper" in word for word in words):
                 found.add(int(entry.name))
     return found
 

@@ -31,7 +31,7 @@ class BareWarden:
         self.control, theirs = socket.socketpair()
         with theirs, own_pidfd() as lucy:
             descriptors = (theirs.fileno(), lucy)
-            arguments = (*map(str, descriptors), f"unix://{place}/nobody", "", "LUCY-test")
+            arguments = (*map(str, descriptors), f"unix://{place}/nobody", "LUCY-test")
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _BOOT, ROOT, *arguments], pass_fds=descriptors
             )
@@ -128,7 +128,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_warden_ends_with_its_lucy_though_what_she_forked_lives_on(tmp_path: Path) -> None:
-    words = [_BOOT, ROOT, f"unix://{tmp_path}/nobody", "", "LUCY-test"]
+    words = [_BOOT, ROOT, f"unix://{tmp_path}/nobody", "LUCY-test"]
     with subprocess.Popen([sys.executable, "-c", FORKED, *words], stdout=subprocess.PIPE) as lucy:
         assert lucy.stdout is not None
         pid, child = map(int, lucy.stdout.readline().split())

@@ -10,7 +10,7 @@ from aiodocker.exceptions import DockerError
 
 from lucy_core.errors import CommandError
 from lucy_engines.docker.api.client import EngineClient
-from lucy_engines.docker.api.upgrade import place
+from lucy_engines.docker.api.endpoint import api_path
 
 
 def pack(files: Mapping[str, bytes], *, mode: int = 0o600) -> bytes:
@@ -46,7 +46,7 @@ async def read_file(client: EngineClient, container: str, node: str, path: str) 
     try:
         with client.calling(f"read {path} of {node}"):
             try:
-                content = unpack(await client.get_bytes(place("containers", container, "archive"), path=path))
+                content = unpack(await client.get_bytes(api_path("containers", container, "archive"), path=path))
             except DockerError as error:
                 raise _refused(error, node, "read", path) from error
     except tarfile.TarError as error:
@@ -67,7 +67,7 @@ async def write_files(client: EngineClient, container: str, node: str, files: Ma
     what = ", ".join(files)
     with client.calling(f"write {what} of {node}"):
         try:
-            await client.put_bytes(place("containers", container, "archive"), pack(files), path="/")
+            await client.put_bytes(api_path("containers", container, "archive"), pack(files), path="/")
         except DockerError as error:
             raise _refused(error, node, "write", what) from error
 

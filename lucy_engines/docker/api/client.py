@@ -19,7 +19,7 @@ import anyio
 from aiodocker.exceptions import DockerError
 
 from lucy_core.errors import DeployError, EngineError, EngineUnavailableError
-from lucy_engines.docker.api.hijack import Endpoint
+from lucy_engines.docker.api.endpoint import KINDS, AddressError, Endpoint
 
 OLDEST = (1, 41)
 PING_SECONDS = 10.0
@@ -168,7 +168,10 @@ async def connect(address: str) -> AsyncIterator[EngineClient]:
     Raises:
         EngineUnavailableError: there is none, it lets nobody in, it hangs, or it is too old.
     """
-    endpoint = Endpoint(address)
+    try:
+        endpoint = Endpoint(address)
+    except AddressError as error:
+        raise EngineUnavailableError(address, error.found, KINDS) from error
     if endpoint.path is not None:
         connector: aiohttp.BaseConnector = aiohttp.UnixConnector(endpoint.path, limit=0)
     else:

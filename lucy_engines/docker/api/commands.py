@@ -17,9 +17,9 @@ from lucy_core.aio import one_error
 from lucy_core.engine import Output, Take
 from lucy_core.errors import CommandError, CommandTimeoutError, EngineError
 from lucy_engines.docker.api.client import EngineClient
+from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.api.frames import STDERR, STDOUT
 from lucy_engines.docker.api.hijack import Attachment, run_attached
-from lucy_engines.docker.api.upgrade import place
 
 MARK = "LUCY_EXEC"
 REFUSAL = "OCI runtime exec failed: "
@@ -129,7 +129,7 @@ class _Refusal:
 async def _create(client: EngineClient, container: str, node: str, body: Mapping[str, object]) -> str:
     with client.calling(f"run a command in {node}"):
         try:
-            return str((await client.post(place("containers", container, "exec"), body))["Id"])
+            return str((await client.post(api_path("containers", container, "exec"), body))["Id"])
         except DockerError as error:
             if error.status in (0, 900):
                 raise
@@ -173,7 +173,7 @@ async def _exit_code(client: EngineClient, number: str, node: str) -> int:
     pause = FIRST_LOOK
     while True:
         with client.calling(f"say how a command in {node} ended"):
-            shown = await client.get(place("exec", number, "json"))
+            shown = await client.get(api_path("exec", number, "json"))
         if not shown["Running"] and shown["ExitCode"] is not None:
             return int(shown["ExitCode"])
         await anyio.sleep(pause)
@@ -184,7 +184,7 @@ async def _pid_inside(client: EngineClient, container: str, number: str) -> int 
     """Return a command's process id in its container's own count, where it can be had and the command runs."""
     try:
         with client.calling("say which process a command is"):
-            shown = await client.get(place("exec", number, "json"))
+            shown = await client.get(api_path("exec", number, "json"))
     except EngineError:
         return None
     return pid_inside(shown["Pid"], container) if shown["Running"] else None

@@ -7,72 +7,25 @@ makes the container wait.
 The request and the reading of its answer are in `upgrade`, sans-IO, since `pump` attaches without a loop.
 """
 
-import os
 import socket
-import ssl
 from typing import final
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.abc
 from anyio.streams.tls import TLSStream
 
-from lucy_core.errors import DeployError, EngineUnavailableError, shown
-from lucy_engines.docker.api.frames import FrameDecoder, Part
+from lucy_core.errors import DeployError, EngineUnavailableError
+from lucy_engines.docker.api.endpoint import Endpoint, api_path
+from lucy_engines.docker.api.frames import STDOUT, FrameDecoder, FrameError, Part
 from lucy_engines.docker.api.unix_stream import connect_unix
-from lucy_engines.docker.api.upgrade import Upgrade, attach_request, place, tls_context, upgrade_request
+from lucy_engines.docker.api.upgrade import Upgrade, attach_request, upgrade_request
 
 READ_BYTES = 1 << 18
-PORT, TLS_PORT = 2375, 2376
-_ADDRESSES = "give unix:///path, tcp://host:port or https://host:port"
-
-
-@final
-class Endpoint:
-    """Where an Engine listens: a unix socket, or a host and port with or without TLS."""
-
-    __slots__ = ("host", "path", "port", "text", "tls")
-
-    def __init__(self, text: str) -> None:
-        """Understand an address as `DOCKER_HOST` has it.
-
-        Raises:
-            EngineUnavailableError: it is of no kind that we speak.
-        """
-        self.text = text
-        try:
-            parts = urlsplit(text)
-            port = parts.port
-        except ValueError as error:
-            raise EngineUnavailableError(text, f"this is no address ({error})", _ADDRESSES) from error
-        self.path: str | None = None
-        self.tls = parts.scheme == "https" or (parts.scheme == "tcp" and bool(os.environ.get("DOCKER_TLS_VERIFY")))
-        self.host = parts.hostname or "127.0.0.1"
-        self.port = 0
-        if parts.scheme == "unix":
-            self.path = text.removeprefix("unix://")
-        elif parts.scheme in {"tcp", "http", "https"}:
-            self.port = port or (TLS_PORT if self.tls else PORT)
-        else:
-            found = f"{shown(parts.scheme or text)} is no way to an Engine that Lucy knows"
-            raise EngineUnavailableError(text, found, _ADDRESSES)
-
-    @property
-    def url(self) -> str:
-        """Where its HTTP is, as a client of HTTP has it."""
-        if self.path is not None:
-            return "unix://localhost"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
-
-    def tls_context(self) -> ssl.SSLContext:
-        """Make the context that `DOCKER_CERT_PATH` asks for, else the system's."""
-        return tls_context()
 
 
 @final
 class Attachment:
-    """An attached connection. Not for two readers; close it. Made by `attach`."""
+    """An attached connection. Not for two readers; close it. Made by `run_attached`."""
 
     def __init__(self, stream: anyio.abc.ByteStream, rest: bytes) -> None:
         self._stream = stream
@@ -149,24 +102,42 @@ async def connect(endpoint: Endpoint) -> anyio.abc.ByteStream:
         raise EngineUnavailableError(endpoint.text, found, "look at `docker info`") from error
 
 
-async def attach(endpoint: Endpoint, container: str, *streams: str) -> Attachment:
-    """Attach to streams of a container, best before its start: what was written earlier is not seen.
+@final
+class Stdio:
+    """Stdin and stdout of an attached container's first process. Made by `attach`; close it."""
 
-    Args:
-        endpoint: the Engine.
-        container: its id.
-        streams: of `stdin`, `stdout`, `stderr`.
+    def __init__(self, attachment: Attachment) -> None:
+        self._attachment = attachment
+        self.send = attachment.send
+        self.aclose = attachment.aclose
+
+    async def receive(self) -> bytes:
+        """Take what has come from stdout; nothing is no end.
+
+        Raises:
+            anyio.EndOfStream: the container, or the Engine, is gone, or what came is no framed stream.
+        """
+        try:
+            parts = await self._attachment.receive()
+        except FrameError as error:
+            raise anyio.EndOfStream from error
+        return b"".join([part.data for part in parts if part.stream == STDOUT])
+
+
+async def attach(endpoint: Endpoint, container: str) -> Stdio:
+    """Attach to a container, best before its start: what was written earlier is not seen.
 
     Raises:
         EngineUnavailableError: the Engine can't be reached, or hung up.
         DeployError: it refused.
     """
-    return await _upgrade(endpoint, attach_request(container, *streams), f"attach to container {container[:12]}")
+    request = attach_request(container, "stdin", "stdout")
+    return Stdio(await _upgrade(endpoint, request, f"attach to container {container[:12]}"))
 
 
 async def run_attached(endpoint: Endpoint, command: str) -> Attachment:
     """Start a prepared command (an exec, by its id) and attach to its streams. Raises as `attach` does."""
-    request = upgrade_request(f"/{place('exec', command, 'start')}", b'{"Detach": false, "Tty": false}')
+    request = upgrade_request(f"/{api_path('exec', command, 'start')}", b'{"Detach": false, "Tty": false}')
     return await _upgrade(endpoint, request, "run a command in a container")
 
 

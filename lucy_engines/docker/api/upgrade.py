@@ -1,25 +1,16 @@
-"""What is said when a connection to the Engine is to become a container's raw stream. Standard library only.
+"""What is said when a connection to the Engine is to become a container's raw stream. Standard library only."""
 
-Paths carry no version: every Engine takes them as of its own.
-"""
-
-import os
-import ssl
 from typing import final
-from urllib.parse import quote
+
+from lucy_engines.docker.api.endpoint import api_path
 
 HEAD_BYTES = 1 << 16
-
-
-def place(*parts: str) -> str:
-    """Return a path of the Engine's API, each part of it quoted: an image's name holds slashes, and may hold more."""
-    return "/".join(quote(part, safe="") for part in parts)
 
 
 def attach_request(container: str, *streams: str) -> bytes:
     """Return the request that attaches to `stdin`, `stdout` or `stderr` of a container."""
     query = "&".join(("stream=1", *(f"{stream}=1" for stream in streams)))
-    return upgrade_request(f"/{place('containers', container, 'attach')}?{query}", b"")
+    return upgrade_request(f"/{api_path('containers', container, 'attach')}?{query}", b"")
 
 
 def upgrade_request(path: str, body: bytes) -> bytes:
@@ -66,14 +57,3 @@ class Upgrade:
     def accepted(self) -> bool:
         """Whether the connection is a raw one from here on; old Engines say 200."""
         return self.status in {101, 200}
-
-
-def tls_context() -> ssl.SSLContext:
-    """Make the context that `DOCKER_CERT_PATH` asks for, else the system's."""
-    certificates = os.environ.get("DOCKER_CERT_PATH") or os.path.expanduser("~/.docker")
-    authority = os.path.join(certificates, "ca.pem")
-    context = ssl.create_default_context(cafile=authority if os.path.exists(authority) else None)
-    own = os.path.join(certificates, "cert.pem")
-    if os.path.exists(own):
-        context.load_cert_chain(own, os.path.join(certificates, "key.pem"))
-    return context

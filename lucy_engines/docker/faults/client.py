@@ -61,9 +61,8 @@ class FaultPlace(msgspec.Struct, frozen=True, kw_only=True):
 class WardenClient:
     """The warden of one run. Costs nothing until the first fault."""
 
-    def __init__(self, host: str, services: Services, *, certificates: str | None = None) -> None:
+    def __init__(self, host: str, services: Services) -> None:
         self._host = host
-        self._certificates = certificates
         self._services = services
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -132,7 +131,7 @@ class WardenClient:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         root = str(Path(lucy_engines.__file__).parent)
-        place = (self._host, self._certificates or "", f"LUCY-{secrets.token_hex(4)}")
+        place = (self._host, f"LUCY-{secrets.token_hex(4)}")
         self._words = LastWords()
         try:
             with own_pidfd() as lucy:

@@ -6,10 +6,10 @@ from typing import final
 
 from lucy_core.errors import EngineError
 from lucy_core.faults import FAULT_KINDS, Disconnect, Fault, MemoryLimit, Pause
-from lucy_engines.docker.faults import clock
 from lucy_engines.docker.faults.client import FaultPlace, WardenClient
+from lucy_engines.docker.plan import clock
 from lucy_engines.docker.plan.config import DockerConfig
-from lucy_engines.docker.plan.container import STATE
+from lucy_engines.docker.plan.inside import STATE
 from lucy_engines.docker.run.node import DockerNode
 
 DOCKER_FAULTS = FAULT_KINDS

@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, final
 
+from lucy_engines.docker.api.caller import Caller, Refusal
+from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.faults import delayer
 from lucy_engines.docker.faults.scripts import (
     filter_script,
@@ -22,7 +24,6 @@ from lucy_engines.docker.faults.scripts import (
 )
 from lucy_engines.docker.faults.tools import Trouble, Unable, run
 from lucy_engines.docker.faults.wanted import Link, Wanted
-from lucy_engines.docker.garbage.reaper import Api, Refusal, quoted
 
 CLONE_NEWNS = 0x00020000
 MS_REMOUNT = 32
@@ -37,7 +38,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Machine(NamedTuple):
     """What all places of one run have in common."""
 
-    api: Api
+    caller: Caller
     chain: str
     """A name of this run alone, in each container."""
     netem: bool
@@ -344,19 +345,19 @@ class Place:
         self._call("POST", "update", body)
 
     def _call(self, method: str, what: str, body: object = None) -> Any:
-        return self._ask(method, f"/containers/{quoted(self.container)}/{what}", body)
+        return self._ask(method, api_path("containers", self.container, what), body)
 
     def _call_network(self, network: str, what: str, body: dict[str, Any]) -> None:
-        self._ask("POST", f"/networks/{quoted(network)}/{what}", {"Container": self.container, **body})
+        self._ask("POST", api_path("networks", network, what), {"Container": self.container, **body})
 
     def _ask(self, method: str, path: str, body: object) -> Any:
         try:
-            return self._machine.api.call(method, path, body)
+            return self._machine.caller.call(method, path, body)
         except Refusal as refusal:
-            reason = f"the Docker Engine refused {method} {path}: {refusal}"
+            reason = f"the Docker Engine refused {method} /{path}: {refusal}"
             raise Trouble(reason) from refusal
         except OSError as error:
-            reason = f"the Docker Engine can't be asked for {method} {path}: {error}"
+            reason = f"the Docker Engine can't be asked for {method} /{path}: {error}"
             raise Trouble(reason) from error
 
 

@@ -23,10 +23,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, final
 
+from lucy_engines.docker.api.caller import Caller
+from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.faults.place import Machine, Place
 from lucy_engines.docker.faults.tools import Trouble, Unable, check, has_netem
 from lucy_engines.docker.faults.wanted import Made, Wanted, disconnected, wanted
-from lucy_engines.docker.garbage.reaper import Api
 from lucy_engines.orders import CommandReader
 
 ENGINE_SECONDS = 15.0
@@ -52,11 +53,11 @@ class Lease:
 class Warden:
     """The loop: one thread, no locks."""
 
-    def __init__(self, control: socket.socket, lucy: int, host: str, certificates: str | None, chain: str) -> None:
+    def __init__(self, control: socket.socket, lucy: int, host: str, chain: str) -> None:
         """Serve who is at the other end of `control`, for as long as Lucy lives, of whom `lucy` is a pidfd."""
         self._control = control
         self._lucy = lucy
-        self._machine = Machine(Api(host, certificates, ENGINE_SECONDS), chain, has_netem())
+        self._machine = Machine(Caller(Endpoint(host), ENGINE_SECONDS), chain, has_netem())
         self._leases: dict[int, Lease] = {}
         self._places: dict[str, Place] = {}
         self._commands = CommandReader()
@@ -226,14 +227,14 @@ class Warden:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the warden; the arguments: a socket, Lucy's pidfd, the Engine, its certificates or nothing, chains' name."""
+    """Run the warden; the arguments: a socket, Lucy's pidfd, the Engine, chains' name."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    descriptor, lucy, host, certificates, chain = arguments
+    descriptor, lucy, host, chain = arguments
     control = socket.socket(fileno=int(descriptor))
     os.set_inheritable(control.fileno(), False)
     os.set_inheritable(int(lucy), False)
-    Warden(control, int(lucy), host, certificates or None, chain).run()
+    Warden(control, int(lucy), host, chain).run()
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from typing import final
 import anyio.to_thread
 
 from lucy_core.engine.garbage import Leftover, Remark, Search
-from lucy_core.errors import EngineError
+from lucy_core.errors import EngineError, EngineUnavailableError
+from lucy_engines.docker.api.caller import Caller, Refusal
+from lucy_engines.docker.api.endpoint import KINDS, USUAL, AddressError, Endpoint, docker_host
 from lucy_engines.docker.garbage.leftovers import leftovers
-from lucy_engines.docker.garbage.reaper import Api, Refusal, Thing, sweep
+from lucy_engines.docker.garbage.things import Thing, find, sweep
 from lucy_engines.docker.plan.labels import RUN, Owner, start_ticks
-
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
 @final
@@ -22,7 +22,7 @@ class DockerCollector:
     """Finds and removes what bears a label of Lucy's in an Engine, and whose Lucy is gone."""
 
     def __init__(self) -> None:
-        self._api = Api(DEFAULT_HOST)
+        self._caller = Caller(Endpoint(USUAL))
         self._things: dict[str, Thing] = {}
 
     async def find(self, search: Search) -> list[Leftover]:
@@ -31,16 +31,16 @@ class DockerCollector:
         Raises:
             EngineError: it doesn't answer.
         """
-        named = search.options.get("docker_host") or os.environ.get("DOCKER_HOST")
-        host = named or DEFAULT_HOST
-        if not host.startswith(("unix://", "tcp://", "http://", "https://")):
-            message = f"{host!r} is no way to an Engine that Lucy knows; give unix:///path or tcp://host:port"
-            raise EngineError(message)
-        if named is None and not Path(host.removeprefix("unix://")).exists():
-            return []
+        host = docker_host(search.options.get("docker_host"))
         try:
-            self._api = Api(host)
-            things = await anyio.to_thread.run_sync(self._api.find, RUN)
+            endpoint = Endpoint(host)
+        except AddressError as error:
+            raise EngineUnavailableError(host, error.found, KINDS) from error
+        if host == USUAL and not Path(str(endpoint.path)).exists():
+            return []
+        self._caller = Caller(endpoint)
+        try:
+            things = await anyio.to_thread.run_sync(find, self._caller, RUN)
         except (OSError, Refusal) as error:
             message = f"the Engine at {host} gives no list of what it has: {error}; is it running, and may you use it?"
             raise EngineError(message) from error
@@ -49,7 +49,7 @@ class DockerCollector:
 
     async def remove(self, leftovers: Sequence[Leftover]) -> list[str | Remark | None]:
         things = [self._things.get(each.key, Thing(each.kind, each.key, each.name, {})) for each in leftovers]
-        done = await anyio.to_thread.run_sync(sweep, self._api, things)
+        done = await anyio.to_thread.run_sync(sweep, self._caller, things)
         outcomes = {
             removal.thing.key: removal.trouble or (Remark(removal.remark) if removal.remark else None)
             for removal in done

@@ -1,6 +1,5 @@
 """A whole network as what is about to be asked of the Engine. Pure: nothing is touched, nobody is asked."""
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,24 +9,20 @@ import msgspec
 
 from lucy_core.arguments import readable_text
 from lucy_core.engine import Layout, NetworkSpec, NodeSpec, RunPlace
-from lucy_core.errors import ArgumentError, EngineUnavailableError, TopologyError, shown
+from lucy_core.errors import ArgumentError, TopologyError, shown
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_core.run.options import is_on
-from lucy_engines.docker.api.hijack import Endpoint
-from lucy_engines.docker.faults import clock
-from lucy_engines.docker.plan import supervision
+from lucy_engines.docker.api.endpoint import AddressError, Endpoint, docker_host
+from lucy_engines.docker.plan import clock, supervision
 from lucy_engines.docker.plan.container import (
-    DIRECTORY,
-    LOG,
-    STATE,
     ContainerConfig,
     Limits,
     Mount,
     container_config,
     layouts,
 )
+from lucy_engines.docker.plan.inside import DIRECTORY, LOG, STATE
 
-DEFAULT_HOST = "unix:///var/run/docker.sock"
 DEFAULT_IMAGE = "lucy-simnode:latest"
 ARCHIVE_ROLE = "archive"
 CAPTURE_KINDS = ("auto", "fifo", "tcp", "attach")
@@ -79,9 +74,9 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
     for node in spec.nodes:
         _check_text(node)
     options = place.options
-    host = docker_host(options)
-    if options.get("docker_host"):
-        _check_host(host)
+    host = docker_host(named := options.get("docker_host"))
+    if named:
+        _check_host(named)
     limits = read_limits(options)
     first = read_port(options)
     places = layouts(spec)
@@ -156,11 +151,6 @@ def _checked(node: str, image: str) -> str:
     return image
 
 
-def docker_host(options: Mapping[str, str]) -> str:
-    """Return the address of the Engine: what was asked for, else `DOCKER_HOST`, else the usual socket."""
-    return options.get("docker_host") or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
-
-
 def _check_host(host: str) -> None:
     """Refuse an option that is no address. One of the environment's is told as what keeps the Engine from being used.
 
@@ -169,8 +159,8 @@ def _check_host(host: str) -> None:
     """
     try:
         Endpoint(host)
-    except EngineUnavailableError as error:
-        message = f"docker_host={shown(host)}: {error.found}; {error.advice}"
+    except AddressError as error:
+        message = f"docker_host={shown(host)}: {error}"
         raise TopologyError(message) from None
 
 

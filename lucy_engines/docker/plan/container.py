@@ -12,11 +12,8 @@ import msgspec
 
 from lucy_core.engine import Layout, NetworkSpec, NodeSpec, fill_in
 from lucy_engines.docker.plan import labels, supervision
-from lucy_engines.docker.plan.supervision import HOME
+from lucy_engines.docker.plan.inside import DIRECTORY, LOG, STATE
 
-DIRECTORY = f"{HOME}/node"
-STATE = f"{DIRECTORY}/state"
-LOG = f"{HOME}/log"
 HEALTH_SECONDS = 2
 FIRST_PORT = 10_001
 """A node's ports are numbered from here on: each container has all numbers to itself."""

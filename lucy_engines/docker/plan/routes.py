@@ -13,8 +13,8 @@ from typing import Any, Literal, final
 import msgspec
 
 from lucy_core.errors import DeployError
-from lucy_engines.docker.api.hijack import Endpoint
-from lucy_engines.docker.plan.container import LOG
+from lucy_engines.docker.api.endpoint import Endpoint
+from lucy_engines.docker.plan.inside import LOG
 
 Kind = Literal["fifo", "shared", "tcp", "attach"]
 DESKTOP = "host.docker.internal"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import lucy_core
 import lucy_engines
+from lucy_engines.docker.plan.inside import HOME
 
-HOME = "/lucy"
 _CORE = Path(lucy_core.__file__).parent
 _ENGINES = Path(lucy_engines.__file__).parent
 _PYTHON = (

@@ -20,16 +20,14 @@ from lucy_core.faults import Fault
 from lucy_core.records.journal import JOURNAL, EngineNotice, NodeMeasured, journal_line
 from lucy_engines.docker.api import archive, hijack, statistics
 from lucy_engines.docker.api.client import EngineClient
-from lucy_engines.docker.api.events import ContainerEvent, ContainerEvents
-from lucy_engines.docker.api.upgrade import place
-from lucy_engines.docker.faults import clock
+from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.faults.client import WardenClient
 from lucy_engines.docker.faults.injection import DockerFaults
-from lucy_engines.docker.garbage.reaper import USER
-from lucy_engines.docker.plan import labels, supervision
+from lucy_engines.docker.plan import clock, labels, supervision
 from lucy_engines.docker.plan.config import DockerConfig
-from lucy_engines.docker.plan.container import DIRECTORY, STATE
+from lucy_engines.docker.plan.inside import DIRECTORY, STATE, USER
 from lucy_engines.docker.plan.node_files import write_files
+from lucy_engines.docker.run.events import ContainerEvent, ContainerEvents
 from lucy_engines.docker.run.node import DockerNode, Reports
 from lucy_engines.docker.run.outflow import Outflow
 from lucy_engines.supervisor.link import Link
@@ -85,7 +83,7 @@ class DockerManager:
 
     async def _find_image(self, image: str) -> None:
         with self._client.calling(f"look for image {image}"):
-            await self._client.get(place("images", image, "json"))
+            await self._client.get(api_path("images", image, "json"))
 
     async def attach(self, capture: LineCapture) -> None:
         """Choose the way that lines take, and open it for every node."""
@@ -140,12 +138,12 @@ class DockerManager:
             own = {target: source.read_bytes() for target, source in supervision.files().items()}
             await archive.write_files(client, node.container, node.name, {**own, f"{STATE}/": b"", **files})
         with client.calling(f"attach to container {container.name}"):
-            link = Link(await hijack.attach(client.endpoint, node.container, "stdin", "stdout"), node.name)
+            link = Link(await hijack.attach(client.endpoint, node.container), node.name)
         node.attached(link)
         await self._outflow.follow(node.name, node.container)
         self._services.start(link.listen)
         with anyio.CancelScope(shield=True), client.calling(f"start container {container.name}"):
-            await client.post(place("containers", node.container, "start"))
+            await client.post(api_path("containers", node.container, "start"))
         await node.look()
         if config.statistics:
             self._services.start(functools.partial(statistics.follow, client, node.container, self._measured(node)))
@@ -211,15 +209,15 @@ class DockerManager:
             containers = await client.get("containers/json", all=True, filters=which)
         async with one_error(), anyio.create_task_group() as tasks:
             for container in containers:
-                tasks.start_soon(self._remove, place("containers", container["Id"]))
+                tasks.start_soon(self._remove, api_path("containers", container["Id"]))
         with client.calling("list networks and volumes"):
             networks = await client.get("networks", filters=which)
             volumes = (await client.get("volumes", filters=which))["Volumes"] or ()
         async with one_error(), anyio.create_task_group() as tasks:
             for network in networks:
-                tasks.start_soon(self._remove, place("networks", network["Id"]))
+                tasks.start_soon(self._remove, api_path("networks", network["Id"]))
             for volume in volumes:
-                tasks.start_soon(self._remove, place("volumes", volume["Name"]))
+                tasks.start_soon(self._remove, api_path("volumes", volume["Name"]))
 
     async def _remove(self, path: str) -> None:
         with self._client.calling(f"remove {path}"):

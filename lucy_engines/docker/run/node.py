@@ -17,7 +17,7 @@ from lucy_core.errors import CaptureDiedError, CommandError, DeployError, Engine
 from lucy_core.records.journal import JOURNAL, EngineNotice, journal_line
 from lucy_engines.docker.api import archive, commands, statistics
 from lucy_engines.docker.api.client import EngineClient
-from lucy_engines.docker.api.upgrade import place
+from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.plan.node_files import contents
 from lucy_engines.docker.run.outflow import Outflow
 from lucy_engines.supervisor.link import Link, LinkEvent
@@ -171,7 +171,7 @@ class DockerNode:
             DeployError: the container is gone.
         """
         with self._client.calling(f"look at the container of {self.name}"):
-            shown: dict[str, Any] = await self._client.get(place("containers", self.container, "json"))
+            shown: dict[str, Any] = await self._client.get(api_path("containers", self.container, "json"))
         self.pid = shown["State"]["Pid"]
         self._published = {
             int(port.partition("/")[0]): int(bindings[0]["HostPort"])
@@ -239,12 +239,12 @@ class DockerNode:
 
     async def pause(self) -> None:
         with self._client.calling(f"pause {self.name}"):
-            await self._client.post(place("containers", self.container, "pause"))
+            await self._client.post(api_path("containers", self.container, "pause"))
         self._paused = True
 
     async def resume(self) -> None:
         with self._client.calling(f"resume {self.name}"):
-            await self._client.post(place("containers", self.container, "unpause"))
+            await self._client.post(api_path("containers", self.container, "unpause"))
         self._paused = False
 
     async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ASYNC109

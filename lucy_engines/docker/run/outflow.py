@@ -13,7 +13,7 @@ from lucy_core.aio import Services
 from lucy_core.engine import LineCapture
 from lucy_core.records.journal import JOURNAL, EngineNotice, journal_line
 from lucy_engines.docker.api.client import EngineClient
-from lucy_engines.docker.api.upgrade import place
+from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.plan.routes import EngineFacts, Route, choose_route, routed
 from lucy_engines.docker.run.pump_client import PumpClient
 from lucy_engines.supervisor.link import LinkEvent
@@ -86,7 +86,7 @@ class Outflow:
         with client.calling("tell about itself"):
             system = str((await client.get("info")).get("OperatingSystem", ""))
             if client.endpoint.path is not None:
-                network = await client.get(place("networks", self._network))
+                network = await client.get(api_path("networks", self._network))
                 gateway = next((each.get("Gateway", "") for each in network["IPAM"]["Config"] or ()), "")
         if client.endpoint.path is None:
             # Nothing is sent: the kernel says which of our addresses would be used.

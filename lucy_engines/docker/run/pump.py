@@ -32,8 +32,9 @@ import time
 from collections.abc import Callable
 from typing import Any, final
 
+from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.api.frames import STDERR, FrameDecoder, FrameError
-from lucy_engines.docker.api.upgrade import Upgrade, attach_request, tls_context
+from lucy_engines.docker.api.upgrade import Upgrade, attach_request
 from lucy_engines.docker.run.carrying import MarkFinder, Sink, Source, Stream
 from lucy_engines.orders import CommandReader, text
 
@@ -139,7 +140,7 @@ class Pump:
             message = f"no node is called {node!r}"
             raise ValueError(message)
         request = attach_request(text(command, "container"), "stderr")
-        peer = _connect(command)
+        peer = _connect(text(command, "host"))
         try:
             peer.sendall(request)
             rest = _upgraded(peer)
@@ -316,23 +317,14 @@ class Pump:
             self._flush(sink, source)
 
 
-def _connect(command: dict[str, Any]) -> socket.socket:
-    """Open a connection to the Engine that a command names."""
-    if command.get("path"):
-        peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with contextlib.suppress(OSError):
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ATTACH_BUFFER_BYTES)
-            peer.settimeout(CONNECT_SECONDS)
-            peer.connect(text(command, "path"))
-        except (OSError, ValueError):
-            peer.close()
-            raise
-        return peer
-    host = text(command, "host")
-    peer = socket.create_connection((host, command["port"]), CONNECT_SECONDS)
-    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return tls_context().wrap_socket(peer, server_hostname=host) if command.get("tls") else peer
+def _connect(host: str) -> socket.socket:
+    """Open a connection to the Engine."""
+    endpoint = Endpoint(host)
+    peer = endpoint.connect(CONNECT_SECONDS)
+    if endpoint.is_local:
+        with contextlib.suppress(OSError):
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ATTACH_BUFFER_BYTES)
+    return peer
 
 
 def _upgraded(peer: socket.socket) -> bytes:

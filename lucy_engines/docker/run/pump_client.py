@@ -14,7 +14,7 @@ import lucy_engines
 from lucy_core import log
 from lucy_core.errors import CarrierDiedError, DeployError, HelperDiedError
 from lucy_core.helpers import LastWords, how_it_ended, own_pidfd, until_ended
-from lucy_engines.docker.api.hijack import Endpoint
+from lucy_engines.docker.api.endpoint import Endpoint
 
 _BOOT = (
     # The façade of the engine would cost 300 ms of imports that the pump has no use for: empty modules with the
@@ -129,8 +129,7 @@ class PumpClient:
         Raises:
             DeployError: the Engine can't be reached for it, or refused.
         """
-        place = {"path": endpoint.path, "host": endpoint.host, "port": endpoint.port, "tls": endpoint.tls}
-        reply = await self._ask("attach", node=node, container=container, token=token, **place)
+        reply = await self._ask("attach", node=node, container=container, token=token, host=endpoint.text)
         if reply.error is not None:
             message = f"node {node!r}: can't attach to its container's output: {reply.error}"
             raise DeployError(message)

@@ -5,8 +5,8 @@ clock, so that a fault begins and ends while the daemon runs. Monotonic clocks s
 jump has another fault than a wrong clock. It works in programs that are linked dynamically with glibc.
 """
 
-from lucy_engines.docker.plan.container import DIRECTORY, Mount
-from lucy_engines.docker.plan.supervision import HOME
+from lucy_engines.docker.plan.container import Mount
+from lucy_engines.docker.plan.inside import DIRECTORY, HOME
 
 LIBRARY = f"{HOME}/libfaketime.so.1"
 FILE = "clock"
