@@ -12,13 +12,14 @@ from typing import final
 
 import anyio
 import anyio.abc
+from places import REPOSITORY
 
 from lucy_core.errors import ContainerGoneError
 from lucy_engines.docker.plan import supervision
 from lucy_engines.docker.plan.inside import HOME
 from lucy_engines.supervisor.link import Link, LinkEvent
 
-ENGINES = Path(__file__).parent.parent / "lucy_engines" / "supervisor"
+ENGINES = REPOSITORY / "lucy_engines" / "supervisor"
 
 
 def works(*command: str) -> bool:

@@ -3,13 +3,11 @@
 import os
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from pathlib import Path
 
 import pytest
+from places import REPOSITORY
 
 from lucy_core.engine import engine_names
-
-REPOSITORY = Path(__file__).parent.parent
 
 INI = """
 [pytest]

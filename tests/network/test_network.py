@@ -1,6 +1,6 @@
 """Networks as a test sees them: waits, timeouts, sections; and what only the process engine can show.
 
-That engines keep their promises is the conformance suite's to test: `tests/engines`.
+That engines keep their promises is the conformance suite's to test.
 """
 
 import os

@@ -6,11 +6,9 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from pathlib import Path
 
 import pytest
-
-REPOSITORY = Path(__file__).parent.parent
+from places import REPOSITORY
 
 
 @pytest.fixture(scope="module")

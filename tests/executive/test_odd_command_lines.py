@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import REPOSITORY
 
 from lucy_core import engine
 from lucy_core.engine import NetworkSpec, NodeSpec, engine_names, engine_options, load_engine
@@ -28,7 +29,6 @@ from lucy_core.judging.result import ExitCode
 from lucy_core.network.network import Network
 from lucy_core.network.vocabulary import PlainTopology
 
-REPOSITORY = Path(__file__).parent.parent
 ODD = (
     "",
     " ",

@@ -6,7 +6,6 @@ import shutil
 import signal
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
+from places import LUCY
 
 import lucy_core as lucy
 from lucy_core.capture.fifo import make_fifo
@@ -25,7 +25,6 @@ from lucy_engines.docker.plan.config import DockerConfig, docker_config
 from lucy_engines.docker.plan.export import write_export
 from lucy_engines.docker.plan.inside import LOG
 
-LUCY = Path(sys.executable).with_name("lucy")
 PATIENCE = 90
 SPEC = lucy.NetworkSpec(
     name="small",

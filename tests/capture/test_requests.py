@@ -9,9 +9,9 @@ from typing import Any
 
 import anyio
 import pytest
+from captures import capture_in, say
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_recording_facts import capture_in, say
 
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.requests import RefusedRequest, read_request

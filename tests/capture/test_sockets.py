@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from test_recording_facts import account, capture_in, replayed, say
+from captures import account, capture_in, replayed, say
 
 from lucy_core.capture import sockets
 from lucy_core.delivery.pipeline import Pipeline

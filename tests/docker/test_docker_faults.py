@@ -14,6 +14,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from places import REPOSITORY
 
 import lucy_core as lucy
 from lucy_core import mina
@@ -532,7 +533,7 @@ async def test_whatever_overlaps_and_ends_in_whatever_order_leaves_nothing(simno
 @pytest.mark.anyio
 @pytest.mark.slow
 async def test_a_partition_heals_as_the_readme_has_it(simnode_image: str, tmp_path: Path) -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    readme = (REPOSITORY / "README.md").read_text()
     (example,) = (block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "a_partition" in block)
     names: dict = {}
     exec(compile(example, "README.md", "exec"), names)

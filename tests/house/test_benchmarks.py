@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from places import REPOSITORY
 
 from benchmarks import output, plots
 from benchmarks.__main__ import RUNS, main
@@ -23,7 +24,6 @@ from benchmarks.report import Curve, Report, Table, Target
 from benchmarks.session import in_order
 from benchmarks.smoke import CHECKS, SMALL
 
-ROOT = Path(__file__).parent.parent
 MACHINE = Machine(2, "a processor", 24.0, "an OS", "6.1", "3.11.7", None, {}, 0.5, 0.7)
 
 
@@ -147,11 +147,11 @@ def test_figures_go_between_the_marks_of_a_file_and_leave_the_rest_alone(tmp_pat
 
 
 def test_the_readme_has_the_marks_that_a_new_run_fills() -> None:
-    text = (ROOT / "benchmarks" / "README.md").read_text()
+    text = (REPOSITORY / "benchmarks" / "README.md").read_text()
 
     assert text.count(output.BEGIN) == text.count(output.END) == 1
     for picture in re.findall(r"\]\((figures/[^)]+)\)", text):
-        assert (ROOT / "benchmarks" / picture).is_file(), picture
+        assert (REPOSITORY / "benchmarks" / picture).is_file(), picture
 
 
 def test_a_row_of_the_wrong_length_is_refused() -> None:
@@ -209,7 +209,7 @@ def test_a_benchmark_from_end_to_end_leaves_tables_figures_and_plots(tmp_path: P
         capture_output=True,
         text=True,
         timeout=100,
-        cwd=ROOT,
+        cwd=REPOSITORY,
         check=False,
     )
 

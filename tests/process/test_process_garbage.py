@@ -30,7 +30,7 @@ SPEC = lucy.NetworkSpec(name="small", nodes=(lucy.NodeSpec(name="a", role="node"
 LUCY = """
 import sys, anyio
 import lucy_core as lucy
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1:]
 from test_process_garbage import SPEC
 async def main():
     async with lucy.deploy(SPEC) as network:
@@ -92,7 +92,7 @@ async def test_gc_removes_what_is_left_where_lucy_and_her_guardian_were_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [sys.executable, "-c", LUCY, str(Path(__file__).parent)]
+    words = [sys.executable, "-c", LUCY, *map(str, Path(__file__).parents[:2])]
     process = subprocess.Popen(words, stdout=subprocess.PIPE)
     assert process.stdout is not None
     guardian, capture = map(int, process.stdout.readline().split())

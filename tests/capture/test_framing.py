@@ -9,9 +9,9 @@ from typing import Any
 
 import anyio
 import pytest
+from captures import account, capture_in, replayed, say, until, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_recording_facts import account, capture_in, replayed, say, until, write
 
 from lucy_core import streams
 from lucy_core.capture import loop as capture_module

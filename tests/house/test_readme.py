@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import LUCY, REPOSITORY
 
-README = Path(__file__).parent.parent / "README.md"
-LUCY = Path(sys.executable).with_name("lucy")
+README = REPOSITORY / "README.md"
 OPTION = re.compile(r"--[a-z][a-z-]+")
 
 

@@ -18,20 +18,20 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
+from captures import account, capture_in, replayed, say, until, write
 from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core import streams
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.loop import Capture
 from lucy_core.capture.tagged import tag_line
 from lucy_core.delivery import delivery
 from lucy_core.delivery.hub import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 from lucy_core.recording import capture_process
-from lucy_core.recording.ledger import Gap, Ledger
+from lucy_core.recording.ledger import Gap
 from lucy_core.recording.recording import Cursor, Recording, Row
 
 UNCLOSED = "the run was not closed in order: its last row doesn't say so, and what came later is missing"
@@ -43,47 +43,6 @@ with open(sys.argv[1], "wb", 0) as fifo:
     while True:
         fifo.write(b"x" * 99 + b"\\n")
 """
-
-
-def say(text: object) -> bytes:
-    return b'{"message":"%b"}\n' % str(text).encode()
-
-
-async def write(fifo: Path, data: bytes) -> None:
-    def fill() -> None:
-        with fifo.open("wb") as writer:
-            writer.write(data)
-
-    await anyio.to_thread.run_sync(fill)
-
-
-async def until(pipeline: Pipeline, node: str) -> None:
-    """Have all that a node has written delivered."""
-    await pipeline.reach(await pipeline.drain(node))
-
-
-def account(ledger: Ledger) -> dict[str, Any]:
-    """All that a ledger says, but how late it was."""
-    return {
-        "nodes": {
-            node: msgspec.to_builtins(msgspec.structs.replace(each, lag_ns=0, lag_max_ns=0))
-            for node, each in ledger.nodes.items()
-        },
-        "gaps": ledger.gaps,
-        "absences": ledger.absences,
-        "position": ledger.position,
-        "closed": ledger.closed,
-        "died": ledger.capture_died,
-        "stopped": ledger.recording_stopped,
-        "deleted": ledger.recording_deleted,
-    }
-
-
-async def replayed(directory: Path) -> Ledger:
-    """The ledger of a replay in which every line was decoded."""
-    async with Pipeline.replay(directory) as pipeline:
-        await pipeline.audit()
-    return pipeline.ledger
 
 
 async def lines_of(pipeline: Pipeline, node: str | None = None) -> list[tuple[int, str]]:
@@ -284,23 +243,6 @@ async def test_a_capture_that_has_nothing_to_do_is_not_absent(tmp_path: Path) ->
         ours.sendall(b'{"op":"fence","id":1}\n')
         capture._serve_control(select.EPOLLIN)
         assert b"capture stood still for 0.6 s" in (tmp_path / "arrivals.ndjson").read_bytes()
-
-
-@contextlib.contextmanager
-def capture_in(directory: Path) -> Iterator[tuple[Capture, socket.socket]]:
-    """A capture in this process, and Lucy's end of its socket."""
-    (directory / "logs").mkdir()
-    ours, theirs = socket.socketpair()
-    bell = os.eventfd(0)
-    capture = Capture(theirs, bell, str(directory), "lucy", token="", epoch_ns=0)
-    with ours, theirs:
-        yield capture, ours
-    kept = [capture._reserve] if capture._reserve >= 0 else []
-    for fd in (capture._arrivals, bell, *kept, *(log.fd for log in capture._logs.values())):
-        os.close(fd)
-    for reading in capture._readings.values():
-        reading.source.close()
-    capture._epoll.close()
 
 
 @pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""The ways of lines out of real containers; `tests/engines` holds each to completeness."""
+"""The ways of lines out of real containers; the engines' suite holds each to completeness."""
 
 import contextlib
 import json

@@ -11,13 +11,12 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from places import REPOSITORY
 
 from lucy_core.engine import EngineOption, engine_names
 from lucy_core.errors import NodeExitedError, UsageError, WaitTimeoutError
 from lucy_core.executive.command_line import command_again, gather_options, make_parser
 from lucy_core.judging.result import EXIT_CODES, ExitCode, Outcome, exit_code
-
-REPOSITORY = Path(__file__).parent.parent
 
 SCENARIOS = '''
 import anyio, msgspec, os, sys, time

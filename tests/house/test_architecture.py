@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from places import REPOSITORY
 
 import lucy_core
 
-REPOSITORY = Path(__file__).parent.parent
 PACKAGES = ("lucy_core", "lucy_engines")
 
 # From the ground up. A module stands on the rooms before its own, and knows nothing of those after it.
@@ -109,6 +109,9 @@ FACADES = (
     "lucy_core/testing/__init__.py",
     "lucy_core/engine/__init__.py",
 )
+
+# Where tests stand that are of no one room.
+WHOLE_HOUSE = "house"
 
 LINES = 400
 # Path: why this module is one noun all the same.
@@ -288,6 +291,16 @@ def long_modules(tree: Path) -> list[str]:
     ]
 
 
+def strayed_tests(tree: Path) -> list[str]:
+    rooms = {path.stem for package in PACKAGES for path in (tree / package).iterdir()} | {WHOLE_HOUSE}
+    return [
+        f"{path.relative_to(tree)}: neither {room!r} nor {WHOLE_HOUSE!r} is a room of what it tests"
+        for path in sorted((tree / "tests").rglob("test_*.py"))
+        for room in [path.parent.name if path.parent != tree / "tests" else path.stem.removeprefix("test_")]
+        if room not in rooms
+    ]
+
+
 # --- asked about this repository ------------------------------------------------------------------------------------
 
 
@@ -319,6 +332,10 @@ def test_whatever_is_raised_can_be_caught_by_its_public_name():
 
 def test_no_module_grows_beyond_one_noun():
     assert long_modules(REPOSITORY) == []
+
+
+def test_a_test_stands_in_the_folder_of_its_room():
+    assert strayed_tests(REPOSITORY) == []
 
 
 def test_contributings_map_shows_every_room_in_its_order():
@@ -453,6 +470,20 @@ def test_every_listed_exception_is_still_one():
             f"{LINES + 1} lines",
             id="a module is long",
         ),
+        pytest.param(
+            strayed_tests,
+            "tests/engines/test_process_engine.py",
+            "",
+            "neither 'engines' nor 'house' is a room",
+            id="a test is in no room",
+        ),
+        pytest.param(
+            strayed_tests,
+            "tests/test_waits.py",
+            "",
+            "neither 'waits' nor 'house' is a room",
+            id="a room's test stands outside of it",
+        ),
     ),
 )
 def test_the_rules_can_fail(
@@ -461,6 +492,8 @@ def test_the_rules_can_fail(
     path = tmp_path / file
     path.parent.mkdir(parents=True)
     path.write_text(text)
+    for package in PACKAGES:
+        (tmp_path / package).mkdir(exist_ok=True)
 
     assert any(complaint in line for line in rule(tmp_path))
 
@@ -475,6 +508,9 @@ def test_a_right_tree_breaks_no_rule(tmp_path: Path) -> None:
         "lucy_core/capture/fifo.py": "import fcntl",
         "lucy_core/mina/graphql.py": "import gql",
         "lucy_engines/docker.py": "import aiodocker\nimport lucy_core.engine",
+        "tests/test_network.py": "",
+        "tests/docker/test_daemons.py": "",
+        "tests/house/test_all.py": "",
     }
     for file, text in files.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
@@ -487,5 +523,6 @@ def test_a_right_tree_breaks_no_rule(tmp_path: Path) -> None:
         carried_modules_that_old_interpreters_cannot_read,
         unlisted_public_names,
         long_modules,
+        strayed_tests,
     )
     assert [complaint for rule in rules for complaint in rule(tmp_path)] == []

@@ -17,6 +17,7 @@ import pytest
 import structlog.testing
 from hypothesis import given
 from hypothesis import strategies as st
+from places import LUCY
 
 import lucy_core as lucy
 from lucy_engines.docker.api.caller import Caller
@@ -28,7 +29,6 @@ from lucy_engines.docker.plan.inside import USER
 from lucy_engines.docker.plan.labels import OWNER, run_labels
 from lucy_engines.process.ports import Ports
 
-LUCY = Path(sys.executable).with_name("lucy")
 PATIENCE = 90
 
 # A Lucy that kills herself, with her whole process group: at the moment when a call to the Engine has been sent and

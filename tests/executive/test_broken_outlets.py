@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from places import REPOSITORY
 
-REPOSITORY = Path(__file__).parent.parent
 AT_ONCE = 4
 SECONDS = 60
 
