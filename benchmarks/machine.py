@@ -50,7 +50,7 @@ def look() -> Machine:
         kernel=platform.release(),
         python=platform.python_version(),
         docker_engine=engine_version(),
-        libraries={name: _version(name) for name in ("lucy", "msgspec", "anyio", "reactivex", "uvloop", "orjson")},
+        libraries={name: _version(name) for name in ("lucy-core", "msgspec", "anyio", "reactivex", "uvloop", "orjson")},
         load_before=os.getloadavg()[0],
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.measurement import BenchmarkError
 from benchmarks.report import Curve
 
-MISSING = "plots need matplotlib; pip install 'lucy[plots]', or leave --plots out"
+MISSING = "plots need matplotlib; pip install 'lucy-core[plots]', or leave --plots out"
 
 
 def pyplot() -> Any:

@@ -42,7 +42,7 @@ def add_attach(commands: Any) -> argparse.ArgumentParser:  # argparse keeps the 
         "--run-dir", type=given_path, metavar="DIR", help="an empty or new directory; default: lucy-runs/<id>"
     )
     parser.add_argument("-d", "--debug", action="store_true", help="Lucy's debug log on stderr")
-    parser.add_argument("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy[uvloop]')")
+    parser.add_argument("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy-core[uvloop]')")
     parser.set_defaults(engine=AttachedEngine.name)
     return parser
 

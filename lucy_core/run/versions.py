@@ -16,9 +16,11 @@ def versions() -> Mapping[str, str]:
         "python": platform.python_version(),
         "platform": f"{machine.sysname} {machine.release} {machine.machine}",
     }
-    for name in ("lucy", "anyio", "msgspec", "reactivex"):
+    # `lucy` itself is somebody else's on PyPI.
+    for distribution in ("lucy-core", "anyio", "msgspec", "reactivex"):
+        name = distribution.removesuffix("-core")
         try:
-            found[name] = version(name)
+            found[name] = version(distribution)
         except PackageNotFoundError:
             found[name] = "not installed"
     return found

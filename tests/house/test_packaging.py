@@ -1,4 +1,4 @@
-"""What a user gets from `pip install lucy`."""
+"""What a user gets from `pip install lucy-core`."""
 
 import configparser
 import re
@@ -9,6 +9,8 @@ import zipfile
 
 import pytest
 from places import REPOSITORY
+
+from lucy_core.run.versions import versions
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +29,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.Path:
     return zipfile.Path(directory / built.stdout.split()[-1])
 
 
+def information(project: dict) -> str:
+    return f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+
+
 def metadata(wheel: zipfile.Path, project: dict, name: str) -> str:
-    return (wheel / f"{project['name']}-{project['version']}.dist-info" / name).read_text(encoding="utf-8")
+    return (wheel / information(project) / name).read_text(encoding="utf-8")
 
 
 def test_the_wheel_ships_every_file_that_git_tracks_in_the_packages(wheel: zipfile.Path) -> None:
@@ -42,9 +48,7 @@ def test_the_wheel_ships_every_file_that_git_tracks_in_the_packages(wheel: zipfi
 
 
 def test_the_wheel_ships_nothing_but_the_packages(wheel: zipfile.Path, project: dict) -> None:
-    information = f"{project['name']}-{project['version']}.dist-info"
-
-    assert {path.name for path in wheel.iterdir()} == {"lucy_core", "lucy_engines", information}
+    assert {path.name for path in wheel.iterdir()} == {"lucy_core", "lucy_engines", information(project)}
     assert [name for name in wheel.root.namelist() if "cache" in name] == []
 
 
@@ -75,6 +79,25 @@ def test_every_entry_point_names_a_module_that_is_shipped(wheel: zipfile.Path, p
 def test_the_wheel_carries_its_licence(wheel: zipfile.Path, project: dict) -> None:
     assert "Apache License" in metadata(wheel, project, "licenses/LICENSE")
     assert "License-Expression: Apache-2.0" in metadata(wheel, project, "METADATA")
+
+
+def test_whoever_is_told_to_install_lucy_gets_no_strangers_distribution(project: dict) -> None:
+    assert project["name"] != "lucy"  # which is somebody else's on PyPI
+    tracked = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    texts = {
+        file: (REPOSITORY / file).read_text(encoding="utf-8", errors="replace")
+        for file in tracked.stdout.split()
+        if (REPOSITORY / file).is_file() and file != "tests/house/test_packaging.py"
+    }
+
+    named = {(file, name) for file, text in texts.items() for name in re.findall(r"\b(lucy[\w-]*)\[[a-z,]+\]", text)}
+    told = {name for text in texts.values() for name in re.findall(r"pip install '?(lucy[\w-]*)", text)}
+
+    assert {name for _, name in named} | told == {project["name"]}
+
+
+def test_a_run_says_which_version_of_lucy_it_was(project: dict) -> None:
+    assert versions()["lucy"] == project["version"]
 
 
 def test_the_changelogs_first_entry_is_this_version(project: dict) -> None:
