@@ -278,10 +278,10 @@ async def test_a_node_its_faults_and_its_replay_survive_what_they_are_asked(
     async with lucy.deploy(SPEC, run_directory=tmp_path / "run") as network:
         node = network["a"]
         for target in methods_of(lucy.Node, node, quick, INTERNAL["Node"]):
-            if node.state is lucy.lifecycle.State.PAUSED:
+            if node.state is lucy.engine.State.PAUSED:
                 await node.resume()
             found += await faults_of(target, PATIENCE)
-        if node.state is not lucy.lifecycle.State.RUNNING:
+        if node.state is not lucy.engine.State.RUNNING:
             await node.restart()
         for target in methods_of(lucy.Faults, network.faults, quick):
             found += await faults_of(target, PATIENCE)
