@@ -32,7 +32,7 @@
     │   ├── StateError              a vocabulary's own code failed, and its state is worth nothing any more
     │   └── InconclusiveError       the log has a gap where the answer would be
     ├── EngineError
-    │   ├── UnknownEngineError      no engine of that name is installed
+    │   ├── UnknownEngineError      no engine of that name is installed: an UnknownPluginError too
     │   ├── UnsupportedError        the engine lacks a capability
     │   ├── LifeCycleError          the right call at the wrong moment
     │   ├── EngineUnavailableError  what the engine stands on (a Docker Engine) can't be used
@@ -53,6 +53,11 @@
     │   ├── NodeUnreachableError    it could not be reached in time
     │   └── NodeRefusedError        it answered, with an error
     ├── UsageError                  the command line or a marker was wrong
+    │   ├── CommandLineError        the command line is none that the command understands
+    │   ├── OptionError             an option of a run is of no use, so that it is a TopologyError too
+    │   └── UnknownNameError        nothing is called so, of what can be named there
+    │       └── UnknownPluginError  no plug-in of a kind is called so
+    ├── BrokenPluginError           a plug-in is installed and can't be used
     ├── EventLoopError              Lucy was called on another event loop than asyncio's
     ├── StrayTaskError              a network was left while the task that entered it ran elsewhere
     └── StrayCallError              a network was called from another thread or loop than its own
@@ -87,7 +92,21 @@ class LucyError(Exception):
         return visible(super().__str__())
 
 
-class EventDefinitionError(LucyError):
+class _AboutError(LucyError):
+    """What is wrong with something.
+
+    Attributes:
+        subject: what it is about, for people: `node 'seed'`, `--option 'x'`; where there is no reason, all of it.
+        reason: what is wrong with it, and what to do.
+    """
+
+    def __init__(self, subject: str, reason: str = "") -> None:
+        self.subject = subject
+        self.reason = reason
+        super().__init__(f"{subject}{' ' if reason and reason[0] not in ':;' else ''}{reason}")
+
+
+class EventDefinitionError(_AboutError):
     """A declaration of an event type makes no sense."""
 
 
@@ -105,12 +124,83 @@ class FilterError(LucyError):
         super().__init__(f"the filter {text!r} can't be used: {problem}")
 
 
-class TopologyError(LucyError):
+class TopologyError(_AboutError):
     """A network was described wrongly; nothing has been started."""
 
 
-class UsageError(LucyError):
+class UsageError(_AboutError):
     """The command line or a pytest marker was wrong; nothing has been started."""
+
+
+class CommandLineError(UsageError):
+    """The command line is none that the command understands; nothing has been started.
+
+    Attributes:
+        problem: what is wrong with it, of which the first 400 characters are said.
+        program: whose `--help` says more.
+    """
+
+    def __init__(self, problem: str, program: str) -> None:
+        self.problem = problem
+        self.program = program
+        line = problem.replace("\n", "\\n")
+        super().__init__(line if len(line) <= 400 else f"{line[:400]}…", f"(see {program} --help)")
+
+
+class OptionError(UsageError, TopologyError):
+    """An option of a run is of no use; nothing has been started.
+
+    Attributes:
+        name: of the option.
+        value: what was given.
+    """
+
+    def __init__(self, name: str, value: str, reason: str) -> None:
+        self.name = name
+        self.value = value
+        super().__init__(f"option {name}={shown(value)}", reason)
+
+
+class UnknownNameError(UsageError):
+    """Nothing is called so, of what can be named there; nothing has been started.
+
+    Attributes:
+        kind: what was named: `option`, `scenario`.
+        name: what was given.
+        known: what there is.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        from difflib import get_close_matches
+
+        self.kind = kind
+        self.name = name
+        self.known = tuple(sorted(set(known)))
+        close = get_close_matches(name, self.known, n=3)
+        meant = f"; did you mean {' or '.join(close)}?" if close else ""
+        super().__init__(f"no {kind} is called {shown(name)}{meant}", f"(there is: {', '.join(self.known) or 'none'})")
+
+
+class UnknownPluginError(UnknownNameError):
+    """No plug-in of a kind is called so; what `known` has is installed."""
+
+
+class BrokenPluginError(LucyError):
+    """A plug-in is installed and can't be used: it can't be imported or made, or is no such thing.
+
+    Attributes:
+        kind: `engine`, `vocabulary` and so on.
+        name: of its entry point.
+        origin: where the entry point leads: `package.module:Name`.
+        reason: what it raised, or what it lacks.
+    """
+
+    def __init__(self, kind: str, name: str, origin: str, reason: str) -> None:
+        self.kind = kind
+        self.name = name
+        self.origin = origin
+        self.reason = reason
+        super().__init__(f"the {kind} {name!r}, installed as {origin}, can't be used: {reason}")
 
 
 class EventLoopError(LucyError):
@@ -174,7 +264,7 @@ class CaptureDiedError(PipelineError):
         super().__init__(f"the capture process is gone ({reason}); the log is incomplete from here on")
 
 
-class RecordingError(PipelineError):
+class RecordingError(_AboutError, PipelineError):
     """A run directory can't be written or read back."""
 
 
@@ -192,12 +282,12 @@ class IncompleteError(RecordingError):
         self.what = what
         self.position = position
         self.node = node
-        self.reason = reason
         whose = "" if node is None else f", {node}"
         super().__init__(
-            f"the recording of {what} is incomplete at position {position:,}{whose}: {reason}; "
-            "what has come is all that can be read of it"
+            f"the recording of {what} is incomplete at position {position:,}{whose}",
+            f": {reason}; what has come is all that can be read of it",
         )
+        self.reason = reason
 
 
 class PlaceError(LucyError, ValueError):
@@ -375,7 +465,15 @@ class RunOverError(JudgementError):
 
 
 class CheckFailedError(JudgementError):
-    """A hard check of the test's own failed."""
+    """A hard check of the test's own failed.
+
+    Attributes:
+        message: what the test says of it.
+    """
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__(message)
 
 
 class WaitTimeoutError(JudgementError, TimeoutError):
@@ -466,20 +564,30 @@ class StateError(JudgementError):
 
 
 class InconclusiveError(JudgementError):
-    """The log has a gap where the answer would be: neither passed nor failed."""
+    """The log has a gap where the answer would be: neither passed nor failed.
+
+    Attributes:
+        reason: what is missing.
+        what: what was asked.
+        explanation: how close it came, the ledger.
+    """
+
+    def __init__(self, reason: str, *, what: str = "", explanation: str = "") -> None:
+        self.reason = reason
+        self.what = what
+        self.explanation = explanation
+        super().__init__(f"{what}{': ' if what else ''}{reason}" + (f"\n{explanation}" if explanation else ""))
 
 
 class EngineError(LucyError):
     """The infrastructure, not the product under test, failed."""
 
 
-class UnknownEngineError(EngineError):
+class UnknownEngineError(UnknownPluginError, EngineError):
     """No engine of that name is installed."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
-        self.name = name
-        self.known = tuple(sorted(known))
-        super().__init__(f"no engine is called {name!r}; installed: {', '.join(self.known) or 'none'}")
+        super().__init__("engine", name, known)
 
 
 class UnsupportedError(EngineError):
@@ -527,7 +635,21 @@ class EngineUnavailableError(EngineError):
         super().__init__(f"no Docker Engine can be used at {host}: {found}; {advice}")
 
 
-class DeployError(EngineError):
+class _OfNodeError(EngineError):
+    """What failed in one node, or in the network as a whole.
+
+    Attributes:
+        reason: what failed, and what to do.
+        node: which; None for the whole network.
+    """
+
+    def __init__(self, reason: str, node: str | None = None) -> None:
+        self.reason = reason
+        self.node = node
+        super().__init__(reason if node is None else f"node {node!r}: {reason}")
+
+
+class DeployError(_OfNodeError):
     """The network's infrastructure could not be made."""
 
 
@@ -657,7 +779,7 @@ class FaultError(EngineError):
         super().__init__(f"the fault {fault}: {reason}")
 
 
-class CommandError(EngineError):
+class CommandError(_OfNodeError):
     """A command in a node failed."""
 
 
@@ -673,15 +795,12 @@ class CommandTimeoutError(CommandError):
     """
 
     def __init__(self, node: str, command: str, seconds: float, said: str = "", *, left: Iterable[str] = ()) -> None:
-        self.node = node
         self.command = command
         self.seconds = seconds
         self.said = said
         self.left = tuple(left)
         rest = f"; may not be killed, and left: {', '.join(self.left)}" if self.left else ""
-        super().__init__(
-            f"node {node!r}: {command} did not end in {seconds:g} s and was killed; it said {said!r}{rest}"
-        )
+        super().__init__(f"{command} did not end in {seconds:g} s and was killed; it said {said!r}{rest}", node)
 
 
 class OutputLimitError(CommandError):
@@ -694,12 +813,12 @@ class OutputLimitError(CommandError):
     """
 
     def __init__(self, node: str, command: str, limit: int) -> None:
-        self.node = node
         self.command = command
         self.limit = limit
         super().__init__(
-            f"node {node!r}: {command} wrote more than {limit:,} bytes and was killed; "
-            "take them as they come, with exec(…, output=…), or keep more, with limit="
+            f"{command} wrote more than {limit:,} bytes and was killed; "
+            "take them as they come, with exec(…, output=…), or keep more, with limit=",
+            node,
         )
 
 

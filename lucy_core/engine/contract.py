@@ -16,7 +16,6 @@ into the journal, that a death was expected: `Network` and `Node` see to these, 
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -26,8 +25,9 @@ from lucy_core.engine.execution import Take
 from lucy_core.engine.injection import FaultEngine
 from lucy_core.engine.intake import LineCapture
 from lucy_core.engine.spec import NetworkSpec
-from lucy_core.errors import ArgumentError, UnknownEngineError, UnsupportedError
+from lucy_core.errors import ArgumentError, UnsupportedError
 from lucy_core.faults import Fault
+from lucy_core.plugins import Kind, load_plugin, plugin_names
 
 
 class Capability(enum.StrEnum):
@@ -323,7 +323,7 @@ class Foreseeing(Protocol):
 
 def engine_names() -> list[str]:
     """List the installed engines."""
-    return sorted(point.name for point in entry_points(group="lucy.engines"))
+    return plugin_names(Kind.ENGINE)
 
 
 def load_engine(name: str) -> Engine:
@@ -331,15 +331,9 @@ def load_engine(name: str) -> Engine:
 
     Raises:
         UnknownEngineError: none is called so.
+        BrokenPluginError: it can't be imported or made, or lacks part of the contract.
     """
-    for point in entry_points(group="lucy.engines"):
-        if point.name == name:
-            engine = point.load()()
-            if not isinstance(engine, Engine):
-                message = f"{point.value} is registered as an engine, but lacks part of the contract"
-                raise TypeError(message)
-            return engine
-    raise UnknownEngineError(name, engine_names())
+    return load_plugin(Kind.ENGINE, name, Engine)  # type: ignore[type-abstract]  # a protocol is what is meant
 
 
 def engine_of(given: object) -> Engine:

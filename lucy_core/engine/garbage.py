@@ -6,14 +6,12 @@ no run of Lucy's made.
 """
 
 from collections.abc import Sequence
-from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from lucy_core.errors import EngineError
-
-GROUP = "lucy.garbage"
+from lucy_core.errors import BrokenPluginError, EngineError
+from lucy_core.plugins import Kind, load_plugin
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +32,7 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True):
     """A thing whose run is dead."""
 
     kind: str
-    """`container`, `process` and the like."""
+    """`process`, `network` and the like."""
     key: str
     """What its collector knows it by."""
     name: str
@@ -49,6 +47,7 @@ class Remark(msgspec.Struct, frozen=True):
     text: str
 
 
+@runtime_checkable
 class Collector(Protocol):
     """Finds and removes leftovers of one kind of engine. Its constructor takes no arguments and does nothing."""
 
@@ -87,26 +86,14 @@ class Harvest(msgspec.Struct, frozen=True):
     """Why it could not look."""
 
 
-def collector_names() -> list[str]:
-    """List the installed collectors."""
-    return sorted(point.name for point in entry_points(group=GROUP))
-
-
-def load_collector(name: str) -> Collector:
-    """Import an installed collector and make it."""
-    (point,) = (point for point in entry_points(group=GROUP) if point.name == name)
-    collector: Collector = point.load()()
-    return collector
-
-
 async def harvest(name: str, search: Search, *, dry_run: bool = False) -> Harvest:
     """Have one collector look, and remove what it found unless it is a dry run; it failing is a result too."""
     try:
-        collector = load_collector(name)
+        collector = load_plugin(Kind.COLLECTOR, name, Collector)  # type: ignore[type-abstract]  # a protocol is what is meant
         leftovers = await collector.find(search)
         troubles: Sequence[str | Remark | None]
         troubles = [None] * len(leftovers) if dry_run else await collector.remove(leftovers)
-    except EngineError as error:
+    except (EngineError, BrokenPluginError) as error:
         return Harvest(name, failure=str(error))
     return Harvest(name, tuple(map(_collected, leftovers, troubles)))
 

@@ -71,7 +71,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             TopologyError: naming node and field, and what to give.
         """
-        fit(self, NODE_RULES, lambda sentence: TopologyError(f"node {shown(self.name)}: {sentence}"))
+        fit(self, NODE_RULES, lambda reason: TopologyError(f"node {shown(self.name)}", f": {reason}"))
 
     def masked(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return variables as they may be shown: with their values where these are harmless."""
@@ -112,7 +112,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             TopologyError: naming the field, and what to give.
         """
-        fit(self, NETWORK_RULES, lambda sentence: TopologyError(f"network {shown(self.name)}: {sentence}"))
+        fit(self, NETWORK_RULES, lambda reason: TopologyError(f"network {shown(self.name)}", f": {reason}"))
 
     def validate(self) -> None:
         """Check how its nodes go together, before anything is started.
@@ -122,27 +122,25 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
         """
         names = [node.name for node in self.nodes]
         if not names:
-            message = f"network {self.name!r} has no nodes"
-            raise TopologyError(message)
+            raise TopologyError(f"network {self.name!r}", "has no nodes")
         for node in self.nodes:
             if not re.fullmatch(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?", node.name):
-                message = f"node name {shown(node.name)} must be lower-case letters, digits, '-', '_', '.' (at most 63)"
-                raise TopologyError(message)
+                reason = "must be lower-case letters, digits, '-', '_', '.' (at most 63)"
+                raise TopologyError(f"node name {shown(node.name)}", reason)
             if node.name == JOURNAL:
-                message = f"node name {JOURNAL!r} is Lucy's own; choose another"
-                raise TopologyError(message)
+                raise TopologyError(f"node name {JOURNAL!r}", "is Lucy's own; choose another")
             if names.count(node.name) > 1:
-                message = f"node name {node.name!r} is used {names.count(node.name)} times; give each node its own"
-                raise TopologyError(message)
+                reason = f"is used {names.count(node.name)} times; give each node its own"
+                raise TopologyError(f"node name {node.name!r}", reason)
             for secret in node.secrets:
                 if secret not in node.files:
                     held = ", ".join(node.files) or "none"
-                    message = f"node {node.name!r}: secrets= names {secret!r}, and no file is called so; it has {held}"
-                    raise TopologyError(message)
+                    reason = f": secrets= names {secret!r}, and no file is called so; it has {held}"
+                    raise TopologyError(f"node {node.name!r}", reason)
             for other in node.after:
                 if other not in names:
-                    message = f"node {node.name!r} is to start after {shown(other)}, which is not in the network"
-                    raise TopologyError(message)
+                    reason = f"is to start after {shown(other)}, which is not in the network"
+                    raise TopologyError(f"node {node.name!r}", reason)
         start_order(self.nodes)
         for node in self.nodes:
             _check_placeholders(node, self)
@@ -228,8 +226,7 @@ def start_order(nodes: Sequence[NodeSpec]) -> list[list[NodeSpec]]:
         wave = [node for node in left if started.issuperset(node.after)]
         if not wave:
             circle = ", ".join(node.name for node in left)
-            message = f"these nodes wait for each other to start: {circle}"
-            raise TopologyError(message)
+            raise TopologyError("these nodes", f"wait for each other to start: {circle}")
         waves.append(wave)
         started.update(node.name for node in wave)
         left = [node for node in left if node.name not in started]
@@ -277,8 +274,8 @@ def fill_in(text: str, node: str, layout: Layout) -> str:
                     owner, dot, port = name.rpartition(".")
                     return str(layout.ports[owner if dot else node][port])
         except KeyError as missing:
-            message = f"node {node!r} refers to {shown(match[0])[1:-1]}, but there is no {shown(missing.args[0])}"
-            raise TopologyError(message) from None
+            reason = f"refers to {shown(match[0])[1:-1]}, but there is no {shown(missing.args[0])}"
+            raise TopologyError(f"node {node!r}", reason) from None
 
     return _PLACEHOLDER.sub(value, text)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import anyio
 
-from lucy_core.engine.garbage import Harvest, Search, collector_names, harvest
+from lucy_core.engine.garbage import Harvest, Search, harvest
 from lucy_core.errors import UsageError, shown
 from lucy_core.judging.result import ExitCode
+from lucy_core.plugins import Kind, plugin_names
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -28,8 +29,7 @@ def parse_duration(text: str) -> float:
         UsageError: it is nothing of the kind.
     """
     if not re.fullmatch(r"(\d+(\.\d+)?[smhd])+", text):
-        message = f"{shown(text)} is no duration; write 90s, 30m, 2h, 1d or 1h30m"
-        raise UsageError(message)
+        raise UsageError(shown(text), "is no duration; write 90s, 30m, 2h, 1d or 1h30m")
     return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text))
 
 
@@ -64,11 +64,10 @@ def collect_garbage(arguments: argparse.Namespace) -> int:
     """
     older_than = parse_duration(arguments.older_than)
     if arguments.elsewhere and not older_than:
-        message = "--elsewhere can't tell live runs from dead ones but by age; add --older-than 2h, say"
-        raise UsageError(message)
+        raise UsageError("--elsewhere", "can't tell live runs from dead ones but by age; add --older-than 2h, say")
     options = {"docker_host": arguments.docker_host} if arguments.docker_host else {}
     search = Search(older_than=older_than, run_id=arguments.run, elsewhere=arguments.elsewhere, options=options)
-    harvests = [anyio.run(_harvest, name, search, arguments.dry_run) for name in collector_names()]
+    harvests = [anyio.run(_harvest, name, search, arguments.dry_run) for name in plugin_names(Kind.COLLECTOR)]
     for each in harvests:
         if each.failure is not None:
             sys.stderr.write(f"lucy: {each.collector}: {each.failure}\n")

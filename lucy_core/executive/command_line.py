@@ -12,20 +12,31 @@ import anyio
 
 from lucy_core import log
 from lucy_core.engine import Engine, EngineOption, engine_names, engine_options, load_engine
-from lucy_core.errors import ArgumentError, AttachError, EngineError, ExportError, TopologyError, UsageError, shown
+from lucy_core.errors import (
+    ArgumentError,
+    AttachError,
+    CommandLineError,
+    EngineError,
+    ExportError,
+    OptionError,
+    TopologyError,
+    UnknownNameError,
+    UsageError,
+    shown,
+)
 from lucy_core.executive.attaching import Attaching, add_attach, attaching_order, given_path
 from lucy_core.executive.collecting import add_gc, collect_garbage
 from lucy_core.executive.exporting import export
 from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.performance import Order, Performance
-from lucy_core.executive.scenario import Scenario, load_scenario, scenario_names
+from lucy_core.executive.scenario import Scenario, load_scenario
 from lucy_core.executive.showing.shows import Showing, say_the_rest
 from lucy_core.executive.showing.voice import Voice
 from lucy_core.executive.signals import Signals
 from lucy_core.judging.result import EXIT_CODES, ExitCode
+from lucy_core.plugins import Kind, plugin_names
 from lucy_core.run.run import When
 from lucy_core.run.versions import versions
-from lucy_core.words import unknown
 
 ALIASES = {"local": "docker"}
 
@@ -55,17 +66,12 @@ exit codes:
 {"".join(f"  {code.value:>3}  {text}{chr(10)}" for code, text in EXIT_CODES.items())}"""
 
 
-SHOWN = 400
-"""Characters of what was typed that are shown again."""
-
-
 class Parser(argparse.ArgumentParser):
     """An argument parser that says what is wrong in one sentence."""
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the command line. Raises UsageError."""
-        line = message.replace("\n", "\\n")
-        raise UsageError(f"{line if len(line) <= SHOWN else line[:SHOWN] + '…'} (see {self.prog} --help)")
+        """Refuse the command line. Raises CommandLineError."""
+        raise CommandLineError(message, self.prog)
 
 
 def _version() -> str:
@@ -151,7 +157,8 @@ def gather_options(arguments: argparse.Namespace) -> dict[str, str]:
     """Collect the run's options.
 
     Raises:
-        UsageError: one is not KEY=VALUE, or given twice.
+        UsageError: one is not KEY=VALUE.
+        OptionError: one is given twice.
     """
     seed = arguments.seed
     named = {
@@ -163,11 +170,9 @@ def gather_options(arguments: argparse.Namespace) -> dict[str, str]:
     for text in arguments.option:
         key, equals, value = text.partition("=")
         if not equals or not key:
-            message = f"--option {shown(text)} is not KEY=VALUE"
-            raise UsageError(message)
+            raise UsageError(f"--option {shown(text)}", "is not KEY=VALUE")
         if key in options:
-            message = f"option {shown(key)} is given twice: {shown(options[key])} and {shown(value)}"
-            raise UsageError(message)
+            raise OptionError(key, value, f"is given twice: it is {shown(options[key])} too")
         options[key] = value
     options.setdefault("seed", str(secrets.randbelow(2**31)))
     return options
@@ -191,7 +196,7 @@ def command_again(
 def list_all() -> str:
     """Say what there is to run, and on what."""
     lines = ["engines:"]
-    for name in dict.fromkeys(engine_names()):
+    for name in engine_names():
         also = "".join(f" (also {alias})" for alias, meant in ALIASES.items() if meant == name)
         try:
             abilities = ", ".join(sorted(load_engine(name).capabilities)) or "start and stop only"
@@ -199,7 +204,7 @@ def list_all() -> str:
             abilities = f"can't be loaded: {type(error).__name__}: {error}"
         lines.append(f"  {name + also:<24} {abilities}")
     lines.append("scenarios:")
-    for name in scenario_names():
+    for name in plugin_names(Kind.SCENARIO):
         try:
             summary = load_scenario(name).summary
         except Exception as error:  # noqa: BLE001  # as above
@@ -229,15 +234,14 @@ def run_command(words: list[str], signals: Signals, voice: Voice) -> int:
 
 
 def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
-    engines = list(dict.fromkeys(engine_names()))
+    engines = engine_names()
     known = {"list", "gc", "attach", *engines, *(alias for alias, meant in ALIASES.items() if meant in engines)}
     if words and not words[0].startswith("-") and words[0] not in known:
-        raise UsageError(unknown("engine or command", words[0], known))
+        raise UnknownNameError("engine or command", words[0], known)
     for word in words:
         option, _, value = word.partition("=")
         if option.startswith("--") and value == "--":  # argparse would take it for no value at all
-            message = f"{option}=-- has no value; give one"
-            raise UsageError(message)
+            raise UsageError(f"{option}=--", "has no value; give one")
     chosen = ALIASES.get(words[0], words[0]) if words else ""
     parser = make_parser(engines, {chosen: engine_options(load_engine(chosen))} if chosen in engines else None)
     arguments = parser.parse_args(words)

@@ -25,8 +25,9 @@ def export(engine_name: str, scenario_name: str, options: Mapping[str, str], fil
     """
     engine = load_engine(engine_name)
     if not isinstance(engine, Exporter):
-        message = f"the {engine_name} engine can't write a network down for others to run; leave out --export"
-        raise UsageError(message)
+        raise UsageError(
+            "--export", f"is nothing for the {engine_name} engine, which can't write a network down; leave it out"
+        )
     scenario = load_scenario(scenario_name)
     given = Options(options)
     topology = fix(scenario.topology(given), given)

@@ -45,12 +45,10 @@ def prepare_directory(directory: Path) -> None:
     """
     try:
         if directory.exists() and any(directory.iterdir()):
-            message = f"the run directory {directory} is not empty; choose another"
-            raise UsageError(message)
+            raise UsageError(f"the run directory {directory}", "is not empty; choose another")
         make_private(directory)
     except OSError as error:
-        message = f"can't make the run directory {directory}: {error.strerror}"
-        raise UsageError(message) from error
+        raise UsageError(f"the run directory {directory}", f"can't be made: {error.strerror}") from error
 
 
 @final

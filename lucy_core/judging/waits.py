@@ -264,8 +264,7 @@ class Waiting:
 
     def _inconclusive(self, why: str) -> NoReturn:
         explanation = self._wait.explain(self._run.pipeline.ledger.summary())
-        message = f"waiting for {self._condition.description}: {why}\n{explanation}"
-        raise InconclusiveError(message)
+        raise InconclusiveError(why, what=f"waiting for {self._condition.description}", explanation=explanation)
 
 
 def _declared(kinds: tuple[type, ...]) -> list[EventType[Any]]:
@@ -296,8 +295,9 @@ async def wait(
     """
     pipeline = run.pipeline
     if pipeline.is_closed:
-        message = "this run is over and its recording closed: open it with `lucy.replay(…)` to ask it again"
-        raise RecordingError(message)
+        raise RecordingError(
+            "this run", "is over and its recording closed: open it with `lucy.replay(…)` to ask it again"
+        )
     (condition,) = conditions("wait_for", (condition,))
     run.check_nodes(condition.nodes)
     start = pipeline.place(since)

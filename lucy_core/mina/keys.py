@@ -65,5 +65,5 @@ def read_keypair(directory: Path, account: str) -> Keypair:
     except (OSError, ValueError) as error:  # a key that is no text, or a path with a NUL
         where = error.filename if isinstance(error, OSError) else str(directory)
         why = error.strerror if isinstance(error, OSError) else error
-        message = f"account {account!r}: {shown(str(where))}: {why}; put its key file and .pub there"
-        raise TopologyError(message) from error
+        reason = f": {shown(str(where))}: {why}; put its key file and .pub there"
+        raise TopologyError(f"account {account!r}", reason) from error

@@ -63,7 +63,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Take lists for tuples, and refuse what is of no use in a field. Raises TopologyError."""
-        fit(self, TOPOLOGY_RULES, lambda sentence: TopologyError(f"topology {shown(self.name)}: {sentence}"))
+        fit(self, TOPOLOGY_RULES, lambda reason: TopologyError(f"topology {shown(self.name)}", f": {reason}"))
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -79,26 +79,24 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         names = [account.name for account in self.accounts]
         for name in names:
             if names.count(name) > 1:
-                message = f"account {name!r} is there {names.count(name)} times; give each account its own name"
-                raise TopologyError(message)
+                reason = f"is there {names.count(name)} times; give each account its own name"
+                raise TopologyError(f"account {name!r}", reason)
         users = [(node.name, node.account) for node in self.block_producers]
         if self.snark_coordinator is not None:
             users.append((self.snark_coordinator.name, self.snark_coordinator.account))
         for node, account in users:
             if account not in names:
-                message = f"node {node!r} uses account {account!r}, which is not in the ledger ({', '.join(names)})"
-                raise TopologyError(message)
+                reason = f"uses account {account!r}, which is not in the ledger ({', '.join(names)})"
+                raise TopologyError(f"node {node!r}", reason)
         for entry in self.accounts:
             _check_balance(entry)
             if entry.delegate is not None and entry.delegate not in names:
-                message = f"account {entry.name!r} delegates to {entry.delegate!r}, which is not in the ledger"
-                raise TopologyError(message)
+                reason = f"delegates to {entry.delegate!r}, which is not in the ledger"
+                raise TopologyError(f"account {entry.name!r}", reason)
         if self.seeds < 1:
-            message = f"a network needs a seed node; seeds={self.seeds}"
-            raise TopologyError(message)
+            raise TopologyError(f"seeds={self.seeds}", ": a network needs a seed node")
         if self.constants.slot_seconds <= 0:
-            message = f"slots last more than no time; slot_seconds={self.constants.slot_seconds:g}"
-            raise TopologyError(message)
+            raise TopologyError(f"slot_seconds={self.constants.slot_seconds:g}", ": slots last more than no time")
 
     def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:
         """Describe the network to an engine.
@@ -150,8 +148,9 @@ def public_key(node: Node, account: str) -> str:
     content = node.spec.files.get(f"keys/{text_of(account, 'account')}.pub")
     if content is None:
         held = ", ".join(name[5:-4] for name in node.spec.files if name.startswith("keys/") and name.endswith(".pub"))
-        message = f"node {node.name!r} holds no key of account {shown(account)}; it holds {held or 'none'}"
-        raise TopologyError(message)
+        raise TopologyError(
+            f"node {node.name!r}", f"holds no key of account {shown(account)}; it holds {held or 'none'}"
+        )
     return content.decode().strip()
 
 
@@ -162,8 +161,8 @@ def _check_balance(account: Account) -> None:
     except InvalidOperation:
         right = False
     if not right:
-        message = f"account {account.name!r} has balance {account.balance!r}; write MINA as a decimal, like '1000.5'"
-        raise TopologyError(message)
+        reason = f"has balance {account.balance!r}; write MINA as a decimal, like '1000.5'"
+        raise TopologyError(f"account {account.name!r}", reason)
 
 
 TOPOLOGY_RULES: dict[str, Rule] = {

@@ -27,7 +27,7 @@ class _Part(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         """Refuse what is of no use in a field. Raises TopologyError."""
         what = f"{type(self).__name__} {shown(getattr(self, 'name', ''))}".removesuffix(" ''")
-        fit(self, self.rules, lambda sentence: TopologyError(f"{what}: {sentence}"))
+        fit(self, self.rules, lambda reason: TopologyError(what, f": {reason}"))
 
 
 class Timing(_Part, frozen=True, kw_only=True):

@@ -6,15 +6,17 @@ The core knows no blockchain: events, state and configuration of a kind of netwo
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import msgspec
 
 from lucy_core.engine import NetworkSpec
 from lucy_core.errors import TopologyError, shown
 from lucy_core.judging.conditions.condition import StateFold
+from lucy_core.plugins import Kind, load_plugin
 
 
+@runtime_checkable
 class Vocabulary(Protocol):
     """What a kind of network means: its events, and the picture that they add up to."""
 
@@ -37,6 +39,11 @@ class Vocabulary(Protocol):
         ...
 
 
+def load_vocabulary(name: str) -> Vocabulary:
+    """Import an installed vocabulary; raises as `load_plugin` does."""
+    return load_plugin(Kind.VOCABULARY, name, Vocabulary)  # type: ignore[type-abstract]  # a protocol is what is meant
+
+
 class Topology(Protocol):
     """What a test asks for: something that can be described to an engine, in a vocabulary."""
 
@@ -46,7 +53,7 @@ class Topology(Protocol):
         ...
 
     def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:
-        """Describe the network. `options` are the run's: `seed`, `mina_image`, and what else was given."""
+        """Describe the network. `options` are the run's: `seed`, and what else was given."""
         ...
 
 
@@ -86,6 +93,5 @@ def topology_of(given: object) -> Topology:
         return PlainTopology(given)
     if not isinstance(given, type) and callable(getattr(given, "network_spec", None)) and hasattr(given, "vocabulary"):
         return cast("Topology", given)
-    advice = "call it" if callable(given) else "give a NetworkSpec, or a topology such as lucy_core.mina.Topology"
-    message = f"topology={shown(given)} describes no network; {advice}"
-    raise TopologyError(message)
+    advice = "call it" if callable(given) else "give a NetworkSpec, or a vocabulary's topology"
+    raise TopologyError(f"topology={shown(given)}", f"describes no network; {advice}")

@@ -109,14 +109,12 @@ def event(
     optional(function_of)(decode, "decode")
     optional(text_of)(writer, "writer")
     if not (wanted or templates or supervised):
-        text = "an event type needs ids=, message= or puppeteer= to say which lines it means"
-        raise EventDefinitionError(text)
+        raise EventDefinitionError("an event type", "needs ids=, message= or puppeteer= to say which lines it means")
 
     def declare(data_type: type[T]) -> type[T]:
         decorated: object = data_type
         if not isinstance(decorated, type):
-            text = f"{shown(data_type)} is no class; decorate a msgspec.Struct"
-            raise EventDefinitionError(text)
+            raise EventDefinitionError(shown(data_type), "is no class; decorate a msgspec.Struct")
         _REGISTERED[data_type] = EventType(
             data_type,
             ids=wanted,
@@ -158,5 +156,4 @@ def event_type(data_type: type[T] | EventType[T]) -> EventType[T]:
         return _REGISTERED[data_type]  # type: ignore[return-value]  # the dict is keyed by the very type
     except (KeyError, TypeError):
         name = getattr(data_type, "__name__", None) or shown(data_type)
-        text = f"{name} is no event type; declare it with @lucy.event(ids=…, message=…)"
-        raise EventDefinitionError(text) from None
+        raise EventDefinitionError(name, "is no event type; declare it with @lucy.event(ids=…, message=…)") from None

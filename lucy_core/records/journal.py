@@ -401,8 +401,7 @@ def check_own(data: msgspec.Struct) -> None:
         EventDefinitionError: it isn't.
     """
     if type(data) not in _MESSAGES:
-        message = f"{type(data).__name__} is not an event of Lucy's journal"
-        raise EventDefinitionError(message)
+        raise EventDefinitionError(type(data).__name__, "is not an event of Lucy's journal")
 
 
 def journal_line(data: msgspec.Struct, at: datetime | None = None) -> bytes:

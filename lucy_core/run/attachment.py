@@ -14,7 +14,6 @@ import os
 import stat
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Never, Protocol, final, runtime_checkable
 
@@ -33,9 +32,9 @@ from lucy_core.engine import (
     RunPlace,
     Take,
 )
-from lucy_core.errors import AttachError, TopologyError, UnsupportedError
+from lucy_core.errors import AttachError, TopologyError, UnknownPluginError, UnsupportedError
 from lucy_core.network.network import Network
-from lucy_core.network.vocabulary import Vocabulary
+from lucy_core.network.vocabulary import Vocabulary, load_vocabulary
 from lucy_core.private_files import create_private
 from lucy_core.records.event import event
 from lucy_core.run.deployment import deploy
@@ -82,11 +81,10 @@ class ExportedNetwork(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def vocabulary(self) -> Vocabulary | None:
         """What the network's lines mean, if that is known here."""
-        for point in entry_points(group="lucy.vocabularies"):
-            if point.name == self.vocabulary_name:
-                found: Vocabulary = point.load()
-                return found
-        return None
+        try:
+            return None if self.vocabulary_name is None else load_vocabulary(self.vocabulary_name)
+        except UnknownPluginError:
+            return None
 
     def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # nothing to choose
         """Return what was exported."""

@@ -11,8 +11,7 @@ from typing import final
 
 from lucy_core.arguments import Rule, mapping_of, text_of, word_of
 from lucy_core.engine import Engine, EngineOption, engine_names, engine_options, load_engine
-from lucy_core.errors import ArgumentError, TopologyError, UsageError, shown
-from lucy_core.words import unknown
+from lucy_core.errors import ArgumentError, OptionError, UnknownNameError, UsageError, shown
 
 EVERYBODYS = frozenset({"seed"})
 """Written into each run's result, used or not."""
@@ -34,7 +33,7 @@ class Options(Mapping[str, str]):
         try:
             self.given: dict[str, str] = _RULE({} if given is None else given, "options")
         except ArgumentError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(f"{error.name}={shown(error.value)}", error.reason) from None
         self._asked: set[str] = set()
         self._all_asked = False
 
@@ -57,7 +56,8 @@ class Options(Mapping[str, str]):
             also: gives names that nobody here knows and that are no mistake; called where there are such.
 
         Raises:
-            UsageError: nobody knows one of them, or its value is none of those that there are.
+            UnknownNameError: nobody knows one of them.
+            OptionError: its value is none of those that there are.
         """
         declared = engine_options(engine)
         for option in declared:
@@ -70,7 +70,7 @@ class Options(Mapping[str, str]):
         others = frozenset(also()) if strangers else ()
         for name in strangers:
             if name not in others:
-                raise UsageError(unknown("option", name, known))
+                raise UnknownNameError("option", name, known)
 
 
 def options_of_all_engines() -> frozenset[str]:
@@ -88,14 +88,12 @@ def check_value(option: EngineOption, value: str) -> None:
     """Refuse what an option can't be by its declaration.
 
     Raises:
-        UsageError: naming the option, what was given and what there is.
+        OptionError: saying what was given and what there is.
     """
     if option.is_switch and value.lower() not in (*ON, *OFF):
-        message = f"option {option.name}={shown(value)} is neither on nor off; give {ON[0]!r} or {OFF[0]!r}"
-        raise UsageError(message)
+        raise OptionError(option.name, value, f"is neither on nor off; give {ON[0]!r} or {OFF[0]!r}")
     if option.choices and value not in option.choices:
-        message = f"option {option.name}={shown(value)} is none of {', '.join(option.choices)}; give one of them"
-        raise UsageError(message)
+        raise OptionError(option.name, value, f"is none of {', '.join(option.choices)}; give one of them")
 
 
 def is_on(options: Mapping[str, str], name: str) -> bool:
@@ -107,7 +105,7 @@ def number_option(options: Mapping[str, str], name: str, default: float, rule: R
     """Read a number.
 
     Raises:
-        TopologyError: naming the option, what was given and what to give.
+        OptionError: saying what was given and what to give.
     """
     text = options.get(name)
     if text is None:
@@ -115,9 +113,7 @@ def number_option(options: Mapping[str, str], name: str, default: float, rule: R
     try:
         number: float = rule(float(text), name)
     except ArgumentError as error:
-        message = f"option {name}={shown(text)} {error.reason}"
-        raise TopologyError(message) from None
+        raise OptionError(name, text, error.reason) from None
     except ValueError:
-        message = f"option {name}={shown(text)} is no number; give one like {default:g}"
-        raise TopologyError(message) from None
+        raise OptionError(name, text, f"is no number; give one like {default:g}") from None
     return number

@@ -7,7 +7,6 @@ live.
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar, final, overload
 
@@ -16,7 +15,7 @@ import msgspec
 from lucy_core import streams
 from lucy_core.arguments import names_of, place_of
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.errors import RecordingError, UnknownNodeError
+from lucy_core.errors import RecordingError, UnknownNodeError, UnknownPluginError
 from lucy_core.judging import waits
 from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.conditions.probes import Prober
@@ -26,7 +25,7 @@ from lucy_core.judging.fold import replayed
 from lucy_core.judging.history import History
 from lucy_core.judging.result import Findings
 from lucy_core.judging.waiting import Limits, WaitOutcome
-from lucy_core.network.vocabulary import Vocabulary
+from lucy_core.network.vocabulary import Vocabulary, load_vocabulary
 from lucy_core.recording.ledger import Ledger
 from lucy_core.records.journal import JOURNAL
 from lucy_core.records.record import Event, Level, LogRecord, Mark
@@ -195,12 +194,11 @@ def _read_description(directory: Path) -> _Description:
 def _find_vocabulary(name: str | None) -> Vocabulary | None:
     if name is None:
         return None
-    for point in entry_points(group="lucy.vocabularies"):
-        if point.name == name:
-            found: Vocabulary = point.load()
-            return found
-    message = f"this run's lines are in the vocabulary {name!r}, which isn't installed here: give vocabulary="
-    raise RecordingError(message)
+    try:
+        return load_vocabulary(name)
+    except UnknownPluginError as error:
+        reason = f"are in the vocabulary {name!r}, which isn't installed here: give vocabulary="
+        raise RecordingError("this run's lines", reason) from error
 
 
 @asynccontextmanager

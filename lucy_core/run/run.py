@@ -74,8 +74,8 @@ def fix(topology: Topology, options: Mapping[str, str]) -> FixedTopology:
     """
     spec: object = topology.network_spec(options)
     if not isinstance(spec, NetworkSpec):
-        message = f"the topology {shown(topology)} describes its network by {shown(spec)}, which is no NetworkSpec"
-        raise TopologyError(message)
+        reason = f"describes its network by {shown(spec)}, which is no NetworkSpec"
+        raise TopologyError(f"the topology {shown(topology)}", reason)
     spec.validate()
     return FixedTopology(topology.vocabulary, spec)
 

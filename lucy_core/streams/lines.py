@@ -244,21 +244,21 @@ async def so_far(
     except RecordingError as error:
         if pipeline.recording is None or pipeline.is_closed:
             raise
-        raise InconclusiveError(_inconclusive(pipeline, what, f"not all can be read back ({error})")) from error
+        raise _inconclusive(pipeline, what, f"not all can be read back ({error})") from error
     if unreadable:
         first = min(unreadable, key=lambda line: line.position)
         claim = "begin as records do" if types is None else "say that they are such"
         reason = f"{len(unreadable):,} lines {claim} and can't be read, the first at {first.position:,}"
-        raise InconclusiveError(_inconclusive(pipeline, what, f"{reason}, of {first.node}: {first.reason}"))
+        raise _inconclusive(pipeline, what, f"{reason}, of {first.node}: {first.reason}")
     # A gap before `since` counts too: a source that has failed there gives nothing later either.
     missing = [gap for gap in _gaps(pipeline, interest) if gap.position <= stop]
     if missing:
-        raise InconclusiveError(_inconclusive(pipeline, what, f"the log is incomplete {missing[0]}"))
+        raise _inconclusive(pipeline, what, f"the log is incomplete {missing[0]}")
     accounts = [account for node, account in pipeline.ledger.nodes.items() if interest.wants(node)]
     left_out = sum(each.filtered_lines if types is None else each.filtered_events for each in accounts)
     if left_out:
         kept = "lines" if types is None else "events"
-        raise InconclusiveError(_inconclusive(pipeline, what, f"the capture filter left out {left_out:,} {kept}"))
+        raise _inconclusive(pipeline, what, f"the capture filter left out {left_out:,} {kept}")
     return found
 
 
@@ -269,6 +269,6 @@ def _may_be(line: Malformed, interest: Interest) -> bool:
     return any(kind.may_be(line.raw, line.node) for kind in interest.types_in(line.node))
 
 
-def _inconclusive(pipeline: Pipeline, what: str, reason: str) -> str:
-    rows = "".join(f"\n  log     : {node}: {text}" for node, text in pipeline.ledger.summary().items())
-    return f"{what} so far: {reason}, so nobody can say what was logged{rows}"
+def _inconclusive(pipeline: Pipeline, what: str, reason: str) -> InconclusiveError:
+    rows = "\n".join(f"  log     : {node}: {text}" for node, text in pipeline.ledger.summary().items())
+    return InconclusiveError(f"{reason}, so nobody can say what was logged", what=f"{what} so far", explanation=rows)

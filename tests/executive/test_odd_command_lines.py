@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from places import REPOSITORY
 
-from lucy_core import engine
+from lucy_core import plugins
 from lucy_core.engine import NetworkSpec, NodeSpec, engine_names, engine_options, load_engine
 from lucy_core.executive import collecting, command_line, exporting
 from lucy_core.executive.performance import Performance
@@ -104,9 +104,9 @@ def _nothing_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(command_line, "perform", plan)
     # What is installed is looked up on disk each time, which takes most of the time.
-    monkeypatch.setattr(engine, "entry_points", functools.cache(engine.entry_points))
+    monkeypatch.setattr(plugins, "entry_points", functools.cache(plugins.entry_points))
     monkeypatch.setattr(command_line, "say_the_rest", lambda *_: None)
-    monkeypatch.setattr(collecting, "collector_names", list)
+    monkeypatch.setattr(collecting, "plugin_names", lambda _: [])
     for module in (command_line, exporting):
         monkeypatch.setattr(module, "load_scenario", lambda _: Light())
     monkeypatch.chdir(tmp_path)

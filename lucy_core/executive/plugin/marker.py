@@ -5,10 +5,9 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from lucy_core.engine import Engine, NetworkSpec, engine_names, load_engine
-from lucy_core.errors import UsageError, shown
+from lucy_core.engine import Engine, NetworkSpec, load_engine
+from lucy_core.errors import UnknownEngineError, UnknownNameError, UsageError, shown
 from lucy_core.network.vocabulary import PlainTopology, Topology
-from lucy_core.words import unknown
 
 ACCEPTED = ("topology", "engine", "options")
 EXAMPLE = "@pytest.mark.lucy(topology=…)"
@@ -53,8 +52,7 @@ def wanted(marker: Marker | None, *, command_line: str | None, parameter: Any) -
     arguments = check_marker(marker)
     if parameter is not None and "engine" in arguments:
         both = f"{THE_MARKERS.format(shown(arguments['engine']))} and {THE_FIXTURES.format(shown(parameter))}"
-        message = f"{both} both say what deploys the network: leave one of them out"
-        raise UsageError(message)
+        raise UsageError(both, "both say what deploys the network: leave one of them out")
     marked = check_engine(arguments.get("engine", "process"), THE_MARKERS)
     engine = marked if parameter is None else check_engine(parameter, THE_FIXTURES)
     return Wanted(
@@ -71,17 +69,16 @@ def check_marker(marker: Marker | None) -> Mapping[str, Any]:
         UsageError: it isn't there, or its arguments are not the right ones.
     """
     if marker is None:
-        message = f"a test that uses a network of Lucy's says which, and this one has no marker: add {EXAMPLE}"
-        raise UsageError(message)
+        raise UsageError(
+            "a test that uses a network of Lucy's", f"says which, and this one has no marker: add {EXAMPLE}"
+        )
     if marker.args:
-        message = f"the marker lucy takes keyword arguments alone: {EXAMPLE}"
-        raise UsageError(message)
+        raise UsageError("the marker lucy", f"takes keyword arguments alone: {EXAMPLE}")
     for name in marker.kwargs:
         if name not in ACCEPTED:
-            raise UsageError(unknown("argument of the marker lucy", name, ACCEPTED))
+            raise UnknownNameError("argument of the marker lucy", name, ACCEPTED)
     if "topology" not in marker.kwargs:
-        message = f"the marker lucy lacks its topology: {EXAMPLE}"
-        raise UsageError(message)
+        raise UsageError("the marker lucy", f"lacks its topology: {EXAMPLE}")
     return marker.kwargs
 
 
@@ -96,8 +93,8 @@ def check_topology(topology: Any) -> Topology:  # whatever stands in the marker
     if isinstance(topology, NetworkSpec):
         return PlainTopology(topology)
     if isinstance(topology, type) or not (hasattr(topology, "network_spec") and hasattr(topology, "vocabulary")):
-        message = f"topology={shown(topology)} in the marker lucy is neither a topology, a NetworkSpec nor a function"
-        raise UsageError(message)
+        where = f"topology={shown(topology)} in the marker lucy"
+        raise UsageError(where, "is neither a topology, a NetworkSpec nor a function")
     return cast("Topology", topology)
 
 
@@ -108,16 +105,14 @@ def check_engine(engine: Any, where: str) -> Engine:  # whatever stands there
         UsageError: there is none of that name, or it is none, or it is several.
     """
     if isinstance(engine, str):
-        if engine not in engine_names():
-            message = f"{where.format(shown(engine))}: {unknown('engine', engine, engine_names())}"
-            raise UsageError(message)
-        return load_engine(engine)
+        try:
+            return load_engine(engine)
+        except UnknownEngineError as error:
+            raise UsageError(where.format(shown(engine)), f": {error}") from None
     if isinstance(engine, list | tuple | set | frozenset):  # what pytest.param gives is a tuple too
-        message = f"{where.format(shown(engine))} is not one engine: for a test on several, {SEVERAL}"
-        raise UsageError(message)
+        raise UsageError(where.format(shown(engine)), f"is not one engine: for a test on several, {SEVERAL}")
     if isinstance(engine, type) or not isinstance(engine, Engine):
-        message = f"{where.format(shown(engine))} is neither an engine nor the name of one"
-        raise UsageError(message)
+        raise UsageError(where.format(shown(engine)), "is neither an engine nor the name of one")
     return engine
 
 
@@ -128,6 +123,5 @@ def check_options(options: Any) -> dict[str, str]:  # whatever stands in the mar
         UsageError: they are not text by text.
     """
     if not isinstance(options, Mapping) or not all(isinstance(each, str) for pair in options.items() for each in pair):
-        message = f"options={shown(options)} in the marker lucy is not a mapping of text to text"
-        raise UsageError(message)
+        raise UsageError(f"options={shown(options)} in the marker lucy", "is not a mapping of text to text")
     return dict(options)

@@ -64,8 +64,7 @@ def sighting(
         TypeError: `where` is an async function.
     """
     if not kinds:
-        message = f"{what}() needs an event type, such as {what}(NodeStarted)"
-        raise EventDefinitionError(message)
+        raise EventDefinitionError(f"{what}()", f"needs an event type, such as {what}(NodeStarted)")
     refuse_async(where, f"{what}(where=…)")
     optional(function_of)(where, "where")
     return Sighting(kinds=tuple(event_type(kind).data_type for kind in kinds), where=where, nodes=named(what, nodes))
