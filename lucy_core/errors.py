@@ -480,13 +480,17 @@ class WaitTimeoutError(JudgementError, TimeoutError):
     """A wait ran into its hard timeout.
 
     Attributes:
-        condition: the condition's kind, e.g. `nodes_initialized`.
+        condition: the condition's kind, e.g. `seen`.
         description: what was awaited.
         waited: seconds from the call to the end.
         explanation: how close it came, what is missing, the last related events, the ledger.
+        is_readiness: whether nodes were awaited that a test needs to begin.
     """
 
-    def __init__(self, condition: str, description: str, waited: float, explanation: str) -> None:
+    def __init__(
+        self, condition: str, description: str, waited: float, explanation: str, *, is_readiness: bool = False
+    ) -> None:
+        self.is_readiness = is_readiness
         self.condition = condition
         self.description = description
         self.waited = waited

@@ -86,7 +86,7 @@ from lucy_core.judging.conditions.condition import AnyCondition, Condition, Mach
 from lucy_core.judging.conditions.lives import Life, Lives
 from lucy_core.judging.conditions.probes import http_ok, port_open
 from lucy_core.judging.conditions.sightings import never, quiet, seen
-from lucy_core.judging.durations import Clock, Duration, epochs, seconds, slots
+from lucy_core.judging.durations import Clock, Duration, seconds
 from lucy_core.judging.result import Outcome
 from lucy_core.judging.waiting import WaitOutcome
 from lucy_core.network.leases import Faults, Lease, LeaseEnd
@@ -237,7 +237,6 @@ __all__ = [
     "attach",
     "deploy",
     "each_node",
-    "epochs",
     "event",
     "event_type",
     "from_items",
@@ -251,5 +250,4 @@ __all__ = [
     "replay",
     "seconds",
     "seen",
-    "slots",
 ]

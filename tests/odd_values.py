@@ -19,6 +19,7 @@ from typing import Any
 import anyio
 
 import lucy_core as lucy
+from lucy_core import mina
 
 
 class OddError(Exception):
@@ -128,7 +129,7 @@ ODD: dict[str, Callable[[], Any]] = {
     "enum": lambda: lucy.Level.INFO,
     "duration": lambda: lucy.seconds(1),
     "odd duration": lambda: lucy.Duration(math.nan),
-    "slots": lambda: lucy.slots(1),
+    "slots": lambda: mina.slots(1),
     "mark": lambda: lucy.Mark(5, 5),
     "event type": lambda: lucy.NodeStarted,
     "condition": lambda: lucy.seen(lucy.NodeStarted),

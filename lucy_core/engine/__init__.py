@@ -27,7 +27,7 @@ from lucy_core.engine.execution import ExecResult, Output, Take
 from lucy_core.engine.injection import FaultEngine, FaultNetwork, Injection
 from lucy_core.engine.intake import LineCapture
 from lucy_core.engine.lifecycle import LifeCycle, State
-from lucy_core.engine.spec import Layout, NetworkSpec, NodeSpec, fill_in, fill_in_bytes, start_order
+from lucy_core.engine.spec import HostForm, Layout, NetworkSpec, NodeSpec, fill_in, fill_in_bytes, start_order
 
 __all__ = [
     "Capability",
@@ -41,6 +41,7 @@ __all__ = [
     "FaultEngine",
     "FaultNetwork",
     "Foreseeing",
+    "HostForm",
     "Injection",
     "Layout",
     "LifeCycle",

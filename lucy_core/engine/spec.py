@@ -1,5 +1,6 @@
 """What a network is, before any engine has given it a place: nodes, their commands, files and ports."""
 
+import ipaddress
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,6 @@ import msgspec
 
 from lucy_core.arguments import (
     Rule,
-    at_least,
     bytes_of,
     fit,
     instance_of,
@@ -30,6 +30,7 @@ from lucy_core.arguments import (
 from lucy_core.errors import ArgumentError, TopologyError, shown
 from lucy_core.records.journal import JOURNAL
 
+_KINDS = ("file", "port", "host")
 MASK = "(masked)"
 """What stands in place of a value that nobody is to see."""
 
@@ -42,7 +43,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     - `{directory}` the node's directory, `{state}` the part of it that a fresh start empties;
     - `{file:keys/libp2p}` the path of a file from `files`;
     - `{port:rest}` a port of this node, `{port:seed.external}` one of another node;
-    - `{host:seed}` the name or address at which nodes reach a node, `{multiaddr:seed}` the same as `/ip4/…`, `/dns4/…`;
+    - `{host:seed}` the name or address at which nodes reach a node, and the same in the network's `host_forms`;
     - `{bind}` the address to listen on so that the others, and Lucy, get through.
     """
 
@@ -56,7 +57,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     after: tuple[str, ...] = ()
     """Nodes that must have been started before this one."""
     image: str | None = None
-    """For engines of containers: the image to run, or None for the run's default."""
+    """What engines that need one run the node from; None for the run's default."""
     wait_for_exit: bool = False
     """A one-shot node: its exit with status 0 is expected."""
     harmless: tuple[str, ...] = ()
@@ -96,15 +97,34 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
         return list(self.description().items())
 
 
+class HostForm(msgspec.Struct, frozen=True):
+    """How a kind of network writes where a node is. In both texts `{}` stands for what nodes reach it at."""
+
+    name: str
+    """Where that is a name: `/dns4/{}`."""
+    address: str
+    """Where that is an IP address: `/ip4/{}`."""
+
+    def of(self, host: str) -> str:
+        """Write it."""
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            return self.name.replace("{}", host)
+        return self.address.replace("{}", host)
+
+
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A whole network: what an engine deploys."""
 
     name: str
     nodes: tuple[NodeSpec, ...]
-    genesis_time: float | None = None
-    """Seconds since the epoch at which slot 0 begins, where the network counts slots."""
-    slot_seconds: float | None = None
-    slots_per_epoch: int | None = None
+    units: dict[str, float] = {}
+    """Units of time of the vocabulary's own: the length of each in seconds, by its plural (`rounds`)."""
+    counted_from: float | None = None
+    """When the first of each unit begins, in seconds since 1970."""
+    host_forms: dict[str, HostForm] = {}
+    """Placeholders of the vocabulary's own for where nodes are, by name: `{address:seed}`."""
 
     def __post_init__(self) -> None:
         """Take lists for tuples, and refuse what is of no use in a field.
@@ -153,6 +173,13 @@ def _port_name(value: Any, name: str) -> str:
     return text
 
 
+def _placeholder_name(value: Any, name: str) -> str:
+    text = text_of(value, name)
+    if not re.fullmatch(r"\w+", text) or text in _KINDS:
+        raise ArgumentError(name, value, f"can't name a placeholder; take letters and '_', and none of {_KINDS}")
+    return text
+
+
 def _different(rule: Rule) -> Rule:
     def take(value: Any, name: str) -> tuple[str, ...]:
         found: tuple[str, ...] = rule(value, name)
@@ -183,7 +210,7 @@ def _files(value: Any, name: str) -> dict[str, bytes]:
 def _image(value: Any, name: str) -> str:
     text = readable_text(value, name)
     if not text or not text.isprintable() or " " in text:
-        raise ArgumentError(name, value, "can't name an image; give one like 'mina:1.0'")
+        raise ArgumentError(name, value, "can't name an image; give one like 'node:1.0'")
     return text
 
 
@@ -207,9 +234,9 @@ NODE_RULES: dict[str, Rule] = {
 NETWORK_RULES: dict[str, Rule] = {
     "name": title_of,
     "nodes": tuple_of(instance_of(NodeSpec, "NodeSpec(…)"), "(NodeSpec(…),)"),
-    "genesis_time": optional(moment_of),
-    "slot_seconds": optional(some_seconds),
-    "slots_per_epoch": optional(at_least(1)),
+    "units": mapping_of(text_of, some_seconds, "{'rounds': 2.5}"),
+    "counted_from": optional(moment_of),
+    "host_forms": mapping_of(_placeholder_name, instance_of(HostForm, "HostForm(…)"), "{'url': HostForm(…)}"),
 }
 
 
@@ -240,11 +267,11 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     bind: str
     hosts: dict[str, str]
-    multiaddrs: dict[str, str]
+    host_forms: dict[str, HostForm]
     ports: dict[str, dict[str, int]]
 
 
-_PLACEHOLDER = re.compile(r"\{(directory|state|bind|(?:file|port|host|multiaddr):[^{}]+)\}")
+_PLACEHOLDER = re.compile(r"\{(directory|state|bind|\w+:[^{}]+)\}")
 
 
 def fill_in(text: str, node: str, layout: Layout) -> str:
@@ -268,11 +295,13 @@ def fill_in(text: str, node: str, layout: Layout) -> str:
                     return f"{layout.directory}/{name}"
                 case "host":
                     return layout.hosts[name]
-                case "multiaddr":
-                    return layout.multiaddrs[name]
-                case _:
+                case "port":
                     owner, dot, port = name.rpartition(".")
                     return str(layout.ports[owner if dot else node][port])
+                case _ if kind in layout.host_forms:
+                    return layout.host_forms[kind].of(layout.hosts[name])
+                case _:
+                    return match[0]
         except KeyError as missing:
             reason = f"refers to {shown(match[0])[1:-1]}, but there is no {shown(missing.args[0])}"
             raise TopologyError(f"node {node!r}", reason) from None
@@ -305,7 +334,7 @@ def _check_placeholders(node: NodeSpec, network: NetworkSpec) -> None:
         state="/",
         bind="",
         hosts=dict.fromkeys(names, ""),
-        multiaddrs=dict.fromkeys(names, ""),
+        host_forms=network.host_forms,
         ports={each.name: dict.fromkeys(each.ports, 0) for each in network.nodes},
     )
     for word in (*node.command, *node.environment.values()):

@@ -1,11 +1,11 @@
-"""Spans of time: in seconds, or in the network's own slots and epochs. Sans-IO."""
+"""Spans of time: in seconds, or in units that a network's vocabulary has. Sans-IO."""
 
-import enum
 import math
+from collections.abc import Mapping
 
 import msgspec
 
-from lucy_core.arguments import whole
+from lucy_core.arguments import text_of, whole
 from lucy_core.errors import LimitError
 
 NS = 1_000_000_000
@@ -13,38 +13,28 @@ FOR_EVER = 1e10
 """Seconds, three centuries: what is longer has no end that anybody sees, and clocks count no further."""
 
 
-class Unit(enum.StrEnum):
-    """What a duration counts."""
-
-    SECONDS = "seconds"
-    SLOTS = "slots"
-    EPOCHS = "epochs"
+SECONDS = "seconds"
 
 
 class Duration(msgspec.Struct, frozen=True):
-    """A span of time in seconds, or in the network's own slots or epochs."""
+    """A span of time in seconds, or in a unit of the network's own."""
 
     count: float
-    unit: Unit = Unit.SECONDS
+    unit: str = SECONDS
+    """In the plural, with an s at its end."""
 
     def __str__(self) -> str:
-        unit = self.unit.value if self.count != 1 else self.unit.value[:-1]
-        return f"{self.count:g} {unit}"
+        return f"{self.count:g} {self.unit if self.count != 1 else self.unit[:-1]}"
 
 
 def seconds(count: float) -> Duration:
     """A span of wall time. Raises LimitError where `count` is no number."""
-    return Duration(_number("seconds", count, count))
+    return counted(count, SECONDS)
 
 
-def slots(count: float) -> Duration:
-    """A span of the network's slots; raises as `seconds` does."""
-    return Duration(_number("slots", count, count), Unit.SLOTS)
-
-
-def epochs(count: float) -> Duration:
-    """A span of the network's epochs; raises as `seconds` does."""
-    return Duration(_number("epochs", count, count), Unit.EPOCHS)
+def counted(count: float, unit: str) -> Duration:
+    """A span in a unit that a network has (`NetworkSpec.units`); for vocabularies. Raises as `seconds` does."""
+    return Duration(_number(unit, count, count), unit)
 
 
 def checked(name: str, duration: object) -> Duration:
@@ -58,14 +48,13 @@ def checked(name: str, duration: object) -> Duration:
         LimitError: it is neither a number nor a `Duration`, negative, or not a number at all (NaN).
     """
     given = duration if isinstance(duration, Duration) else Duration(_number(name, duration, duration))
-    if given.unit not in tuple(Unit):
-        raise LimitError(name, duration, f"counts {given.unit!r}; there are {', '.join(Unit)}")
+    text_of(given.unit, f"the unit of {name}")
     count = _number(name, given.count, duration)
     if math.isnan(count):
         raise LimitError(name, duration, "is not a number")
     if count < 0:
         raise LimitError(name, duration, "is negative")
-    return msgspec.structs.replace(given, count=count, unit=Unit(given.unit))
+    return msgspec.structs.replace(given, count=count)
 
 
 def _number(name: str, count: object, given: object) -> float:
@@ -78,39 +67,31 @@ def _number(name: str, count: object, given: object) -> float:
 
 
 class Clock(msgspec.Struct, frozen=True):
-    """How long the network's slots and epochs are, and when the first of them begins."""
+    """A network's own units of time."""
 
-    slot_seconds: float | None = None
-    slots_per_epoch: int | None = None
-    genesis_time: float | None = None
-    """Seconds since the epoch at which slot 0 begins."""
+    units: Mapping[str, float] = {}
+    """The length of each in seconds, by its plural."""
+    counted_from: float | None = None
+    """When the first of each begins, in seconds since 1970."""
 
     def in_seconds(self, duration: Duration | float, name: str = "duration") -> float:
         """Convert a duration; a bare number is seconds. `name` is the argument's, for the error.
 
         Raises:
-            ValueError: the network doesn't count in that unit.
+            LimitError: it is no length of time, or the network doesn't count in its unit.
         """
         duration = checked(name, duration)
-        if duration.unit is Unit.SECONDS:
+        if duration.unit == SECONDS:
             return duration.count
-        if self.slot_seconds is None:
-            message = f"{duration}: this network has no slots; give seconds"
-            raise ValueError(message)
-        if duration.unit is Unit.SLOTS:
-            return duration.count * self.slot_seconds
-        if self.slots_per_epoch is None:
-            message = f"{duration}: this network has no epochs; give slots or seconds"
-            raise ValueError(message)
-        return duration.count * self.slot_seconds * self.slots_per_epoch
+        if duration.unit not in self.units:
+            advice = f"there are {', '.join((SECONDS, *self.units))}" if self.units else "give seconds"
+            raise LimitError(name, duration, f"can't be counted: this network has no {duration.unit}; {advice}")
+        return duration.count * self.units[duration.unit]
 
     def deadline(self, duration: Duration, began_ns: int) -> int | None:
-        """Return when a duration from `began_ns` on is over, in nanoseconds since the epoch; None for never.
+        """Return when a duration from `began_ns` on is over, in nanoseconds since 1970; None for never.
 
-        Slots and epochs are the network's: before its genesis none has begun, so they are counted from there.
-
-        Raises:
-            ValueError: the network doesn't count in that unit.
+        Before the network's units begin none of them passes, so those are counted from there. Raises as `in_seconds`.
         """
         duration = checked("duration", duration)
         began_ns = whole(began_ns, "began_ns")
@@ -118,6 +99,6 @@ class Clock(msgspec.Struct, frozen=True):
         if length > FOR_EVER:
             return None
         from_ns = began_ns
-        if duration.unit is not Unit.SECONDS and self.genesis_time is not None:
-            from_ns = max(began_ns, round(self.genesis_time * NS))
+        if duration.unit != SECONDS and self.counted_from is not None:
+            from_ns = max(began_ns, round(self.counted_from * NS))
         return from_ns + round(length * NS)

@@ -39,7 +39,7 @@ class ExitCode(enum.IntEnum):
     USAGE = 2
     INCONCLUSIVE = 3
     INFRASTRUCTURE = 4
-    NOT_INITIALIZED = 20
+    NOT_READY = 20
     NODE_EXITED = 30
     INTERRUPTED = 130
 
@@ -50,13 +50,10 @@ EXIT_CODES = {
     ExitCode.USAGE: "the command line was wrong; nothing was started",
     ExitCode.INCONCLUSIVE: "inconclusive: the log has a gap where the answer would be",
     ExitCode.INFRASTRUCTURE: "infrastructure error: the engine failed, not the nodes",
-    ExitCode.NOT_INITIALIZED: "failed: the nodes did not initialise before the hard timeout",
+    ExitCode.NOT_READY: "failed: the nodes were not ready before the hard timeout",
     ExitCode.NODE_EXITED: "failed: a node ended by itself",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C, TERM or HUP)",
 }
-
-CODE_OF_WAIT = {"nodes_initialized": ExitCode.NOT_INITIALIZED}
-"""Waits, by the name of their condition, whose hard timeout has an exit code of its own."""
 
 
 def said(severity: str, kind: str, message: str) -> str:
@@ -248,8 +245,8 @@ def exit_code(outcome: Outcome, ended_by: BaseException | None) -> ExitCode:
     if outcome is Outcome.FAILED:
         if isinstance(ended_by, NodeExitedError):
             return ExitCode.NODE_EXITED
-        if isinstance(ended_by, WaitTimeoutError):
-            return CODE_OF_WAIT.get(ended_by.condition, ExitCode.FAILED)
+        if isinstance(ended_by, WaitTimeoutError) and ended_by.is_readiness:
+            return ExitCode.NOT_READY
     return {
         Outcome.PASSED: ExitCode.PASSED,
         Outcome.FAILED: ExitCode.FAILED,

@@ -88,8 +88,8 @@ def limits(
     """Work out a wait's limits from what was given and from the condition's defaults.
 
     Raises:
-        LimitError: one is no length of time, or doesn't go with the condition or the others.
-        ValueError: the network doesn't count in that unit.
+        LimitError: one is no length of time, is in a unit that the network doesn't have, or doesn't go with the
+            condition or the others.
     """
     if lasting is not None:
         if not condition.must_hold:
@@ -343,7 +343,8 @@ class Wait:
             return kind(description, waited, self.progress.impossible, explanation)
         if not self.expired:
             return ImpossibleError(description, waited, "the run has ended", explanation)
-        return WaitTimeoutError(self.condition.name, description, waited, explanation)
+        is_readiness = getattr(self.condition, "is_readiness", False)
+        return WaitTimeoutError(self.condition.name, description, waited, explanation, is_readiness=is_readiness)
 
     def explain(self, ledger_lines: Mapping[str, str]) -> str:
         """Say how close it came, what is missing, since when it is stuck, and what was seen last."""

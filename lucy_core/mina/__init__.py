@@ -11,6 +11,7 @@ from lucy_core.mina.conditions import (
     persisted_frontier_loaded,
     signed_command_included,
 )
+from lucy_core.mina.durations import epochs, slots
 from lucy_core.mina.events import (
     BlockGossip,
     BlockProduced,
@@ -77,9 +78,11 @@ __all__ = [
     "TransitionFrontierLoadedFromPersistence",
     "block_height_growth",
     "blocks_produced",
+    "epochs",
     "nodes_initialized",
     "nodes_synchronized",
     "persisted_frontier_loaded",
     "public_key",
     "signed_command_included",
+    "slots",
 ]

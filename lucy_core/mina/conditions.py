@@ -8,7 +8,8 @@ two minutes, whatever the slots.
 from lucy_core.arguments import optional, readable_text, text_of, tuple_of, whole
 from lucy_core.errors import shown
 from lucy_core.judging.conditions.condition import Condition, Progress
-from lucy_core.judging.durations import seconds, slots
+from lucy_core.judging.durations import seconds
+from lucy_core.mina.durations import slots
 from lucy_core.mina.events import (
     BlockProduced,
     BreadcrumbAdded,
@@ -84,6 +85,7 @@ def nodes_initialized(*names: str) -> Condition[MinaState]:
         nodes=names,
         soft=seconds(60),
         hard=seconds(120),
+        is_readiness=True,
     )
 
 

@@ -7,8 +7,9 @@ from typing import final
 import anyio
 
 from lucy_core.arguments import some_seconds
-from lucy_core.judging.durations import seconds, slots
+from lucy_core.judging.durations import seconds
 from lucy_core.mina.conditions import blocks_produced, nodes_initialized, nodes_synchronized, signed_command_included
+from lucy_core.mina.durations import slots
 from lucy_core.mina.graphql import ChainBlock, client
 from lucy_core.mina.topology import Topology, public_key
 from lucy_core.mina.topology_parts import Account, BlockProducer, Constants
@@ -89,8 +90,7 @@ class ChainReliability:
         async with anyio.create_task_group() as tasks:
             for node in network:
                 tasks.start_soon(ask, node)
-        slot_seconds = network.spec.slot_seconds or 1.0
-        allowed = 1 + int((time.monotonic() - began) / slot_seconds)
+        allowed = 1 + int((time.monotonic() - began) / network.clock.in_seconds(slots(1)))
         sets = {name: {block.state_hash for block in chain} for name, chain in chains.items()}
         common = set.intersection(*sets.values())
         for name, blocks in sets.items():

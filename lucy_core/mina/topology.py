@@ -26,9 +26,10 @@ from lucy_core.arguments import (
     whole,
     word_of,
 )
-from lucy_core.engine import NetworkSpec, NodeSpec
+from lucy_core.engine import HostForm, NetworkSpec, NodeSpec
 from lucy_core.errors import ArgumentError, TopologyError, shown
 from lucy_core.mina.config import runtime_config
+from lucy_core.mina.durations import EPOCHS, SLOTS
 from lucy_core.mina.keys import PASSWORD, Keypair, read_keypair, simulated_keypair, simulated_peer_id
 from lucy_core.mina.topology_parts import Account, BlockProducer, Constants, SnarkCoordinator
 from lucy_core.mina.vocabulary import VOCABULARY
@@ -122,12 +123,13 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         }
         public = {name: keypair.public for name, keypair in keys.items()}
         build = _Nodes(self, options, seed, keys, runtime_config(self.accounts, public, self.constants, genesis_time))
+        slot_seconds = self.constants.slot_seconds
         return NetworkSpec(
             name=self.name,
             nodes=build.all(),
-            genesis_time=genesis_time,
-            slot_seconds=self.constants.slot_seconds,
-            slots_per_epoch=self.constants.slots_per_epoch,
+            units={SLOTS: slot_seconds, EPOCHS: slot_seconds * self.constants.slots_per_epoch},
+            counted_from=genesis_time,
+            host_forms={"multiaddr": HostForm(name="/dns4/{}", address="/ip4/{}")},
         )
 
 

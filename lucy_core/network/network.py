@@ -69,7 +69,7 @@ class Network:
         self.engine = engine
         self.pipeline = pipeline
         self.vocabulary = vocabulary
-        self.clock = Clock(spec.slot_seconds, spec.slots_per_epoch, spec.genesis_time)
+        self.clock = Clock(spec.units, spec.counted_from)
         self.scopes = Scopes()
         """Numbers what happens in the run, and knows what the running task is inside of."""
         self._journal = Journal(pipeline)
@@ -249,7 +249,7 @@ class Network:
         """Wait until a condition is decided; return what decided it.
 
         Limits count from the call, by the arrival of lines and not by when this loop looks at them; a bare number is
-        seconds. Those given in slots or epochs count the network's: before its genesis none has begun.
+        seconds. Those given in units of the network's own begin when these do, if that is yet to come.
 
         Args:
             condition: what to wait for; an event type is short for `seen` of it.

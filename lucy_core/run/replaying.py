@@ -40,9 +40,8 @@ class _Node(msgspec.Struct):
 
 class _Network(msgspec.Struct):
     nodes: tuple[_Node, ...] = ()
-    genesis_time: float | None = None
-    slot_seconds: float | None = None
-    slots_per_epoch: int | None = None
+    units: dict[str, float] = {}
+    counted_from: float | None = None
 
 
 class _Description(msgspec.Struct):
@@ -63,7 +62,7 @@ class Replay:
         self.pipeline = pipeline
         self.vocabulary = vocabulary
         network = description.network
-        self.clock = Clock(network.slot_seconds, network.slots_per_epoch, network.genesis_time)
+        self.clock = Clock(network.units, network.counted_from)
         recorded = [node for node in pipeline.ledger.nodes if node != JOURNAL]
         self.node_names = tuple(dict.fromkeys((*(node.name for node in network.nodes), *recorded)))
         self.history = History(

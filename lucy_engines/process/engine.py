@@ -107,7 +107,7 @@ class ProcessManager:
                 state=f"{directory}/state",
                 bind="127.0.0.1",
                 hosts=dict.fromkeys(names, "127.0.0.1"),
-                multiaddrs=dict.fromkeys(names, "/ip4/127.0.0.1"),
+                host_forms=spec.host_forms,
                 ports=ports,
             )
 

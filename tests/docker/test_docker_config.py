@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucy_core.engine import NetworkSpec, NodeSpec, RunPlace
+from lucy_core.engine import HostForm, NetworkSpec, NodeSpec, RunPlace
 from lucy_core.errors import TopologyError
 from lucy_engines.docker import DockerEngine
 from lucy_engines.docker.api.endpoint import api_path
@@ -27,7 +27,8 @@ OTHER = NodeSpec(name="b", role="producer", command=("mina", "-ip", "{host:a}", 
 
 def config(tmp_path: Path, **options: str) -> DockerConfig:
     place = RunPlace(run_id="run-1", directory=tmp_path / "run", options=options)
-    return DockerEngine().expand(NetworkSpec(name="net", nodes=(NODE, OTHER)), place)
+    forms = {"multiaddr": HostForm("/dns4/{}", "/ip4/{}")}
+    return DockerEngine().expand(NetworkSpec(name="net", nodes=(NODE, OTHER), host_forms=forms), place)
 
 
 def body(tmp_path: Path, node: str = "a", **options: str) -> dict[str, Any]:

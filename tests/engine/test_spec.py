@@ -9,6 +9,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core import NetworkSpec, NodeSpec, TopologyError
+from lucy_core.engine import HostForm
 
 
 def node(**fields: Any) -> NodeSpec:
@@ -103,10 +104,11 @@ def test_every_field_of_a_node_has_wrong_values_here() -> None:
         ("nodes", {"a": node()}, "give a tuple"),
         ("nodes", ({"name": "a"},), "nodes[0]={'name': 'a'} is of type dict"),
         ("nodes", None, "nodes=None"),
-        ("genesis_time", "now", "genesis_time='now'"),
-        ("genesis_time", float("inf"), "no moment"),
-        ("slot_seconds", 0, "more than 0"),
-        ("slots_per_epoch", 1.5, "whole number"),
+        ("counted_from", "now", "counted_from='now'"),
+        ("counted_from", float("inf"), "no moment"),
+        ("units", {"slots": 0}, "units['slots']=0 is no length of time that passes; give seconds, more than 0"),
+        ("units", 1.5, "give a mapping"),
+        ("host_forms", {"file": HostForm("{}", "{}")}, "can't name a placeholder"),
     ),
 )
 def test_a_slip_in_a_network_is_one_sentence_with_network_and_field(field: str, value: Any, said: str) -> None:

@@ -186,9 +186,9 @@ def test_every_exit_code_is_in_the_help(lucy: Callable[..., Finished]) -> None:
 
 
 def test_nodes_that_never_initialize_have_an_exit_code_of_their_own() -> None:
-    error = WaitTimeoutError("nodes_initialized", "all nodes to initialize", 1.0, "")
+    error = WaitTimeoutError("nodes_initialized", "all nodes to initialize", 1.0, "", is_readiness=True)
 
-    assert exit_code(Outcome.FAILED, error) is ExitCode.NOT_INITIALIZED
+    assert exit_code(Outcome.FAILED, error) is ExitCode.NOT_READY
     assert exit_code(Outcome.FAILED, NodeExitedError("one", "exited with code 1", 1.0, ())) is ExitCode.NODE_EXITED
 
 

@@ -243,7 +243,7 @@ def test_the_lives_of_nodes_are_known_without_a_vocabulary() -> None:
 # Limits
 
 
-SLOTS = Clock(slot_seconds=2.0, slots_per_epoch=10, genesis_time=100.0)
+SLOTS = Clock({"slots": 2.0, "epochs": 20.0}, counted_from=100.0)
 
 
 def chosen(condition: Any = None, began: float = 0.0, **given: Any) -> tuple[float | None, float | None]:
@@ -274,9 +274,9 @@ def test_a_limit_that_is_given_is_a_limit() -> None:
 
 
 def test_slots_are_the_networks_slots() -> None:
-    assert chosen(began=150, hard=lucy.slots(3))[1] == 6
-    assert chosen(began=90, hard=lucy.slots(3))[1] == 16
-    assert chosen(began=90, hard=lucy.epochs(1))[1] == 30
+    assert chosen(began=150, hard=lucy.mina.slots(3))[1] == 6
+    assert chosen(began=90, hard=lucy.mina.slots(3))[1] == 16
+    assert chosen(began=90, hard=lucy.mina.epochs(1))[1] == 30
     assert chosen(began=90, hard=5)[1] == 5
 
 
@@ -316,7 +316,7 @@ def test_what_has_to_hold_needs_a_time_to_hold_for(given: dict[str, Any], said: 
 
 def test_a_network_without_slots_says_so() -> None:
     with pytest.raises(ValueError, match="this network has no slots; give seconds"):
-        limits(lucy.seen(Ping), Clock(), 0, soft=None, hard=lucy.slots(3), lasting=None)
+        limits(lucy.seen(Ping), Clock(), 0, soft=None, hard=lucy.mina.slots(3), lasting=None)
 
 
 @pytest.mark.parametrize(

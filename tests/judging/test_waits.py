@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
+from lucy_core import mina
 from lucy_core.judging import waits
 from lucy_core.testing import virtual_network
 from lucy_core.testing.scripted_node import Numbered, Told, scripted_node
@@ -312,8 +313,8 @@ async def test_nobody_can_say_what_came_in_time_where_capture_stood_still_over_t
 
 async def test_default_limits_in_slots_wait_for_the_first_slot(tmp_path: Path) -> None:
     genesis = time.time() + 1.5
-    spec = network(scripted_node("a", "rest"), genesis_time=genesis, slot_seconds=0.1)
-    condition = runs("a").with_timeouts(soft=lucy.slots(2), hard=lucy.slots(2))
+    spec = network(scripted_node("a", "rest"), counted_from=genesis, units={"slots": 0.1})
+    condition = runs("a").with_timeouts(soft=mina.slots(2), hard=mina.slots(2))
     async with lucy.deploy(spec, run_directory=tmp_path / "run") as net:
         await net["a"].stop()
         with pytest.raises(lucy.WaitTimeoutError):

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
+from lucy_core import mina
 from lucy_core.engine import Capability, State
 from lucy_core.faults import FAULT_KINDS
 from lucy_core.judging.durations import Clock
@@ -28,7 +29,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self.engine = SimpleNamespace(name="scripted", capabilities={Capability.FAULTS}, faults=FAULT_KINDS)
-        self.clock = Clock(slot_seconds=2.0)
+        self.clock = Clock({"slots": 2.0})
         self.nodes = dict.fromkeys(("a", "b", "c"))
         self.said: list[msgspec.Struct] = []
         self.active: list[lucy.Fault] = []
@@ -105,7 +106,7 @@ async def test_a_fault_is_in_effect_for_its_block(network: Scripted, faults: Fau
 
 @scripted
 async def test_a_fault_ends_by_itself_while_its_block_goes_on(network: Scripted, faults: Faults) -> None:
-    async with faults.inject(CUT, lasting=lucy.slots(3)) as lease:
+    async with faults.inject(CUT, lasting=mina.slots(3)) as lease:
         assert await lease.ended() is lucy.LeaseEnd.EXPIRED
         assert network.active == []
         await anyio.sleep(60)

@@ -7,7 +7,7 @@ from reactivex import operators
 
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.mina import BlockProduced, MinaState, blocks_produced, nodes_initialized
+from lucy_core.mina import BlockProduced, MinaState, blocks_produced, nodes_initialized, slots
 
 
 @lucy.event(ids=("abc",), message="peer $peer banned")
@@ -21,7 +21,7 @@ def decode(record: lucy.LogRecord) -> PeerBanned:
 
 
 assert_type(lucy.event_type(PeerBanned), lucy.EventType[PeerBanned])
-assert_type(lucy.slots(3), lucy.Duration)
+assert_type(slots(3), lucy.Duration)
 assert_type(blocks_produced(2), lucy.Condition[MinaState])
 
 
@@ -83,7 +83,7 @@ async def use_deploy(spec: lucy.NetworkSpec) -> None:
 
 
 async def use_faults(network: lucy.Network) -> None:
-    async with network.faults.inject(lucy.Drop(nodes=("a",), others=("b",)), lasting=lucy.slots(3)) as lease:
+    async with network.faults.inject(lucy.Drop(nodes=("a",), others=("b",)), lasting=slots(3)) as lease:
         assert_type(lease, lucy.Lease)
         await lease.end()
         assert_type(await lease.ended(), lucy.LeaseEnd)

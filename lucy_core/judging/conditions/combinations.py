@@ -14,7 +14,7 @@ from lucy_core.errors import shown
 from lucy_core.judging.conditions.condition import AnyCondition, Condition, Machine, Progress, Start, Verdict
 from lucy_core.judging.conditions.probes import Probe, probes_of
 from lucy_core.judging.conditions.sightings import HARD, SOFT, named, seen
-from lucy_core.judging.durations import Duration, Unit
+from lucy_core.judging.durations import SECONDS, Duration
 from lucy_core.records.journal import LIFE_EVENTS, about
 from lucy_core.records.record import Event
 from lucy_core.words import called
@@ -28,7 +28,7 @@ def _longest(limits: Iterable[Duration], otherwise: Duration) -> Duration:
     """Return the longest of limits in one unit; limits in several can't be compared without a network."""
     found = list(limits)
     if len({limit.unit for limit in found}) > 1:
-        found = [limit for limit in found if limit.unit is not Unit.SECONDS]
+        found = [limit for limit in found if limit.unit != SECONDS]
     return max(found, key=lambda limit: limit.count, default=otherwise)
 
 

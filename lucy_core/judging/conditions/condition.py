@@ -183,6 +183,8 @@ class Condition(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     nodes: tuple[str, ...] = ()
     must_hold: bool = False
     needs_all_lines: bool = False
+    is_readiness: bool = False
+    """Whether nodes are awaited that a test needs to begin: `lucy` has an exit code for their never being ready."""
 
     def __post_init__(self) -> None:
         """Refuse limits that are none, and what is of no use in another field. Raises LimitError, ArgumentError."""
@@ -211,6 +213,7 @@ CONDITION_RULES: dict[str, Rule] = {
     "nodes": tuple_of(text_of, "('bp-1',)"),
     "must_hold": switch_of,
     "needs_all_lines": switch_of,
+    "is_readiness": switch_of,
 }
 RELATED_EVENTS = 8
 """How many of the last events are kept where nothing tells which of them mattered."""

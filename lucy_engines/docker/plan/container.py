@@ -76,7 +76,7 @@ def layouts(spec: NetworkSpec) -> dict[str, Layout]:
         state=STATE,
         bind="0.0.0.0",  # noqa: S104  # inside of the container; published on loopback alone
         hosts={name: name for name in names},
-        multiaddrs={name: f"/dns4/{name}" for name in names},
+        host_forms=spec.host_forms,
         ports=ports,
     )
     return dict.fromkeys(names, layout)
