@@ -9,7 +9,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core import NetworkSpec, NodeSpec, TopologyError
-from lucy_core.engine import HostForm
+from lucy_core.engine import HostForm, Layout, fill_in
 
 
 def node(**fields: Any) -> NodeSpec:
@@ -212,3 +212,24 @@ def test_a_file_that_can_not_be_written_is_told_with_its_node_and_place(tmp_path
     )
 
     assert f"node 'a': {tmp_path}/run/nodes/a: File too large" in done.stderr
+
+
+@pytest.mark.parametrize(("host", "written"), (("seed", "/dns4/seed"), ("10.0.0.1", "/ip4/10.0.0.1")))
+def test_a_vocabularys_own_placeholder_writes_a_host_by_what_it_is(host: str, written: str) -> None:
+    layout = Layout(
+        directory="/",
+        state="/",
+        bind="",
+        hosts={"a": host},
+        host_forms={"multiaddr": HostForm("/dns4/{}", "/ip4/{}")},
+        ports={"a": {"p2p": 1}},
+    )
+
+    assert fill_in("{multiaddr:a}/tcp/{port:a.p2p}", "b", layout) == f"{written}/tcp/1"
+    assert fill_in('{"x": {other:a}}', "b", layout) == '{"x": {other:a}}'
+
+
+def test_a_placeholder_of_the_vocabularys_that_names_no_node_is_refused() -> None:
+    forms = {"address": HostForm("{}", "{}")}
+    with pytest.raises(TopologyError, match=r"node 'a' refers to \{address:z\}, but there is no 'z'"):
+        NetworkSpec(name="net", nodes=(node(command=("x", "{address:z}")),), host_forms=forms).validate()
