@@ -65,9 +65,8 @@ def capture_in(directory: Path) -> Iterator[tuple[Capture, socket.socket]]:
     capture = Capture(theirs, bell, str(directory), "lucy", token="", epoch_ns=0)
     with ours, theirs:
         yield capture, ours
-    kept = [capture._reserve] if capture._reserve >= 0 else []
-    for fd in (capture._arrivals, bell, *kept, *(log.fd for log in capture._logs.values())):
+    recorder = capture._recorder
+    kept = [recorder._reserve] if recorder._reserve >= 0 else []
+    for fd in (recorder._arrivals, bell, *kept, *(log.fd for log in recorder._logs.values())):
         os.close(fd)
-    for reading in capture._readings.values():
-        reading.source.close()
-    capture._epoll.close()
+    capture._drain.close()

@@ -17,7 +17,7 @@ import struct
 import termios
 from typing import final
 
-from lucy_core.capture.sources import READ_BYTES
+from lucy_core.capture.sources import READ_BYTES, Source
 
 PIPE_BYTES = 1 << 20
 """What the kernel is asked to buffer, the most that pipe(7) gives an unprivileged user. It is what a node may write
@@ -42,7 +42,7 @@ def make_fifo(path: str) -> None:
 
 
 @final
-class FifoSource:
+class FifoSource(Source):
     """The reading end of a FIFO."""
 
     __slots__ = ("_capacity", "_fd", "_full")
@@ -53,6 +53,7 @@ class FifoSource:
         Raises:
             OSError: it can't be made or opened, or something else is there.
         """
+        super().__init__()
         make_fifo(path)
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         with contextlib.suppress(OSError):
@@ -86,9 +87,7 @@ class FifoSource:
     def holds(self) -> int:
         return self._capacity * 2
 
-    def accept(self) -> None:
-        return None
-
+    @property
     def blocked(self) -> bool:
         return self._full
 

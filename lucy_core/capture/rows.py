@@ -5,7 +5,7 @@ A block goes into its node's log first, then a row about it into the arrivals: w
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import final
 
 from lucy_core.capture.facts import Fact
@@ -14,27 +14,18 @@ RESERVE_BYTES = 1 << 14
 """What is kept for the last rows of a recording whose disk is full: some blocks, or one that is larger."""
 
 
-def log_path(directory: str, node: str, journal: str) -> str:
-    """Where a node's bytes are kept."""
-    return f"{directory}/journal.ndjson" if node == journal else f"{directory}/logs/{node}.ndjson"
-
-
 @final
 class Log:
     """One node's file, and what the rows say of it."""
 
-    __slots__ = ("blocked_ns", "counted", "fd", "node", "offset", "quoted")
+    __slots__ = ("blocked_ns", "fd", "node", "offset", "quoted")
 
-    def __init__(self, directory: str, node: str, journal: str) -> None:
+    def __init__(self, node: str, path: str) -> None:
         self.node = node
         self.quoted = json.dumps(node).encode()
-        self.fd = os.open(
-            log_path(directory, node, journal), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.offset = os.fstat(self.fd).st_size
         self.blocked_ns = 0
-        self.counted = b""
-        """What the next row counts beside lines, as JSON members."""
 
 
 @final
@@ -43,7 +34,17 @@ class BlockRow:
 
     __slots__ = ("arrived_ns", "counted", "lines", "log", "offset", "position", "size", "torn")
 
-    def __init__(self, log: Log, position: int, size: int, lines: int, arrived_ns: int, *, torn: bool) -> None:
+    def __init__(
+        self,
+        log: Log,
+        position: int,
+        size: int,
+        lines: int,
+        arrived_ns: int,
+        *,
+        torn: bool,
+        counted: Mapping[str, int],
+    ) -> None:
         self.log = log
         self.position = position
         self.offset = log.offset
@@ -51,7 +52,8 @@ class BlockRow:
         self.lines = lines
         self.arrived_ns = arrived_ns
         self.torn = torn
-        self.counted, log.counted = log.counted, b""
+        self.counted = counted
+        """What it counts beside lines."""
 
     def encode(self) -> bytes:
         return b'{"position":%d,"node":%b,"offset":%d,"bytes":%d,"lines":%d,"arrived_ns":%d,"blocked_ns":%d%b%b}\n' % (
@@ -63,7 +65,7 @@ class BlockRow:
             self.arrived_ns,
             self.log.blocked_ns,
             b',"torn":true' if self.torn else b"",
-            self.counted,
+            b"".join([b',"%b":%d' % (name.encode(), count) for name, count in self.counted.items()]),
         )
 
     def data(self) -> bytes:

@@ -20,7 +20,7 @@ import termios
 import time
 from typing import Any, final
 
-from lucy_core.capture.sources import READ_BYTES
+from lucy_core.capture.sources import READ_BYTES, Source
 
 GREETING_BYTES = 256
 """A first line longer than this is no greeting."""
@@ -34,23 +34,24 @@ _TRANSIENT = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPRO
 
 
 @final
-class Connection:
+class Connection(Source):
     """One peer's bytes; ends when the peer closes."""
 
-    __slots__ = ("_greeting", "_socket", "_token", "since")
+    __slots__ = ("_greeting", "_since", "_socket", "_token")
+
+    tells_its_end = True
 
     def __init__(self, peer: socket.socket, token: str | None) -> None:
+        super().__init__()
         peer.setblocking(False)
         self._socket = peer
         self._token = token
         self._greeting = b""
-        self.since = time.monotonic()
-        """When it was accepted, on the monotonic clock."""
+        self._since = time.monotonic()
 
     @property
-    def waiting(self) -> bool:
-        """Whether it has yet to say the token."""
-        return self._token is not None
+    def silent_since(self) -> float | None:
+        return None if self._token is None else self._since
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -85,12 +86,6 @@ class Connection:
         (size,) = struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))
         return int(size)
 
-    def accept(self) -> None:
-        return None
-
-    def blocked(self) -> bool:
-        return False
-
     def close(self) -> None:
         self._socket.close()
 
@@ -117,7 +112,7 @@ class Strangers:
 
 
 @final
-class Listener:
+class Listener(Source):
     """Accepts connections; has no bytes of its own."""
 
     __slots__ = ("_path", "_socket", "_token")
@@ -128,6 +123,7 @@ class Listener:
         Raises:
             OSError: that can't be listened on.
         """
+        super().__init__()
         place: Any = address
         if isinstance(address, str):
             self._path: str | None = address
@@ -178,12 +174,6 @@ class Listener:
                 return None
             raise
         return Connection(peer, self._token)
-
-    def holds(self) -> int:
-        return 0
-
-    def blocked(self) -> bool:
-        return False
 
     def close(self) -> None:
         if self._socket.fileno() >= 0 and self._path is not None:

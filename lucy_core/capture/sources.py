@@ -1,43 +1,98 @@
-"""What every source of lines is: something to wait on and read from without waiting.
+"""What every source of lines is: something to wait on and to read from without waiting.
 
-Standard library only: the capture process reads these with epoll, and a pipeline without a recording reads the very
-same objects on the test's own loop.
+Standard library only: the capture process loads it, and a pipeline without a recording reads the very same objects.
+
+A source says for itself what the drain has to know: whether it holds bytes that no descriptor tells of, whether its
+writer has changed, whether its peer is still a stranger, and how much one drain may take. So one loop serves them all,
+and a new kind of source is one class here beside it.
 """
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from lucy_core.capture.framing import Framer
 
 READ_BYTES = 1 << 18
 """The most that one read takes. 256 KiB measured best of 64 KiB, 256 KiB and 1 MiB (4.4, 5.4 and 1.5 GB/s through a 1
 MiB pipe): larger ones pay for fresh memory, and the cap keeps one loud node from starving the rest."""
 
 
-class Source(Protocol):
-    """Bytes of one writer. Not thread-safe."""
+class Source(ABC):
+    """The bytes of one writer, or of one after the other, with the unfinished line of each. Not thread-safe.
 
+    The methods with a body are for those few sources that have something to say there.
+    """
+
+    __slots__ = ("framer",)
+
+    tells_its_end = False
+    """Whether it knows by itself when its writer has ended, so that until then an unfinished line is left alone."""
+
+    def __init__(self) -> None:
+        self.framer = Framer()
+        """Holds the unfinished line of the writer that was read last."""
+
+    @abstractmethod
     def fileno(self) -> int:
-        """Return the descriptor that becomes readable when `read` has something to do."""
-        ...
+        """Return the descriptor that becomes readable when `read` or `accept` has something to do."""
 
+    @abstractmethod
     def read(self) -> bytes | None:
         """Take what is there: bytes, `b""` for nothing now, None once the writer has ended for good.
 
         Raises:
-            OSError: the source failed; it is to be closed.
+            OSError: the source failed; it is to be closed. Where no descriptor is left, it is to be tried again.
         """
-        ...
 
-    def holds(self) -> int:
-        """Tell how many bytes it may hold by now, at most."""
-        ...
-
-    def accept(self) -> "Source | None":
-        """Return a further source that has appeared (a connection), if any."""
-        ...
-
-    def blocked(self) -> bool:
-        """Tell whether, at the last read, the writer may have been waiting for us."""
-        ...
-
+    @abstractmethod
     def close(self) -> None:
         """Close the descriptor. Again is no error."""
-        ...
+
+    def accept(self) -> "Source | None":
+        """Return a further source that has appeared (a connection), if any.
+
+        Raises:
+            OSError: as for `read`.
+        """
+        return None
+
+    def holds(self) -> int:
+        """Tell how many bytes it may hold by now, at most: what one drain takes."""
+        return 0
+
+    @property
+    def unread(self) -> bool:
+        """Whether there may be more to read of which the descriptor doesn't tell."""
+        return False
+
+    @property
+    def blocked(self) -> bool:
+        """Whether, at the last read, the writer may have been waiting for us."""
+        return False
+
+    @property
+    def silent_since(self) -> float | None:
+        """Since when, on the monotonic clock, its peer has owed the word that makes it known; None if it owes none."""
+        return None
+
+    def look(self) -> None:  # noqa: B027  # most have nothing to look at
+        """Look whether anything has happened of which the descriptor doesn't tell. Called at times, and before a drain.
+
+        Raises:
+            OSError: as for `read`.
+        """
+
+    def unfinished(self) -> Sequence[Framer]:
+        """Return the framers of all lines that are unfinished now, in the order in which to give them up."""
+        return (self.framer,)
+
+    def take_torn(self) -> Sequence[Framer]:
+        """Return the framers of unfinished lines that nobody will finish, since their writer changed; each once."""
+        return ()
+
+    def take_doubts(self) -> Sequence[str]:
+        """Return why lines may be missing by now, a reason each; each once."""
+        return ()
+
+    def kept(self) -> None:  # noqa: B027  # most have nobody to tell
+        """Hear that all that was read is in the log by now, but for what waits in framers."""

@@ -1,76 +1,53 @@
 """Sources read on the test's own loop, for a pipeline that keeps no recording.
 
-The same source objects as in the capture process; here each has a task that waits for its descriptor. A subscriber
-that can't take more holds its node up, since there is nothing to read back from.
+The drain is the capture process's own. Here a task waits for its epoll, and blocks go straight to delivery. A
+subscriber that can't take more holds its nodes up, since there is nothing to read back from.
 """
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Any, final
+from typing import final
 
 import anyio
-import anyio.abc
 import anyio.lowlevel
 import msgspec
 
+from lucy_core.capture.draining import Drain, Reading
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.fifo import FifoSource
 from lucy_core.capture.files.follow import FileSource
-from lucy_core.capture.framing import LINE_BYTES, Framer, LongLine, count_lines
+from lucy_core.capture.framing import LongLine, count_lines
 from lucy_core.capture.sockets import Listener
 from lucy_core.capture.sources import Source
-from lucy_core.capture.tagged import SHARED, Demultiplexer, Piece
+from lucy_core.capture.tagged import SHARED
 from lucy_core.delivery.delivery import TURN_BYTES, Delivery
 from lucy_core.errors import RecordingError
 from lucy_core.recording.recording import Row, overlong_block
 from lucy_core.records.record import Block
 
 LOOK_SECONDS = 1.0
-"""How often a file is looked at though nobody told of it."""
+"""How often sources are looked at of which nobody tells."""
 BEAT_SECONDS = 0.1
 """How often the loop shows that it runs; after idleness a node's time blocked is overstated by twice as much."""
 
 
 @final
-class _Reading:
-    __slots__ = ("awaited", "framer", "last_ns", "node", "sharers", "source", "split")
-
-    def __init__(self, node: str, source: Source, sharers: Sequence[str] = ()) -> None:
-        self.node = node
-        self.source = source
-        self.framer = Framer()
-        self.sharers = (*sharers, node)
-        self.split = Demultiplexer(sharers) if sharers else None
-        self.last_ns = time.monotonic_ns()
-        self.awaited = False
-        """Whether its task was waiting for the descriptor, and for nothing else."""
-
-
-@final
 class DirectSources:
-    """All sources of one pipeline, and their tasks."""
+    """All sources of one pipeline, and the `Sink` of their drain."""
 
     def __init__(self, delivery: Delivery) -> None:
-        self.tasks: anyio.abc.TaskGroup | None = None
         self._delivery = delivery
-        self._readings: list[_Reading] = []
+        self._drain = Drain(self)
         self._offsets: dict[str, int] = {}
         self._blocked_ns: dict[str, int] = {}
-        self._beaten_ns = self._beats_ns = 0
-
-    async def beat(self) -> None:
-        """Take note that the loop runs, as long as it does: what a blocked one costs nodes is accounted for."""
-        while True:
-            self.beat_nowait()
-            await anyio.sleep(BEAT_SECONDS)
-
-    def beat_nowait(self) -> None:
-        """Take note that the loop runs now."""
-        self._beaten_ns, self._beats_ns = self._beats_ns, time.monotonic_ns()
+        self._idle: anyio.CancelScope | None = None
+        """What is cancelled where a source has something to do of which no descriptor tells."""
+        self._beat_ns = time.monotonic_ns()
 
     def __enter__(self) -> "DirectSources":
         return self
@@ -78,226 +55,171 @@ class DirectSources:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for reading in self._readings:
-            reading.source.close()
+        self._drain.close()
 
-    def open_fifo(self, node: str, path: Path) -> None:
-        """Make and read a FIFO."""
-        try:
-            self._add(node, FifoSource(str(path)))
-        except OSError as error:
-            message = f"the FIFO {path} can't be opened: {error.strerror}"
-            raise RecordingError(message) from error
-
-    def open_shared_fifo(self, nodes: Sequence[str], path: Path) -> None:
-        """Make and read a FIFO whose lines are tagged."""
-        try:
-            self._add(SHARED, FifoSource(str(path)), nodes)
-        except OSError as error:
-            message = f"the FIFO {path} can't be opened: {error.strerror}"
-            raise RecordingError(message) from error
-
-    def follow_file(self, node: str, path: Path) -> None:
-        """Follow a file."""
-        try:
-            self._add(node, FileSource(str(path)))
-        except OSError as error:
-            message = f"{path} can't be followed: {error.strerror}"
-            raise RecordingError(message) from error
-
-    def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
-        """Listen; on loopback, so no token is asked for."""
-        try:
-            listener = Listener(address, None)
-        except OSError as error:
-            message = f"can't listen on {address}: {error.strerror}"
-            raise RecordingError(message) from error
-        self._add(node, listener)
-        return listener.address
-
-    def inject(self, node: str, lines: bytes) -> None:
-        """Deliver lines as if the node had written them."""
-        self._deliver(node, lines)
-
-    def drain(self, node: str) -> None:
-        """Take what the node's sources hold, and give up on an unfinished line."""
-        done: set[_Reading] = set()
-        while left := [each for each in self._readings if node in each.sharers and each not in done]:
-            for reading in left:
-                done.add(reading)
-                self._drain_source(reading, node)
-
-    def _drain_source(self, reading: _Reading, node: str) -> None:
-        if isinstance(reading.source, FileSource):
-            reading.source.look()
-        while reading in self._readings and self._step(reading):
-            pass
-        self._tear(reading, node)
-
-    def _add(self, node: str, source: Source, sharers: Sequence[str] = ()) -> None:
-        reading = _Reading(node, source, sharers)
-        self._readings.append(reading)
-        for sharer in reading.sharers:
-            self._delivery.ledger.of(sharer)
-        assert self.tasks is not None  # noqa: S101  # set before anything can be opened
-        self.tasks.start_soon(self._read, reading)
-
-    async def _read(self, reading: _Reading) -> None:
+    async def run(self) -> None:
+        """Read all sources, for as long as it runs."""
         weight = 0
-        while reading in self._readings:
-            for subscription in chain.from_iterable(map(self._delivery.hub.closed, reading.sharers)):
-                if subscription.gate is not None:
-                    opened = anyio.Event()
-                    subscription.gate.when_open(opened.set)
-                    await opened.wait()
-            taken = self._step(reading)
+        while True:
+            taken = sum(self._serve(fd) for fd, _ in self._drain.poll(0))
             weight += taken
             if not taken:
                 weight = 0
-                reading.awaited = True
-                await self._wait(reading.source)
+                with anyio.CancelScope() as self._idle:
+                    await anyio.wait_readable(self._drain.epoll.fileno())
+                self._idle = None
             elif weight > TURN_BYTES:
                 weight = 0
                 await anyio.lowlevel.checkpoint()
 
-    async def _wait(self, source: Source) -> None:
-        """Wait until there may be something to read; of a file that isn't always told."""
-        if not isinstance(source, FileSource):
-            await anyio.wait_readable(source.fileno())
-            return
-        with anyio.move_on_after(LOOK_SECONDS) as limit:
-            await anyio.wait_readable(source.fileno())
-        if limit.cancelled_caught:
-            with contextlib.suppress(OSError):  # told by the read that follows
-                source.look()
-
-    def _step(self, reading: _Reading) -> int:
-        """Take one chunk; return how much there was."""
-        source = reading.source
-        try:
-            found = source.accept()
-            if found is not None:
-                self._add(reading.node, found)
-                return 1
-            chunk = source.read()
-        except OSError as error:
-            self.note(Fact.SOURCE_FAILED, reading.node, reason=str(error))
-            chunk = None
-        if chunk is None:
-            self._tear(reading)
-            self._readings.remove(reading)
-            source.close()
-            return 1
-        if isinstance(source, FileSource):
-            for framer in source.take_torn():
-                self._give_up(framer, reading.node)
-            for reason in source.take_doubts():
-                self.note(Fact.DOUBT, reading.node, reason=reason)
-            reading.framer = source.framer
-        now = time.monotonic_ns()
-        if source.blocked():
-            # An upper bound, as in capture: had there been anything, the loop would have come here before it beat.
-            waited_ns = now - (max(reading.last_ns, self._beaten_ns) if reading.awaited else reading.last_ns)
-            for sharer in reading.sharers:
-                self._blocked_ns[sharer] = self._blocked_ns.get(sharer, 0) + waited_ns
-                self._delivery.ledger.take(self._row(sharer))
-        reading.last_ns = now
-        reading.awaited = False
-        if not chunk:
+    def _serve(self, fd: int) -> int:
+        reading = self._drain.readings.get(fd)
+        if reading is None or self._is_held_up(reading):
             return 0
-        size = len(chunk)
-        if reading.framer.long is not None or reading.framer.exceeds(chunk, LINE_BYTES):
-            chunk = self._take_long(reading.framer, reading.node, chunk)
-        pieces = reading.framer.feed(chunk)
-        if pieces:
-            data = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
-            if reading.split is None:
-                self._deliver(reading.node, data)
-            else:
-                self._deal_out(reading.split.feed(data))
-        return size
+        taken = self._drain.serve(fd)
+        self._is_held_up(reading)  # at once: what its node waits for from now on, it waits for a subscriber
+        return taken
 
-    def _tear(self, reading: _Reading, node: str | None = None) -> None:
-        if isinstance(reading.source, FileSource):
-            for framer in reading.source.framers():
-                self._give_up(framer, reading.node)
-            return
-        if reading.split is None or (reading.framer.long is not None and node in (None, SHARED)):
-            self._give_up(reading.framer, reading.node)
-            return
-        tail = reading.framer.flush()
-        if not tail:
-            return
-        if node in (None, SHARED) or reading.split.is_alone(tail, str(node)):
-            self._deal_out(reading.split.flush(tail))
-        else:
-            reading.framer.feed(tail)
+    def _is_held_up(self, reading: Reading) -> bool:
+        """Hold a source back while a subscriber to its lines can't take more; return whether one can't."""
+        for subscription in chain.from_iterable(map(self._delivery.hub.closed, reading.sharers)):
+            if subscription.gate is not None:
+                self._drain.hold(reading)
+                subscription.gate.when_open(partial(self._release, reading))
+                return True
+        return False
 
-    def _give_up(self, framer: Framer, node: str) -> None:
-        """Take an unfinished line for what there will ever be of it."""
-        if framer.long is not None:
-            self._end_long(framer.long, node, torn=True)
-            framer.long = None
-        elif tail := framer.flush():
-            self._deliver(node, tail, torn=True)
+    def _release(self, reading: Reading) -> None:
+        self._drain.release(reading)
+        self._wake()
 
-    def _take_long(self, framer: Framer, node: str, chunk: bytes) -> bytes:
-        """Pass over what belongs to a line that is too long to be given; return what follows it."""
-        if framer.long is None:
-            framer.long = LongLine(0)
-            framer.long.take(framer.flush())
-        line, newline, rest = chunk.partition(b"\n")
-        framer.long.take(line)
-        if not newline:
-            return b""
-        self._end_long(framer.long, node, torn=False)
-        framer.long = None
-        return rest
+    def _wake(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
 
-    def _end_long(self, line: LongLine, node: str, *, torn: bool) -> None:
-        self._take(msgspec.structs.replace(self._row(node, line.head, 1, torn=torn), overlong=line.size), line.head)
+    async def beat(self) -> None:
+        """Look at the sources now and then, and take note that the loop runs: what a blocked one costs is counted."""
+        look_at = 0.0
+        while True:
+            self.beat_nowait()
+            if anyio.current_time() >= look_at:
+                look_at = anyio.current_time() + LOOK_SECONDS
+                self._drain.tick()
+                self._wake()
+            await anyio.sleep(BEAT_SECONDS)
 
-    def _deal_out(self, pieces: list[Piece]) -> None:
-        for piece in pieces:
-            row = msgspec.structs.replace(
-                self._row(piece.node, piece.data, piece.lines, torn=piece.unfinished),
-                torn_lines=piece.torn,
-                duplicates=piece.duplicates,
-                lost=piece.lost,
-            )
-            self._take(row, piece.data)
+    def beat_nowait(self) -> None:
+        """Take note that the loop runs now."""
+        if self._idle is not None:
+            # Had there been anything at the beat before, the loop would have read it by now.
+            self._drain.found_empty(self._beat_ns)
+        self._beat_ns = time.monotonic_ns()
 
-    def _deliver(self, node: str, data: bytes, *, torn: bool = False) -> None:
-        self._take(self._row(node, data, 1 if torn else count_lines(data), torn=torn), data)
+    def open_fifo(self, node: str, path: Path) -> None:
+        """Make and read a FIFO."""
+        with _refused(f"the FIFO {path} can't be opened"):
+            self._add(FifoSource(str(path)), node)
 
-    def _take(self, row: Row, data: bytes) -> None:
+    def open_shared_fifo(self, nodes: Sequence[str], path: Path) -> None:
+        """Make and read a FIFO whose lines are tagged."""
+        with _refused(f"the FIFO {path} can't be opened"):
+            self._add(FifoSource(str(path)), SHARED, nodes)
+
+    def follow_file(self, node: str, path: Path) -> None:
+        """Follow a file."""
+        with _refused(f"{path} can't be followed"):
+            self._add(FileSource(str(path)), node)
+
+    def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
+        """Listen; on loopback, so no token is asked for."""
+        with _refused(f"can't listen on {address}"):
+            listener = Listener(address, None)
+        self._add(listener, node)
+        return listener.address
+
+    def _add(self, source: Source, node: str, sharers: Sequence[str] = ()) -> None:
+        for each in (*sharers, node):
+            self._delivery.ledger.of(each)
+        self._drain.add(source, node, sharers)
+        self._wake()
+
+    def inject(self, node: str, lines: bytes) -> None:
+        """Deliver lines as if the node had written them."""
+        self.put(node, [lines], count_lines(lines))
+
+    def drain(self, node: str) -> None:
+        """Take what the node's sources hold, and give up on an unfinished line."""
+        self._drain.drain(node)
+
+    def finish(self) -> None:
+        """Take what all sources hold, at the run's end."""
+        self._drain.finish()
+
+    # Where the drain puts what it has read
+
+    def put(
+        self,
+        node: str,
+        pieces: Sequence[bytes | bytearray | memoryview],
+        lines: int,
+        *,
+        torn: bool = False,
+        **counted: int,
+    ) -> None:
         """Do with a block what is done with a recording's: account for it, then deliver it."""
+        data = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+        row = self._row(node, len(data), lines, torn=torn)
+        if counted:
+            row = msgspec.structs.replace(row, **counted)
         delivery = self._delivery
-        self._offsets[row.node] = row.offset + row.bytes
+        self._offsets[node] = row.offset + row.bytes
         delivery.ledger.take(row)
-        if not row.lines:
+        if not lines:
             return
         if row.overlong:
             block = overlong_block(row, data)
         else:
-            block = Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
-        if delivery.hub.wants(row.node):
+            block = Block(node, row.position, row.offset, lines, row.arrived_ns, data, torn)
+        if delivery.hub.wants(node):
             delivery.take(block)
         else:
             delivery.skip(row)
 
-    def _row(self, node: str, data: bytes = b"", lines: int = 0, *, torn: bool = False) -> Row:
+    def begin_long(self, node: str) -> LongLine:  # noqa: ARG002  # the sink's
+        return LongLine(0)
+
+    def put_part(self, node: str, pieces: Sequence[bytes | bytearray], size: int) -> None:
+        """Pass over it: nobody can be given it."""
+
+    def end_long(self, node: str, line: LongLine, end: bytes, *, torn: bool) -> None:  # noqa: ARG002  # the sink's
+        self.put(node, [line.head], 1, torn=torn, overlong=line.size)
+
+    def add_blocked(self, node: str, waited_ns: int) -> None:
+        self._blocked_ns[node] = self._blocked_ns.get(node, 0) + waited_ns
+        self._delivery.ledger.take(self._row(node))
+
+    def note(self, fact: Fact, node: str, **more: str | int) -> None:
+        """Take a fact about the capture into account."""
+        self._delivery.ledger.take(msgspec.structs.replace(self._row(node), fact=fact, **more))
+
+    def _row(self, node: str, size: int = 0, lines: int = 0, *, torn: bool = False) -> Row:
         return Row(
             position=self._delivery.delivered,
             node=node,
             offset=self._offsets.get(node, 0),
-            bytes=len(data),
+            bytes=size,
             lines=lines,
             arrived_ns=self._delivery.now_ns(),
             blocked_ns=self._blocked_ns.get(node, 0),
             torn=torn,
         )
 
-    def note(self, fact: Fact, node: str, **more: Any) -> None:
-        """Take a fact about the capture into account."""
-        self._delivery.ledger.take(msgspec.structs.replace(self._row(node), fact=fact, **more))
+
+@contextlib.contextmanager
+def _refused(what: str) -> Iterator[None]:
+    """Turn a refusal of the system's into an error of Lucy's."""
+    try:
+        yield
+    except OSError as error:
+        message = f"{what}: {error.strerror}"
+        raise RecordingError(message) from error

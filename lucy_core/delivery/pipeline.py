@@ -138,8 +138,8 @@ class Pipeline:
         delivery = Delivery(Ledger(), None)
         with DirectSources(delivery) as direct:
             async with one_error(), anyio.create_task_group() as tasks:
-                direct.tasks = tasks
-                tasks.start_soon(direct.beat)
+                for work in (direct.run, direct.beat, delivery.serve_late_comers):
+                    tasks.start_soon(work)
                 try:
                     with _block(
                         cls(directory=None, recording=None, capture=None, direct=direct, delivery=delivery)
@@ -147,8 +147,7 @@ class Pipeline:
                         yield pipeline
                 finally:
                     tasks.cancel_scope.cancel()
-            for node in (*delivery.ledger.nodes, *delivery.ledger.nodes):  # twice, as capture does at its end
-                direct.drain(node)
+            direct.finish()
             delivery.end()
             delivery.close()
         delivery.leave()
@@ -486,10 +485,7 @@ class Pipeline:
 
     def run(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run something beside delivery, until the pipeline is closed. It must not raise."""
-        if self._direct is not None and self._direct.tasks is not None:
-            self._direct.tasks.start_soon(job)
-        else:
-            self._delivery.run(job)
+        self._delivery.run(job)
 
     # The run's end, for whoever waits
 

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lucy_core import streams
-from lucy_core.capture import loop as capture_module
+from lucy_core.capture import draining
+from lucy_core.capture import recorder as recorder_module
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import HEAD_BYTES, LINE_BYTES, Framer
-from lucy_core.delivery import direct as direct_module
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.recording.recording import Cursor, Recording
 
@@ -53,12 +53,12 @@ def test_any_chunking_gives_the_same_lines_however_long_they_are(
     cuts = sorted({*cuts, *range(0, len(text), 40)})
     directory = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch, capture_in(directory) as (capture, _):
-        patch.setattr(capture_module, "LINE_BYTES", 50)
+        patch.setattr(draining, "LINE_BYTES", 50)
         capture._obey({"op": "fifo", "node": "a", "path": str(directory / "fifo")})
-        (reading,) = capture._readings.values()
+        (reading,) = capture._drain.readings.values()
         for begin, end in itertools.pairwise(cuts):
-            capture._take(reading, text[begin:end])
-        capture._tear(reading)
+            capture._drain.take(reading, text[begin:end])
+        capture._drain.tear(reading)
         capture._publish()
     assert (directory / "logs/a.ndjson").read_bytes() == text
     with Recording(directory) as recording:
@@ -118,7 +118,7 @@ async def test_a_line_without_an_end_is_bounded_and_its_neighbours_come(tmp_path
 async def test_a_long_line_that_its_writer_left_is_torn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recorded: bool
 ) -> None:
-    monkeypatch.setattr(direct_module, "LINE_BYTES", 1 << 20)
+    monkeypatch.setattr(draining, "LINE_BYTES", 1 << 20)
     mebibytes = 80 if recorded else 2
     async with Pipeline.record(tmp_path / "run") if recorded else Pipeline.pass_through() as pipeline:
         found: list[bytes] = []
@@ -140,23 +140,23 @@ async def test_a_long_line_that_its_writer_left_is_torn(
 async def test_a_disk_that_is_full_in_the_middle_of_a_long_line_costs_no_later_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(capture_module, "LINE_BYTES", 50)
+    monkeypatch.setattr(draining, "LINE_BYTES", 50)
     with capture_in(tmp_path) as (capture, ours):
         capture._obey({"op": "fifo", "node": "a", "path": str(tmp_path / "fifo")})
-        (reading,) = capture._readings.values()
-        capture._take(reading, b"x" * 60)
+        (reading,) = capture._drain.readings.values()
+        capture._drain.take(reading, b"x" * 60)
         capture._publish()
-        full, write_all = OSError(28, "No space left on device"), capture_module.write_all
+        full, write_all = OSError(28, "No space left on device"), recorder_module.write_all
 
         def fail(fd: int, pieces: list[bytes]) -> None:
-            if fd == capture._logs["a"].fd:
+            if fd == capture._recorder._logs["a"].fd:
                 raise full
             write_all(fd, pieces)
 
         with monkeypatch.context() as patch:
-            patch.setattr(capture_module, "write_all", fail)
-            capture._take(reading, b"y" * 60)
-        capture._take(reading, b"z\n" + say("after"))
+            patch.setattr(recorder_module, "write_all", fail)
+            capture._drain.take(reading, b"y" * 60)
+        capture._drain.take(reading, b"z\n" + say("after"))
         capture._publish()
         said = ours.recv(1 << 16)
     assert b'"overlong":121' in said

@@ -72,13 +72,13 @@ async def test_a_stranger_is_one_sentence_and_no_gap(said: bytes, tmp_path: Path
 async def test_who_says_nothing_for_long_is_turned_away(tmp_path: Path) -> None:
     with capture_in(tmp_path) as (capture, _):
         address = capture._obey({"op": "listen", "node": "a", "address": ["127.0.0.1", 0]})["address"]
-        (listener,) = capture._readings
+        (listener,) = capture._drain.readings
         with socket.create_connection(address) as silent, socket.create_connection(address):
-            capture._serve_source(listener)
-            capture._turn_away_the_silent(time.monotonic() + sockets.GREETING_SECONDS / 2)
-            assert len(capture._readings) == 2
-            capture._turn_away_the_silent(time.monotonic() + sockets.GREETING_SECONDS + 1)
-            assert list(capture._readings) == [listener]
+            capture._drain.serve(listener)
+            capture._drain.turn_away_the_silent(time.monotonic() + sockets.GREETING_SECONDS / 2)
+            assert len(capture._drain.readings) == 2
+            capture._drain.turn_away_the_silent(time.monotonic() + sockets.GREETING_SECONDS + 1)
+            assert list(capture._drain.readings) == [listener]
             assert silent.recv(1) == b""
         capture._publish()
         assert b'"reason":"said nothing for 10 s","peers":1' in (tmp_path / "arrivals.ndjson").read_bytes()

@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from lucy_core.capture import draining, recorder
 from lucy_core.capture import loop as capture_module
 from lucy_core.capture.loop import Capture
 from lucy_core.delivery import direct as direct_module
@@ -59,20 +60,18 @@ class Machine:
 
     def turn(self) -> None:
         for fd, _ in self.capture._look(0):
-            self.capture._serve_source(fd)
+            self.capture._drain.serve(fd)
 
     def blocked(self, node: str) -> float:
-        return self.capture._logs[node].blocked_ns / 1e9
+        return self.capture._recorder._logs[node].blocked_ns / 1e9
 
     def close(self) -> None:
-        for reading in self.capture._readings.values():
-            reading.source.close()
-        for log in self.capture._logs.values():
+        self.capture._drain.close()
+        for log in self.capture._recorder._logs.values():
             os.close(log.fd)
-        os.close(self.capture._arrivals)
-        os.close(self.capture._reserve)
+        os.close(self.capture._recorder._arrivals)
+        os.close(self.capture._recorder._reserve)
         os.close(self.bell)
-        self.capture._epoll.close()
         self.capture._control.close()
         self.ours.close()
 
@@ -80,7 +79,8 @@ class Machine:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(capture_module, "time", made)
+    for module in (capture_module, draining, recorder):
+        monkeypatch.setattr(module, "time", made)
     return made
 
 
@@ -140,7 +140,8 @@ async def test_without_a_recording_a_loop_that_stood_still_is_time_blocked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(direct_module, "time", clock)
+    for module in (direct_module, draining):
+        monkeypatch.setattr(module, "time", clock)
     async with Pipeline.pass_through() as pipeline:
         fifo = await pipeline.open_fifo("a", tmp_path / "a")
         await anyio.wait_all_tasks_blocked()
@@ -153,7 +154,8 @@ async def test_without_a_recording_a_loop_that_stood_still_is_time_blocked(
 @pytest.mark.anyio
 async def test_without_a_recording_idleness_is_no_time_blocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(direct_module, "time", clock)
+    for module in (direct_module, draining):
+        monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(direct_module, "BEAT_SECONDS", 1e6)
     async with Pipeline.pass_through() as pipeline:
         fifo = await pipeline.open_fifo("a", tmp_path / "a")
@@ -172,7 +174,8 @@ async def test_without_a_recording_a_subscriber_that_takes_no_more_blocks_its_no
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(direct_module, "time", clock)
+    for module in (direct_module, draining):
+        monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(direct_module, "BEAT_SECONDS", 1e6)
     gate = Gate()
     async with Pipeline.pass_through() as pipeline:

@@ -207,7 +207,7 @@ def test_rows_that_went_in_before_the_disk_was_full_are_not_sent_as_well(tmp_pat
     capture = Capture(theirs, bell, str(tmp_path), "lucy", token="", epoch_ns=0)
     for text in ("one", "two", "three", "four"):
         capture._obey({"op": "inject", "node": "a", "text": f"{text}\n"})
-    room = sum(len(row.encode()) for row in capture._rows[:2]) + 10
+    room = sum(len(row.encode()) for row in capture._recorder._rows[:2]) + 10
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
@@ -221,9 +221,9 @@ def test_rows_that_went_in_before_the_disk_was_full_are_not_sent_as_well(tmp_pat
     assert re.findall(rb'"block":{"position":(\d+),"node":"(a?)"', said) == [(b"2", b""), (b"2", b"a"), (b"3", b"a")]
     assert b'"fact":"stopped","reason":"arrivals.ndjson: File too large"' in said
     assert said.endswith(b"four\n")
-    for fd in (capture._arrivals, capture._logs["a"].fd, bell):
+    for fd in (capture._recorder._arrivals, capture._recorder._logs["a"].fd, bell):
         os.close(fd)
-    capture._epoll.close()
+    capture._drain.close()
     theirs.close()
     ours.close()
 

@@ -238,7 +238,7 @@ async def test_a_capture_that_has_nothing_to_do_is_not_absent(tmp_path: Path) ->
     with capture_in(tmp_path) as (capture, ours):
         for _ in range(4):
             capture._look(0.25)
-        assert not [row for row in capture._rows if b"absent" in row.encode()]
+        assert not [row for row in capture._recorder._rows if b"absent" in row.encode()]
         capture._present_ns -= 600_000_000
         ours.sendall(b'{"op":"fence","id":1}\n')
         capture._serve_control(select.EPOLLIN)
@@ -250,13 +250,13 @@ async def test_a_capture_that_has_nothing_to_do_is_not_absent(tmp_path: Path) ->
 async def test_nothing_follows_the_last_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with capture_in(tmp_path) as (capture, ours):
         capture._obey({"op": "fifo", "node": "a", "path": str(tmp_path / "fifo")})
-        (source,) = capture._readings
+        (source,) = capture._drain.readings
         writer = os.open(tmp_path / "fifo", os.O_WRONLY)
         os.write(writer, say(1))
         ours.sendall(b'{"op":"close","id":1}\n')
         control = capture._control.fileno()
         # Its writer lives on, and is to be served in the very turn in which the run is closed.
-        monkeypatch.setattr(capture, "_flush_all", lambda: os.write(writer, say(2)))
+        monkeypatch.setattr(capture._drain, "tear_all", lambda: os.write(writer, say(2)))
         monkeypatch.setattr(capture, "_look", lambda _: [(control, select.EPOLLIN), (source, select.EPOLLIN)])
         capture.run()
         os.close(writer)

@@ -26,6 +26,7 @@ from lucy_core.capture.files.inotify import FORGOTTEN, MODIFIED, OVERFLOWED, Ino
 from lucy_core.capture.files.open_file import OpenFile
 from lucy_core.capture.files.way import Place, Way
 from lucy_core.capture.framing import Framer
+from lucy_core.capture.sources import Source
 
 KEPT_FILES = 8
 """How many files that the name has left are kept open. Beyond that the one that was silent longest is let go; if
@@ -61,7 +62,7 @@ def _refuse_special(mode: int, path: str) -> None:
 
 
 @final
-class FileSource:
+class FileSource(Source):
     """Reads a file from its start and follows it by name."""
 
     __slots__ = (
@@ -77,7 +78,6 @@ class FileSource:
         "_told",
         "_torn",
         "_way",
-        "framer",
     )
 
     def __init__(self, path: str) -> None:
@@ -86,9 +86,8 @@ class FileSource:
         Raises:
             OSError: it is no regular file or can't be read, its directory isn't there, or there are too many watches.
         """
+        super().__init__()
         self._path = os.path.abspath(path)
-        self.framer = Framer()
-        """That of the file that was read last."""
         self._files: dict[int, OpenFile] = {}
         self._dirty: list[OpenFile] = []
         self._torn: list[Framer] = []
@@ -123,22 +122,19 @@ class FileSource:
 
     @property
     def unread(self) -> bool:
-        """Whether the last read stopped at its cap, so that there may be more without a further notice."""
+        """Whether the last read stopped at its cap, or something is to be looked at."""
         return self._more
 
     def take_doubts(self) -> list[str]:
-        """Return what may be missing by now, since the last call: a reason each."""
         doubts, self._doubts = [*self._doubts, *self._way.doubts], []
         self._way.doubts.clear()
         return doubts
 
     def take_torn(self) -> list[Framer]:
-        """Return the framers of unfinished lines that nobody will finish, since the last call."""
         torn, self._torn = self._torn, []
         return torn
 
-    def framers(self) -> list[Framer]:
-        """Return the framers of all files, in the order of files."""
+    def unfinished(self) -> list[Framer]:
         return [file.framer for file in self._in_order()]
 
     def look(self) -> None:
@@ -360,12 +356,6 @@ class FileSource:
 
     def holds(self) -> int:
         return sum(file.size() for file in self._files.values())
-
-    def accept(self) -> None:
-        return None
-
-    def blocked(self) -> bool:
-        return False
 
     def close(self) -> None:
         for file in self._files.values():

@@ -1,0 +1,391 @@
+"""The drain: takes in turns what all sources hold, and cuts it into blocks of whole lines. Bare.
+
+There is one drain for two callers. The capture process waits for its epoll and writes the blocks down; a pipeline that
+keeps no recording has its loop wait for the same epoll, and delivers them. What differs is where blocks go, the `Sink`.
+"""
+
+import errno
+import resource
+import select
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Protocol, final
+
+from lucy_core.capture.facts import Fact
+from lucy_core.capture.framing import LINE_BYTES, Framer, LongLine, count_lines
+from lucy_core.capture.sockets import GREETING_SECONDS, WAITING_PEERS, Strangers
+from lucy_core.capture.sources import Source
+from lucy_core.capture.tagged import SHARED, Demultiplexer, Piece
+
+NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+class Sink(Protocol):
+    """Where blocks and facts go, in the order in which they arrive."""
+
+    def put(
+        self,
+        node: str,
+        pieces: Sequence[bytes | bytearray | memoryview],
+        lines: int,
+        *,
+        torn: bool = False,
+        **counted: int,
+    ) -> None:
+        """Take a block of whole lines, or of one that is torn, with what its row is to count beside them."""
+        ...
+
+    def begin_long(self, node: str) -> LongLine:
+        """Begin a line that is too long to wait in memory."""
+        ...
+
+    def put_part(self, node: str, pieces: Sequence[bytes | bytearray], size: int) -> None:
+        """Take the next bytes of such a line."""
+        ...
+
+    def end_long(self, node: str, line: LongLine, end: bytes, *, torn: bool) -> None:
+        """Take the last bytes of such a line, which `line` has counted."""
+        ...
+
+    def add_blocked(self, node: str, waited_ns: int) -> None:
+        """Account for a time in which a node may have waited for us."""
+        ...
+
+    def note(self, fact: Fact, node: str, **more: str | int) -> None:
+        """Take a fact at this place."""
+        ...
+
+
+@final
+class Reading:
+    """A source that is being read, and whose lines it gives."""
+
+    __slots__ = ("fd", "last_ns", "node", "overlooked", "sharers", "source", "split", "taken")
+
+    def __init__(self, source: Source, node: str, sharers: Sequence[str]) -> None:
+        self.source = source
+        self.fd = source.fileno()
+        self.node = node
+        self.sharers = (*sharers, node)
+        """Whose lines come from it; of a shared pipe the nodes and the debris."""
+        self.split = Demultiplexer(sharers) if sharers else None
+        self.last_ns = time.monotonic_ns()
+        self.overlooked = False
+        """Whether it was held back since it was last read, so that no look has found it empty."""
+        self.taken = 0
+
+
+@final
+class Drain:
+    """All sources of one run, and whose turn it is. One thread, no locks."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.epoll = select.epoll()
+        """Becomes readable with any source that isn't held back. Others may register descriptors of their own."""
+        self.readings: dict[int, Reading] = {}
+        self._sink = sink
+        self._of: defaultdict[str, list[Reading]] = defaultdict(list)
+        self._strangers: defaultdict[str, Strangers] = defaultdict(Strangers)
+        self._unread: set[int] = set()
+        self._held: set[int] = set()
+        self._resting: set[int] = set()
+        """What a full table of descriptors keeps waiting; tried again at each `tick`."""
+        self._parked = False
+        # When we last looked at all sources, and the time before: whoever wasn't served since then had nothing.
+        self._looked_ns = self._empty_ns = 0
+
+    def add(self, source: Source, node: str, sharers: Sequence[str] = ()) -> None:
+        """Read a source from now on; it is closed here."""
+        reading = Reading(source, node, sharers)
+        self.readings[reading.fd] = reading
+        for sharer in reading.sharers:
+            self._of[sharer].append(reading)
+        if not self._parked:
+            self.epoll.register(reading.fd, select.EPOLLIN)
+        if source.unread:
+            self._unread.add(reading.fd)
+
+    def close(self) -> None:
+        """Close all sources."""
+        for reading in self.readings.values():
+            reading.source.close()
+        self.readings.clear()
+        self.epoll.close()
+
+    # Whose turn it is
+
+    def poll(self, seconds: float) -> list[tuple[int, int]]:
+        """Wait for descriptors that have something to do; return each with its events."""
+        unread = () if self._parked else self._unread - self._held
+        ready = self.epoll.poll(0 if unread else seconds)
+        self.found_empty(self._looked_ns)
+        self._looked_ns = time.monotonic_ns()
+        ready += [(fd, 0) for fd in unread]
+        return ready
+
+    def found_empty(self, at_ns: int) -> None:
+        """Take note that all sources that aren't held back were empty at a moment, or have been read since."""
+        self._empty_ns = max(self._empty_ns, at_ns)
+
+    def hold(self, reading: Reading) -> None:
+        """Read a source no more for now; the kernel keeps what is in it. One that has ended is no error."""
+        if self.readings.get(reading.fd) is reading and reading.fd not in self._held:
+            reading.overlooked = True
+            self._held.add(reading.fd)
+            if not self._parked:
+                self.epoll.unregister(reading.fd)
+
+    def release(self, reading: Reading) -> None:
+        """Read a source again. One that isn't held, or has ended, is no error."""
+        if self.readings.get(reading.fd) is reading and reading.fd in self._held:
+            self._held.remove(reading.fd)
+            reading.overlooked = True
+            if not self._parked:
+                self.epoll.register(reading.fd, select.EPOLLIN)
+            if reading.source.unread:
+                self._unread.add(reading.fd)
+
+    def park(self, parked: bool) -> None:  # noqa: FBT001  # a state, not a switch of behaviour
+        """Hold all sources back, or none that isn't held for itself."""
+        if parked == self._parked:
+            return
+        self._parked = parked
+        for fd, reading in self.readings.items():
+            reading.overlooked = True
+            if fd not in self._held:
+                if parked:
+                    self.epoll.unregister(fd)
+                else:
+                    self.epoll.register(fd, select.EPOLLIN)
+
+    def tick(self) -> None:
+        """Do what nobody tells of: to be called each second."""
+        for fd in tuple(self._resting):
+            self.release(self.readings[fd])
+        self._resting.clear()
+        for reading in tuple(self.readings.values()):
+            if reading.fd not in self._held and not self._parked:
+                self._look_at(reading)
+        self.turn_away_the_silent(time.monotonic())
+
+    def _look_at(self, reading: Reading) -> None:
+        try:
+            reading.source.look()
+        except OSError as error:
+            self._fail(reading, error)
+        else:
+            if reading.source.unread:
+                self._unread.add(reading.fd)
+
+    # Reading
+
+    def serve(self, fd: int) -> int:
+        """Take one chunk of a source; return its size, or 1 where something else has happened."""
+        reading = self.readings.get(fd)
+        if reading is None:
+            return 0
+        source = reading.source
+        try:
+            found = source.accept()
+            if found is not None:
+                self.add(found, reading.node)
+                self._make_room(reading.node)
+                return 1
+            chunk = source.read()
+        except OSError as error:
+            return self._fail(reading, error)
+        if chunk is None:
+            self._drop(reading)
+            if source.silent_since is not None:
+                self._turned_away(reading.node, "left without a word of the run's token")
+            return 1
+        (self._unread.add if source.unread else self._unread.discard)(fd)
+        for framer in source.take_torn():
+            self._give_up(framer, reading.node)
+        for reason in source.take_doubts():
+            self._sink.note(Fact.DOUBT, reading.node, reason=reason)
+        if chunk:
+            self.take(reading, chunk)
+            source.kept()
+        return len(chunk)
+
+    def take(self, reading: Reading, chunk: bytes) -> None:
+        """Take what was read from a source."""
+        source, framer = reading.source, reading.source.framer
+        now = time.monotonic_ns()
+        if source.blocked:
+            # An upper bound: it wasn't full at our last visit, nor when we looked and found nothing in it.
+            free_ns = reading.last_ns if reading.overlooked else max(reading.last_ns, self._empty_ns)
+            for node in reading.sharers:
+                self._sink.add_blocked(node, now - free_ns)
+        reading.last_ns = now
+        reading.overlooked = False
+        reading.taken += len(chunk)
+        if framer.long is not None or framer.exceeds(chunk, LINE_BYTES):
+            chunk = self._take_long(framer, reading.node, chunk)
+        pieces = framer.feed(chunk)
+        if not pieces:
+            return
+        if reading.split is None:
+            self._sink.put(reading.node, pieces, count_lines(chunk))
+        else:
+            self._deal_out(reading.split.feed(b"".join(pieces)))
+
+    def _fail(self, reading: Reading, error: OSError) -> int:
+        """Have a source rest or end, whichever its failure means; return 1 where it has ended."""
+        if error.errno in NO_DESCRIPTOR:
+            if reading.fd not in self._resting:
+                self._sink.note(Fact.SOURCE_WAITS, reading.node, reason=exhausted())
+                self._resting.add(reading.fd)
+                self._unread.discard(reading.fd)
+                self.hold(reading)
+            return 0
+        self._drop(reading)
+        if reading.source.silent_since is None:
+            self._sink.note(Fact.SOURCE_FAILED, reading.node, reason=str(error))
+        else:
+            self._turned_away(reading.node, error.strerror or str(error))
+        return 1
+
+    def _drop(self, reading: Reading) -> None:
+        self.tear(reading)
+        if not self._parked and reading.fd not in self._held:
+            self.epoll.unregister(reading.fd)
+        for waiting in (self._held, self._resting, self._unread):
+            waiting.discard(reading.fd)
+        del self.readings[reading.fd]
+        for node in reading.sharers:
+            self._of[node].remove(reading)
+        reading.source.close()
+
+    def drain(self, node: str) -> None:
+        """Take what a node's sources hold now; what is then unfinished has lost its writer."""
+        done: set[Reading] = set()
+        # A connection that waits to be accepted is a source of its own, and may be all that there is.
+        while left := [reading for reading in self._of.get(node, ()) if reading not in done]:
+            for reading in left:
+                done.add(reading)
+                self._drain_source(reading, node)
+
+    def _drain_source(self, reading: Reading, node: str) -> None:
+        self._look_at(reading)
+        if self.readings.get(reading.fd) is not reading:
+            return
+        # What it holds at the moment of the call, and no more: more than that comes from a writer that still lives, and
+        # may yet finish its line.
+        budget = reading.taken + reading.source.holds()
+        while reading.taken <= budget and self.readings.get(reading.fd) is reading:
+            if not self.serve(reading.fd):
+                if not reading.source.tells_its_end:
+                    self.tear(reading, node)
+                return
+
+    def finish(self) -> None:
+        """Take what all sources hold, and give up on every unfinished line: the run is being closed."""
+        for node in (*self._of, *self._of):  # twice, for files that are being renamed at this moment
+            self.drain(node)
+        self.tear_all()
+        self.turn_away_the_silent(time.monotonic())
+
+    # Unfinished and overlong lines, shared pipes
+
+    def tear_all(self) -> None:
+        """Give up on every unfinished line."""
+        for reading in tuple(self.readings.values()):
+            self.tear(reading)
+
+    def tear(self, reading: Reading, node: str = SHARED) -> None:
+        """Give up on the unfinished lines of a source; of a shared pipe on this node's alone: others may still live."""
+        split = reading.split
+        for framer in reading.source.unfinished():
+            if split is None or (framer.long is not None and node == SHARED):
+                self._give_up(framer, reading.node)
+            elif tail := framer.flush():
+                if node == SHARED or split.is_alone(tail, node):
+                    self._deal_out(split.flush(tail))
+                else:
+                    framer.feed(tail)
+
+    def _give_up(self, framer: Framer, node: str) -> None:
+        """Take an unfinished line for what there will ever be of it."""
+        if framer.long is not None:
+            self._end_long(framer, framer.long, node, b"", torn=True)
+        elif tail := framer.flush():
+            self._sink.put(node, [tail], 1, torn=True)
+
+    def _take_long(self, framer: Framer, node: str, chunk: bytes) -> bytes:
+        """Hand on what belongs to a line that is too long to wait in memory; return what follows it."""
+        if framer.long is None:
+            framer.long = self._sink.begin_long(node)
+            self._put_part(framer.long, node, framer.take())
+        end = chunk.find(b"\n") + 1
+        if end:
+            self._end_long(framer, framer.long, node, chunk[:end], torn=False)
+            return chunk[end:]
+        self._put_part(framer.long, node, [chunk])
+        return b""
+
+    def _put_part(self, line: LongLine, node: str, pieces: Sequence[bytes | bytearray]) -> None:
+        before = line.size
+        for piece in pieces:
+            line.take(piece)
+        if line.size > before:
+            self._sink.put_part(node, pieces, line.size - before)
+
+    def _end_long(self, framer: Framer, line: LongLine, node: str, end: bytes, *, torn: bool) -> None:
+        framer.long = None
+        line.take(end.removesuffix(b"\n"))
+        self._sink.end_long(node, line, end, torn=torn)
+
+    def _deal_out(self, pieces: list[Piece]) -> None:
+        """Give the nodes that share a pipe their lines, and to each row what there is to count."""
+        for piece in pieces:
+            counted = {}
+            if piece.torn or piece.duplicates or piece.lost:
+                counted = {"torn_lines": piece.torn, "duplicates": piece.duplicates, "lost": piece.lost}
+            self._sink.put(piece.node, [piece.data], piece.lines, torn=piece.unfinished, **counted)
+
+    # Strangers
+
+    def turn_away_the_silent(self, now: float) -> None:
+        """Turn away who has owed its first word for long, and tell of who was turned away since the last time."""
+        for node in tuple(self._of):
+            for reading, since in self._silent(node):
+                if now - since > GREETING_SECONDS:
+                    self._turn_away(reading, f"said nothing for {GREETING_SECONDS:g} s")
+            if node in self._strangers:
+                self._tell_of_strangers(node)
+
+    def _make_room(self, node: str) -> None:
+        """Turn the peer away that has been silent longest, where too many are."""
+        silent = self._silent(node)
+        if len(silent) > WAITING_PEERS:
+            self._turn_away(silent[0][0], f"had said nothing while {WAITING_PEERS} more came")
+
+    def _silent(self, node: str) -> list[tuple[Reading, float]]:
+        """Return the peers that owe a word, in the order in which they came, and since when."""
+        sources = ((reading, reading.source.silent_since) for reading in self._of[node])
+        return [(reading, since) for reading, since in sources if since is not None]
+
+    def _turn_away(self, reading: Reading, reason: str) -> None:
+        self.serve(reading.fd)  # what it says may lie there, and only we were late
+        if reading.source.silent_since is not None and self.readings.get(reading.fd) is reading:
+            self._drop(reading)
+            self._turned_away(reading.node, reason)
+
+    def _turned_away(self, node: str, reason: str) -> None:
+        if self._strangers[node].add(reason):
+            self._tell_of_strangers(node)
+
+    def _tell_of_strangers(self, node: str) -> None:
+        strangers = self._strangers[node]
+        if strangers.count:
+            self._sink.note(Fact.REFUSED, node, reason=strangers.reason, peers=strangers.count)
+            strangers.count = 0
+
+
+def exhausted() -> str:
+    """Say that no descriptor is left, and what to do."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return f"no descriptor is left, of {soft}, and each node takes two; raise the limit (ulimit -n, or LimitNOFILE=)"
