@@ -16,7 +16,7 @@ import anyio
 import msgspec
 
 from lucy_core.errors import CaptureDiedError, RecordingError
-from lucy_core.helpers import own_pidfd
+from lucy_core.helpers.helper import own_pidfd
 from lucy_core.recording.recording import Row
 from lucy_core.records.journal import JOURNAL
 

@@ -20,7 +20,7 @@ from lucy_core.engine.garbage import Leftover, Search
 from lucy_engines.process import cgroups
 from lucy_engines.process.kinship import MARKER, Inode, fifos_written_to, inode_of, lives, send_signal, variables_of
 
-GUARDIAN = "guardian.py"
+GUARDIAN = "lucy_engines.process.guardian"
 """In the command line of every guardian."""
 RUN_VARIABLE = "LUCY_RUN"
 """In the environment of every process of a run: its id."""

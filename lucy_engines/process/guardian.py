@@ -6,9 +6,9 @@ that by a pidfd of Lucy's, which no child that she forked keeps open, and by her
 when a run is over. It finds all that came from here because it is their *subreaper* (`kinship.py`). Should the guardian
 itself be killed, the kernel kills each node (`PR_SET_PDEATHSIG`), and Lucy the rest.
 
-The wire: a JSON line a message. In: the orders of `orders.py`; out: a reply with the same id, and `{"exited": …}`
-whenever a node's leader has ended, after what it left behind has been killed. It says there whether the leader had been
-`asked` to end: nobody else is near enough to tell a death from a stop that follows at once.
+What it is told, and says, are the forms of `orders.py`. Whenever a node's leader has ended, and what it left behind has
+been killed, it says so, and whether the leader had been `asked` to end: nobody else is near enough to tell a death from
+a stop that follows at once.
 
 **Nothing here waits for anybody**, for while it waited, no fault would end and no death be told. A process that was
 killed may take its time to end, and one of another user's (`sudo`) can't be killed at all: it is named in `left`, and
@@ -18,14 +18,13 @@ all else goes on. Lucy may be blocked: what she is told waits here.
 import contextlib
 import ctypes
 import os
-import resource
 import select
 import signal
 import socket
-import sys
 import time
-from typing import Any, NamedTuple, final
+from typing import NamedTuple, final
 
+from lucy_core.helpers.server import LATER, Outcome, Server
 from lucy_engines.process import cgroups
 from lucy_engines.process.kinship import (
     MARKER,
@@ -43,16 +42,17 @@ from lucy_engines.process.kinship import (
 from lucy_engines.process.orders import (
     Cancel,
     End,
-    Execute,
-    Order,
-    RefusedOrder,
-    RemoveAtEnd,
+    Exec,
+    Executed,
+    Exited,
+    Fifo,
+    Left,
     Signal,
+    Signalled,
     Spawn,
-    understand,
+    Spawned,
 )
 from lucy_engines.process.spawning import spawn
-from lucy_engines.process.wire import Wire
 
 PR_SET_CHILD_SUBREAPER = 36
 LONGEST_POLL = 3600.0
@@ -83,7 +83,6 @@ class Ended(NamedTuple):
 
     child: Child
     status: int
-    usage: resource.struct_rusage
     after: float
     give_up: float
 
@@ -93,7 +92,17 @@ class Guardian:
     """The loop: one thread, no locks."""
 
     def __init__(self, control: socket.socket, wakeup: int, lucy: int) -> None:
-        self._wire = Wire(control)
+        self._server = Server(
+            control,
+            {
+                Fifo: self._keep_in_mind,
+                Spawn: self._spawn,
+                Signal: self._signal_family,
+                End: self._ask_all_to_end,
+                Exec: self._execute,
+                Cancel: self._cancel,
+            },
+        )
         self._wakeup = wakeup
         self._lucy = lucy
         self._children: dict[int, Child] = {}
@@ -124,7 +133,7 @@ class Guardian:
             self._end()
 
     def _turn(self) -> bool:
-        self._poll.modify(self._wire.fileno(), self._wire.awaited)
+        self._poll.modify(self._server.fileno(), self._server.awaited)
         for fd, events in self._poll.poll(self._patience() * 1000):
             if fd == self._lucy:
                 return False
@@ -132,10 +141,10 @@ class Guardian:
                 with contextlib.suppress(BlockingIOError):
                     while os.read(fd, 4096):
                         pass
-            if fd == self._wire.fileno():
+            if fd == self._server.fileno():
                 if events & select.POLLOUT:
-                    self._wire.flush()
-                if events & ~select.POLLOUT and not self._serve():
+                    self._server.flush()
+                if events & ~select.POLLOUT and not self._server.serve():
                     return False
         return True
 
@@ -147,79 +156,50 @@ class Guardian:
 
     # What it is told
 
-    def _serve(self) -> bool:
-        lines = self._wire.receive()
-        for line in lines or ():
-            self._answer(line)
-        return lines is not None
+    def _keep_in_mind(self, order: Fifo) -> None:
+        self._fifos.add(order.fifo)
 
-    def _answer(self, line: bytes) -> None:
-        number: int | None = None
-        try:
-            order = understand(line)
-            number = order.number
-            reply = self._obey(order)
-        except RefusedOrder as error:
-            self._wire.drop_descriptors(error.descriptors)
-            number, reply = error.number, {"error": str(error)}
-        except OSError as error:
-            name = f": {error.filename}" if error.filename else ""
-            reply = {"error": f"{error.strerror}{name}"}
-        except Exception as error:  # noqa: BLE001  # all nodes would go with it
-            reply = {"error": f"{type(error).__name__}: {error}"}
-        if reply is not None:
-            self._wire.say({"id": number, **reply})
+    def _signal_family(self, order: Signal) -> Signalled:
+        child = self._children.get(order.pid)
+        if child is None:
+            return Signalled()
+        # A fault that freezes it ends here, whether Lucy's loop is blocked by then or not.
+        child.thaw_at = time.monotonic() + order.lasting
+        refused = self._signal(child, order.signal)
+        return Signalled(self._name([child.pid])[0] if child.pid in refused else None)
 
-    def _obey(self, order: Order) -> dict[str, Any] | None:
-        match order:
-            case RemoveAtEnd():
-                self._fifos.add(order.fifo)
-                return {}
-            case Spawn():
-                return {"pid": self._spawn(order)}
-            case Signal():
-                child = self._children.get(order.pid)
-                if child is None:
-                    return {}
-                # A fault that freezes it ends here, whether Lucy's loop is blocked by then or not.
-                child.thaw_at = time.monotonic() + order.lasting
-                refused = self._signal(child, order.signal)
-                return {"refused": self._name([child.pid])[0]} if child.pid in refused else {}
-            case End():
-                for child in self._children.values():
-                    self._ask_to_end(child)
-                return {}
-            case Execute():
-                self._execute(order)
-                return None
-            case Cancel():
-                return self._cancel(order)
+    def _ask_all_to_end(self, _: End) -> None:
+        for child in self._children.values():
+            self._ask_to_end(child)
 
-    def _spawn(self, order: Spawn) -> int:
+    def _spawn(self, order: Spawn) -> Spawned:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             # Opening for writing would wait for a reader; the capture process holds the FIFO open.
             fifo = os.open(order.fifo, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 os.set_blocking(fifo, True)
-                return self._start(order, order.name, (null, fifo, fifo), fifo=inode_of(fifo)).pid
+                return Spawned(self._start(order, order.name, (null, fifo, fifo), fifo=inode_of(fifo)).pid)
             finally:
                 os.close(fifo)
         finally:
             os.close(null)
 
-    def _execute(self, order: Execute) -> None:
-        given, out, errors = descriptors = self._wire.take_descriptors(3)
-        try:
-            child = self._start(order, "", (given, out, errors))
-        finally:
-            for fd in descriptors:
-                os.close(fd)
-        child.replies.append(order.number)
+    def _execute(self, order: Exec) -> Outcome:
+        if len(self._server.descriptors) != 3:
+            raise ValueError("3 descriptors have to come with it")
+        given, out, errors = self._server.descriptors
+        child = self._start(order, "", (given, out, errors))
+        self._answer_later(child)
         child.deadline = child.started + order.timeout
+        return LATER
+
+    def _answer_later(self, child: Child) -> None:
+        if self._server.number is not None:
+            child.replies.append(self._server.number)
 
     def _start(
-        self, order: Spawn | Execute, name: str, descriptors: tuple[int, int, int], fifo: Inode | None = None
+        self, order: Spawn | Exec, name: str, descriptors: tuple[int, int, int], fifo: Inode | None = None
     ) -> Child:
         self._started += 1
         mark = f"{self._me}-{self._started}"
@@ -227,7 +207,7 @@ class Guardian:
         door = cgroups.door_of(group)
         try:
             environment = {**order.environment, MARKER: mark}
-            pid = spawn(order.argv, environment, order.directory, descriptors, self._me, door)
+            pid = spawn(order.argv, environment, order.cwd, descriptors, self._me, door)
         except BaseException:
             if group is not None:
                 cgroups.remove(group)
@@ -239,22 +219,22 @@ class Guardian:
         self._kinship.add(child)
         return child
 
-    def _cancel(self, order: Cancel) -> dict[str, Any] | None:
+    def _cancel(self, order: Cancel) -> Outcome | None:
         """Kill a command; answered at its end, or now where it has ended."""
         for child in (*self._children.values(), *(ended.child for ended in self._ended)):
             if order.order in child.replies:
-                child.replies.append(order.number)
+                self._answer_later(child)
                 if child.pid in self._children:
                     self._kill_command(child)
-                return None
-        return {}
+                return LATER
+        return None
 
     # What ends
 
     def _reap(self) -> None:
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
@@ -263,7 +243,7 @@ class Guardian:
             child = self._children.pop(pid, None)
             if child is not None:
                 now = time.monotonic()
-                self._ended.append(Ended(child, status, usage, now - child.started, now + CLEAR_SECONDS))
+                self._ended.append(Ended(child, status, now - child.started, now + CLEAR_SECONDS))
                 self._pause = FIRST_LOOK
 
     def _clear(self) -> None:
@@ -290,25 +270,19 @@ class Guardian:
         return [described(pid) for pid in left]
 
     def _report(self, ended: Ended, left: list[str]) -> None:
-        child, status, usage = ended.child, ended.status, ended.usage
+        child, status = ended.child, ended.status
         if child.name == "":
             self._reply(child, os.waitstatus_to_exitcode(status), left)
             return
-        end = {
-            "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
-            "signal": signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None,
-            "after": ended.after,
-            "cpu": usage.ru_utime + usage.ru_stime,
-            "asked": child.asked,
-            "left": left,
-        }
-        self._wire.say({"exited": {"name": child.name, "pid": child.pid, **end}})
+        code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
+        number = signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
+        self._server.notify(Exited(child.name, child.pid, code, number, ended.after, child.asked, tuple(left)))
 
     def _reply(self, child: Child, code: int, left: list[str]) -> None:
         """Answer the order to run a command, and those to cancel it; once."""
         replies, child.replies = child.replies, []
         for number in replies:
-            self._wire.say({"id": number, "code": code, "timed_out": child.timed_out, "left": left})
+            self._server.reply(number, Outcome(Executed(code, child.timed_out, tuple(left))))
 
     def _kill_command(self, child: Child) -> None:
         """Kill it; where we may not, its orders are answered now."""
@@ -372,7 +346,7 @@ class Guardian:
             cgroups.remove(group)
         left = [pid for pid in left if pid not in self._named and lives(pid)]
         if left:
-            self._wire.say({"left": self._name(left)})
+            self._server.notify(Left(tuple(self._name(left))))
 
     def _all(self, groups: list[str]) -> list[int]:
         return list(
@@ -380,20 +354,10 @@ class Guardian:
         )
 
 
-def main(arguments: list[str]) -> None:
-    """Run the guardian on two inherited descriptors, Lucy's socket and her pidfd; the first word is for `ps` alone."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+def main(control: socket.socket, lucy: int) -> None:
+    """Be the guardian."""
     wakeup, ring = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(ring, warn_on_full_buffer=False)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    _, control, lucy = arguments
-    channel = socket.socket(fileno=int(control))
-    for fd in (channel.fileno(), int(lucy)):
-        os.set_inheritable(fd, False)
-    Guardian(channel, wakeup, int(lucy)).run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    Guardian(control, wakeup, lucy).run()

@@ -12,6 +12,7 @@ import anyio
 
 from lucy_core.engine import Layout, NodeExit, NodeSpec, Resources, Take, fill_in, fill_in_bytes
 from lucy_core.errors import CommandError, CommandTimeoutError, DeployError, shown
+from lucy_core.helpers.helper import Refused
 from lucy_core.removal import make_empty
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
@@ -104,13 +105,14 @@ class ProcessNode:
                 )
                 raise DeployError(message) from error
         self._gone = anyio.Event()
-        reply = await self._guardian.spawn(self.name, argv, self._environment(environment), self.directory, self._fifo)
-        if reply.error is not None:
-            message = f"node {self.name!r}: can't run {argv[0]}: {reply.error}"
-            raise DeployError(message)
-        self._pid = reply.pid
+        words = self._environment(environment)
+        try:
+            pid = self._pid = await self._guardian.spawn(self.name, argv, words, self.directory, self._fifo)
+        except Refused as refused:
+            message = f"node {self.name!r}: can't run {argv[0]}: {refused.reason}"
+            raise DeployError(message) from refused
         early, self._early = self._early, None
-        if early is not None and early[0] == reply.pid:
+        if early is not None and early[0] == pid:
             self.exited(*early)
 
     def exited(self, pid: int, end: NodeExit) -> None:
@@ -181,12 +183,13 @@ class ProcessNode:
             argv = self._command(command)
         except DeployError as error:
             raise CommandError(str(error)) from error
-        reply = await self._guardian.execute(
-            argv, self._environment({}), self.directory, given=input, seconds=timeout, take=take
-        )
-        if reply.error is not None:
-            message = f"node {self.name!r}: can't run {argv[0]}: {reply.error}"
-            raise CommandError(message)
+        try:
+            reply = await self._guardian.execute(
+                argv, self._environment({}), self.directory, given=input, seconds=timeout, take=take
+            )
+        except Refused as refused:
+            message = f"node {self.name!r}: can't run {argv[0]}: {refused.reason}"
+            raise CommandError(message) from refused
         if reply.timed_out:
             raise CommandTimeoutError(self.name, command[0], timeout, left=reply.left)
         return reply.code

@@ -1,176 +1,108 @@
-"""What the guardian may be told, as values. Sans-IO; standard library only.
+"""What Lucy and the guardian say to each other, as forms. Standard library only."""
 
-Whatever comes over the socket, nodes depend on the guardian's going on: what is no order is refused, in words that go
-back to whoever sent it, and nothing of it reaches the loop. That holds for numbers too. A time-out of a month is a fine
-one, and more than `poll` takes at a time.
-"""
-
-import json
 import math
 import signal
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple
 
-T = TypeVar("T")
-
-
-class RefusedOrder(Exception):  # noqa: N818  # no error of Lucy's: an answer
-    """It is none, or not whole.
-
-    Attributes:
-        number: which order it was, as far as that could be read.
-        descriptors: how many came with it.
-    """
-
-    def __init__(self, number: int | None, reason: str, *, descriptors: int = 0) -> None:
-        self.number = number
-        self.descriptors = descriptors
-        super().__init__(reason)
+from lucy_core.helpers.forms import Seconds
 
 
-class RemoveAtEnd(NamedTuple):
+def _words(value: list[str]) -> list[str]:
+    if not value:
+        raise ValueError("it names no program")
+    return value
+
+
+def _signal(value: int) -> int:
+    if not 1 <= value <= signal.SIGRTMAX:
+        raise ValueError("no signal has this number")
+    return value
+
+
+Words = Annotated[list[str], _words]
+
+
+class Fifo(NamedTuple):
     """Remove a FIFO at the guardian's own end."""
 
-    number: int
     fifo: str
 
 
 class Spawn(NamedTuple):
-    """Start a node's leader."""
+    """Start a node's leader. Answered by `Spawned`."""
 
-    number: int
     name: str
-    argv: list[str]
+    argv: Words
     environment: dict[str, str]
-    directory: str
+    cwd: str
     fifo: str
 
 
-class Signal(NamedTuple):
-    """Signal a leader and all that came from it; let it go on after `lasting` seconds where that is to freeze it."""
+class Spawned(NamedTuple):
+    """A leader runs."""
 
-    number: int
     pid: int
-    signal: int
-    lasting: float
+
+
+class Signal(NamedTuple):
+    """Signal a leader and all that came from it. Answered by `Signalled`."""
+
+    pid: int
+    signal: Annotated[int, _signal]
+    lasting: Seconds = math.inf
+    """After so many seconds it goes on, where that is to freeze it."""
+
+
+class Signalled(NamedTuple):
+    """What came of a signal."""
+
+    refused: str | None = None
+    """The leader, described, where it may not be signalled."""
 
 
 class End(NamedTuple):
     """Take note that all nodes are about to be ended."""
 
-    number: int
 
+class Exec(NamedTuple):
+    """Run a command in the place of a node. Three descriptors come with it; `Executed` answers at its end."""
 
-class Execute(NamedTuple):
-    """Run a command in the place of a node, with the three descriptors that come with the order; answer at its end."""
-
-    number: int
-    argv: list[str]
+    argv: Words
     environment: dict[str, str]
-    directory: str
-    timeout: float
+    cwd: str
+    timeout: Seconds
 
 
 class Cancel(NamedTuple):
-    """Kill a command, by the number of the order to run it; that one is answered all the same."""
+    """Kill a command, by the number of the order to run it; that is answered too, by the same `Executed`."""
 
-    number: int
     order: int
 
 
-Order = RemoveAtEnd | Spawn | Signal | End | Execute | Cancel
+class Executed(NamedTuple):
+    """How a command ended."""
+
+    code: int = 0
+    """Its exit code, or the negative number of the signal that killed it."""
+    timed_out: bool = False
+    left: tuple[str, ...] = ()
+    """Processes, described, that could not be ended."""
 
 
-def understand(line: bytes) -> Order:
-    """Read one order.
+class Exited(NamedTuple):
+    """Unasked: how a node's leader ended, once what it left behind has been killed."""
 
-    Raises:
-        RefusedOrder: it is none.
-    """
-    try:
-        told = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RefusedOrder(None, f"this is no JSON: {line[:80]!r} ({error})") from error
-    number = told.get("id") if isinstance(told, dict) else None
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise RefusedOrder(None, f"this is no order, for it has no number: {line[:80]!r}")
-    try:
-        return _order(number, told)
-    except (TypeError, ValueError) as error:
-        raise RefusedOrder(number, str(error), descriptors=3 if told.get("op") == "exec" else 0) from error
+    name: str
+    pid: int
+    code: int | None
+    signal: str | None
+    after: float
+    asked: bool
+    """Whether it had been told to."""
+    left: tuple[str, ...] = ()
 
 
-def _order(number: int, told: Mapping[str, Any]) -> Order:
-    def given(name: str, read: Callable[[Any], T]) -> T:
-        if name not in told:
-            message = f"{told['op']!r} needs {name!r}"
-            raise ValueError(message)
-        try:
-            return read(told[name])
-        except (TypeError, ValueError) as error:
-            message = f"{told['op']!r} takes no {name}={told[name]!r:.80}: {error}"
-            raise ValueError(message) from error
+class Left(NamedTuple):
+    """Unasked, and its last word: what could not be ended with the run."""
 
-    match told.get("op"):
-        case "fifo":
-            return RemoveAtEnd(number, given("fifo", _text))
-        case "spawn":
-            environment = given("environment", _environment)
-            place = (given("cwd", _text), given("fifo", _text))
-            return Spawn(number, given("name", _text), given("argv", _words), environment, *place)
-        case "signal":
-            lasting = given("lasting", _seconds) if "lasting" in told else math.inf
-            return Signal(number, given("pid", _whole), given("signal", _signal), lasting)
-        case "end":
-            return End(number)
-        case "exec":
-            environment, directory = given("environment", _environment), given("cwd", _text)
-            return Execute(number, given("argv", _words), environment, directory, given("timeout", _seconds))
-        case "cancel":
-            return Cancel(number, given("order", _whole))
-        case other:
-            message = f"no command is called {other!r:.80}"
-            raise ValueError(message)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("it is no text")
-    return value
-
-
-def _words(value: Any) -> list[str]:
-    if not isinstance(value, list) or not value:
-        raise TypeError("it is no list of words")
-    return [_text(word) for word in value]
-
-
-def _environment(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise TypeError("it is no table of variables")
-    return {_text(name): _text(text) for name, text in value.items()}
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError("it is no whole number")
-    return value
-
-
-def _signal(value: Any) -> int:
-    number = _whole(value)
-    if not 1 <= number <= signal.SIGRTMAX:
-        raise ValueError("no signal has this number")
-    return number
-
-
-def _seconds(value: Any) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError("it is no number of seconds")
-    try:
-        seconds = float(value)
-    except OverflowError:
-        return math.inf
-    if not seconds >= 0:
-        raise ValueError("it is no length of time")
-    return seconds
+    left: tuple[str, ...]

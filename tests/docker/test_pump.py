@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import lucy_engines
 from lucy_core.errors import CarrierDiedError
-from lucy_core.helpers import own_pidfd
+from lucy_core.helpers.helper import own_pidfd
 from lucy_engines.docker.run.carrying import MarkFinder, Sink
 from lucy_engines.docker.run.pump_client import _BOOT
 from lucy_engines.orders import COMMAND_BYTES, CommandReader

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lucy_engines
-from lucy_core.helpers import own_pidfd
+from lucy_core.helpers.helper import own_pidfd
 from lucy_engines.docker.faults.client import _BOOT
 
 ROOT = str(Path(lucy_engines.__file__).parent)
@@ -112,7 +112,7 @@ def test_each_command_that_makes_no_sense_is_answered_by_what_is_wrong_with_it(w
 # A Lucy that starts a warden, forks, as a pool of processes does, and is killed.
 FORKED = """
 import os, signal, socket, subprocess, sys, time
-from lucy_core.helpers import own_pidfd
+from lucy_core.helpers.helper import own_pidfd
 ours, theirs = socket.socketpair()
 with own_pidfd() as lucy:
     fds = (theirs.fileno(), lucy)

@@ -53,6 +53,10 @@ ROOMS = (
 BARE = (
     "lucy_core/filters/expressions.py",
     "lucy_core/filters/logproc.py",
+    "lucy_core/helpers/boot.py",
+    "lucy_core/helpers/channel.py",
+    "lucy_core/helpers/forms.py",
+    "lucy_core/helpers/server.py",
     "lucy_core/capture/draining.py",
     "lucy_core/capture/facts.py",
     "lucy_core/capture/fifo.py",
@@ -93,7 +97,6 @@ BARE = (
     "lucy_engines/process/kinship.py",
     "lucy_engines/process/orders.py",
     "lucy_engines/process/spawning.py",
-    "lucy_engines/process/wire.py",
     "lucy_engines/supervisor/puppeteer.py",
     "lucy_engines/supervisor/outlets.py",
     "lucy_engines/supervisor/relay.py",

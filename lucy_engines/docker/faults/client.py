@@ -16,7 +16,7 @@ import lucy_engines
 from lucy_core.aio import Services
 from lucy_core.errors import FaultError, UnsupportedError
 from lucy_core.faults import Fault
-from lucy_core.helpers import LastWords, how_it_ended, own_pidfd, until_ended
+from lucy_core.helpers.helper import LastWords, how_it_ended, own_pidfd, until_ended
 
 _BOOT = (
     # The engine's package would cost a second of imports that the warden has no use for: empty modules with the

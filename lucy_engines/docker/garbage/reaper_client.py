@@ -16,7 +16,7 @@ import lucy_engines
 from lucy_core import log
 from lucy_core.aio import carry_through
 from lucy_core.errors import EngineError
-from lucy_core.helpers import LastWords, how_it_ended, own_pidfd, until_ended
+from lucy_core.helpers.helper import LastWords, how_it_ended, own_pidfd, until_ended
 from lucy_engines.docker.plan.labels import run_filter
 
 SWEEP_SECONDS = 10.0

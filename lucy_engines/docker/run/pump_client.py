@@ -13,7 +13,7 @@ import msgspec
 import lucy_engines
 from lucy_core import log
 from lucy_core.errors import CarrierDiedError, DeployError, HelperDiedError
-from lucy_core.helpers import LastWords, how_it_ended, own_pidfd, until_ended
+from lucy_core.helpers.helper import LastWords, how_it_ended, own_pidfd, until_ended
 from lucy_engines.docker.api.endpoint import Endpoint
 
 _BOOT = (
