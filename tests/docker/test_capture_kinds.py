@@ -45,7 +45,7 @@ def pump_process() -> int:
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError):  # a thread, or a child of it, that has ended meanwhile
             for pid in (task / "children").read_text().split():
-                if b"docker.pump" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if b"docker.run.pump" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.add(int(pid))
     (pump,) = found
     return pump
