@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import final
 
-from lucy_core.capture import layout
+from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import LongLine
 from lucy_core.capture.recycling import Recycler
@@ -56,7 +56,7 @@ class Recorder:
         self._send = send
         self._logs: dict[str, Log] = {}
         self._rows: list[BlockRow | FactRow] = []
-        path = f"{directory}/{layout.ARRIVALS}"
+        path = f"{directory}/{run_files.ARRIVALS}"
         self._arrivals = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._arrivals_size = os.fstat(self._arrivals).st_size
         self._reserve = keep_reserve(directory)
@@ -77,14 +77,14 @@ class Recorder:
         """
         log = self._logs.get(node)
         if log is None:
-            path = f"{self._directory}/{layout.log_of(node, self._journal)}"
+            path = f"{self._directory}/{run_files.log_of(node, self._journal)}"
             log = self._logs[node] = Log(node, path)
         return log
 
     def owns(self, path: str) -> bool:
         """Whether a file is one of the recording's, which would grow by being read."""
         path, own = os.path.realpath(path), os.path.realpath(self._directory)
-        return layout.is_recording(os.path.relpath(path, own))
+        return run_files.is_recording(os.path.relpath(path, own))
 
     def put(
         self,
@@ -155,7 +155,7 @@ class Recorder:
         written, error = self._write_rows(rows)
         if error is not None:
             rest = rows[written:]
-            self._stop(rest[0].position, f"{layout.ARRIVALS}: {error.strerror}")
+            self._stop(rest[0].position, f"{run_files.ARRIVALS}: {error.strerror}")
             for row in rest:
                 if isinstance(row, FactRow):
                     self._persist(row)
@@ -203,7 +203,7 @@ class Recorder:
         with contextlib.suppress(OSError):
             os.ftruncate(log.fd, log.offset)
         self.publish()
-        self._stop(position, f"{layout.log_of(log.node, self._journal)}: {error.strerror}")
+        self._stop(position, f"{run_files.log_of(log.node, self._journal)}: {error.strerror}")
 
     def _stop(self, position: int, reason: str) -> None:
         if self._recording:

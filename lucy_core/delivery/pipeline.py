@@ -22,6 +22,7 @@ import anyio.lowlevel
 
 from lucy_core.aio import Services, one_error
 from lucy_core.arguments import bytes_of, count_of, function_of, instance_of, new_place_of, optional, readable_text
+from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.requests import check_address, check_lines, check_node, check_path
 from lucy_core.capture.sockets import ANY
@@ -223,7 +224,7 @@ class Pipeline:
         if self.directory is None:
             message = "without a run directory a FIFO needs a path"
             raise RecordingError(message)
-        return self.directory / "fifos" / name
+        return self.directory / run_files.FIFOS / name
 
     async def follow_file(self, node: str, path: Path) -> None:
         """Read a file from its start and follow it by name, through rotation, links and truncation.
@@ -394,7 +395,7 @@ class Pipeline:
         """Whose lines there are, or could have been; sources that are yet to be opened aren't among them."""
         nodes = dict.fromkeys(self.ledger.nodes)
         if self.directory is not None:
-            nodes |= dict.fromkeys(sorted(path.stem for path in (self.directory / "logs").glob("*.ndjson")))
+            nodes |= dict.fromkeys(sorted(path.stem for path in (self.directory / run_files.LOGS).glob("*.ndjson")))
         return tuple(nodes)
 
     @property

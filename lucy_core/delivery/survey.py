@@ -9,6 +9,7 @@ judged when somebody asks for it.
 
 import anyio.lowlevel
 
+from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
@@ -38,7 +39,7 @@ async def survey(recording: Recording, delivery: Delivery) -> None:
     ledger.miss_unrecorded()
     left = recording.arrivals_size() - cursor.offset
     if left:
-        damage = damage or f"{left:,} bytes behind the last row of arrivals.ndjson are no row"
+        damage = damage or f"{left:,} bytes behind the last row of {run_files.ARRIVALS} are no row"
         ledger.miss(Gap(ledger.position, None, damage))
     told = {node: row.offset + row.bytes + row.part for node, row in last.items()}
     sizes = {node: recording.log_size(node, torn=row.torn or row.part > 0) for node, row in last.items()}

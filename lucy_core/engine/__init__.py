@@ -1,5 +1,6 @@
 """The contract for authors of engines. `lucy_core.engine.contract` tells what an engine is."""
 
+from lucy_core.capture import run_files
 from lucy_core.engine.contract import (
     Capability,
     Configurable,
@@ -66,5 +67,6 @@ __all__ = [
     "fill_in_bytes",
     "load_engine",
     "require",
+    "run_files",
     "start_order",
 ]

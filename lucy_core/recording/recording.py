@@ -20,7 +20,7 @@ from typing import final
 import msgspec
 
 from lucy_core.arguments import place_of
-from lucy_core.capture import layout
+from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import HEAD_BYTES
 from lucy_core.errors import RecordingError
@@ -93,9 +93,9 @@ class Recording:
         """
         self.directory = place_of(directory, "directory")
         try:
-            self._arrivals = os.open(self.directory / layout.ARRIVALS, os.O_RDONLY | os.O_CLOEXEC)
+            self._arrivals = os.open(self.directory / run_files.ARRIVALS, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            message = f"{directory} is no run directory: {layout.ARRIVALS}: {error.strerror}"
+            message = f"{directory} is no run directory: {run_files.ARRIVALS}: {error.strerror}"
             raise RecordingError(message) from error
         self._logs: dict[str, int] = {}
         self._bound: int | None = None
@@ -154,7 +154,7 @@ class Recording:
                 rows.append(_decode_row(line))
             except ValueError as error:
                 if not rows:
-                    message = f"{self.directory}/{layout.ARRIVALS} is damaged: {error}"
+                    message = f"{self.directory}/{run_files.ARRIVALS} is damaged: {error}"
                     raise RecordingError(message) from error
                 break
             size += len(line)
@@ -214,7 +214,7 @@ class Recording:
             finally:
                 os.close(fd)
         except OSError as error:
-            message = f"{self.directory}/{layout.ARRIVALS} takes no more: {error.strerror}"
+            message = f"{self.directory}/{run_files.ARRIVALS} takes no more: {error.strerror}"
             raise RecordingError(message) from error
 
     def cursor_at(self, position: int) -> Cursor:
@@ -277,7 +277,7 @@ class Recording:
         """Return the descriptor of a node's log, opening it at its first mention."""
         fd = self._logs.get(node)
         if fd is None:
-            path = self.directory / layout.log_of(node, JOURNAL)
+            path = self.directory / run_files.log_of(node, JOURNAL)
             try:
                 fd = self._logs[node] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
@@ -292,7 +292,7 @@ class Recording:
             RecordingError: no descriptor is left for it, or the directory is gone.
         """
         if node not in self._logs:
-            path = self.directory / layout.log_of(node, JOURNAL)
+            path = self.directory / run_files.log_of(node, JOURNAL)
             try:
                 self._logs[node] = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:
@@ -362,8 +362,8 @@ def make_run_directory(directory: Path) -> None:
         RecordingError: it can't be made, there is a recording in it already, or somebody else has a hand in it.
     """
     try:
-        make_private(directory, (layout.LOGS, layout.FIFOS, layout.NODES))
-        if (directory / layout.ARRIVALS).exists():
+        make_private(directory, (run_files.LOGS, run_files.FIFOS, run_files.NODES))
+        if (directory / run_files.ARRIVALS).exists():
             raise FileExistsError(errno.EEXIST, "there is a recording in it already; choose another")
     except OSError as error:
         message = f"can't make the run directory {directory}: {error.strerror}"

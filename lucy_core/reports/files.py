@@ -13,6 +13,7 @@ from typing import Any, final
 
 import msgspec
 
+from lucy_core.capture import run_files
 from lucy_core.judging.result import RunResult
 from lucy_core.private_files import write_private
 from lucy_core.visible import visible, visible_json
@@ -52,7 +53,7 @@ class RunFiles:
 
     def write_description(self, description: dict[str, object]) -> None:
         """Write what is about to be run."""
-        self._write("run.json", lambda: _json(description))
+        self._write(run_files.RUN, lambda: _json(description))
 
     def write_result(self, result: RunResult) -> None:
         """Write what became of it, for programs, for CI and for people."""
@@ -61,9 +62,9 @@ class RunFiles:
         from lucy_core.reports.page import html_report
 
         self.release()
-        self._write("result.json", lambda: _json(result))
-        self._write("junit.xml", lambda: junit(result))
-        self._write("report.html", lambda: html_report(result).encode(errors="backslashreplace"))
+        self._write(run_files.RESULT, lambda: _json(result))
+        self._write(run_files.JUNIT, lambda: junit(result))
+        self._write(run_files.REPORT, lambda: html_report(result).encode(errors="backslashreplace"))
 
     def remove(self, remove: Callable[[Path], None]) -> None:
         """Have the whole directory removed."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
+from lucy_core.capture import run_files
 from lucy_core.judging.result import RunResult, WaitResult
 from lucy_core.records.journal import JOURNAL
 from lucy_core.visible import visible_throughout
@@ -29,7 +30,7 @@ def _class(outcome: str) -> str:
 
 
 def _log(node: str) -> str:
-    return "journal.ndjson" if node == JOURNAL else f"logs/{escape(node)}.ndjson"
+    return escape(run_files.log_of(node, JOURNAL))
 
 
 def _row(cells: Iterable[tuple[str, str]]) -> str:

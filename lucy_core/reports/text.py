@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterator
 
+from lucy_core.capture import run_files
 from lucy_core.judging.result import EXIT_CODES, ExitCode, HeldError, Outcome, RunResult, SectionResult, WaitResult
 from lucy_core.visible import visible_throughout
 
@@ -129,9 +130,9 @@ def _where(result: RunResult, *, kept: bool) -> Iterator[str]:
     if kept:
         path = result.path
         yield f"  run directory  {path}"
-        yield f"  to read        {path / 'report.html'}"
-        yield f"  a node's log   less {shlex.quote(str(path / 'logs'))}/NODE.ndjson"
-        yield f"  Lucy's own     {path / 'journal.ndjson'}"
+        yield f"  to read        {path / run_files.REPORT}"
+        yield f"  a node's log   less {shlex.quote(str(path / run_files.LOGS))}/NODE.ndjson"
+        yield f"  Lucy's own     {path / run_files.JOURNAL}"
     else:
         yield "  the run directory was removed, as --keep says"
     if result.again:

@@ -14,6 +14,7 @@ import msgspec
 
 from lucy_core import streams
 from lucy_core.arguments import names_of, place_of
+from lucy_core.capture import run_files
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError, UnknownNodeError, UnknownPluginError
 from lucy_core.judging import waits
@@ -180,7 +181,7 @@ class Replay:
 
 
 def _read_description(directory: Path) -> _Description:
-    path = directory / "run.json"
+    path = directory / run_files.RUN
     if not path.exists():
         return _Description()
     try:

@@ -27,7 +27,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from lucy_core.capture import layout
+from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import Capability, Engine, NetworkSpec, NodeExit, NodeSpec, Resources, Take
@@ -60,7 +60,7 @@ class VirtualCapture:
         self.died: str | None = None
         self._directory = directory
         self._clock = clock
-        self._arrivals = os.open(directory / layout.ARRIVALS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._arrivals = os.open(directory / run_files.ARRIVALS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._logs: dict[str, int] = {}
         self._offsets: dict[str, int] = {}
         self._position = 0
@@ -79,7 +79,7 @@ class VirtualCapture:
     def append(self, node: str, data: bytes, lines: int) -> int:
         """Have lines of a node arrive now; return the position of the first."""
         if node not in self._logs:
-            path = self._directory / layout.log_of(node, JOURNAL)
+            path = self._directory / run_files.log_of(node, JOURNAL)
             self._logs[node] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         position, offset = self._position, self._offsets.get(node, 0)
         os.write(self._logs[node], data)

@@ -15,7 +15,16 @@ import anyio
 import msgspec
 
 from lucy_core.aio import Services
-from lucy_core.engine import Capability, EngineOption, Layout, LineCapture, NetworkSpec, NodeExit, RunPlace
+from lucy_core.engine import (
+    Capability,
+    EngineOption,
+    Layout,
+    LineCapture,
+    NetworkSpec,
+    NodeExit,
+    RunPlace,
+    run_files,
+)
 from lucy_core.errors import DeployError, EngineError, HelperDiedError, TopologyError, UnsupportedError
 from lucy_core.faults import Fault, Pause
 from lucy_core.run.options import is_on
@@ -200,7 +209,7 @@ class ProcessEngine:
 
     def expand(self, spec: NetworkSpec, place: RunPlace) -> ProcessConfig:
         """Choose the directories."""
-        directories = {node.name: str(place.directory / "nodes" / node.name) for node in spec.nodes}
+        directories = {node.name: str(place.directory / run_files.NODES / node.name) for node in spec.nodes}
         return ProcessConfig(spec, place.run_id, directories, statistics=is_on(place.options, "statistics"))
 
     def foresee(self, config: ProcessConfig) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple, final
 
 import anyio
 
+from lucy_core.engine import run_files
 from lucy_core.engine.garbage import Leftover, Search
 from lucy_engines.process import cgroups
 from lucy_engines.process.kinship import MARKER, Inode, fifos_written_to, inode_of, lives, send_signal, variables_of
@@ -24,7 +25,6 @@ GUARDIAN = "lucy_engines.process.guardian"
 """In the command line of every guardian."""
 RUN_VARIABLE = "LUCY_RUN"
 """In the environment of every process of a run: its id."""
-FIFOS = "fifos"
 RUNS = "lucy-runs"
 """Where runs are that nobody gave a place, below the working directory."""
 LAST_SECONDS, LAST_PAUSE = 2.0, 0.01
@@ -66,7 +66,7 @@ class ProcessCollector:
         for run in sorted(Path(RUNS).glob("*/")):
             if os.fsencode(run.absolute()) in live or search.run_id not in (None, run.name):
                 continue
-            for path in sorted((run / FIFOS).glob("*")):
+            for path in sorted((run / run_files.FIFOS).glob("*")):
                 with contextlib.suppress(OSError):
                     if path.is_fifo() and time.time() - path.lstat().st_ctime >= search.older_than:
                         why = "no capture process reads it"
@@ -199,8 +199,8 @@ def _directory_names(pid: int, ids: Sequence[str]) -> list[str]:
         place = Path(os.readlink(f"/proc/{pid}/cwd"))
     except OSError:
         return []
-    above = [each.parent for each in (place, *place.parents) if each.name == "nodes"]
-    runs = [run for run in above if run.name in ids or (run / "run.json").exists()] or above
+    above = [each.parent for each in (place, *place.parents) if each.name == run_files.NODES]
+    runs = [run for run in above if run.name in ids or (run / run_files.RUN).exists()] or above
     return [runs[0].name] if runs else []
 
 
@@ -209,7 +209,7 @@ def _runs_written_to(pid: int) -> list[Path]:
     found: list[Path] = []
     for name, _ in fifos_written_to(pid):
         path = Path(name)
-        if path.parent.name == FIFOS and (path.parent.parent / "run.json").exists():
+        if path.parent.name == run_files.FIFOS and (path.parent.parent / run_files.RUN).exists():
             found.append(path.parent.parent)
     return found
 

@@ -62,7 +62,7 @@ BARE = (
     "lucy_core/capture/fifo.py",
     "lucy_core/capture/files/follow.py",
     "lucy_core/capture/framing.py",
-    "lucy_core/capture/layout.py",
+    "lucy_core/capture/run_files.py",
     "lucy_core/capture/loop.py",
     "lucy_core/capture/recorder.py",
     "lucy_core/capture/files/inotify.py",

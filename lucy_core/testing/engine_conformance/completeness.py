@@ -5,10 +5,11 @@ The proof is in the lines: a scripted node numbers them, and notes how many it h
 
 import anyio
 
+from lucy_core.capture import run_files
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import State
 from lucy_core.network.network import Network
-from lucy_core.records.journal import NodeExited
+from lucy_core.records.journal import JOURNAL, NodeExited
 from lucy_core.testing.engine_conformance.suite import (
     WITHIN,
     Deploy,
@@ -110,7 +111,7 @@ async def ended(network: Network, *names: str) -> None:
 def raw_log(network: Network, name: str) -> bytes:
     """Read a node's log as it was recorded."""
     assert network.directory is not None
-    return (network.directory / "logs" / f"{name}.ndjson").read_bytes()
+    return (network.directory / run_files.log_of(name, JOURNAL)).read_bytes()
 
 
 async def assert_replayed(network: Network) -> None:

@@ -15,6 +15,7 @@ import msgspec
 import lucy_engines
 from lucy_core import log
 from lucy_core.aio import carry_through
+from lucy_core.engine import run_files
 from lucy_core.errors import EngineError
 from lucy_core.helpers.helper import LastWords, how_it_ended, own_pidfd, until_ended
 from lucy_engines.docker.plan.labels import run_filter
@@ -133,7 +134,7 @@ async def guarded(host: str, run_id: str, *, run_directory: Path | None = None) 
     order = ReaperOrder(
         host=host,
         label=run_filter(run_id)["label"][0],
-        fifos=None if run_directory is None else str(run_directory / "fifos"),
+        fifos=None if run_directory is None else str(run_directory / run_files.FIFOS),
         log=None if run_directory is None else str(run_directory / "reaper.log"),
     )
     guard = Guard(order, run_id)

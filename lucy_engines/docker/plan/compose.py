@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from lucy_core.engine import run_files
 from lucy_core.errors import ExportError
 from lucy_engines.docker.plan.config import DockerConfig
 from lucy_engines.docker.plan.routes import Route, routed
@@ -175,7 +176,7 @@ def _volume(node: str, mount: Mapping[str, Any], config: DockerConfig, carried: 
         there = f"{target} is a {kind} of the Engine at {config.host}, which doesn't see this machine's files"
         raise ExportError(node, f"{there}; name one of this machine by --docker-host")
     source = Path(mount["Source"])
-    if source == config.directory / "fifos" / node:
+    if source == config.directory / run_files.FIFOS / node:
         shown = f"{PIPES}/{node}"
     elif source.is_relative_to(config.directory):
         shown = str(source.relative_to(config.directory))

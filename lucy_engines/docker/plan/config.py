@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from lucy_core.arguments import readable_text
-from lucy_core.engine import Layout, NetworkSpec, NodeSpec, RunPlace
+from lucy_core.engine import Layout, NetworkSpec, NodeSpec, RunPlace, run_files
 from lucy_core.errors import ArgumentError, TopologyError, shown
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_core.run.options import is_on
@@ -173,8 +173,8 @@ def mounts(place: RunPlace, node: str) -> list[Mount]:
     """Return what a node's container sees of this machine."""
     return [
         *(Mount(target=target, source=str(source), read_only=True) for target, source in supervision.files().items()),
-        Mount(target=LOG, source=str(place.directory / "fifos" / node)),
-        Mount(target=DIRECTORY, source=str(place.directory / "nodes" / node)),
+        Mount(target=LOG, source=str(place.directory / run_files.FIFOS / node)),
+        Mount(target=DIRECTORY, source=str(place.directory / run_files.NODES / node)),
     ]
 
 

@@ -14,7 +14,7 @@ import anyio
 from aiodocker.exceptions import DockerError
 
 from lucy_core.aio import Services, one_error
-from lucy_core.engine import Injection, LineCapture, NodeExit
+from lucy_core.engine import Injection, LineCapture, NodeExit, run_files
 from lucy_core.errors import DeployError, EngineError
 from lucy_core.faults import Fault
 from lucy_core.records.journal import JOURNAL, EngineNotice, NodeMeasured, journal_line
@@ -104,7 +104,7 @@ class DockerManager:
             raise DeployError(message)
         reports = Reports(on_exit, self._capture, self._outflow, self._services)
         for spec in config.spec.nodes:
-            directory = config.directory / "nodes" / spec.name if config.is_local else None
+            directory = config.directory / run_files.NODES / spec.name if config.is_local else None
             node = DockerNode(
                 spec,
                 config.layouts[spec.name],

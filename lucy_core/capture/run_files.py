@@ -17,17 +17,11 @@ LOGS = "logs"
 FIFOS = "fifos"
 NODES = "nodes"
 """Has a directory for each node that keeps files."""
-_ENDING = ".ndjson"
 
 
 def log_of(node: str, journal: str) -> str:
     """Say where the bytes of a node are, or of the one whose log is the journal."""
-    return JOURNAL if node == journal else f"{LOGS}/{node}{_ENDING}"
-
-
-def node_of(log: str) -> str | None:
-    """Say whose the file in `LOGS` is that is called so; None where it is no log."""
-    return log.removesuffix(_ENDING) if log.endswith(_ENDING) else None
+    return JOURNAL if node == journal else f"{LOGS}/{node}.ndjson"
 
 
 def is_recording(name: str) -> bool:
