@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, final
 
+import msgspec
+
 from lucy_core.delivery.hub import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import InconclusiveError
@@ -178,22 +180,9 @@ class Fold:
         )
 
     def _wait_ended(self, data: WaitEnded) -> None:
-        wait = self._open_waits.pop(data.id)
         self._parents.pop(data.id, None)
-        self.waits.append(
-            WaitResult(
-                description=wait.description,
-                section=wait.section,
-                started=wait.started,
-                seconds=data.seconds,
-                soft=wait.soft,
-                hard=wait.hard,
-                outcome=data.outcome,
-                id=wait.id,
-                inside=wait.inside,
-                lasting=wait.lasting,
-            )
-        )
+        wait = msgspec.structs.asdict(self._open_waits.pop(data.id))
+        self.waits.append(WaitResult(**wait, seconds=data.seconds, outcome=data.outcome))
 
     def _hold(self, data: RunError, when: float) -> None:
         inside = self.section_of(data.parent)

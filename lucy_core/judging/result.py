@@ -102,36 +102,25 @@ class SectionResult(msgspec.Struct, frozen=True):
 class OpenWait(msgspec.Struct, frozen=True, kw_only=True):
     """What the test waits for now."""
 
-    id: int
     description: str
     section: str
-    inside: int
-    """The id of its section."""
     started: float
     """Seconds since the run began."""
     soft: float | None
     """Seconds; None is no limit."""
     hard: float | None
     lasting: float | None = None
-
-
-class WaitResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One wait, and how much of its time it used."""
-
-    description: str
-    section: str
-    started: float
-    """Seconds since the run began."""
-    seconds: float
-    soft: float | None
-    """Seconds; None is no limit."""
-    hard: float | None
-    outcome: str
-    """`passed`, `late`, `cancelled`, the name of the error, or `unfinished` where the run was over before it."""
     id: int = 0
     inside: int = 0
     """The id of its section."""
-    lasting: float | None = None
+
+
+class WaitResult(OpenWait, frozen=True, kw_only=True):
+    """A wait that is over, and how much of its time it used."""
+
+    seconds: float
+    outcome: str
+    """`passed`, `late`, `cancelled`, the name of the error, or `unfinished` where the run was over before it."""
 
 
 class NodeResult(msgspec.Struct, frozen=True):

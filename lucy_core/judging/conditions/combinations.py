@@ -5,7 +5,7 @@ A part sees only the events of its own types, and Lucy's own about nodes. A comb
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, final
+from typing import Any, ClassVar, Self, final
 
 import msgspec
 
@@ -18,10 +18,6 @@ from lucy_core.judging.durations import SECONDS, Duration
 from lucy_core.records.journal import LIFE_EVENTS, about
 from lucy_core.records.record import Event
 from lucy_core.words import called
-
-
-def _types(parts: Iterable[AnyCondition]) -> tuple[type, ...]:
-    return tuple(dict.fromkeys(kind for part in parts for kind in part.event_types))
 
 
 def _longest(limits: Iterable[Duration], otherwise: Duration) -> Duration:
@@ -61,9 +57,24 @@ class Combination(msgspec.Struct, frozen=True, kw_only=True):
     soft: Duration
     hard: Duration
 
+    name: ClassVar[str]
+    joint: ClassVar[str]
+    """What stands between the parts' descriptions."""
+
+    @classmethod
+    def of(cls, parts: tuple[Any, ...]) -> Self:
+        """Combine conditions and event types. Raises as `conditions` does."""
+        found = conditions(cls.name, parts)
+        soft, hard = _longest((part.soft for part in found), SOFT), _longest((part.hard for part in found), HARD)
+        return cls(parts=found, soft=soft, hard=hard)
+
+    @property
+    def description(self) -> str:
+        return self.joint.join(part.description for part in self.parts)
+
     @property
     def event_types(self) -> tuple[type, ...]:
-        return _types(self.parts)
+        return tuple(dict.fromkeys(kind for part in self.parts for kind in part.event_types))
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -86,58 +97,39 @@ class AllOf(Combination, frozen=True, kw_only=True):
     """All parts are true, in any order. Made by `all_of`."""
 
     name = "all_of"
-
-    @property
-    def description(self) -> str:
-        return " and ".join(part.description for part in self.parts)
+    joint = " and "
 
     def begin(self, start: Start) -> Machine:
         """Begin all parts."""
-        return _Several(self.parts, start, _all)
+        return _Several([_Part(part, start) for part in self.parts], _all)
 
 
 def all_of(*parts: AnyCondition | type) -> AllOf:
     """Await that all of these are true, in whatever order they become so; each stays true once it is."""
-    found = conditions("all_of", parts)
-    return AllOf(
-        parts=found,
-        soft=_longest((part.soft for part in found), SOFT),
-        hard=_longest((part.hard for part in found), HARD),
-    )
+    return AllOf.of(parts)
 
 
 class AnyOf(Combination, frozen=True, kw_only=True):
     """One part is true. Made by `any_of`."""
 
     name = "any_of"
-
-    @property
-    def description(self) -> str:
-        return " or ".join(part.description for part in self.parts)
+    joint = " or "
 
     def begin(self, start: Start) -> Machine:
         """Begin all parts."""
-        return _Several(self.parts, start, _any)
+        return _Several([_Part(part, start) for part in self.parts], _any)
 
 
 def any_of(*parts: AnyCondition | type) -> AnyOf:
     """Await that one of these is true. Given up only when none can come true any more."""
-    found = conditions("any_of", parts)
-    return AnyOf(
-        parts=found,
-        soft=_longest((part.soft for part in found), SOFT),
-        hard=_longest((part.hard for part in found), HARD),
-    )
+    return AnyOf.of(parts)
 
 
 class InOrder(Combination, frozen=True, kw_only=True):
     """The parts become true one after the other. Made by `in_order`."""
 
     name = "in_order"
-
-    @property
-    def description(self) -> str:
-        return ", then ".join(part.description for part in self.parts)
+    joint = ", then "
 
     def begin(self, start: Start) -> Machine:
         """Begin the first part."""
@@ -150,16 +142,12 @@ def in_order(*parts: AnyCondition | type) -> InOrder:
     Raises:
         ValueError: a part that must hold (`never`) isn't the last: it is never true for good.
     """
-    found = conditions("in_order", parts)
-    for part in found[:-1]:
+    found = InOrder.of(parts)
+    for part in found.parts[:-1]:
         if part.must_hold:
             message = f"in_order(): {part.description} is never true for good, so nothing can come after it"
             raise ValueError(message)
-    return InOrder(
-        parts=found,
-        soft=_longest((part.soft for part in found), SOFT),
-        hard=_longest((part.hard for part in found), HARD),
-    )
+    return found
 
 
 class EachNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,12 +271,11 @@ def _evidence(parts: Iterable[_Part]) -> tuple[Event[Any], ...]:
     return tuple(found[position] for position in sorted(found))
 
 
-@final
 class _Several:
     """Judges `AllOf` and `AnyOf`."""
 
-    def __init__(self, parts: tuple[AnyCondition, ...], start: Start, join: Callable[[list[_Part]], Progress]) -> None:
-        self._parts = [_Part(part, start) for part in parts]
+    def __init__(self, parts: list[_Part], join: Callable[[list[_Part]], Progress]) -> None:
+        self._parts = parts
         self._join = join
 
     @property
@@ -367,34 +354,14 @@ class _Sequence:
 
 
 @final
-class _EachNode:
-    """Judges `EachNode`."""
+class _EachNode(_Several):
+    """Judges `EachNode`: a part gets what its node logs."""
 
     def __init__(self, part: AnyCondition, nodes: tuple[str, ...], start: Start) -> None:
-        self._parts = {node: _Part(part, msgspec.structs.replace(start, nodes=(node,)), f"{node}: ") for node in nodes}
-
-    @property
-    def progress(self) -> Progress:
-        return _all(list(self._parts.values()))
-
-    @property
-    def rests_on_absence(self) -> bool:
-        return any(part.rests_on_absence for part in self._parts.values())
-
-    @property
-    def evidence(self) -> tuple[Event[Any], ...]:
-        return _evidence(self._parts.values())
-
-    @property
-    def due_ns(self) -> int | None:
-        return _earliest(self._parts.values())
+        self._of = {node: _Part(part, msgspec.structs.replace(start, nodes=(node,)), f"{node}: ") for node in nodes}
+        super().__init__(list(self._of.values()), _all)
 
     def step(self, event: Event[Any]) -> None:
         for node in about(event):
-            part = self._parts.get(node)
-            if part is not None:
-                part.step(event)
-
-    def pass_time(self, now_ns: int) -> None:
-        for part in self._parts.values():
-            part.pass_time(now_ns)
+            if node in self._of:
+                self._of[node].step(event)

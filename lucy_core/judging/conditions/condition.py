@@ -160,6 +160,15 @@ class AnyCondition(Protocol):
         ...
 
 
+class Timeless:
+    """What machines have in common that no passing of time changes; `Wait` knows when a limit is over."""
+
+    due_ns = None
+
+    def pass_time(self, now_ns: int) -> None:
+        """Nothing follows from it."""
+
+
 S = TypeVar("S")
 
 
@@ -220,10 +229,8 @@ RELATED_EVENTS = 8
 
 
 @final
-class _Comparison(Generic[S]):
+class _Comparison(Timeless, Generic[S]):
     """Judges a `Condition`."""
-
-    due_ns = None
 
     def __init__(self, check: Callable[[S, S], Progress], state: Any, event_types: tuple[type, ...]) -> None:
         self._check = check
@@ -237,6 +244,3 @@ class _Comparison(Generic[S]):
         if isinstance(event.data, self._event_types):
             self.evidence = (*self.evidence[1 - RELATED_EVENTS :], event)
         self.progress = self._check(self._before, self._now)
-
-    def pass_time(self, now_ns: int) -> None:
-        """Time is no matter of pictures."""

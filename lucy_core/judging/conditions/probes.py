@@ -11,7 +11,7 @@ import msgspec
 
 from lucy_core.arguments import at_least, readable_text, text_of, tuple_of
 from lucy_core.errors import ArgumentError, shown
-from lucy_core.judging.conditions.condition import AnyCondition, Machine, Progress, Start
+from lucy_core.judging.conditions.condition import AnyCondition, Machine, Progress, Start, Timeless
 from lucy_core.judging.durations import Duration, seconds
 from lucy_core.records.journal import Probed
 from lucy_core.records.record import Event
@@ -98,10 +98,8 @@ def http_ok(node: str, port: str, path: str = "/", *, statuses: tuple[int, int] 
 
 
 @final
-class _Answered:
+class _Answered(Timeless):
     """Judges `Answers`."""
-
-    due_ns = None
 
     def __init__(self, probe: str) -> None:
         self._probe = probe
@@ -117,6 +115,3 @@ class _Answered:
     def step(self, event: Event[Any]) -> None:
         if isinstance(event.data, Probed) and event.data.probe == self._probe:
             self.evidence = (event,)
-
-    def pass_time(self, now_ns: int) -> None:
-        """Nothing follows from it."""

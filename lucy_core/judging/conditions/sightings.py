@@ -9,7 +9,7 @@ import msgspec
 from lucy_core.answers import refuse_async, refuse_awaitable
 from lucy_core.arguments import function_of, names_of, optional, whole
 from lucy_core.errors import EventDefinitionError
-from lucy_core.judging.conditions.condition import Machine, Progress, Start
+from lucy_core.judging.conditions.condition import Machine, Progress, Start, Timeless
 from lucy_core.judging.durations import NS, Duration, checked, seconds
 from lucy_core.records.described import described
 from lucy_core.records.event import event_type
@@ -141,10 +141,8 @@ def seen(
 
 
 @final
-class _Counter:
+class _Counter(Timeless):
     """Judges `Seen`."""
-
-    due_ns = None
 
     def __init__(self, of: Sighting[Any], count: int) -> None:
         self._of = of
@@ -169,9 +167,6 @@ class _Counter:
             self.evidence = (*self.evidence, event)
         elif isinstance(event.data, self._of.kinds):
             self._near = (event, reason)
-
-    def pass_time(self, now_ns: int) -> None:
-        """Nothing follows from it."""
 
 
 class Never(_Sighted[T], frozen=True, kw_only=True):
@@ -209,10 +204,8 @@ def never(
 
 
 @final
-class _Ban:
+class _Ban(Timeless):
     """Judges `Never`."""
-
-    due_ns = None
 
     def __init__(self, of: Sighting[Any]) -> None:
         self._of = of
@@ -227,9 +220,6 @@ class _Ban:
     def step(self, event: Event[Any]) -> None:
         if not self.evidence and self._of.why_not(event) is None:
             self.evidence = (event,)
-
-    def pass_time(self, now_ns: int) -> None:
-        """Nothing follows from it: when the time is over, whoever waits knows."""
 
 
 class Quiet(_Sighted[Any], frozen=True, kw_only=True):
