@@ -6,27 +6,23 @@ that ends by itself is known at once, with its last lines, and ends the test unl
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, final, overload
+from typing import Any, TypeVar, final
 
 import anyio
 import anyio.abc
 import msgspec
 
-from lucy_core import streams
 from lucy_core.aio import one_error
-from lucy_core.arguments import names_of
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
 from lucy_core.errors import CaptureDiedError, LucyError, UnknownNodeError
 from lucy_core.judging import waits
 from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.conditions.probes import Prober
-from lucy_core.judging.conditions.sightings import Seen
 from lucy_core.judging.durations import Clock, Duration
-from lucy_core.judging.history import History
 from lucy_core.judging.journaling import Journal
 from lucy_core.judging.judgement import Judgement
 from lucy_core.judging.scopes import Scopes
@@ -34,24 +30,22 @@ from lucy_core.judging.waiting import Limits, WaitOutcome
 from lucy_core.network.ending import Ending
 from lucy_core.network.leases import Faults
 from lucy_core.network.node import Node
+from lucy_core.network.observed import Observed
 from lucy_core.network.probing import NodeProber
 from lucy_core.network.vocabulary import Vocabulary
-from lucy_core.recording.ledger import Ledger
 from lucy_core.records.journal import (
-    JOURNAL,
     MarkTaken,
     NodeStopped,
     RunBegan,
     WaitEnded,
 )
-from lucy_core.records.record import Event, Level, LogRecord, Mark
-from lucy_core.streams import Stream
+from lucy_core.records.record import Mark
 
 T = TypeVar("T")
 
 
 @final
-class Network:
+class Network(Observed):
     """A running network. Made by `deploy`."""
 
     def __init__(
@@ -67,9 +61,7 @@ class Network:
         self.run_id = run_id
         self.spec = spec
         self.engine = engine
-        self.pipeline = pipeline
-        self.vocabulary = vocabulary
-        self.clock = Clock(spec.units, spec.counted_from)
+        super().__init__(pipeline, vocabulary, Clock(spec.units, spec.counted_from))
         self.scopes = Scopes()
         """Numbers what happens in the run, and knows what the running task is inside of."""
         self._journal = Journal(pipeline)
@@ -81,9 +73,6 @@ class Network:
         """Faults, each as a lease: `async with network.faults.inject(…)`."""
         self._life = LifeCycle.of_run(run_id)
         self._tasks = tasks
-        self.history = History(
-            pipeline, vocabulary.event_types if vocabulary else (), vocabulary.new_state() if vocabulary else None
-        )
         pipeline.report_cut_off(lambda text: self.soft_error(text, kind="subscriber"))
         pipeline.report_escape(self.fail)
 
@@ -109,16 +98,6 @@ class Network:
         """The run directory."""
         return self.pipeline.directory
 
-    @property
-    def ledger(self) -> Ledger:
-        """The account of what was captured."""
-        return self.pipeline.ledger
-
-    @property
-    def state(self) -> Any:  # each vocabulary has its own
-        """The vocabulary's picture of the network, up to what is delivered. Read it; don't keep or change it."""
-        return self.history.state
-
     # Observing
 
     def mark(self) -> Mark:
@@ -126,73 +105,6 @@ class Network:
         mark = self.history.mark()
         self.journal(MarkTaken(self.scopes.new_id(), mark.position, self.scopes.current()))
         return mark
-
-    def events(
-        self,
-        kind: type[T],
-        *others: type[T],
-        nodes: Iterable[str] | None = None,
-        level: Level | None = None,
-        since: Mark | int | None = None,
-    ) -> Stream[Event[T]]:
-        """Stream events of one or more types, from `since` on, or from now. `since=0` is the run's beginning.
-
-        Raises:
-            UnknownNodeError: the network has no such node.
-            NoNodesError: `nodes` is empty.
-            PlaceError: `since` is no place in this run.
-        """
-        return streams.events(self.pipeline, kind, *others, nodes=self._known(nodes), level=level, since=since)
-
-    def records(
-        self,
-        *,
-        nodes: Iterable[str] | None = None,
-        level: Level | None = None,
-        since: Mark | int | None = None,
-    ) -> Stream[Event[LogRecord]]:
-        """Stream the nodes' records from a level up, and Lucy's own where `nodes` names it; see `streams.records`."""
-        return streams.records(self.pipeline, nodes=self._known(nodes), level=level, since=since)
-
-    @overload
-    async def so_far(
-        self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int = 0
-    ) -> list[Event[LogRecord]]: ...
-    @overload
-    async def so_far(
-        self,
-        kind: type[T],
-        /,
-        *others: type[T],
-        nodes: Iterable[str] | None = None,
-        level: Level | None = None,
-        since: Mark | int = 0,
-    ) -> list[Event[T]]: ...
-    async def so_far(
-        self,
-        *kinds: Any,
-        nodes: Iterable[str] | None = None,
-        level: Level | None = None,
-        since: Mark | int = 0,
-    ) -> list[Event[Any]]:
-        """Return what was logged from `since` to this call, exactly, or raise; without types the nodes' records.
-
-        ::
-
-            assert not await network.so_far(level=lucy.Level.ERROR)
-
-        Raises:
-            InconclusiveError: the log has a gap, so that nobody can say.
-            UnknownNodeError: the network has no such node.
-            NoNodesError: `nodes` is empty.
-            PlaceError: `since` is no place in this run.
-        """
-        return await streams.so_far(self.pipeline, *kinds, nodes=self._known(nodes), level=level, since=since)
-
-    def _known(self, nodes: Iterable[str] | None) -> list[str] | None:
-        if nodes is None:
-            return None
-        return [name if name == JOURNAL else self[name].name for name in names_of(nodes, "nodes")]
 
     # Judging
 
@@ -218,57 +130,9 @@ class Network:
         """Write one, and return once it has its place; see `Journal.written`."""
         await self._journal.written(event)
 
-    @overload
-    async def wait_for(
-        self,
-        condition: Seen[T] | type[T],
-        *,
-        since: Mark | int | None = None,
-        soft: Duration | float | None = None,
-        hard: Duration | float | None = None,
-    ) -> WaitOutcome[T]: ...
-    @overload
-    async def wait_for(
-        self,
-        condition: AnyCondition,
-        *,
-        since: Mark | int | None = None,
-        soft: Duration | float | None = None,
-        hard: Duration | float | None = None,
-        lasting: Duration | float | None = None,
-    ) -> WaitOutcome[Any]: ...
-    async def wait_for(
-        self,
-        condition: AnyCondition | type,
-        *,
-        since: Mark | int | None = None,
-        soft: Duration | float | None = None,
-        hard: Duration | float | None = None,
-        lasting: Duration | float | None = None,
+    async def _wait(
+        self, condition: AnyCondition | type, *, since: Mark | int | None, **limits: Duration | float | None
     ) -> WaitOutcome[Any]:
-        """Wait until a condition is decided; return what decided it.
-
-        Limits count from the call, by the arrival of lines and not by when this loop looks at them; a bare number is
-        seconds. Those given in units of the network's own begin when these do, if that is yet to come.
-
-        Args:
-            condition: what to wait for; an event type is short for `seen` of it.
-            since: from where on events count; by default from now, all that has arrived by now being folded.
-            soft: after this the run has a soft error, and the wait goes on. Where `hard` alone is given there is none.
-            hard: after this the wait is over.
-            lasting: for how long a condition has to hold that is never true for good: `never(…)`.
-
-        Raises:
-            WaitTimeoutError: the hard limit has passed.
-            ImpossibleError: it can't come true any more.
-            ViolationError: it had to hold, and was broken.
-            ConditionError: the condition's own code failed.
-            InconclusiveError: the log has a gap, so nobody can say.
-            NodeExitedError: a node died that should be running. What else ends the run is raised too.
-            UnknownNodeError: it names a node that the network doesn't have.
-            LimitError, PlaceError: a limit, or `since`, makes no sense here.
-            StrayCallError: it is called from another thread or loop than the network's.
-        """
         self._journal.check_caller()
         number, parent = self.scopes.new_id(), self.scopes.current()
         awaited: AnyCondition | None = None
@@ -283,9 +147,7 @@ class Network:
         try:
             async with self.ending.named():
                 with self.scopes.entered(number):
-                    result = await waits.wait(
-                        self, condition, since=since, soft=soft, hard=hard, lasting=lasting, announce=announce
-                    )
+                    result = await waits.wait(self, condition, since=since, announce=announce, **limits)
             outcome = "late" if result.late else "passed"
         except anyio.get_cancelled_exc_class():
             raise
@@ -302,16 +164,6 @@ class Network:
     def node_names(self) -> tuple[str, ...]:
         """All nodes' names, in the spec's order."""
         return tuple(node.name for node in self.spec.nodes)
-
-    def check_nodes(self, names: Iterable[str]) -> None:
-        """Refuse names that the network doesn't have.
-
-        Raises:
-            UnknownNodeError: naming the first, and those that there are.
-        """
-        for name in names_of(names, "names"):
-            if name not in self.node_names:
-                raise UnknownNodeError(name, self.node_names)
 
     @property
     def prober(self) -> Prober | None:

@@ -5,32 +5,28 @@ nothing but what it has: where it lacks lines, waits that rest on them are incon
 live.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar, final, overload
+from typing import Any, TypeVar, final
 
 import msgspec
 
-from lucy_core import streams
-from lucy_core.arguments import names_of, place_of
+from lucy_core.arguments import place_of
 from lucy_core.capture import run_files
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.errors import RecordingError, UnknownNodeError, UnknownPluginError
+from lucy_core.errors import RecordingError, UnknownPluginError
 from lucy_core.judging import waits
 from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.conditions.probes import Prober
-from lucy_core.judging.conditions.sightings import Seen
 from lucy_core.judging.durations import Clock, Duration
 from lucy_core.judging.fold import replayed
-from lucy_core.judging.history import History
 from lucy_core.judging.result import Findings
 from lucy_core.judging.waiting import Limits, WaitOutcome
+from lucy_core.network.observed import Observed
 from lucy_core.network.vocabulary import Vocabulary, load_vocabulary
-from lucy_core.recording.ledger import Ledger
 from lucy_core.records.journal import JOURNAL
-from lucy_core.records.record import Event, Level, LogRecord, Mark
-from lucy_core.streams import Stream
+from lucy_core.records.record import Mark
 
 T = TypeVar("T")
 
@@ -53,34 +49,27 @@ class _Description(msgspec.Struct):
 
 
 @final
-class Replay:
-    """A finished run. Made by `replay`. A `since=` of None is its beginning."""
+class Replay(Observed):
+    """A finished run. Made by `replay`.
+
+    A `since=` of None is its beginning, and a wait's limits count from when `since` arrived. What neither came true nor
+    ran into its limit before the run's end is an `ImpossibleError`.
+    """
 
     fatal = None
     prober: Prober | None = None
 
     def __init__(self, pipeline: Pipeline, description: _Description, vocabulary: Vocabulary | None) -> None:
-        self.pipeline = pipeline
-        self.vocabulary = vocabulary
         network = description.network
-        self.clock = Clock(network.units, network.counted_from)
+        super().__init__(pipeline, vocabulary, Clock(network.units, network.counted_from))
         recorded = [node for node in pipeline.ledger.nodes if node != JOURNAL]
-        self.node_names = tuple(dict.fromkeys((*(node.name for node in network.nodes), *recorded)))
-        self.history = History(
-            pipeline, vocabulary.event_types if vocabulary else (), vocabulary.new_state() if vocabulary else None
-        )
+        self._node_names = tuple(dict.fromkeys((*(node.name for node in network.nodes), *recorded)))
         self.soft_errors: tuple[str, ...] = ()
         """What waits on the replay would have held against a run."""
 
     @property
-    def ledger(self) -> Ledger:
-        """The account of what was captured, with the gaps that there are."""
-        return self.pipeline.ledger
-
-    @property
-    def state(self) -> Any:  # each vocabulary has its own
-        """The vocabulary's picture of the network at the run's end. Read it; don't change it."""
-        return self.history.state
+    def node_names(self) -> tuple[str, ...]:
+        return self._node_names
 
     def mark(self) -> Mark:
         """Return the run's end."""
@@ -90,83 +79,15 @@ class Replay:
         """Return what became of the run when it was live, by its journal: sections, waits, errors, outcome."""
         return await replayed(self.pipeline)
 
-    def events(
-        self,
-        kind: type[T],
-        *others: type[T],
-        nodes: Iterable[str] | None = None,
-        level: Level | None = None,
-        since: Mark | int | None = None,
-    ) -> Stream[Event[T]]:
-        """Stream events of one or more types."""
-        return streams.events(self.pipeline, kind, *others, nodes=nodes, level=level, since=since)
-
-    def records(
-        self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int | None = None
-    ) -> Stream[Event[LogRecord]]:
-        """Stream the nodes' records from a level up, and Lucy's own where `nodes` names it (`"lucy"`)."""
-        return streams.records(self.pipeline, nodes=nodes, level=level, since=since)
-
-    async def so_far(
-        self,
-        *kinds: type[Any],
-        nodes: Iterable[str] | None = None,
-        level: Level | None = None,
-        since: Mark | int = 0,
-    ) -> list[Event[Any]]:
-        """Return what was logged from `since` to the run's end; see `Network.so_far`."""
-        found: list[Event[Any]] = await streams.so_far(self.pipeline, *kinds, nodes=nodes, level=level, since=since)
-        return found
-
-    @overload
-    async def wait_for(
-        self,
-        condition: Seen[T] | type[T],
-        *,
-        since: Mark | int | None = None,
-        soft: Duration | float | None = None,
-        hard: Duration | float | None = None,
-    ) -> WaitOutcome[T]: ...
-    @overload
-    async def wait_for(
-        self,
-        condition: AnyCondition,
-        *,
-        since: Mark | int | None = None,
-        soft: Duration | float | None = None,
-        hard: Duration | float | None = None,
-        lasting: Duration | float | None = None,
-    ) -> WaitOutcome[Any]: ...
-    async def wait_for(
-        self,
-        condition: AnyCondition | type,
-        *,
-        since: Mark | int | None = None,
-        soft: Duration | float | None = None,
-        hard: Duration | float | None = None,
-        lasting: Duration | float | None = None,
+    async def _wait(
+        self, condition: AnyCondition | type, *, since: Mark | int | None, **limits: Duration | float | None
     ) -> WaitOutcome[Any]:
-        """Judge a condition as `Network.wait_for` does, its limits counted from when `since` arrived.
-
-        Raises:
-            ImpossibleError: the run ended before it came true and before the hard limit.
-            InconclusiveError: the recording lacks lines on which the answer would rest.
-        """
-
         async def announce(_condition: AnyCondition, _limits: Limits) -> int:
             return self.pipeline.place(since) or 0
 
-        return await waits.wait(
-            self, condition, since=since or 0, soft=soft, hard=hard, lasting=lasting, announce=announce
-        )
+        return await waits.wait(self, condition, since=since or 0, announce=announce, **limits)
 
     # What a wait needs of its run
-
-    def check_nodes(self, names: Iterable[str]) -> None:
-        """Refuse names that the run didn't have. Raises UnknownNodeError."""
-        for name in names_of(names, "names"):
-            if name not in self.node_names:
-                raise UnknownNodeError(name, self.node_names)
 
     def when_fatal(self, call: Callable[[], None]) -> Callable[[], None]:  # noqa: ARG002  # nothing can come any more
         """Nothing ends a replay from outside."""
