@@ -23,7 +23,8 @@ from benchmarks.corpus import Numbered
 from benchmarks.measurement import BenchmarkError, Say, alternate, apart
 from benchmarks.report import Curve, Report, Table
 from lucy_core import streams
-from lucy_core.delivery.hub import Gate, Group, Interest, Sink
+from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.subscription import Gate, Group, Sink
 from lucy_core.records.record import Event, LogRecord
 from lucy_core.streams import Stream
 

@@ -1,6 +1,6 @@
 """The public face: what `lucy_core` itself shows. Imported by it when the first of these names is used."""
 
-from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import NetworkSpec, NodeSpec
 from lucy_core.engine.execution import ExecResult, Output

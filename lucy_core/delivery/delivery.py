@@ -1,37 +1,27 @@
-"""From blocks to subscribers: the one place where a position is reached. Sans-IO but for reading back.
+"""Past and present as one stream: who is live, and who reads back to become so.
 
-`delivered` is the position up to which every live subscriber has seen what it wants. A subscription that starts
-earlier, or whose subscriber can't take more, is not live: it reads the recording by itself (`catch_up`), together with
-the others of its group, until it stands exactly where `delivered` stands, and becomes live in the same turn of the
-loop. So past and present are one stream, in which no line is missing and none comes twice.
-
-How a subscription ends is said to it once, by `on_end`: with None at the end of what it names, with an error where
-there is more that it can't have, and with its own error where it raised and is cut off. What a callback raises never
-reaches the pump, which would be everybody's end. An `Exception` is reported and the run goes on. All else *escapes*:
-`SystemExit`, `KeyboardInterrupt` and the outcomes of a test framework (`pytest.fail`, `pytest.skip`) mean the test as a
-whole, so they end the run and come out where it was opened, while the delivery to the others goes on. So does a
-cancellation that nobody asked for, or a `GeneratorExit`, as the cause of a `CallbackError`: bare, the next task group
-would take it for its own, swallow it, and the test would pass.
-
-The run may be over for whoever waits while lines still come (a node died, and one wants to read how): `abort` tells
-those who registered with `when_aborted`, and delivers on.
+A subscription that starts earlier than what is delivered, or whose subscriber can't take more, is not live: it reads
+the recording by itself, together with the others of its group, until it stands exactly where `delivered` stands, and
+becomes live in the same turn of the loop. So no line is missing, and none comes twice.
 """
 
-import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextvars import copy_context
+from functools import partial
 from typing import Any, final
 
 import anyio
 import anyio.lowlevel
 
-from lucy_core import log
-from lucy_core.aio import as_exception, out_of_callback
-from lucy_core.delivery.decoding import Batch, decode
-from lucy_core.delivery.hub import Gate, Group, Hub, Interest, Sink, Subscription
+from lucy_core.delivery.hub import Hub
+from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.live import Live
+from lucy_core.delivery.plan import Plan
+from lucy_core.delivery.subscription import Gate, Group, Sink, Subscription
 from lucy_core.errors import RecordingError
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Recording, Row
-from lucy_core.records.record import Block, Undecodable
+from lucy_core.records.record import Block
 
 TURN_BYTES = 1 << 19
 """What is delivered in one turn of the loop, so that the test's own tasks get theirs: half a millisecond of work."""
@@ -41,6 +31,8 @@ HELD_UP_SECONDS = 20.0
 """How long those who can't take more hold up the others where nothing can be read back: less than a wait's patience."""
 ROW_COST = 2048
 """What a block weighs in a turn beside its bytes: its row, its read, its calls."""
+
+Job = Callable[[], Coroutine[Any, Any, None]]
 
 
 @final
@@ -63,109 +55,48 @@ class Handle:
 
     async def reach(self, position: int) -> None:
         """Wait until it has seen all that it wants before `position`, or gets nothing more. Always a checkpoint."""
-        await self._delivery.reach_with(self._subscription, position)
+        await self._delivery.reach_live(position)
+        await self._subscription.group.wait_for(position, self._subscription)
 
 
 @final
-class Delivery:
-    """Hands blocks to subscribers, and tells the ledger, which knows of them already, what was decoded and how late."""
+class Delivery(Live):
+    """Hands blocks to subscribers: live ones as they come, others from the recording."""
 
-    def __init__(self, ledger: Ledger, recording: Recording | None) -> None:
-        self.ledger = ledger
-        # Read once, for whoever stamps arrivals too: the machine's clock may step, and a lag is no matter of that.
-        epoch_ns = time.time_ns() - time.monotonic_ns()
-        self.now_ns: Callable[[], int] = lambda: epoch_ns + time.monotonic_ns()
-        """The clock that stamps arrivals, in nanoseconds since the epoch."""
-        self.hub = Hub(self._cut_off, self._undecodable, self._escape)
-        self.delivered = 0
-        self.ended = False
-        """Whether nothing comes any more. The past can still be read."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        recording: Recording | None,
+        start: Callable[[Job], object],
+        now_ns: Callable[[], int] | None = None,
+    ) -> None:
+        """Make one to which nobody has subscribed yet.
+
+        Args:
+            ledger: takes note of what is delivered.
+            recording: what can be read back, if anything can.
+            start: has a job run beside delivery.
+            now_ns: the clock that stamps arrivals, in nanoseconds since the epoch; the machine's unless given.
+        """
+        super().__init__(ledger, now_ns)
         self.closed = False
         """Whether the recording is closed too."""
-        self.last_arrival_ns = 0
-        self.on_cut_off: Callable[[str], None] | None = None
-        self.on_escape: Callable[[BaseException], None] | None = None
-        self.escapes: list[BaseException] = []
-        """What callbacks raised that ends the run; the first comes out of it."""
-        self.cut_off: list[Exception] = []
-        """What else they raised."""
-        self._left = False
-        self.aborted: BaseException | None = None
-        """Why the run is over for whoever waits."""
-        self._when_aborted: dict[object, Callable[[], None]] = {}
-        self._end_error: Exception | None = None
-        self._cutting: BaseException | None = None
         self._recording = recording
-        self._reached: list[tuple[int, anyio.Event]] = []
-        self._ended_nodes: dict[str, int] = {}
-        self._jobs: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._start = start
+        self._context = copy_context()
         self._behind: set[Group] = set()
         self._all_caught_up = anyio.Event()
-        self._work_wanted = anyio.Event()
 
-    # Taking blocks in
+    def deliver(self, row: Row, read: Callable[[Row], Block]) -> int:
+        """Deliver the block of a row that the ledger has taken; return how much of it was read, in bytes.
 
-    def skip(self, row: Row) -> None:
-        """Go past a block that nobody wants."""
-        self._arrive(row.position + row.lines, self.ledger.of(row.node), row.arrived_ns)
-
-    def take(self, block: Block) -> None:
-        """Decode what is wanted of a block, and deliver it."""
-        self._take(block, self.hub.read(block))
-
-    def take_whole(self, block: Block) -> None:
-        """Decode all of a block that nobody can read again, and deliver it."""
-        self._take(block, decode(block))
-
-    def _take(self, block: Block, batch: Batch) -> None:
-        account = self.ledger.of(block.node)
-        account.decoded += len(batch.records)
-        account.malformed += len(batch.malformed)
-        # Moved before the delivery: a subscriber that subscribes in its own callback starts after this block.
-        self.delivered = block.position + block.lines
-        self.hub.deliver(batch)
-        self._arrive(self.delivered, account, block.arrived_ns)
-
-    def _arrive(self, position: int, account: Any, arrived_ns: int) -> None:
-        self.delivered = position
-        self.last_arrival_ns = arrived_ns
-        account.lag_ns = max(0, self.now_ns() - arrived_ns)
-        account.lag_max_ns = max(account.lag_max_ns, account.lag_ns)
-        if self._reached and self._reached[0][0] <= position:
-            self._announce()
-        if self._ended_nodes:
-            self._complete_nodes()
-
-    def set_aside(self, node: str, position: int) -> None:
-        """Take those out of the live ones who can't take more; they come back by reading the recording."""
-        for subscription in self.hub.closed(node):
-            group = subscription.group
-            if not group.behind:
-                self._leave_behind(group, position)
-                self._when_open(group)
-
-    def _leave_behind(self, group: Group, position: int) -> None:
-        """Have a group read back from where its members stand: those who were live have seen all before `position`."""
-        for member in group.members:
-            if member in self.hub.subscriptions:
-                self.hub.remove(member)
-                member.next = max(member.next, position)
-        group.behind = True
-        group.next = min(member.next for member in group.members)
-        self._behind.add(group)
-
-    def _when_open(self, group: Group) -> None:
-        def wanted() -> None:
-            self._read_back(group)
-
-        group.when_open(wanted)
-        group.tell_who_waits()
-
-    def _read_back(self, group: Group) -> None:
-        async def catch_up() -> None:
-            await self.catch_up(group)
-
-        self.run(catch_up)
+        It is read only if somebody wants a line of it.
+        """
+        plan = self._hub.plan(row.node)
+        if plan.is_shut and self._recording is not None:
+            self._set_aside(plan)
+            plan = self._hub.plan(row.node)
+        return self._deliver(plan, row, read)
 
     # Subscribing
 
@@ -201,18 +132,17 @@ class Delivery:
         if group is None or group.reading:
             group = Group(gate if group is None else group.gate)
         subscription = Subscription(interest, sink, on_end, start, group)
-        subscription.caused_ns = self.hub.arriving_ns or 0
+        subscription.caused_ns = self.arriving_ns or 0
         if self.closed or (self.ended and self._recording is None):
             self._finish(subscription, self._end_error)
             return Handle(self, subscription)
-        group.members.append(subscription)
-        if group.behind:
-            group.next = min(group.next, start)
-        elif is_past or self.ended:
-            self._leave_behind(group, self.delivered)
-            self._read_back(group)
-        else:
-            self.hub.add(subscription)
+        group.join(subscription)
+        if is_past or self.ended:
+            if not group.behind:
+                self._leave_behind(group)
+                self._read_back(group)
+        elif not group.behind:
+            self._go_live(subscription)
         return Handle(self, subscription)
 
     def _readable(self, what: str) -> Recording:
@@ -225,35 +155,51 @@ class Delivery:
     def cancel(self, subscription: Subscription) -> None:
         """Deliver nothing more to it. For its handle."""
         subscription.active = False
-        self.hub.remove(subscription)
+        self._hub.remove(subscription)
         self._leave_group(subscription)
 
     def _leave_group(self, subscription: Subscription) -> None:
-        group = subscription.group
-        group.drop(subscription)
-        if not group.members:
-            self._no_longer_behind(group)
+        super()._leave_group(subscription)
+        if not subscription.group.members:
+            self._no_longer_behind(subscription.group)
 
-    def run(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something beside delivery, until the pipeline is closed. It must not raise."""
-        self._jobs.append(job)
-        self._work_wanted.set()
+    def run(self, job: Job) -> None:
+        """Run something beside delivery, until it is closed. It must not raise."""
+        if not self.closed:  # not in the caller's context: there, somebody's chain may be being subscribed to
+            self._context.run(self._start, job)
 
-    async def serve_late_comers(self) -> None:
-        """Read back for those who are behind, for as long as it runs."""
-        async with anyio.create_task_group() as tasks:
-            while True:
-                await self._work_wanted.wait()
-                self._work_wanted = anyio.Event()
-                jobs, self._jobs = self._jobs, []
-                for job in jobs:
-                    tasks.start_soon(job)
+    # Those who are behind
 
-    async def catch_up(self, group: Group) -> None:
-        """Read the recording for one group until it is live, ended, or can't take more."""
+    def _set_aside(self, plan: Plan) -> None:
+        """Take those out of the live ones who can't take more; they come back by reading the recording."""
+        for subscription in plan.subscriptions:
+            group = subscription.group
+            if group.is_shut and not group.behind:
+                self._leave_behind(group)
+                self._read_when_open(group)
+
+    def _leave_behind(self, group: Group) -> None:
+        """Have a group read back from where its members stand: those who were live have seen all that is delivered."""
+        for member in group.members:
+            if member in self._hub:
+                self._hub.remove(member)
+                member.next = max(member.next, self.delivered)
+        group.fall_behind()
+        self._behind.add(group)
+
+    def _read_when_open(self, group: Group) -> None:
+        if group.gate is not None:
+            group.gate.when_open(partial(self._read_back, group))
+        group.tell_who_waits()
+
+    def _read_back(self, group: Group) -> None:
+        self.run(partial(self._catch_up, group))
+
+    async def _catch_up(self, group: Group) -> None:
+        """Read the recording for a group until it is live, ended, or can't take more."""
         group.reading = True
         try:
-            is_set_aside = await self._catch_up(group)
+            is_set_aside = await self._read_for(group)
         except RecordingError as error:
             is_set_aside = False
             self._finish_all(group, error)
@@ -261,9 +207,60 @@ class Delivery:
         if not is_set_aside:
             self._no_longer_behind(group)
 
+    async def _read_for(self, group: Group) -> bool:
+        """Read the recording for a group; tell whether it was set aside on the way."""
+        recording = self._recording
+        assert recording is not None  # noqa: S101  # nobody is behind without one
+        cursor = recording.cursor_at(group.next)
+        hub = Hub(group.members)
+        weight = 0
+        while group.members:
+            rows = recording.rows(cursor) if group.next < self.delivered else []
+            if not rows:
+                if not self._join(group):
+                    # What is delivered and not in the rows came past the recording, whose disk has failed.
+                    self._finish_all(group, RecordingError(self._missing(group.next)))
+                return False
+            for row in rows:
+                if group.next >= self.delivered:
+                    break
+                after = row.position + row.lines
+                if after <= group.next:
+                    continue
+                if group.is_shut:
+                    self._read_when_open(group)
+                    return True
+                if len(hub) != len(group.members):
+                    hub = Hub(group.members)
+                plan = hub.plan(row.node)
+                if plan.subscriptions:
+                    block = recording.block(row)
+                    self._give(plan.deal(plan.read(block)), block)
+                    weight += row.bytes
+                group.has_read(after)
+                weight += ROW_COST
+                if weight > TURN_BYTES * 2:  # more than the live ones get in a turn, or it would never reach them
+                    weight = 0
+                    await anyio.lowlevel.checkpoint()
+                if not group.members:
+                    return False
+        return False
+
+    def _join(self, group: Group) -> bool:
+        """Make a group live, if it stands where the live ones stand."""
+        if group.next < self.delivered:
+            return False
+        if self.ended:
+            self._finish_all(group, self._end_error)
+        else:
+            group.catch_up()
+            for member in group.members:
+                self._go_live(member)
+            self._complete_nodes()
+        return True
+
     def _no_longer_behind(self, group: Group) -> None:
-        group.behind = False
-        group.tell_who_waits()
+        group.catch_up()
         self._behind.discard(group)
         if not self._behind:
             self._all_caught_up.set()
@@ -282,7 +279,7 @@ class Delivery:
 
     def _finish_behind(self) -> None:
         for group in tuple(self._behind):
-            self._finish_all(group, RecordingError(f"closed before all was read; {self._missing(group)}"))
+            self._finish_all(group, RecordingError(f"closed before all was read; {self._missing(group.next)}"))
             self._no_longer_behind(group)
 
     async def gather(self, node: str) -> None:
@@ -291,70 +288,32 @@ class Delivery:
         Whoever can't take more holds everybody up, nodes at last, but not for ever: it may be the very test that waits
         for those lines. One that has taken nothing for `HELD_UP_SECONDS` is told why there is more that it can't have.
         """
-        while self._behind or self.hub.closed(node):
-            opened = {gate: gate.opened for gate in self._gates(node)}
+        while self._behind or self._hub.plan(node).is_shut:
+            behind = [group.gate for group in self._behind if group.gate is not None and group.gate.closed]
+            opened = {gate: gate.opened for gate in (*behind, *self.shut_gates((node,)))}
             with anyio.move_on_after(HELD_UP_SECONDS) as held_up:
                 await self._caught_up()
-                for gate in self._gates(node):
-                    is_open = anyio.Event()
-                    gate.when_open(is_open.set)
-                    await is_open.wait()
+                for gate in list(self.shut_gates((node,))):
+                    await gate.wait()
             if held_up.cancelled_caught:
                 self._give_up({gate for gate, times in opened.items() if gate.closed and gate.opened == times})
 
-    def _gates(self, node: str) -> list[Gate]:
-        """Return the gates for which lines of a node would have to wait."""
-        groups = (*self._behind, *(each.group for each in self.hub.closed(node)))
-        return [group.gate for group in groups if group.gate is not None]
+    def shut_gates(self, nodes: Iterable[str]) -> Iterator[Gate]:
+        """Give the gates of live ones for which lines of these nodes have to wait, where nothing can be read back."""
+        for node in nodes:
+            for gate in self._hub.plan(node).gates:
+                if gate.closed:
+                    yield gate
 
     def _give_up(self, gates: set[Gate]) -> None:
         why = f"it took nothing more for {HELD_UP_SECONDS:g} s; "
         for group in tuple(self._behind):
             if group.gate in gates:
-                self._finish_all(group, RecordingError(f"{why}{self._missing(group)}"))
+                self._finish_all(group, RecordingError(f"{why}{self._missing(group.next)}"))
                 self._no_longer_behind(group)
-        for each in self.hub.subscriptions:
-            if each.gate in gates:
-                self._finish(each, RecordingError(f"{why}{self._missing(each)}"))
-
-    def close(self) -> None:
-        """Say that nothing can be read back any more. Whoever subscribes from now on is told of the end at once."""
-        self.closed = self.ended = True
-        self._finish_behind()
-
-    async def _catch_up(self, group: Group) -> bool:
-        """Read the recording for a group; tell whether it was set aside on the way."""
-        recording = self._recording
-        assert recording is not None  # noqa: S101  # nobody is behind without one
-        cursor = recording.cursor_at(group.next)
-        weight = 0
-        while group.members:
-            rows = recording.rows(cursor) if group.next < self.delivered else []
-            if not rows:
-                if not self._join(group):
-                    # What is delivered and not in the rows came past the recording, whose disk has failed.
-                    self._finish_all(group, RecordingError(self._missing(group)))
-                return False
-            for row in rows:
-                if group.next >= self.delivered:
-                    break
-                after = row.position + row.lines
-                if after <= group.next:
-                    continue
-                if group.is_shut:
-                    self._when_open(group)
-                    return True
-                if group.wants(row.node):
-                    self.hub.deliver_to(group, recording.block(row))
-                    weight += row.bytes
-                group.has_read(after)
-                weight += ROW_COST
-                if weight > TURN_BYTES * 2:  # more than the live ones get in a turn, or it would never reach them
-                    weight = 0
-                    await anyio.lowlevel.checkpoint()
-                if not group.members:
-                    return False
-        return False
+        for each in self._hub.subscriptions:
+            if each.group.gate in gates:
+                self._finish(each, RecordingError(f"{why}{self._missing(max(each.next, self.delivered))}"))
 
     async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
         """Give `sink` what `interest` names from `start` to just before `stop`, waiting for `stop` to be delivered.
@@ -367,116 +326,45 @@ class Delivery:
         if start >= stop:
             return
         recording = self._readable(f"positions {start} to {stop} are past")
-
-        def before_stop(items: list[Any]) -> None:
-            if raised:
-                return
-            try:
-                sink([item for item in items if item.position < stop])
-            except BaseException as error:  # noqa: BLE001  # raised again below: here it would be a subscriber's
-                raised.append(error)
-
-        raised: list[BaseException] = []
-        group = Group()
-        group.next = start
-        group.members.append(Subscription(interest, before_stop, lambda _: None, start, group))
+        hub = Hub([Subscription(interest, sink, lambda _: None, start, Group())])
         cursor = recording.cursor_at(start)
-        while group.next < stop:
+        position, weight = start, 0
+        while position < stop:
             rows = recording.rows(cursor)
             if not rows:
-                raise RecordingError(self._missing(group))
+                raise RecordingError(self._missing(position))
             for row in rows:
-                if group.next >= stop:
+                if position >= stop:
                     break
-                if group.wants(row.node):
-                    self.hub.deliver_to(group, recording.block(row))
-                group.has_read(max(group.next, row.position + row.lines))
-            if raised:
-                raise raised[0]
-            await anyio.lowlevel.checkpoint()
+                plan = hub.plan(row.node)
+                if plan.subscriptions:
+                    dealt = plan.deal(plan.read(recording.block(row)))
+                    for error in dealt.escaped:
+                        self.run_end.escape(error)
+                    for _, items in dealt.shares:
+                        sink([item for item in items if item.position < stop])
+                    weight += row.bytes
+                position = max(position, row.position + row.lines)
+                weight += ROW_COST
+                if weight > TURN_BYTES * 2:
+                    weight = 0
+                    await anyio.lowlevel.checkpoint()
 
-    def _join(self, group: Group) -> bool:
-        """Make a group live, if it stands where the live ones stand."""
-        if group.next < self.delivered:
-            return False
-        if self.ended:
-            self._finish_all(group, self._end_error)
-        else:
-            for member in group.members:
-                self.hub.add(member)
-            self._complete_nodes()
-        return True
-
-    def _missing(self, reader: Group | Subscription) -> str:
-        read = f"read up to position {reader.next} of {self.delivered}"
+    def _missing(self, position: int) -> str:
+        read = f"read up to position {position} of {self.delivered}"
         if self.ledger.recording_stopped is None:
             return read
-        position, reason = self.ledger.recording_stopped
-        return f"{read}: the recording stopped at {position} ({reason}), and what came since can't be read back"
+        stopped, reason = self.ledger.recording_stopped
+        return f"{read}: the recording stopped at {stopped} ({reason}), and what came since can't be read back"
 
     def _finish_all(self, group: Group, error: Exception | None) -> None:
         for member in tuple(group.members):
             self._finish(member, error)
 
-    def _finish(self, subscription: Subscription, error: Exception | None) -> None:
-        if subscription.active:
-            subscription.active = False
-            self.hub.remove(subscription)
-            try:
-                subscription.on_end(error)
-            except BaseException as raised:  # noqa: BLE001  # a subscriber's fault must not reach the others
-                self.report(_names(subscription), raised)
-            self._leave_group(subscription)
-
-    # Ends
-
-    def end_node(self, node: str, position: int) -> None:
-        """Say that nothing of this node comes from `position` on."""
-        self._ended_nodes[node] = position
-        self._complete_nodes()
-
-    def _complete_nodes(self) -> None:
-        gone = {node for node, position in self._ended_nodes.items() if position <= self.delivered}
-        if not gone:
-            return
-        for subscription in self.hub.subscriptions:
-            nodes = subscription.interest.nodes
-            if nodes is not None and nodes <= gone:
-                self._finish(subscription, None)
-
-    def end(self, error: Exception | None = None) -> None:
-        """Say that nothing comes any more; complete every live subscriber, and let waiters go.
-
-        With an error, there was more: whoever subscribes later and has read the past is told so too.
-        """
-        self.ended = True
-        self._end_error = error
-        for subscription in self.hub.subscriptions:
-            self._finish(subscription, error)
-        self._announce(everybody=True)
-        if error is not None:
-            self.abort(error)
-
-    def abort(self, error: BaseException) -> None:
-        """Say that the run is over for whoever waits. Lines are delivered on. Again changes nothing."""
-        if self.aborted is None:
-            self.aborted = error
-            calls, self._when_aborted = self._when_aborted, {}
-            for call in calls.values():
-                call()
-
-    def when_aborted(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Call once the run is over for whoever waits, or now if it is; return what takes that back."""
-        if self.aborted is not None:
-            call()
-            return lambda: None
-        key = object()
-        self._when_aborted[key] = call
-
-        def forget() -> None:
-            self._when_aborted.pop(key, None)
-
-        return forget
+    def close(self) -> None:
+        """Say that nothing can be read back any more. Whoever subscribes from now on is told of the end at once."""
+        self.closed = self.ended = True
+        self._finish_behind()
 
     async def reach(self, position: int) -> None:
         """Wait until all who subscribe now have seen what they want before `position`, or nothing more comes.
@@ -487,74 +375,3 @@ class Delivery:
         await self.reach_live(position)
         for group in tuple(self._behind):
             await group.wait_for(position, None)
-
-    async def reach_live(self, position: int) -> None:
-        """Wait until all lines before `position` are delivered to the live ones, or nothing more comes."""
-        if self.delivered >= position or self.ended:
-            await anyio.lowlevel.checkpoint()
-            return
-        event = anyio.Event()
-        self._reached.append((position, event))
-        self._reached.sort(key=lambda pair: pair[0])
-        await event.wait()
-
-    async def reach_with(self, subscription: Subscription, position: int) -> None:
-        """Wait until one subscription has seen all that it wants before `position`. For its handle."""
-        await self.reach_live(position)
-        await subscription.group.wait_for(position, subscription)
-
-    def _announce(self, *, everybody: bool = False) -> None:
-        while self._reached and (everybody or self._reached[0][0] <= self.delivered):
-            self._reached.pop(0)[1].set()
-
-    # Faults
-
-    def _cut_off(self, subscription: Subscription, error: BaseException) -> None:
-        """End a subscription whose sink raised, and tell it so."""
-        self.report(_names(subscription), error)
-        before, self._cutting = self._cutting, error
-        self._finish(subscription, as_exception(error))
-        self._cutting = before
-
-    def report(self, subscriber: str, error: BaseException) -> None:
-        """Have what a callback raised heard: by the ledger and the run, or, where it ends the run, by its owner.
-
-        What has cut a subscription off and comes back as its end has been reported already.
-        """
-        if self._cutting is not None and self._cutting in (error, error.__cause__):
-            return
-        text = f"a subscriber to {subscriber} raised {type(error).__name__}: {error}"
-        self.ledger.cut_off.append(text)
-        if isinstance(error, Exception):
-            self.cut_off.append(error)
-            log.error("subscriber cut off", error, reason=text)
-            if self.on_cut_off is not None:
-                self.on_cut_off(text)
-        self._escape(error)
-
-    def _escape(self, error: BaseException) -> None:
-        if not isinstance(error, Exception):
-            if self._left:  # in a turn that an operator took later: only the loop can tell of it
-                raise error
-            escape = out_of_callback(error)
-            self.escapes.append(escape)
-            self.abort(escape)
-            if self.on_escape is not None:
-                self.on_escape(escape)
-
-    def leave(self) -> None:
-        """Take note that nobody hears any more of what ends the run, and raise what has.
-
-        Raises:
-            BaseException: what a callback raised that ends the run.
-        """
-        self._left = True
-        if self.escapes:
-            raise self.escapes[0]
-
-    def _undecodable(self, items: list[Undecodable]) -> None:
-        self.ledger.of(items[0].node).undecodable += len(items)
-
-
-def _names(subscription: Subscription) -> str:
-    return ", ".join(kind.name for kind in subscription.interest.event_types or ()) or "records"

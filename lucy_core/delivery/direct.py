@@ -8,7 +8,6 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -82,12 +81,12 @@ class DirectSources:
 
     def _is_held_up(self, reading: Reading) -> bool:
         """Hold a source back while a subscriber to its lines can't take more; return whether one can't."""
-        for subscription in chain.from_iterable(map(self._delivery.hub.closed, reading.sharers)):
-            if subscription.gate is not None:
-                self._drain.hold(reading)
-                subscription.gate.when_open(partial(self._release, reading))
-                return True
-        return False
+        gate = next(self._delivery.shut_gates(reading.sharers), None)
+        if gate is None:
+            return False
+        self._drain.hold(reading)
+        gate.when_open(partial(self._release, reading))
+        return True
 
     def _release(self, reading: Reading) -> None:
         self._drain.release(reading)
@@ -171,19 +170,16 @@ class DirectSources:
         row = self._row(node, len(data), lines, torn=torn)
         if counted:
             row = msgspec.structs.replace(row, **counted)
-        delivery = self._delivery
         self._offsets[node] = row.offset + row.bytes
-        delivery.ledger.take(row)
-        if not lines:
-            return
-        if row.overlong:
-            block = overlong_block(row, data)
-        else:
-            block = Block(node, row.position, row.offset, lines, row.arrived_ns, data, torn)
-        if delivery.hub.wants(node):
-            delivery.take(block)
-        else:
-            delivery.skip(row)
+        self._delivery.ledger.take(row)
+
+        def block(row: Row) -> Block:
+            if row.overlong:
+                return overlong_block(row, data)
+            return Block(node, row.position, row.offset, lines, row.arrived_ns, data, torn)
+
+        if lines:
+            self._delivery.deliver(row, block)
 
     def begin_long(self, node: str) -> LongLine:  # noqa: ARG002  # the sink's
         return LongLine(0)

@@ -55,22 +55,16 @@ class Follower:
             self.done.set()
 
     async def _deliver_rows(self) -> bool:
-        recording, delivery, hub, ledger = self._recording, self._delivery, self._delivery.hub, self._ledger
-        rows = recording.entries(self._cursor)
+        deliver, read = self._delivery.deliver, self._recording.block
+        rows = self._recording.entries(self._cursor)
         if rows:
             self._capture.saw(rows[0].position)
         weight = 0
         for row in rows:
-            ledger.take(row)
+            self._ledger.take(row)
             if row.fact is not None:
                 continue
-            delivery.set_aside(row.node, row.position)
-            if hub.wants(row.node):
-                delivery.take(recording.block(row))
-                weight += row.bytes
-            else:
-                delivery.skip(row)
-            weight += ROW_COST
+            weight += deliver(row, read) + ROW_COST
             if weight > TURN_BYTES:
                 weight = 0
                 await anyio.lowlevel.checkpoint()
@@ -90,7 +84,7 @@ class Follower:
             block = overlong_block(row, data.removesuffix(b"\n"))
         else:
             block = Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
-        self._delivery.take_whole(block)
+        self._delivery.deliver_whole(block)
         await anyio.lowlevel.checkpoint()
         return True
 

@@ -11,65 +11,54 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
 
 from lucy_core.aio import Services, one_error
-from lucy_core.arguments import bytes_of, count_of, function_of, instance_of, new_place_of, optional, readable_text
+from lucy_core.arguments import bytes_of, count_of, new_place_of, readable_text
 from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.requests import check_address, check_lines, check_node, check_path
 from lucy_core.capture.sockets import ANY
 from lucy_core.capture.tagged import SHARED
-from lucy_core.delivery.audit import Audit
-from lucy_core.delivery.delivery import Delivery, Handle
+from lucy_core.delivery.delivery import Delivery, Job
 from lucy_core.delivery.direct import DirectSources
+from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.follower import Follower
-from lucy_core.delivery.hub import Gate, Group, Interest, Sink
-from lucy_core.delivery.promises import Promises
-from lucy_core.delivery.survey import survey
-from lucy_core.errors import PlaceError, RecordingError
+from lucy_core.errors import RecordingError
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.ledger import Gap, Ledger
 from lucy_core.recording.recording import Recording, make_run_directory
+from lucy_core.recording.survey import survey
 from lucy_core.records.journal import JOURNAL
-from lucy_core.records.record import Mark
 
 LAST_DELIVERY_SECONDS = 30.0
 
 
 @final
-class Pipeline:
+class Pipeline(Feed):
     """Lines from sources to subscribers. Open one with `record`, `pass_through` or `replay`."""
 
     def __init__(
         self,
-        *,
-        directory: Path | None,
-        recording: Recording | None,
-        capture: CaptureProcess | None,
-        direct: DirectSources | None,
         delivery: Delivery,
+        recording: Recording | None = None,
+        *,
+        capture: CaptureProcess | None = None,
+        direct: DirectSources | None = None,
     ) -> None:
-        self.directory = directory
-        self.recording = recording
-        self.ledger = delivery.ledger
-        self.began_ns = 0 if recording is None else recording.began_ns()
-        """When the recording began: what tells its marks from those of another run."""
+        super().__init__(delivery, recording)
         self.token = ""
         """What a peer that sends lines over TCP has to say first."""
-        self.promises = Promises()
-        """What was made to be awaited, and wasn't yet."""
+        self.is_replay = capture is None and direct is None
         self._capture = capture
         self._direct = direct
-        self._delivery = delivery
-        self._audit = None if recording is None else Audit(recording, delivery)
 
     @classmethod
     @asynccontextmanager
@@ -112,12 +101,10 @@ class Pipeline:
         """
         with Recording(directory) as recording:
             recording.make_log(JOURNAL)
-            delivery = Delivery(Ledger(), recording)
-            delivery.now_ns = now_ns
-            pipeline = cls(directory=directory, recording=recording, capture=capture, direct=None, delivery=delivery)
             async with one_error(), anyio.create_task_group() as tasks:
                 services = Services(tasks)
-                services.start(delivery.serve_late_comers)
+                delivery = Delivery(Ledger(), recording, services.start, now_ns)
+                pipeline = cls(delivery, recording, capture=capture)
                 follower = Follower(capture, recording, delivery)
                 services.start(follower.follow)
                 try:
@@ -130,28 +117,30 @@ class Pipeline:
                         delivery.close()
                     finally:
                         services.stop()
-        delivery.leave()
+        delivery.run_end.leave()
 
     @classmethod
     @asynccontextmanager
     async def pass_through(cls) -> AsyncIterator["Pipeline"]:
         """Read sources on this loop and keep nothing."""
-        delivery = Delivery(Ledger(), None)
+
+        def start(job: Job) -> None:
+            tasks.start_soon(job)
+
+        delivery = Delivery(Ledger(), None, start)
         with DirectSources(delivery) as direct:
             async with one_error(), anyio.create_task_group() as tasks:
-                for work in (direct.run, direct.beat, delivery.serve_late_comers):
+                for work in (direct.run, direct.beat):
                     tasks.start_soon(work)
                 try:
-                    with _block(
-                        cls(directory=None, recording=None, capture=None, direct=direct, delivery=delivery)
-                    ) as pipeline:
+                    with _block(cls(delivery, direct=direct)) as pipeline:
                         yield pipeline
                 finally:
                     tasks.cancel_scope.cancel()
             direct.finish()
             delivery.end()
             delivery.close()
-        delivery.leave()
+        delivery.run_end.leave()
 
     @classmethod
     @asynccontextmanager
@@ -164,21 +153,18 @@ class Pipeline:
             RecordingError: there is no recording.
         """
         with Recording(directory) as recording:
-            delivery = Delivery(Ledger(), recording)
-            await survey(recording, delivery)
-            delivery.ended = True
+            ledger = Ledger()
+            ended_ns = await survey(recording, ledger)
             async with one_error(), anyio.create_task_group() as tasks:
-                tasks.start_soon(delivery.serve_late_comers)
+                delivery = Delivery(ledger, recording, tasks.start_soon)
+                delivery.stand_at_end(ledger.position, ended_ns)
                 try:
-                    place = Path(directory)
-                    with _block(
-                        cls(directory=place, recording=recording, capture=None, direct=None, delivery=delivery)
-                    ) as pipeline:
+                    with _block(cls(delivery, recording)) as pipeline:
                         yield pipeline
                 finally:
                     delivery.close()
                     tasks.cancel_scope.cancel()
-        delivery.leave()
+        delivery.run_end.leave()
 
     # Sources
 
@@ -271,7 +257,7 @@ class Pipeline:
         _check_node(node)
         if self._direct is not None:
             self._direct.drain(node)
-            return self._delivery.delivered
+            return self.delivered
         reply = await self._process.ask("drain", node=node)
         return reply.position or 0
 
@@ -324,39 +310,23 @@ class Pipeline:
         _check_node(node)
         bytes_of(lines, "lines")
         if self._direct is not None:
-            position = self._delivery.delivered
+            position = self.delivered
             self._direct.inject(node, lines)
             return position
         reply = await self._process.ask("inject", node=node, text=_whole(lines))
         return reply.position or 0
 
+    def end_node(self, node: str, position: int) -> None:
+        """Say that nothing of this node comes from `position` on: streams of it alone complete there."""
+        _check_node(node)
+        count_of(position, "position")
+        self._delivery.end_node(node, position)
+
     async def fence(self) -> int:
-        """Return a position before which everything stands that has arrived by now, delivered or not.
-
-        Whatever comes after it arrives later than this call. A `mark` may miss what capture has read and not yet
-        written down.
-
-        Raises:
-            CaptureDiedError: the capture process is gone, so nobody can say.
-        """
-        if self._capture is None or self._delivery.ended:
-            return self._delivery.delivered
+        """Return a position before which everything stands that has arrived by now; see `Feed.fence`."""
+        if self._capture is None or self.ended:
+            return self.delivered
         return (await self._capture.ask("fence")).position or 0
-
-    def now_ns(self) -> int:
-        """Return the time on the clock that stamps arrivals, in nanoseconds since the epoch; it ends with the run."""
-        return self._delivery.last_arrival_ns if self._delivery.ended else self._delivery.now_ns()
-
-    def began_at_ns(self, since: int | None) -> int:
-        """Return when what begins at a position begins: now or, once the run is over, when that position arrived."""
-        if not self._delivery.ended or self.recording is None:
-            return self.now_ns()
-        return self.recording.arrival_ns(since or 0) or self._delivery.last_arrival_ns
-
-    @property
-    def ended(self) -> bool:
-        """Whether the run is over, and nothing comes any more."""
-        return self._delivery.ended
 
     @property
     def _process(self) -> CaptureProcess:
@@ -378,173 +348,6 @@ class Pipeline:
         """The process that captures, if there is one."""
         return None if self._capture is None else self._capture.pid
 
-    # Subscribing
-
-    @property
-    def is_replay(self) -> bool:
-        """Whether this is a finished recording, to which nothing is added."""
-        return self._capture is None and self._direct is None
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing can be read back any more."""
-        return self._delivery.closed
-
-    @property
-    def recorded_nodes(self) -> tuple[str, ...]:
-        """Whose lines there are, or could have been; sources that are yet to be opened aren't among them."""
-        nodes = dict.fromkeys(self.ledger.nodes)
-        if self.directory is not None:
-            nodes |= dict.fromkeys(sorted(path.stem for path in (self.directory / run_files.LOGS).glob("*.ndjson")))
-        return tuple(nodes)
-
-    @property
-    def arriving_before(self) -> int | None:
-        """The position after the block that is being delivered; None between deliveries."""
-        return self._delivery.hub.arriving_before
-
-    @property
-    def arriving_ns(self) -> int | None:
-        """When the lines that are being delivered arrived; None outside of subscribers' callbacks."""
-        return self._delivery.hub.arriving_ns
-
-    @property
-    def delivered(self) -> int:
-        """The position up to which every live subscriber has seen what it wants."""
-        return self._delivery.delivered
-
-    def mark(self) -> Mark:
-        """Return the place after the last line that has arrived, delivered or not."""
-        if self.recording is None or self._delivery.ended:
-            return Mark(self._delivery.delivered, self.began_ns)
-        return Mark(max(self.recording.end(), self._delivery.delivered), self.began_ns)
-
-    def place(self, since: object) -> int | None:
-        """Return the position that a `since=` means; None stays None.
-
-        Raises:
-            PlaceError: it is no place in this run.
-        """
-        if since is None:
-            return None
-        if isinstance(since, Mark):
-            if since.run != self.began_ns:
-                raise PlaceError(since, "is a mark of another run")
-            since = since.position
-        if not isinstance(since, int) or isinstance(since, bool):
-            raise PlaceError(since, f"is a {type(since).__name__}")
-        if since < 0:
-            raise PlaceError(since, "is before the run's beginning")
-        end = self.mark().position
-        if since > end:
-            raise PlaceError(since, f"is beyond the run's end, which is position {end} now")
-        return since
-
-    def subscribe(
-        self,
-        interest: Interest,
-        sink: Sink,
-        on_end: Callable[[Exception | None], None],
-        *,
-        since: int | None = None,
-        gate: Gate | None = None,
-        group: Group | None = None,
-    ) -> Handle:
-        """Subscribe; see `Delivery.subscribe`. On a finished recording the start is its first line.
-
-        Raises:
-            ArgumentError: one of these is of no use.
-        """
-        _INTEREST(interest, "interest")
-        function_of(sink, "sink")
-        function_of(on_end, "on_end")
-        optional(count_of)(since, "since")
-        optional(_GATE)(gate, "gate")
-        optional(_GROUP)(group, "group")
-        if since is None and self.is_replay and not self._delivery.closed:
-            since = 0
-        return self._delivery.subscribe(interest, sink, on_end, since=since, gate=gate, group=group)
-
-    async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
-        """Give `sink` what came from `start` to just before `stop`; see `Delivery.read_back`."""
-        _INTEREST(interest, "interest")
-        function_of(sink, "sink")
-        count_of(start, "start")
-        count_of(stop, "stop")
-        await self._delivery.read_back(interest, sink, start, stop)
-
-    def end_node(self, node: str, position: int) -> None:
-        """Say that nothing of this node comes from `position` on: streams of it alone complete there."""
-        _check_node(node)
-        count_of(position, "position")
-        self._delivery.end_node(node, position)
-
-    async def reach(self, position: int) -> None:
-        """Wait until every line before `position` is delivered to all who subscribe now; see `Delivery.reach`."""
-        count_of(position, "position")
-        await self._delivery.reach(position)
-
-    def run(self, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run something beside delivery, until the pipeline is closed. It must not raise."""
-        self._delivery.run(job)
-
-    # The run's end, for whoever waits
-
-    def abort(self, error: BaseException) -> None:
-        """Say that the run is over for whoever waits. Lines are delivered on. Again changes nothing."""
-        self._delivery.abort(error)
-
-    def go_on(self) -> None:
-        """Let whoever waits from now on wait again: those who share the run do without what has ended it."""
-        self._delivery.aborted = None
-
-    @property
-    def aborted(self) -> BaseException | None:
-        """Why the run is over for whoever waits, if it is: a node or the capture died, or a callback ended the run."""
-        return self._delivery.aborted
-
-    def when_aborted(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Call once the run is over for whoever waits, or now if it is; return what takes that back."""
-        return self._delivery.when_aborted(call)
-
-    @property
-    def escaped(self) -> BaseException | None:
-        """Why the run is over for whoever waits, where a callback has ended it."""
-        aborted = self.aborted
-        return aborted if any(each is aborted for each in self._delivery.escapes) else None
-
-    @property
-    def cut_off(self) -> tuple[Exception, ...]:
-        """What callbacks raised that has cut them off and ended nothing else."""
-        return tuple(self._delivery.cut_off)
-
-    async def audit(self) -> None:
-        """Decode what was captured and not yet decoded, so that the ledger's `malformed` is exact up to here.
-
-        Raises:
-            RecordingError: nothing was recorded, or not all that was captured.
-        """
-        if self._audit is None:
-            message = "lines that nobody asked for can't be judged later: this pipeline keeps no recording"
-            raise RecordingError(message)
-        await self._audit.run()
-
-    def report_cut_off(self, report: Callable[[str], None]) -> None:
-        """Have subscribers that raised reported, beside the ledger."""
-        self._delivery.on_cut_off = report
-
-    def report_escape(self, report: Callable[[BaseException], None]) -> None:
-        """Have what a callback raises that ends the run (`SystemExit`, `pytest.fail`) end it so.
-
-        Without this, the block in which the pipeline is open is cancelled. Either way it raises the error at its end,
-        unless it ends with another.
-        """
-        self._delivery.on_escape = report
-
-    def report(self, subscriber: str, error: BaseException) -> None:
-        """Have what a callback raised heard; see `Delivery.report`."""
-        self._delivery.report(subscriber, error)
-
     # The end
 
     async def _finish(self, capture: CaptureProcess, follower: Follower) -> None:
@@ -554,17 +357,12 @@ class Pipeline:
             await follower.done.wait()
         if limit.cancelled_caught:
             reason = f"not all was delivered within {LAST_DELIVERY_SECONDS:g} s of the run's end"
-            self.ledger.miss(Gap(self._delivery.delivered, None, reason))
-        if not self._delivery.ended:
+            self.ledger.miss(Gap(self.delivered, None, reason))
+        if not self.ended:
             self._delivery.end()
         await self._delivery.finish_late_comers()
         if self.ledger.recording_stopped is None and self._audit is not None:
             await self._audit.finish()
-
-
-_INTEREST = instance_of(Interest, "an Interest(…)")
-_GATE = instance_of(Gate, "a Gate()")
-_GROUP = instance_of(Group, "a Group(…)")
 
 
 def _check_node(node: str) -> None:

@@ -18,8 +18,8 @@ from reactivex.scheduler import CurrentThreadScheduler
 
 from lucy_core.aio import as_exception
 from lucy_core.answers import refuse_coroutine
-from lucy_core.delivery.hub import Gate, Group
 from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.delivery.subscription import Gate, Group
 from lucy_core.errors import CallbackError
 from lucy_core.streams.opening import Opening, opening, subscribe_within
 from lucy_core.streams.scheduling import LoopScheduler

@@ -14,7 +14,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from lucy_core.arguments import names_of
-from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import (
     AboutNoNodeError,

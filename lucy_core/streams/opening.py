@@ -12,7 +12,7 @@ from typing import Any, final
 import msgspec
 from reactivex import Observable, abc
 
-from lucy_core.delivery.hub import Group
+from lucy_core.delivery.subscription import Group
 from lucy_core.streams.watching import Watch
 
 

@@ -23,8 +23,8 @@ from reactivex.internal.utils import NotSet
 
 from lucy_core.answers import refuse_async, refuse_awaitable
 from lucy_core.arguments import count_of, each_of, function_of, instance_of, optional, seconds_of
-from lucy_core.delivery.hub import Group
 from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.delivery.subscription import Group
 from lucy_core.errors import EventDefinitionError, OperatorError, StreamEmptyError, shown
 from lucy_core.records.event import EventType, event_type
 from lucy_core.records.journal import JOURNAL

@@ -7,7 +7,7 @@ about is looked up in the recording, after the fact.
 from typing import Any, final
 
 from lucy_core.delivery.delivery import Handle
-from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.records.described import described
 from lucy_core.records.journal import JOURNAL

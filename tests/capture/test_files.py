@@ -15,7 +15,7 @@ import pytest
 from lucy_core.capture.files import follow as files
 from lucy_core.capture.files.follow import FileSource
 from lucy_core.capture.files.inotify import OVERFLOWED, Inotify, Notice
-from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 
 pytestmark = pytest.mark.blocking

@@ -12,8 +12,9 @@ from lucy_core.capture import draining, recorder
 from lucy_core.capture import loop as capture_module
 from lucy_core.capture.loop import Capture
 from lucy_core.delivery import direct as direct_module
-from lucy_core.delivery.hub import Gate, Interest
+from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.delivery.subscription import Gate
 
 LINE = b'{"message":"m"}\n'
 

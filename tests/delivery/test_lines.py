@@ -17,7 +17,7 @@ import lucy_core as lucy
 from lucy_core import streams
 from lucy_core.capture.framing import Framer
 from lucy_core.delivery.decoding import decode
-from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.recording.recording import Cursor, Recording
 from lucy_core.records.record import Block

@@ -15,11 +15,12 @@ import lucy_core as lucy
 from lucy_core.capture.framing import count_lines
 from lucy_core.delivery.decoding import decode
 from lucy_core.delivery.delivery import Delivery
-from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.delivery.scanning import scan, spelt
 from lucy_core.errors import RecordingError
 from lucy_core.recording.ledger import Ledger
+from lucy_core.recording.recording import Row
 from lucy_core.records.event import event_type
 from lucy_core.records.record import Block, LogRecord, Malformed, Undecodable
 
@@ -116,7 +117,9 @@ def block_of(made: list[bytes], *, torn: bool = False) -> Block:
 
 def heard(block: Block, wanted: list[type], *others: Interest) -> list[tuple[Any, ...]]:
     """What a subscriber to `wanted` gets of a block beside subscribers with other interests."""
-    delivery = Delivery(Ledger(), None)
+    row = Row(block.position, block.node, block.offset, len(block.data), block.lines, block.arrived_ns, torn=block.torn)
+    delivery = Delivery(Ledger(), None, lambda _: None)
+    delivery.ledger.take(row)
     delivery.delivered = block.position
     found: list[tuple[Any, ...]] = []
 
@@ -130,7 +133,7 @@ def heard(block: Block, wanted: list[type], *others: Interest) -> list[tuple[Any
     delivery.subscribe(Interest(event_types=interest, kind=Undecodable), take, lambda _: None)
     for other in others:
         delivery.subscribe(other, lambda _: None, lambda _: None)
-    delivery.take(block)
+    delivery.deliver(row, lambda _: block)
     assert delivery.delivered == block.position + block.lines
     assert delivery.ledger.cut_off == []
     return [(*entry[:-1], str(entry[-1])) for entry in found]

@@ -11,8 +11,9 @@ from stream_sources import Numbered, Other, numbered, other, write
 
 import lucy_core as lucy
 from lucy_core import streams
-from lucy_core.delivery.hub import Gate, Interest
+from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.delivery.subscription import Gate
 from lucy_core.recording.ledger import Gap
 from lucy_core.records.record import Mark
 
@@ -127,7 +128,7 @@ async def test_a_shared_stream_is_subscribed_while_somebody_listens(pipeline: Pi
     leave_x()
     await write(pipeline, "a", numbered(2))
     leave_y()
-    assert pipeline._delivery.hub.subscriptions == ()
+    assert pipeline.live == 0
     shared.subscribe(got["x"].append)
     await write(pipeline, "a", numbered(3))
     assert got == {"x": [1, 3], "y": [1, 2]}

@@ -10,7 +10,7 @@ from typing import Any, Protocol, final
 
 import anyio
 
-from lucy_core.delivery.hub import Interest
+from lucy_core.delivery.interest import Interest
 from lucy_core.network.network import Network
 from lucy_core.records.event import event_type
 from lucy_core.records.journal import ENGINE_EVENTS, FAULT_EVENTS, LIFE_EVENTS, TEST_EVENTS

@@ -11,31 +11,28 @@ import anyio.lowlevel
 
 from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
-from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
 from lucy_core.recording.ledger import Gap, Ledger
 from lucy_core.recording.recording import Cursor, Recording, Row
 
 
-async def survey(recording: Recording, delivery: Delivery) -> None:
-    """Fold all rows into the ledger, move to their end, and have the recording give out what is sound."""
-    ledger = delivery.ledger
+async def survey(recording: Recording, ledger: Ledger) -> int:
+    """Fold all rows into the ledger, and have the recording give out what is sound; return when the last line came."""
     cursor = Cursor()
     last: dict[str, Row] = {}
     damage = ""
+    last_arrival_ns = 0
     try:
         while rows := recording.entries(cursor):
             for row in rows:
                 ledger.take(row)
                 if row.fact is None:
-                    delivery.skip(row)
+                    last_arrival_ns = row.arrived_ns
                 if row.fact is None or row.fact is Fact.PART:
                     last[row.node] = row
             await anyio.lowlevel.checkpoint()
     except RecordingError as error:
         damage = str(error)
-    for account in ledger.nodes.values():
-        account.lag_ns = account.lag_max_ns = 0
     ledger.miss_unrecorded()
     left = recording.arrivals_size() - cursor.offset
     if left:
@@ -51,6 +48,7 @@ async def survey(recording: Recording, delivery: Delivery) -> None:
         if size > told[node]:
             reason = f"{size - told[node]:,} bytes at the end of its log are in no row"
             ledger.miss(Gap(ledger.position, node, reason))
+    return last_arrival_ns
 
 
 async def _find_cuts(recording: Recording, ledger: Ledger, sizes: dict[str, int]) -> None:

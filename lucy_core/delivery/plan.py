@@ -1,0 +1,219 @@
+"""What several subscriptions want of one node, compiled: what of a block is read, and who gets what of it. Sans-IO.
+
+A line that no plan wants becomes no object beyond its envelope, a block of which nobody wants anything isn't even read,
+and a payload is decoded once, however many subscribers share it.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import Any, final
+
+import msgspec
+
+from lucy_core.delivery.decoding import Batch, decode
+from lucy_core.delivery.scanning import scan, spelt, without_disguise
+from lucy_core.delivery.subscription import Subscription
+from lucy_core.records.event import EventType
+from lucy_core.records.journal import is_of
+from lucy_core.records.record import Arrived, Block, Event, Level, LogRecord, Malformed, Undecodable
+
+_NO_RECORD = LogRecord(message="")
+"""What stands for the record of an event that is no line."""
+
+Kinds = list[tuple[EventType[Any], list[Subscription]]]
+Shares = dict[Subscription, list[Any]]
+
+
+class Dealt(msgspec.Struct, frozen=True):
+    """What a batch comes to."""
+
+    shares: Iterable[tuple[Subscription, list[Any]]]
+    """Who gets what, in the order in which it is given."""
+    undecodable: list[Undecodable]
+    """Payloads that were not of their type, once each."""
+    escaped: list[BaseException]
+    """What decoders raised that is no mere error of its line: no `Exception`."""
+
+
+@final
+class Plan:
+    """All subscriptions to one node, compiled."""
+
+    __slots__ = (
+        "_arrivals",
+        "_by_id",
+        "_by_message",
+        "_by_puppeteer",
+        "_leveled",
+        "_records",
+        "_scanned_ids",
+        "_typed",
+        "_undecodable",
+        "_unreadable",
+        "gates",
+        "subscriptions",
+    )
+
+    def __init__(self, node: str, subscriptions: Iterable[Subscription]) -> None:
+        self.subscriptions = tuple(each for each in subscriptions if each.interest.wants(node))
+        """Whose lines have to be looked at; for nobody, none is."""
+        self.gates = tuple({each.group.gate: None for each in self.subscriptions if each.group.gate is not None})
+        self._records: list[Subscription] = []
+        self._unreadable: list[Subscription] = []
+        self._undecodable: list[tuple[Subscription, tuple[EventType[Any], ...] | None]] = []
+        """Who wants to know of payloads that aren't of their type, and of which types; None for any."""
+        self._arrivals = [each for each in self.subscriptions if each.interest.arrivals and each.interest.names(node)]
+        wanted: dict[EventType[Any], list[Subscription]] = defaultdict(list)
+        for subscription in self.subscriptions:
+            interest = subscription.interest
+            if interest.kind is Malformed:
+                self._unreadable.append(subscription)
+            elif interest.kind is Undecodable:
+                asked = interest.types_in(node)
+                self._undecodable.append((subscription, asked if interest.event_types else None))
+                for kind in asked:
+                    wanted[kind]  # asked for, so that failures of it are found
+            elif interest.event_types is None:
+                self._records.append(subscription)
+            else:
+                for kind in interest.types_in(node):
+                    wanted[kind].append(subscription)
+        self._by_id: dict[str, Kinds] = defaultdict(list)
+        self._by_message: dict[str, Kinds] = defaultdict(list)
+        self._by_puppeteer: dict[str | None, Kinds] = defaultdict(list)
+        for entry in wanted.items():
+            for event_id in entry[0].ids:
+                self._by_id[event_id].append(entry)
+            for message in entry[0].messages:
+                self._by_message[message].append(entry)
+            for name in entry[0].puppeteer:
+                self._by_puppeteer[name].append(entry)
+        self._typed = bool(wanted)
+        self._leveled = any(each.interest.level is not None for takers in wanted.values() for each in takers)
+        by_id_alone = not (self._records or self._unreadable or self._by_message or self._by_puppeteer)
+        self._scanned_ids = frozenset(map(spelt, self._by_id)) if by_id_alone else None
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether one of them can't take more now."""
+        return any(gate.closed for gate in self.gates)
+
+    def read(self, block: Block) -> Batch:
+        """Decode as much of a block as is wanted."""
+        return decode(block) if self._scanned_ids is None else scan(block, self._scanned_ids)
+
+    def deal(self, batch: Batch) -> Dealt:
+        """Say who gets what of a batch, each subscriber in the order of lines."""
+        block = batch.block
+        shares: Shares = {}
+        failed: list[tuple[EventType[Any], Undecodable]] = []
+        escaped: list[BaseException] = []
+        for subscription in self._arrivals:
+            shares[subscription] = [
+                Event(block.node, block.position, block.arrived_ns, _NO_RECORD, Arrived(block.lines))
+            ]
+        if self._typed:
+            for position, record in self._hits(batch):
+                for kind, all_takers in self._kinds(record):
+                    takers = _at_level(all_takers, record) if self._leveled else all_takers
+                    if takers is None:
+                        continue
+                    try:
+                        data = kind.decode(record)
+                    except BaseException as error:  # noqa: BLE001  # a decoder may be anybody's; its fault is the line's
+                        if not isinstance(error, Exception):
+                            escaped.append(error)
+                        reason = f"{type(error).__name__}: {error}"
+                        bad = Undecodable(block.node, position, block.arrived_ns, record, kind.name, reason)
+                        failed.append((kind, bad))
+                        continue
+                    event = Event(block.node, position, block.arrived_ns, record, data)
+                    for taker in takers if kind.writer is None else _asking_for(takers, event):
+                        shares.setdefault(taker, []).append(event)
+        if failed:
+            for subscription, asked in self._undecodable:
+                shares[subscription] = [bad for kind, bad in failed if asked is None or kind in asked]
+        for subscription in self._records:
+            shares[subscription] = _record_events(batch, subscription.interest.level)
+        if batch.malformed:
+            for subscription in self._unreadable:
+                shares[subscription] = list(batch.malformed)
+        for subscription, items in shares.items():
+            if subscription.next > block.position:
+                shares[subscription] = [item for item in items if item.position >= subscription.next]
+        return Dealt(_in_line_order(shares), [bad for _, bad in failed], escaped)
+
+    def _hits(self, batch: Batch) -> Iterable[tuple[int, LogRecord]]:
+        """Find the records that some wanted type may mean, with their positions."""
+        found = self._found(batch.records)
+        if not found:
+            return ()
+        positions = batch.positions
+        first = batch.block.position
+        places = [first + index if positions is None else positions[index] for index, _ in found]
+        records = [record for _, record in found]
+        if not batch.searched and self._by_id:
+            records = without_disguise(batch.block, places, records)
+        return zip(places, records, strict=True)
+
+    def _found(self, records: list[LogRecord]) -> list[tuple[int, LogRecord]]:
+        """The one loop over all records."""
+        ids = self._by_id
+        if self._by_message or self._by_puppeteer:
+            messages = self._by_message
+            puppeteer = self._by_puppeteer
+            return [
+                (index, record)
+                for index, record in enumerate(records)
+                if record.event_id in ids or record.message in messages or record.puppeteer_event_type in puppeteer
+            ]
+        return [(index, record) for index, record in enumerate(records) if record.event_id in ids]
+
+    def _kinds(self, record: LogRecord) -> Kinds:
+        """Return the types that a record is of, each once."""
+        found = list(self._by_id.get(record.event_id, ())) if record.event_id is not None else []
+        for kind, takers in self._by_message.get(record.message, ()):
+            if record.event_id not in kind.ids:
+                found.append((kind, takers))
+        if record.puppeteer_event_type is not None:
+            found += self._by_puppeteer.get(record.puppeteer_event_type, ())
+        return found
+
+
+def _in_line_order(shares: Shares) -> Iterable[tuple[Subscription, list[Any]]]:
+    """Order what several subscribers get of a block by line, so that merged streams keep the order of the log.
+
+    Each run of lines for one subscriber stays one call; of one line, the earlier subscription hears first.
+    """
+    if len(shares) <= 1:
+        return shares.items()
+    earlier_first = sorted(shares.items(), key=lambda share: share[0].number)
+    every = [(item.position, subscription, item) for subscription, items in earlier_first for item in items]
+    every.sort(key=itemgetter(0))  # stable: of one line, in the order of subscriptions
+    return [
+        (subscription, [item for _, _, item in run]) for subscription, run in itertools.groupby(every, itemgetter(1))
+    ]
+
+
+def _at_level(takers: list[Subscription], record: LogRecord) -> list[Subscription] | None:
+    """Return those who want a record of this level; None where nobody does, so that nothing is decoded."""
+    if not takers:
+        return takers
+    severity = record.severity
+    return [each for each in takers if each.interest.level is None or severity >= each.interest.level] or None
+
+
+def _asking_for(takers: list[Subscription], event: Event[Any]) -> list[Subscription]:
+    """Return those who mean an event of Lucy's own, by the nodes that it is about."""
+    return [each for each in takers if each.interest.named is None or is_of(event, each.interest.named)]
+
+
+def _record_events(batch: Batch, level: Level | None) -> list[Event[LogRecord]]:
+    node, arrived = batch.block.node, batch.block.arrived_ns
+    positions = batch.positions or range(batch.block.position, batch.block.position + len(batch.records))
+    pairs = zip(positions, batch.records, strict=True)
+    if level is None:
+        return [Event(node, position, arrived, record, record) for position, record in pairs]
+    return [Event(node, position, arrived, record, record) for position, record in pairs if record.severity >= level]
