@@ -1,7 +1,7 @@
 """Lucy: run a network of real nodes, capture every line they log, and test over those lines as typed streams.
 
-What is public here is what `lucy_core.face` lists. Mina's vocabulary is `lucy_core.mina`, support for tests of tests
-`lucy_core.testing`, and the contract for authors of engines `lucy_core.engine`.
+What is public here is what `lucy_core.face` lists. Support for tests of tests is in `lucy_core.testing`, the contract
+for authors of engines in `lucy_core.engine`, and each vocabulary in a package of its own.
 
 The face is imported when the first of its names is used, and not with the package: that takes a quarter of a second,
 in which the command `lucy` would not hear Ctrl-C, and which every pytest session would pay that has Lucy installed and

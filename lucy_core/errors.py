@@ -35,7 +35,7 @@
     │   ├── UnknownEngineError      no engine of that name is installed: an UnknownPluginError too
     │   ├── UnsupportedError        the engine lacks a capability
     │   ├── LifeCycleError          the right call at the wrong moment
-    │   ├── EngineUnavailableError  what the engine stands on (a Docker Engine) can't be used
+    │   ├── EngineUnavailableError  what the engine stands on can't be used
     │   ├── DeployError             the infrastructure could not be made
     │   ├── ExportError             a network can't be written down for others to run
     │   ├── AttachError             a network that somebody else runs can't be captured
@@ -43,13 +43,13 @@
     │   ├── NodeExitedError         a node died that should be running
     │   ├── HelperDiedError         a process of Lucy's own, which an engine can't do without, died
     │   │   └── CarrierDiedError    one that carried lines, so that it is a PipelineError too
-    │   ├── ContainerGoneError      a node's container ended under a command
+    │   ├── NodeGoneError           what a node runs in ended under a command
     │   ├── SupervisorError         what supervises a node refused a command
     │   ├── FaultError              a fault makes no sense, or could not be made or undone
     │   └── CommandError            a command in a node failed
     │       ├── CommandTimeoutError it did not end in time, and was killed
     │       └── OutputLimitError    it wrote more than is kept, and was killed
-    ├── NodeApiError                a node's own API (GraphQL, HTTP) failed
+    ├── NodeApiError                a node's own API (over HTTP, say) failed
     │   ├── NodeUnreachableError    it could not be reached in time
     │   └── NodeRefusedError        it answered, with an error
     ├── UsageError                  the command line or a marker was wrong
@@ -636,7 +636,7 @@ class EngineUnavailableError(EngineError):
         self.host = host
         self.found = found
         self.advice = advice
-        super().__init__(f"no Docker Engine can be used at {host}: {found}; {advice}")
+        super().__init__(f"no engine can be used at {host}: {found}; {advice}")
 
 
 class _OfNodeError(EngineError):
@@ -739,22 +739,22 @@ class CarrierDiedError(HelperDiedError, PipelineError):
     """A process of Lucy's own that carried nodes' lines ended by itself: what rests on the log is inconclusive."""
 
 
-class ContainerGoneError(EngineError):
-    """A node's container, or the Engine that runs it, ended before a command was obeyed.
+class NodeGoneError(EngineError):
+    """What a node runs in, or what runs that, ended before a command was obeyed.
 
     Attributes:
-        node: whose container.
+        node: which.
         command: what was asked of it.
     """
 
     def __init__(self, node: str, command: str) -> None:
         self.node = node
         self.command = command
-        super().__init__(f"can't {command} {node}: its container is gone")
+        super().__init__(f"can't {command} {node}: what it runs in is gone")
 
 
 class SupervisorError(EngineError):
-    """The supervisor in a node's container refused a command; nothing was done.
+    """A node's supervisor refused a command; nothing was done.
 
     Attributes:
         node: whose supervisor.

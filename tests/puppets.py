@@ -14,7 +14,7 @@ import anyio
 import anyio.abc
 from places import REPOSITORY
 
-from lucy_core.errors import ContainerGoneError
+from lucy_core.errors import NodeGoneError
 from lucy_engines.docker.plan import supervision
 from lucy_engines.docker.plan.inside import HOME
 from lucy_engines.supervisor.link import Link, LinkEvent
@@ -150,7 +150,7 @@ async def puppet(
                 yield running
             finally:
                 # Of a test that failed, too: its daemon would outlive a puppeteer that isn't PID 1.
-                with anyio.move_on_after(20, shield=True), contextlib.suppress(ContainerGoneError):
+                with anyio.move_on_after(20, shield=True), contextlib.suppress(NodeGoneError):
                     await running.link.ask("kill")
                 tasks.cancel_scope.cancel()
     finally:

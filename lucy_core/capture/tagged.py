@@ -11,7 +11,7 @@ newline, so a line that its daemon never finished stays as unfinished as it was.
 Numbers start at 1 and go up by one. One that is missing was lost, one that comes again with the same bytes is a
 duplicate; again with other bytes, its writer has begun anew.
 
-A module on its own, for Python 3.7 and later with the standard library alone: a container's supervisor carries it too.
+A module on its own, for Python 3.7 and later with the standard library alone: a node's supervisor carries it too.
 """
 
 # `list[int]` is news to old interpreters: they must not look at it.

@@ -53,7 +53,7 @@ def require(engine: "Engine", capability: Capability) -> None:
 
 
 class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
-    """How a node's process or container ended."""
+    """How a node's process, or what it runs in, ended."""
 
     node: str
     code: int | None = None
@@ -225,7 +225,7 @@ class RunPlace(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path
     """The run directory, absolute and private; an engine keeps its own files in `nodes/` below it."""
     options: Mapping[str, str] = {}
-    """Engine options from the command line, e.g. `mina_image`."""
+    """Engine options from the command line, e.g. `memory_limit`."""
 
 
 @runtime_checkable
@@ -259,7 +259,7 @@ class EngineOption(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that a user may say to an engine: a flag on the command line, a key of `RunPlace.options`."""
 
     name: str
-    """The key, such as `docker_memory`; the flag is `--docker-memory`."""
+    """The key, such as `memory_limit`; the flag is `--memory-limit`."""
     help: str
     metavar: str = "VALUE"
     choices: tuple[str, ...] = ()
@@ -301,7 +301,7 @@ class Traceable(Protocol):
     """An engine that can say what is left of a run, from outside of it. Optional; the conformance suite asks."""
 
     async def leftovers(self, run_id: str) -> list[str]:
-        """Name each thing of a run that still exists outside its directory: a process, a container, a network."""
+        """Name each thing of a run that still exists outside its directory: a process, a network."""
         ...
 
 

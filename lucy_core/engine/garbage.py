@@ -22,10 +22,10 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     """The one run to look at, or None for all."""
     elsewhere: bool = False
-    """Also take what was made on other machines or in other containers: nobody can tell from here whether its run is
-    still alive, so that its age alone decides."""
+    """Also take what was made where Lucy can't look from here, such as other machines: nobody can tell whether its run
+    is still alive, so that its age alone decides."""
     options: dict[str, str] = {}
-    """Engine options from the command line, e.g. `docker_host`."""
+    """The collectors' own, from the command line."""
 
 
 class Leftover(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,10 @@ class Remark(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class Collector(Protocol):
-    """Finds and removes leftovers of one kind of engine. Its constructor takes no arguments and does nothing."""
+    """Finds and removes leftovers of one kind of engine. Its constructor takes no arguments and does nothing.
+
+    Where it has `options`, `EngineOption`s, `lucy gc` takes them, and `Search.options` has what was given.
+    """
 
     async def find(self, search: Search) -> Sequence[Leftover]:
         """Return what dead runs left.
@@ -86,10 +89,15 @@ class Harvest(msgspec.Struct, frozen=True):
     """Why it could not look."""
 
 
+def load_collector(name: str) -> Collector:
+    """Import an installed collector and make it; raises as `load_plugin` does."""
+    return load_plugin(Kind.COLLECTOR, name, Collector)  # type: ignore[type-abstract]  # a protocol is what is meant
+
+
 async def harvest(name: str, search: Search, *, dry_run: bool = False) -> Harvest:
     """Have one collector look, and remove what it found unless it is a dry run; it failing is a result too."""
     try:
-        collector = load_plugin(Kind.COLLECTOR, name, Collector)  # type: ignore[type-abstract]  # a protocol is what is meant
+        collector = load_collector(name)
         leftovers = await collector.find(search)
         troubles: Sequence[str | Remark | None]
         troubles = [None] * len(leftovers) if dry_run else await collector.remove(leftovers)

@@ -11,7 +11,7 @@ what the journal says. What an engine has to hold to:
 - `revert` undoes exactly what `inject` did, in whatever state the node is by then. Called again it does nothing.
 - The engine ends the fault by itself after `lasting` seconds, and at Lucy's death, even where Lucy's loop is blocked or
   its process stopped.
-- Where the fault's place is gone (its process died, its container was removed), the engine undoes what is left of it
+- Where the fault's place is gone (its process died, what it ran in was removed), the engine undoes what is left of it
   and calls `on_lost`.
 - A kind that it can do elsewhere but not on this machine is an `UnsupportedError` with the fault's kind and the reason.
 """

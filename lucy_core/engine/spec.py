@@ -41,7 +41,7 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     Text in `command`, `environment` and `files` may hold placeholders that each engine fills in with its own truth:
 
     - `{directory}` the node's directory, `{state}` the part of it that a fresh start empties;
-    - `{file:keys/libp2p}` the path of a file from `files`;
+    - `{file:keys/own}` the path of a file from `files`;
     - `{port:rest}` a port of this node, `{port:seed.external}` one of another node;
     - `{host:seed}` the name or address at which nodes reach a node, and the same in the network's `host_forms`;
     - `{bind}` the address to listen on so that the others, and Lucy, get through.

@@ -13,7 +13,7 @@ from lucy_core.run.attachment import AttachedEngine, ExportedNetwork, all_ended,
 from lucy_core.run.run import When
 
 DESCRIPTION = """\
-Capture a network that `lucy docker SCENARIO --export DIR/compose.json` wrote and somebody else runs.
+Capture a network that `lucy ENGINE SCENARIO --export DIR/FILE` wrote and somebody else runs.
 
 Every line of every node goes into a run directory of its own, as in a run of Lucy's. The nodes are not touched: Ctrl-C
 ends the capture, and so does the end of all nodes.

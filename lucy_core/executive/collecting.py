@@ -3,22 +3,26 @@
 import argparse
 import re
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import anyio
 
-from lucy_core.engine.garbage import Harvest, Search, harvest
-from lucy_core.errors import UsageError, shown
+from lucy_core.engine import EngineOption
+from lucy_core.engine.garbage import Harvest, Search, harvest, load_collector
+from lucy_core.errors import BrokenPluginError, UsageError, shown
+from lucy_core.executive.own_options import add_own_options, own_options
 from lucy_core.judging.result import ExitCode
 from lucy_core.plugins import Kind, plugin_names
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 DESCRIPTION = """\
-Find what runs left behind whose Lucy is dead, a power cut's containers for example, and remove it.
+Find what runs left behind whose Lucy is dead, after a power cut for example, and remove it.
 
-Only what bears Lucy's labels or mark is looked at, and of that only what no live run uses: other people's containers,
-networks, volumes and processes are never touched, whatever their names are.
+Only what bears Lucy's labels or mark is looked at, and of that only what no live run uses: other people's things and
+processes are never touched, whatever their names are.
 """
 
 
@@ -33,8 +37,17 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * UNITS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text))
 
 
-def add_gc(commands: Any) -> None:  # argparse keeps the type of its subparsers to itself
-    """Add the command to the command line."""
+def collectors_options() -> tuple[EngineOption, ...]:
+    """List the options of the installed collectors, without those of a broken one: `harvest` tells what it lacks."""
+    found: dict[str, EngineOption] = {}
+    for name in plugin_names(Kind.COLLECTOR):
+        with suppress(BrokenPluginError):
+            found |= {option.name: option for option in getattr(load_collector(name), "options", ())}
+    return tuple(found.values())
+
+
+def add_gc(commands: Any, own: Sequence[EngineOption]) -> None:  # argparse keeps the type of its subparsers to itself
+    """Add the command to the command line, with the collectors' own options."""
     parser = commands.add_parser(
         "gc",
         help="remove what dead runs left behind",
@@ -47,13 +60,12 @@ def add_gc(commands: Any) -> None:  # argparse keeps the type of its subparsers 
     add("--run", metavar="RUN", help="look at the run of this id alone")
     add("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
     add(
-        "--docker-host", metavar="URL", help="unix:///path or tcp://host:port; default: $DOCKER_HOST, else this machine"
-    )
-    add(
         "--elsewhere",
         action="store_true",
-        help="also what other machines made in the same Engine, by age alone; needs --older-than",
+        help="also what other machines made in the same place, by age alone; needs --older-than",
     )
+    add_own_options(parser, "options of collectors", own)
+    parser.set_defaults(collectors_options=own)
 
 
 def collect_garbage(arguments: argparse.Namespace) -> int:
@@ -65,7 +77,7 @@ def collect_garbage(arguments: argparse.Namespace) -> int:
     older_than = parse_duration(arguments.older_than)
     if arguments.elsewhere and not older_than:
         raise UsageError("--elsewhere", "can't tell live runs from dead ones but by age; add --older-than 2h, say")
-    options = {"docker_host": arguments.docker_host} if arguments.docker_host else {}
+    options = own_options(arguments, arguments.collectors_options)
     search = Search(older_than=older_than, run_id=arguments.run, elsewhere=arguments.elsewhere, options=options)
     harvests = [anyio.run(_harvest, name, search, arguments.dry_run) for name in plugin_names(Kind.COLLECTOR)]
     for each in harvests:

@@ -1,12 +1,11 @@
 """The command `lucy`."""
 
 import argparse
-import os
 import secrets
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import anyio
 
@@ -25,9 +24,10 @@ from lucy_core.errors import (
     shown,
 )
 from lucy_core.executive.attaching import Attaching, add_attach, attaching_order, given_path
-from lucy_core.executive.collecting import add_gc, collect_garbage
+from lucy_core.executive.collecting import add_gc, collect_garbage, collectors_options
 from lucy_core.executive.exporting import export
 from lucy_core.executive.interruption import Interruption
+from lucy_core.executive.own_options import add_own_options, own_options
 from lucy_core.executive.performance import Order, Performance
 from lucy_core.executive.scenario import Scenario, load_scenario
 from lucy_core.executive.showing.shows import Showing, say_the_rest
@@ -38,8 +38,6 @@ from lucy_core.plugins import Kind, plugin_names
 from lucy_core.run.run import When
 from lucy_core.run.versions import versions
 
-ALIASES = {"local": "docker"}
-
 DESCRIPTION = """\
 Run a network of real nodes, capture every line they log, and test over those lines.
 
@@ -49,15 +47,14 @@ directory: each node's log as it was written, what Lucy did, and the result as J
 
 EPILOG = f"""\
 examples:
-  lucy list                                              what there is to run, and on what
-  lucy process chain-reliability                         local processes; a simulated Mina unless --program is given
-  lucy docker chain-reliability --mina-image IMAGE       containers; `local` is another name for `docker`
-  lucy process chain-reliability --pause on-failure      look at the network before it is taken down
-  lucy process chain-reliability | jq 'select(.event == "BlockProduced")'
-  lucy docker chain-reliability --export DIR/compose.json   the network as a Compose file, for others to run
-  lucy attach DIR                                        capture such a network
-  lucy gc                                                remove what dead runs left behind
-  lucy ENGINE --help                                     every option of a run
+  lucy list                                       what there is to run, and on what
+  lucy ENGINE SCENARIO                            run a scenario; with --program, of a program of yours
+  lucy ENGINE SCENARIO --pause on-failure         look at the network before it is taken down
+  lucy ENGINE SCENARIO | jq 'select(.event == "NodeStarted")'
+  lucy ENGINE SCENARIO --export DIR/FILE          the network as a file, for others to run
+  lucy attach DIR                                 capture such a network
+  lucy gc                                         remove what dead runs left behind
+  lucy ENGINE --help                              every option of a run
 
 On a terminal a run is shown live; on a pipe each event is one JSON line on stdout, with people served on stderr.
 Ctrl-C ends the test and takes the network down; a second one leaves at once, and the nodes are still taken down.
@@ -84,7 +81,8 @@ def make_parser(engines: Sequence[str], options: Mapping[str, Sequence[EngineOpt
 
     Args:
         engines: the commands that run a scenario.
-        options: by engine, the options of its own. Only the chosen engine's are needed: to know them it is imported.
+        options: by command, what plug-ins add to it. Only the chosen command's are needed: to know them they are
+            imported.
     """
     parser = Parser(
         prog="lucy",
@@ -96,16 +94,13 @@ def make_parser(engines: Sequence[str], options: Mapping[str, Sequence[EngineOpt
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     commands.add_parser("list", help="list engines and scenarios", allow_abbrev=False)
-    add_gc(commands)
+    add_gc(commands, (options or {}).get("gc", ()))
     _add_forms(add_attach(commands))
     for name in engines:
-        aliases = [alias for alias, meant in ALIASES.items() if meant == name]
-        run = commands.add_parser(
-            name, aliases=aliases, help=f"run a scenario on the {name} engine", allow_abbrev=False
-        )
+        run = commands.add_parser(name, help=f"run a scenario on the {name} engine", allow_abbrev=False)
         own = tuple((options or {}).get(name, ()))
         _add_run_options(run)
-        _add_engine_options(run, name, own)
+        add_own_options(run, f"options of the {name} engine", own)
         run.set_defaults(engine=name, engine_options=own)
     return parser
 
@@ -137,22 +132,6 @@ def _add_forms(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--live", action="store_true", help="the live view, even on a pipe")
 
 
-def _add_engine_options(parser: argparse.ArgumentParser, engine: str, options: Sequence[EngineOption]) -> None:
-    if not options:
-        return
-    group = parser.add_argument_group(f"options of the {engine} engine")
-    for option in options:
-        default = os.environ.get(option.variable) if option.variable else None
-        text = option.help + (f" (default: ${option.variable})" if option.variable else "")
-        if option.is_switch:
-            form: dict[str, Any] = {"action": "store_const", "const": "1"}
-        elif option.choices:
-            form = {"choices": option.choices}
-        else:
-            form = {"metavar": option.metavar}
-        group.add_argument(option.flag, dest=option.name, default=default, help=text, **form)
-
-
 def gather_options(arguments: argparse.Namespace) -> dict[str, str]:
     """Collect the run's options.
 
@@ -164,9 +143,9 @@ def gather_options(arguments: argparse.Namespace) -> dict[str, str]:
     named = {
         "seed": None if seed is None else str(seed),
         "program": arguments.program,
-        **{option.name: getattr(arguments, option.name) for option in arguments.engine_options},
     }
     options = {key: value for key, value in named.items() if value is not None}
+    options |= own_options(arguments, arguments.engine_options)
     for text in arguments.option:
         key, equals, value = text.partition("=")
         if not equals or not key:
@@ -197,12 +176,14 @@ def list_all() -> str:
     """Say what there is to run, and on what."""
     lines = ["engines:"]
     for name in engine_names():
-        also = "".join(f" (also {alias})" for alias, meant in ALIASES.items() if meant == name)
         try:
-            abilities = ", ".join(sorted(load_engine(name).capabilities)) or "start and stop only"
+            engine = load_engine(name)
+            abilities = ", ".join(sorted(engine.capabilities)) or "start and stop only"
+            if engine.name != name:
+                abilities = f"another name for {engine.name}"
         except Exception as error:  # noqa: BLE001  # one broken plug-in must not hide the others
             abilities = f"can't be loaded: {type(error).__name__}: {error}"
-        lines.append(f"  {name + also:<24} {abilities}")
+        lines.append(f"  {name:<24} {abilities}")
     lines.append("scenarios:")
     for name in plugin_names(Kind.SCENARIO):
         try:
@@ -235,15 +216,20 @@ def run_command(words: list[str], signals: Signals, voice: Voice) -> int:
 
 def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
     engines = engine_names()
-    known = {"list", "gc", "attach", *engines, *(alias for alias, meant in ALIASES.items() if meant in engines)}
+    known = {"list", "gc", "attach", *engines}
     if words and not words[0].startswith("-") and words[0] not in known:
         raise UnknownNameError("engine or command", words[0], known)
     for word in words:
         option, _, value = word.partition("=")
         if option.startswith("--") and value == "--":  # argparse would take it for no value at all
             raise UsageError(f"{option}=--", "has no value; give one")
-    chosen = ALIASES.get(words[0], words[0]) if words else ""
-    parser = make_parser(engines, {chosen: engine_options(load_engine(chosen))} if chosen in engines else None)
+    chosen = words[0] if words else ""
+    own: Sequence[EngineOption] = ()
+    if chosen == "gc":
+        own = collectors_options()
+    elif chosen in engines:
+        own = engine_options(load_engine(chosen))
+    parser = make_parser(engines, {chosen: own})
     arguments = parser.parse_args(words)
     if arguments.command is None:
         parser.print_help()

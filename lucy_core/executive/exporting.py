@@ -36,7 +36,7 @@ def export(engine_name: str, scenario_name: str, options: Mapping[str, str], fil
     directory = file.parent
     place = RunPlace(run_id=scenario.name, directory=directory, options=given.given)
     first = f"{PIPES}/{topology.spec.nodes[0].name}"
-    run = f"docker-compose -f {shlex.quote(str(file))} up"
+    run = engine.running(file)
     read = f"lucy attach {shlex.quote(str(directory))}"
     about = {
         "network": f"{scenario.name}, written by lucy {versions()['lucy']}",

@@ -2,7 +2,7 @@
 
 An error belongs to the section in which it happened; sections nest, and each is timed. A *soft* error is recorded and
 the test goes on, a *hard* one is an exception and ends the section (or the test, outside of a soft section). Both fail
-the run, as in Mina's executive; unlike there, several causes are told apart (`Outcome`).
+the run, and several causes are told apart (`Outcome`).
 
 Nothing is kept here but the exceptions themselves: whatever happens becomes an event of the journal, and what is read
 here is the journal's fold.

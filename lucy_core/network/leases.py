@@ -33,7 +33,7 @@ class LeaseEnd(enum.StrEnum):
     EXPIRED = "expired"
     """Its time was over."""
     LOST = "lost"
-    """Its place is gone: a process that died or was stopped, a container that was removed."""
+    """Its place is gone: what it is in died, was stopped or was removed."""
     FAILED = "failed"
     """It never came into effect."""
 

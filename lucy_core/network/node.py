@@ -70,7 +70,7 @@ STOP_GRACE = 10.0
 LONGEST_TIMEOUT = 1e9
 """Seconds, thirty years: what is longer than that, `math.inf` too, is no limit, and no engine has to count further."""
 COARSENESS = 0.02
-"""By how many seconds `NodeExit.after` may be too small: a container's shell counts hundredths."""
+"""By how many seconds `NodeExit.after` may be too small: a shell counts hundredths."""
 
 
 @final

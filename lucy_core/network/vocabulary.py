@@ -1,8 +1,7 @@
 """What a kind of network means, and what a test asks for in its words.
 
-The core knows no blockchain: events, state and configuration of a kind of network are its vocabulary's. Mina's is
-`lucy_core.mina`; another project writes its own in the same way and registers it in the entry-point group
-`lucy.vocabularies`.
+Events, state, units of time and configuration of a kind of network are its vocabulary's. A project writes its own and
+registers it in the entry-point group `lucy.vocabularies`.
 """
 
 from collections.abc import Mapping
@@ -35,7 +34,7 @@ class Vocabulary(Protocol):
         ...
 
     def summary(self, state: Any, node: str) -> str:  # each vocabulary has its own state
-        """Say in a few words where a node stands: height, slot, tip."""
+        """Say in a few words where a node stands."""
         ...
 
 

@@ -246,7 +246,7 @@ class EngineNotice(msgspec.Struct, frozen=True):
 
 @_own("lucy.node_measured")
 class NodeMeasured(msgspec.Struct, frozen=True):
-    """What a node used at that moment; the processor's seconds count from its container's or process's start."""
+    """What a node used at that moment; the processor's seconds count from its start."""
 
     node: str
     cpu_seconds: float

@@ -1,4 +1,4 @@
-"""A network that somebody else runs, Compose for example, captured and observed like one of Lucy's own.
+"""A network that somebody else runs, captured and observed like one of Lucy's own.
 
 An exported network has a FIFO a node and, in `lucy/network.json`, what it is. `attach` reads these FIFOs into a
 recording and gives the `Network` that `deploy` gives: the same streams, waits and ledger. Nobody commands the nodes
@@ -42,7 +42,7 @@ from lucy_core.run.deployment import deploy
 DESCRIPTION = Path("lucy") / "network.json"
 PIPES = "pipes"
 QUIET_SECONDS = 1.0
-"""For so long the pipes of ended nodes have to be silent: Compose may start one again."""
+"""For so long the pipes of ended nodes have to be silent: whoever runs it may start one again."""
 
 
 @event(puppeteer="node_exited")
@@ -57,6 +57,10 @@ class DaemonExited(msgspec.Struct, frozen=True):
 @runtime_checkable
 class Exporter(Protocol):
     """An engine that can write a network down for others to run. Optional; `lucy ENGINE SCENARIO --export` asks."""
+
+    def running(self, file: Path) -> str:
+        """Say what command runs a network that was written into a file."""
+        ...
 
     def export(self, config: NetworkConfig, file: Path, about: Mapping[str, str]) -> None:
         """Write a file, and beside it what it refers to: among that, a FIFO a node in `pipes/`.
@@ -119,7 +123,7 @@ def read_export(directory: str | Path) -> ExportedNetwork:
     try:
         return msgspec.json.decode(path.read_bytes(), type=ExportedNetwork)
     except OSError as error:
-        advice = "make one by `lucy docker SCENARIO --export DIRECTORY/compose.json`"
+        advice = "make one by `lucy ENGINE SCENARIO --export DIRECTORY/FILE`"
         raise AttachError(place, f"holds no exported network ({DESCRIPTION}: {error.strerror}); {advice}") from error
     except (msgspec.MsgspecError, TopologyError, ValueError) as error:
         raise AttachError(place, f"holds no exported network that can be read: {DESCRIPTION}: {error}") from error

@@ -1,6 +1,6 @@
 """A run's options: text by name, for whoever describes the network and for its engine. Sans-IO.
 
-An option that nobody asks for is a slip of the pen, which would go unnoticed: `--option slot_second=2` changes nothing.
+An option that nobody asks for is a slip of the pen, which would go unnoticed: `--option colur=red` changes nothing.
 Engines declare theirs (`EngineOption`); topologies and scenarios are anybody's, and show which ones they know by asking
 for them. So what is given is handed to them in a mapping that remembers what it was asked for. Whoever goes through all
 of it may mean any.

@@ -52,7 +52,7 @@ class Program:
         os.replace(path + ".new", path)
 
     def line(self, event: str, message: str, **metadata: object) -> bytes:
-        """Make a log line of it, as the nodes of a blockchain write them."""
+        """Make a log line of it, of the shape that Lucy reads."""
         now = time.time()
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now)) + ".%06dZ" % (now % 1 * 1e6)
         head = {"timestamp": stamp, "level": "Info", "message": message, "event_id": "lucy.scripted." + event}

@@ -1,7 +1,7 @@
 """Virtual time: an event loop on which an hour of waiting takes no time, and always the same.
 
 When nothing is left to do but to wait for a timer, the loop's clock jumps to that timer. So a stream that must be
-silent for a minute, or a soft timeout of five slots, is tested in a millisecond and to the digit::
+silent for a minute, or a soft timeout of an hour, is tested in a millisecond and to the digit::
 
     async def test_nothing_within_a_minute():
         with pytest.raises(TimeoutError):

@@ -4,6 +4,7 @@
 starts its daemon in there. So a node's daemon comes and goes while its container, address and files stay.
 """
 
+import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -57,6 +58,9 @@ class DockerEngine:
         caller = Caller(Endpoint(docker_host()))
         (label,) = labels.run_filter(run_id)["label"]
         return [f"{thing.kind} {thing.name}" for thing in await anyio.to_thread.run_sync(find, caller, label)]
+
+    def running(self, file: Path) -> str:
+        return f"docker-compose -f {shlex.quote(str(file))} up"
 
     def export(self, config: DockerConfig, file: Path, about: Mapping[str, str]) -> None:
         """Write a Compose file."""

@@ -2,6 +2,11 @@
 
 from lucy_core.engine import EngineOption
 
+DOCKER_HOST = EngineOption(
+    name="docker_host",
+    metavar="ADDRESS",
+    help="the Engine's address, unix:///path or tcp://host:port (default: $DOCKER_HOST, else the usual socket)",
+)
 DOCKER_OPTIONS = (
     EngineOption(
         name="mina_image",
@@ -54,9 +59,5 @@ DOCKER_OPTIONS = (
         help="publish the nodes' ports on loopback from this one on, in order (default: free ones)",
     ),
     EngineOption(name="statistics", is_switch=True, help="write what each node uses into the run, once a second"),
-    EngineOption(
-        name="docker_host",
-        metavar="ADDRESS",
-        help="the Engine's address, unix:///path or tcp://host:port (default: $DOCKER_HOST, else the usual socket)",
-    ),
+    DOCKER_HOST,
 )

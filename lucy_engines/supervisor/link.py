@@ -12,7 +12,7 @@ from typing import Literal, Protocol, final
 import anyio
 import msgspec
 
-from lucy_core.errors import ContainerGoneError, SupervisorError
+from lucy_core.errors import NodeGoneError, SupervisorError
 
 _QUOTED = re.compile(rb"[^A-Za-z0-9_./:=@%+,-]")
 _BEGIN = re.compile(rb'\{"(?:reply|event)"')
@@ -130,7 +130,7 @@ class Link:
 
         Raises:
             SupervisorError: the puppeteer refused.
-            ContainerGoneError: there is nobody to ask any more.
+            NodeGoneError: there is nobody to ask any more.
         """
         self._last += 1
         number = self._last
@@ -145,7 +145,7 @@ class Link:
         finally:
             del self._requests[number]
         if request.reply is None:
-            raise ContainerGoneError(self._node, verb)
+            raise NodeGoneError(self._node, verb)
         if request.reply.error is not None:
             raise SupervisorError(self._node, verb, request.reply.error)
 

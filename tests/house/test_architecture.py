@@ -134,6 +134,22 @@ LONG_MODULES: dict[str, str] = {
 }
 
 
+# What one kind of network, or one kind of engine, calls its own. The core does without, but for what is named below.
+FOREIGN = re.compile(
+    r"docker|podman|kubernetes|(?-i:\bCompose\b)|docker-compose|blockchain|multiaddr|libp2p|graphql|genesis|snark"
+    r"|(?<![a-z])(?:mina|containers?|slots?|epochs)(?![a-z])(?!__)",
+    re.IGNORECASE,
+)
+# Path: why it may.
+SPEAKS_OF_OTHERS: dict[str, str] = {
+    "lucy_core/delivery/decoding.py": "reads lines of Mina's format, until formats are plug-ins",
+    "lucy_core/records/event.py": "knows events by the ids of Mina's format, until formats are plug-ins",
+    "lucy_core/records/record.py": "has the levels and times of Mina's format, until formats are plug-ins",
+    "lucy_core/filters/logproc.py": "is Mina's language of filters, until it is one of the formats'",
+    "lucy_core/filters/predicate.py": "is Mina's language of filters, until it is one of the formats'",
+}
+
+
 class Import(NamedTuple):
     """One imported name, wherever in a file it is imported: `from a import b` is the name a.b."""
 
@@ -212,6 +228,18 @@ def imports_over_a_fence(tree: Path) -> list[str]:
         )
 
     return [str(found) for found in imports(tree) if is_fenced(found)]
+
+
+def words_of_others(tree: Path) -> list[str]:
+    """What in the generic core speaks of one kind of engine or of network: in names, texts and comments alike."""
+    return [
+        f"{file}:{number} says {found[0]!r}"
+        for path in sorted((tree / "lucy_core").rglob("*.py"))
+        for file in [path.relative_to(tree).as_posix()]
+        if room_of(file) != "mina" and file not in SPEAKS_OF_OTHERS
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for found in FOREIGN.finditer(line)
+    ]
 
 
 def imports_of_bare_modules(tree: Path) -> list[str]:
@@ -316,6 +344,15 @@ def test_the_core_knows_no_engine_and_the_executive_no_vocabulary():
     assert imports_over_a_fence(REPOSITORY) == []
 
 
+def test_the_core_speaks_of_no_engine_and_of_no_kind_of_network():
+    assert words_of_others(REPOSITORY) == []
+
+
+def test_every_module_that_may_speak_of_others_still_does():
+    silent = [file for file in SPEAKS_OF_OTHERS if not FOREIGN.search((REPOSITORY / file).read_text(encoding="utf-8"))]
+    assert silent == []
+
+
 def test_what_starts_bare_needs_nothing_but_the_standard_library():
     assert imports_of_bare_modules(REPOSITORY) == []
 
@@ -410,6 +447,34 @@ def test_every_listed_exception_is_still_one():
             "def connect():\n    from aiodocker import Docker",
             "aiodocker.Docker",
             id="the core imports aiodocker",
+        ),
+        pytest.param(
+            words_of_others,
+            "lucy_core/network/node.py",
+            "def restart_container(self): ...",
+            "says 'container'",
+            id="a name of an engine's",
+        ),
+        pytest.param(
+            words_of_others,
+            "lucy_core/errors.py",
+            "TEXT = f'no Docker Engine at {host}'",
+            "says 'Docker'",
+            id="a text that names an engine",
+        ),
+        pytest.param(
+            words_of_others,
+            "lucy_core/run/options.py",
+            '"""Options, e.g. `mina_image`."""',
+            "says 'mina'",
+            id="a docstring that names a network",
+        ),
+        pytest.param(
+            words_of_others,
+            "lucy_core/judging/durations.py",
+            "x = 1  # the length of two slots",
+            "says 'slots'",
+            id="a comment in a network's units",
         ),
         pytest.param(
             imports_over_a_fence,
@@ -528,5 +593,6 @@ def test_a_right_tree_breaks_no_rule(tmp_path: Path) -> None:
         unlisted_public_names,
         long_modules,
         strayed_tests,
+        words_of_others,
     )
     assert [complaint for rule in rules for complaint in rule(tmp_path)] == []

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucy_core.errors import ContainerGoneError, SupervisorError
+from lucy_core.errors import NodeGoneError, SupervisorError
 from lucy_engines.supervisor.link import LINE_BYTES, Link, LinkEvent, LinkReply, decode_message
 
 READY = b'{"event":"ready","version":1,"form":"python"}\n'
@@ -83,7 +83,7 @@ async def test_a_container_that_goes_takes_its_commands_along() -> None:
     async with linked() as (link, script, _), anyio.create_task_group() as tasks:
 
         async def ask() -> None:
-            with pytest.raises(ContainerGoneError, match="can't stop bp: its container is gone"):
+            with pytest.raises(NodeGoneError, match="can't stop bp: what it runs in is gone"):
                 await link.ask("stop", "5")
 
         tasks.start_soon(ask)
@@ -91,7 +91,7 @@ async def test_a_container_that_goes_takes_its_commands_along() -> None:
         script.end()
 
     assert link.gone
-    with pytest.raises(ContainerGoneError):
+    with pytest.raises(NodeGoneError):
         await link.ask("ping")
 
 

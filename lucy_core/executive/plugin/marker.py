@@ -11,7 +11,7 @@ from lucy_core.network.vocabulary import PlainTopology, Topology
 
 ACCEPTED = ("topology", "engine", "options")
 EXAMPLE = "@pytest.mark.lucy(topology=…)"
-SEVERAL = "@pytest.mark.parametrize('lucy_engine', ['process', pytest.param('docker', marks=…)])"
+SEVERAL = "@pytest.mark.parametrize('lucy_engine', ['process', pytest.param('another', marks=…)])"
 THE_MARKERS = "engine={} in the marker lucy"
 THE_FIXTURES = "lucy_engine={}"
 

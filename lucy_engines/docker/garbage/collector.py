@@ -14,12 +14,15 @@ from lucy_engines.docker.api.caller import Caller, Refusal
 from lucy_engines.docker.api.endpoint import KINDS, USUAL, AddressError, Endpoint, docker_host
 from lucy_engines.docker.garbage.leftovers import leftovers
 from lucy_engines.docker.garbage.things import Thing, find, sweep
+from lucy_engines.docker.options import DOCKER_HOST
 from lucy_engines.docker.plan.labels import RUN, Owner, start_ticks
 
 
 @final
 class DockerCollector:
     """Finds and removes what bears a label of Lucy's in an Engine, and whose Lucy is gone."""
+
+    options = (DOCKER_HOST,)
 
     def __init__(self) -> None:
         self._caller = Caller(Endpoint(USUAL))
