@@ -3,7 +3,7 @@
 from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import NetworkSpec, NodeSpec
-from lucy_core.engine.execution import ExecResult, Output
+from lucy_core.engine.execution import ExecResult, Output, Written
 from lucy_core.errors import (
     AboutNoNodeError,
     ArgumentError,
@@ -232,6 +232,7 @@ __all__ = [
     "ViolationError",
     "WaitOutcome",
     "WaitTimeoutError",
+    "Written",
     "all_of",
     "any_of",
     "attach",

@@ -24,7 +24,7 @@ from lucy_core.engine.contract import (
     load_engine,
     require,
 )
-from lucy_core.engine.execution import ExecResult, Output, Take
+from lucy_core.engine.execution import ExecResult, Output, Take, Written
 from lucy_core.engine.injection import FaultEngine, FaultNetwork, Injection
 from lucy_core.engine.intake import LineCapture
 from lucy_core.engine.lifecycle import LifeCycle, State
@@ -59,6 +59,7 @@ __all__ = [
     "State",
     "Take",
     "Traceable",
+    "Written",
     "engine_names",
     "engine_of",
     "engine_options",

@@ -27,8 +27,15 @@ class Output(enum.StrEnum):
     STDERR = "stderr"
 
 
-Take = Callable[[Output, bytes], None]
-"""Takes what a command has just written. What it raises ends the command."""
+class Written(msgspec.Struct, frozen=True, gc=False):
+    """What a command has just written, a piece as it came: 1 byte to 1 MiB."""
+
+    output: Output
+    data: bytes
+
+
+Take = Callable[[Written], None]
+"""Takes what a command writes, as it comes. What it raises ends the command."""
 
 
 class ExecResult(msgspec.Struct, frozen=True):
@@ -56,7 +63,7 @@ class Transcript:
         self._last = dict.fromkeys(Output, b"")
         self._written = dict.fromkeys(Output, 0)
 
-    def take(self, output: Output, data: bytes) -> None:
+    def take(self, written: Written) -> None:
         """Take what was written next to one of the outputs.
 
         Raises:
@@ -65,13 +72,14 @@ class Transcript:
             CallbackError: it was handed on to a function that raised what is no `Exception`. We are in a task here that
                 would take a cancellation for its own, and with `SystemExit` would stop the loop.
         """
+        output, data = written.output, written.data
         self._written[output] += len(data)
         if len(self._first[output]) < WORDS_BYTES:
             self._first[output] += data[:WORDS_BYTES]
         self._last[output] = (self._last[output] + data[-WORDS_BYTES:])[-WORDS_BYTES:]
         if self._hand_on is not None:
             try:
-                refuse_awaitable(self._hand_on(output, data), f"exec's output={self._hand_on!r} returned")
+                refuse_awaitable(self._hand_on(written), f"exec's output={self._hand_on!r} returned")
             except Exception:
                 raise
             except BaseException as error:

@@ -296,7 +296,7 @@ class Node:
             command: the program and its words, with the placeholders of the spec.
             input: its stdin.
             timeout: seconds, after which it is killed with all that it has started.
-            output: called with each piece of what it writes as it comes, on the loop: `output(Output.STDOUT, data)`.
+            output: called on the loop with each piece of what it writes, as it comes.
                 The command waits meanwhile; what it raises kills the command and comes out here.
             limit: how many bytes are kept where there is no `output`, of stdout and stderr together; 64 MiB.
 

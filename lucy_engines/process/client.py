@@ -14,7 +14,7 @@ import anyio
 
 from lucy_core import log
 from lucy_core.aio import one_error
-from lucy_core.engine import NodeExit, Output, Take
+from lucy_core.engine import NodeExit, Output, Take, Written
 from lucy_core.errors import EngineError, HelperDiedError
 from lucy_core.helpers.helper import Helper
 from lucy_engines.process import garbage
@@ -132,7 +132,7 @@ class GuardianClient:
                     (there,) = struct.unpack("i", fcntl.ioctl(end, termios.FIONREAD, b"\0" * 4))
                     while there > 0 and (data := _read(end)):
                         there -= len(data)
-                        take(output, data)
+                        take(Written(output, data))
             except BaseException:
                 with anyio.CancelScope(shield=True), contextlib.suppress(HelperDiedError):
                     _tell_what_is_left(await self._helper.ask(Cancel(call.number), Executed))
@@ -194,7 +194,7 @@ async def _hand_on(fd: int, output: Output, take: Take) -> None:
         if data == b"":
             return
         if data:
-            take(output, data)
+            take(Written(output, data))
 
 
 def _read(fd: int) -> bytes | None:

@@ -42,10 +42,10 @@ async def test_a_command_may_write_more_than_memory_holds(tmp_path: Path) -> Non
     taken = dict.fromkeys(Output, 0)
     longest = 0
 
-    def take(output: Output, data: bytes) -> None:
+    def take(written: lucy.Written) -> None:
         nonlocal longest
-        taken[output] += len(data)
-        longest = max(longest, len(data))
+        taken[written.output] += len(written.data)
+        longest = max(longest, len(written.data))
 
     async with deployed(tmp_path, start=False) as network:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -70,7 +70,7 @@ async def test_both_outputs_come_whole_and_the_input_goes_in(tmp_path: Path) -> 
 async def test_a_command_ends_at_its_time_out_whatever_it_writes_meanwhile(tmp_path: Path) -> None:
     async with deployed(tmp_path, start=False) as network:
         with anyio.fail_after(SECONDS), pytest.raises(lucy.CommandTimeoutError):
-            await network["a"].exec(["sh", "-c", "yes"], timeout=0.3, output=lambda *_: None)
+            await network["a"].exec(["sh", "-c", "yes"], timeout=0.3, output=lambda _: None)
         with anyio.fail_after(SECONDS), pytest.raises(lucy.OutputLimitError):
             await network["a"].exec(["sh", "-c", "yes"], limit=1000)
 
@@ -79,8 +79,8 @@ async def test_a_command_whose_output_nobody_wants_or_that_is_cancelled_is_kille
     pids: list[int] = []
     script = "sleep 600 & echo $!; wait"
 
-    def refuse(output: Output, data: bytes) -> None:
-        pids.append(int(data))
+    def refuse(written: lucy.Written) -> None:
+        pids.append(int(written.data))
         raise ValueError("mine")
 
     async with deployed(tmp_path, start=False) as network:
@@ -90,8 +90,8 @@ async def test_a_command_whose_output_nobody_wants_or_that_is_cancelled_is_kille
 
         with anyio.CancelScope() as scope:
 
-            def cancel(output: Output, data: bytes) -> None:
-                pids.append(int(data))
+            def cancel(written: lucy.Written) -> None:
+                pids.append(int(written.data))
                 scope.cancel()
 
             await network["a"].exec(["sh", "-c", script], output=cancel)

@@ -5,7 +5,7 @@ import asyncio
 import anyio
 import pytest
 
-from lucy_core.engine import Capability, Output, Resources
+from lucy_core.engine import Capability, Output, Resources, Written
 from lucy_core.errors import (
     CallbackError,
     CommandError,
@@ -100,17 +100,17 @@ class ControlConformance(Suite):
             sizes = dict.fromkeys(Output, 0)
             largest = 0
 
-            def take(output: Output, data: bytes) -> None:
+            def take(written: Written) -> None:
                 nonlocal largest
-                sizes[output] += len(data)
-                largest = max(largest, len(data))
+                sizes[written.output] += len(written.data)
+                largest = max(largest, len(written.data))
 
             done = await a.exec(["sh", "-c", f"head -c {5 * much} /dev/zero; echo oops >&2; exit 3"], output=take)
             assert (done.code, done.stdout, done.stderr) == (3, b"", b"")
             assert sizes == {Output.STDOUT: 5 * much, Output.STDERR: 5}
             assert largest <= 1 << 20
             numbers = bytearray()
-            await a.exec(["seq", "200000"], output=lambda _, data: numbers.extend(data))
+            await a.exec(["seq", "200000"], output=lambda written: numbers.extend(written.data))
             assert numbers == b"".join(b"%d\n" % number for number in range(1, 200_001))
 
     async def test_whatever_is_raised_by_who_takes_a_commands_words_comes_out_of_it(
@@ -124,7 +124,7 @@ class ControlConformance(Suite):
             raised: BaseException
             for raised in (SystemExit(3), KeyboardInterrupt("now"), pytest.fail.Exception("no")):
 
-                def end(_: Output, __: bytes, raised: BaseException = raised) -> None:
+                def end(_: Written, raised: BaseException = raised) -> None:
                     raise raised
 
                 with anyio.fail_after(WITHIN), pytest.raises(type(raised)) as caught:
@@ -132,7 +132,7 @@ class ControlConformance(Suite):
                 assert caught.value is raised
             for raised in (asyncio.CancelledError("nobody's"), GeneratorExit("nobody's")):
 
-                def steer(_: Output, __: bytes, raised: BaseException = raised) -> None:
+                def steer(_: Written, raised: BaseException = raised) -> None:
                     raise raised
 
                 with anyio.fail_after(WITHIN), pytest.raises(CallbackError, match="nobody's") as wrapped:
@@ -147,7 +147,7 @@ class ControlConformance(Suite):
                 return
             endless = ["sh", "-c", "echo $$ >>endless; cat /dev/zero & cat /dev/zero"]
             with pytest.raises(CommandTimeoutError, match=r"a.*sh did not end in 1 s and was killed"):
-                await a.exec(endless, timeout=1.0, output=lambda *_: None)
+                await a.exec(endless, timeout=1.0, output=lambda _: None)
             mute = ["sh", "-c", "echo $$ >>endless; exec <&- >&- 2>&-; sleep 600; true"]
             with anyio.fail_after(WITHIN), pytest.raises(CommandTimeoutError, match=r"a.*sh did not end in 1 s"):
                 await a.exec(mute, timeout=1.0)
@@ -155,15 +155,15 @@ class ControlConformance(Suite):
             with anyio.fail_after(WITHIN), pytest.raises(CommandTimeoutError, match=r"a.*env did not end in 1 s"):
                 await a.exec(bare, timeout=1.0)
 
-            def fail(_: Output, data: bytes) -> None:
-                message = f"{len(data) > 0}"
+            def fail(written: Written) -> None:
+                message = f"{len(written.data) > 0}"
                 raise ArithmeticError(message)
 
             with anyio.fail_after(WITHIN):
                 with pytest.raises(ArithmeticError, match="True"):
                     await a.exec(endless, timeout=WITHIN * 2, output=fail)
                 with anyio.move_on_after(0.5):
-                    await a.exec(endless, timeout=WITHIN * 2, output=lambda *_: None)
+                    await a.exec(endless, timeout=WITHIN * 2, output=lambda _: None)
                 alive = "for pid in $(cat endless); do kill -0 $pid 2>/dev/null && echo alive; done; wc -l <endless"
                 left = ["alive"]
                 while "alive" in left:

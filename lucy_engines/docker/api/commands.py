@@ -14,7 +14,7 @@ import anyio
 from aiodocker.exceptions import DockerError
 
 from lucy_core.aio import one_error
-from lucy_core.engine import Output, Take
+from lucy_core.engine import Output, Take, Written
 from lucy_core.errors import CommandError, CommandTimeoutError, EngineError
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.api.endpoint import api_path
@@ -162,7 +162,7 @@ async def _converse(attachment: Attachment, given: bytes, refused: _Refusal, tak
             for part in parts:
                 if part.stream == STDOUT:
                     refused.hear(part.data)
-                take(_OUTPUTS[part.stream], part.data)
+                take(Written(_OUTPUTS[part.stream], part.data))
 
 
 async def _exit_code(client: EngineClient, number: str, node: str) -> int:
