@@ -37,6 +37,8 @@
     │   ├── LifeCycleError          the right call at the wrong moment
     │   ├── EngineUnavailableError  what the engine stands on can't be used
     │   ├── DeployError             the infrastructure could not be made
+    │   │   ├── InapplicableError   what the engine stands on has no use for an option
+    │   │   └── RefusedError        what the engine stands on refused to do something
     │   ├── ExportError             a network can't be written down for others to run
     │   ├── AttachError             a network that somebody else runs can't be captured
     │   ├── UnknownNodeError        no node of that name
@@ -47,6 +49,8 @@
     │   ├── SupervisorError         what supervises a node refused a command
     │   ├── FaultError              a fault makes no sense, or could not be made or undone
     │   └── CommandError            a command in a node failed
+    │       ├── UnknownPortError    a node has no port of that name
+    │       ├── NodeFileError       a file of a node can't be read or written
     │       ├── CommandTimeoutError it did not end in time, and was killed
     │       └── OutputLimitError    it wrote more than is kept, and was killed
     ├── NodeApiError                a node's own API (over HTTP, say) failed
@@ -85,6 +89,11 @@ def shown(value: object) -> str:
     return " ".join(text.split())
 
 
+def _joined(subject: str, reason: str) -> str:
+    """Make a sentence of what something is about and what is wrong with it, which may begin with a colon."""
+    return f"{subject}{' ' if reason and reason[0] not in ':;' else ''}{reason}"
+
+
 class LucyError(Exception):
     """The root of all errors that Lucy raises on purpose. What a node's words in it would do to a terminal is shown."""
 
@@ -103,7 +112,7 @@ class _AboutError(LucyError):
     def __init__(self, subject: str, reason: str = "") -> None:
         self.subject = subject
         self.reason = reason
-        super().__init__(f"{subject}{' ' if reason and reason[0] not in ':;' else ''}{reason}")
+        super().__init__(_joined(subject, reason))
 
 
 class EventDefinitionError(_AboutError):
@@ -319,7 +328,7 @@ class ArgumentError(LucyError, TypeError, ValueError):
         self.name = name
         self.value = value
         self.reason = reason
-        super().__init__(f"{name}={shown(value)}{'' if reason.startswith(';') else ' '}{reason}")
+        super().__init__(_joined(f"{name}={shown(value)}", reason))
 
 
 class LimitError(LucyError, ValueError):
@@ -657,6 +666,32 @@ class DeployError(_OfNodeError):
     """The network's infrastructure could not be made."""
 
 
+class InapplicableError(DeployError):
+    """An option can't be honoured by what the engine stands on.
+
+    Attributes:
+        option: as it is written on the command line.
+    """
+
+    def __init__(self, option: str, reason: str) -> None:
+        self.option = option
+        super().__init__(_joined(option, reason))
+
+
+class RefusedError(DeployError):
+    """What an engine stands on refused to do something.
+
+    Attributes:
+        action: what was asked of it.
+        status: the number that it gave.
+    """
+
+    def __init__(self, action: str, status: int, reason: str) -> None:
+        self.action = action
+        self.status = status
+        super().__init__(f"can't {action}: {reason}")
+
+
 class ExportError(EngineError):
     """A network can't be written down for others to run; what was written is removed.
 
@@ -785,6 +820,35 @@ class FaultError(EngineError):
 
 class CommandError(_OfNodeError):
     """A command in a node failed."""
+
+
+class UnknownPortError(CommandError):
+    """A node has no port of that name.
+
+    Attributes:
+        port: what was given.
+        known: the ports that it has.
+    """
+
+    def __init__(self, node: str, port: str, known: Iterable[str]) -> None:
+        self.port = port
+        self.known = tuple(known)
+        super().__init__(f"node {node!r} has no port {port!r}; it has {', '.join(self.known) or 'none'}")
+        self.node = node
+
+
+class NodeFileError(CommandError):
+    """A file of a node can't be read or written.
+
+    Attributes:
+        action: `read` or `write`.
+        path: of the file, as it was given.
+    """
+
+    def __init__(self, node: str, action: str, path: str, reason: str) -> None:
+        self.action = action
+        self.path = path
+        super().__init__(f"can't {action} {path}: {reason}", node)
 
 
 class CommandTimeoutError(CommandError):

@@ -50,6 +50,7 @@ from lucy_core.errors import (
     CommandError,
     CommandTimeoutError,
     DeployError,
+    UnknownPortError,
 )
 from lucy_core.network.asking import Answer, NodeHome, asking
 from lucy_core.records.journal import (
@@ -127,6 +128,8 @@ class Node:
             CommandError: the spec has no such port.
         """
         text_of(port, "port")
+        if port not in self.spec.ports:
+            raise UnknownPortError(self.name, port, self.spec.ports)
         return self._engine_node.address(port)
 
     async def start(self, *, fresh_state: bool = False, environment: Mapping[str, str] | None = None) -> None:
@@ -141,8 +144,7 @@ class Node:
         try:
             variables = VARIABLES({} if environment is None else environment, "environment")
         except ArgumentError as error:
-            message = f"node {self.name!r} can't be started: {error}"
-            raise DeployError(message) from None
+            raise DeployError(f"can't be started: {error}", self.name) from None
         with self.asking("start", {"fresh_state": fresh_state, "environment": self.spec.masked(variables)}):
             async with self._turn:
                 await self._settled.wait()
@@ -311,8 +313,7 @@ class Node:
         try:
             words = COMMAND(command, "command")
         except ArgumentError as error:
-            message = f"node {self.name!r}: {error}"
-            raise CommandError(message) from None
+            raise CommandError(str(error), self.name) from None
         bytes_of(input, "input")
         timeout = min(seconds_of(timeout, "timeout"), LONGEST_TIMEOUT)
         optional(function_of)(output, "output")

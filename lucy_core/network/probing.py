@@ -5,7 +5,7 @@ from typing import final
 
 import anyio
 
-from lucy_core.errors import CommandError
+from lucy_core.errors import CommandError, UnknownPortError
 from lucy_core.judging.conditions.probes import Probe
 from lucy_core.network.node import Node
 from lucy_core.records.journal import Probed
@@ -25,20 +25,18 @@ class NodeProber:
         """Ask once.
 
         Raises:
-            CommandError: the node has no such port.
+            UnknownPortError: the node has no such port.
             UnsupportedError: its ports can't be reached from here at all.
         """
         node = self._nodes[probe.node]
-        if probe.port not in node.spec.ports:
-            known = ", ".join(node.spec.ports) or "none"
-            message = f"node {probe.node!r} has no port {probe.port!r}; it has {known}"
-            raise CommandError(message)
         try:
             host, port = node.address(probe.port)
             with anyio.fail_after(ANSWER_SECONDS):
                 ok, answer = await (_connect(host, port) if probe.path is None else _get(host, port, probe))
         except TimeoutError:
             ok, answer = False, f"no answer in {ANSWER_SECONDS:g} s"
+        except UnknownPortError:
+            raise
         except CommandError as error:
             ok, answer = False, str(error)  # off the network, for now
         except OSError as error:

@@ -30,7 +30,7 @@ from anyio.abc import TaskGroup
 from lucy_core.aio import leaves, one_error
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import Engine, Foreseeing, NetworkManager, NetworkSpec, RunPlace
-from lucy_core.errors import DeployError, LucyError, RunFailedError, TopologyError, shown
+from lucy_core.errors import LucyError, RefusedError, RunFailedError, TopologyError, shown
 from lucy_core.judging.judgement import said_by
 from lucy_core.judging.result import (
     HeldError,
@@ -337,13 +337,13 @@ def _deciding_early(network: Network) -> Iterator[None]:
         raise
 
 
-def _said_of_system(error: BaseException) -> DeployError | None:
+def _said_of_system(error: BaseException) -> RefusedError | None:
     """Say of an error of the operating system what to do about it: it is nobody's slip, and frames say nothing."""
     if not isinstance(error, OSError):
         return None
     advice = {errno.EMFILE: "; raise the limit of open files (`ulimit -n`)"}.get(error.errno or 0, "")
     where = f"{error.filename}: " if error.filename else ""
-    return DeployError(f"the network can't be made: {where}{error.strerror or error}{advice}")
+    return RefusedError("make the network", error.errno or 0, f"{where}{error.strerror or error}{advice}")
 
 
 async def _taken_down(network: Network, manager: NetworkManager, failure: BaseException | None) -> BaseException | None:

@@ -88,7 +88,7 @@ async def test_an_engine_found_dead_is_not_asked_again(tmp_path: Path) -> None:
         (500, "write /var/lib/docker/x: no space left on device", "disk is full.*make room"),
         (500, "Bind for 127.0.0.1:80 failed: port is already allocated", "a port is taken.*end what uses it"),
         (500, "could not find an available, non-overlapping IPv4 address pool", "no addresses left; `lucy gc`"),
-        (500, "something else", r"refused to make it: something else \(status 500\)"),
+        (500, "something else", r"can't make it: the Docker Engine refuses: something else \(status 500\)"),
     ),
 )
 async def test_what_an_engine_refuses_is_told(tmp_path: Path, status: int, said: str, sentence: str) -> None:

@@ -305,12 +305,12 @@ async def test_a_run_that_never_got_its_network_has_a_result_too(tmp_path: Path,
 
 async def test_what_the_system_refuses_a_deployment_is_said_with_what_to_do_and_without_frames(tmp_path: Path) -> None:
     refused = OSError(errno.EMFILE, "Too many open files")
-    with pytest.raises(lucy.DeployError, match=r"can't be made: Too many open files; raise the limit .*ulimit -n"):
+    with pytest.raises(lucy.DeployError, match=r"can't make the network: Too many open files; raise .*ulimit -n"):
         async with lucy.deploy(spec("a"), engine=Broken("create", refused), run_directory=tmp_path / "run"):
             raise AssertionError
     result = result_of(tmp_path / "run")
     assert (result["outcome"], result["exit_code"], result.get("traceback", "")) == ("infrastructure error", 4, "")
-    assert [each["kind"] for each in result["errors"]] == ["DeployError"]
+    assert [each["kind"] for each in result["errors"]] == ["RefusedError"]
 
 
 async def test_a_result_that_can_not_be_written_costs_no_verdict(tmp_path: Path) -> None:

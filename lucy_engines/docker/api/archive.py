@@ -8,7 +8,7 @@ from posixpath import join, normpath
 
 from aiodocker.exceptions import DockerError
 
-from lucy_core.errors import CommandError
+from lucy_core.errors import NodeFileError
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.api.endpoint import api_path
 
@@ -41,7 +41,7 @@ async def read_file(client: EngineClient, container: str, node: str, path: str) 
     """Return a file of a container.
 
     Raises:
-        CommandError: there is none at that path.
+        NodeFileError: there is none at that path.
     """
     try:
         with client.calling(f"read {path} of {node}"):
@@ -50,11 +50,9 @@ async def read_file(client: EngineClient, container: str, node: str, path: str) 
             except DockerError as error:
                 raise _refused(error, node, "read", path) from error
     except tarfile.TarError as error:
-        message = f"node {node!r}: can't read {path}: what came is no archive ({error})"
-        raise CommandError(message) from error
+        raise NodeFileError(node, "read", path, f"what came is no archive ({error})") from error
     if content is None:
-        message = f"node {node!r}: can't read {path}: it is no regular file"
-        raise CommandError(message)
+        raise NodeFileError(node, "read", path, "it is no regular file")
     return content
 
 
@@ -62,7 +60,7 @@ async def write_files(client: EngineClient, container: str, node: str, files: Ma
     """Put files into a container, under absolute paths.
 
     Raises:
-        CommandError: they can't be written.
+        NodeFileError: they can't be written.
     """
     what = ", ".join(files)
     with client.calling(f"write {what} of {node}"):
@@ -75,9 +73,7 @@ async def write_files(client: EngineClient, container: str, node: str, files: Ma
 def _refused(error: DockerError, node: str, action: str, path: str) -> Exception:
     if error.status in (0, 900):
         return error
-    if error.status == 404:
-        return CommandError(f"node {node!r}: can't {action} {path}: No such file or directory")
-    return CommandError(f"node {node!r}: can't {action} {path}: {error.message}")
+    return NodeFileError(node, action, path, "No such file or directory" if error.status == 404 else error.message)
 
 
 def absolute(directory: str, path: str) -> str:

@@ -18,7 +18,7 @@ import aiohttp
 import anyio
 from aiodocker.exceptions import DockerError
 
-from lucy_core.errors import DeployError, EngineError, EngineUnavailableError
+from lucy_core.errors import EngineError, EngineUnavailableError, RefusedError
 from lucy_engines.docker.api.endpoint import KINDS, AddressError, Endpoint
 
 OLDEST = (1, 41)
@@ -72,7 +72,7 @@ class EngineClient:
     def explain(self, error: Exception, what: str) -> EngineError:
         """Make of a failed call the error that says what to do."""
         if isinstance(error, DockerError) and error.status not in (0, 900):
-            return DeployError(refusal(error.status, error.message, what))
+            return RefusedError(what, error.status, refusal(error.status, error.message))
         return self.died(*unreachable(error, what))
 
     async def get(self, path: str, /, **params: Query) -> Any:
@@ -146,19 +146,19 @@ def unreachable(error: BaseException, what: str) -> tuple[str, str]:
             return f"it could not be asked to {what} ({cause or error})", "look at `docker info`"
 
 
-def refusal(status: int, text: str, what: str) -> str:
+def refusal(status: int, text: str) -> str:
     """Say why an Engine refused a call, and what to do."""
     low = text.lower()
     if "no such image" in low:
         image = text.rpartition("image: ")[2] or text
         return f"the Docker Engine has no image {image}; pull or build it, or name another with --mina-image"
     if "no space left on device" in low:
-        return f"the Docker Engine's disk is full, so it can't {what}; make room (see `docker system df`)"
+        return "the Docker Engine's disk is full; make room (see `docker system df`)"
     if "port is already allocated" in low or "address already in use" in low:
-        return f"can't {what}, a port is taken: {text.strip()}; end what uses it, or let the Engine choose free ports"
+        return f"a port is taken: {text.strip()}; end what uses it, or let the Engine choose free ports"
     if "address pool" in low:
-        return f"can't {what}: the Docker Engine has no addresses left; `lucy gc` removes networks of runs that died"
-    return f"the Docker Engine refused to {what}: {text.strip()} (status {status})"
+        return "the Docker Engine has no addresses left; `lucy gc` removes networks of runs that died"
+    return f"the Docker Engine refuses: {text.strip()} (status {status})"
 
 
 @asynccontextmanager

@@ -99,10 +99,11 @@ async def run_command(
     if not ended:
         raise CommandTimeoutError(node, command[0], seconds)
     if code in (126, 127) and refused.said is not None:
-        message = f"node {node!r}: can't run {command[0]}: {refused.said}"
         if "executable file not found" in refused.said or "no such file or directory" in refused.said:
-            message = f"node {node!r}: there is no program {command[0]!r} in its container; name one that its image has"
-        raise CommandError(message)
+            reason = f"there is no program {command[0]!r} in its container; name one that its image has"
+        else:
+            reason = f"can't run {command[0]}: {refused.said}"
+        raise CommandError(reason, node)
     return code
 
 
@@ -133,8 +134,7 @@ async def _create(client: EngineClient, container: str, node: str, body: Mapping
         except DockerError as error:
             if error.status in (0, 900):
                 raise
-            message = f"node {node!r}: can't run a command in its container: {error.message}"
-            raise CommandError(message) from error
+            raise CommandError(f"can't run a command in its container: {error.message}", node) from error
 
 
 async def _converse(attachment: Attachment, given: bytes, refused: _Refusal, take: Take) -> None:

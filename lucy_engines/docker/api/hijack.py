@@ -14,7 +14,7 @@ import anyio
 import anyio.abc
 from anyio.streams.tls import TLSStream
 
-from lucy_core.errors import DeployError, EngineUnavailableError
+from lucy_core.errors import EngineUnavailableError, RefusedError
 from lucy_engines.docker.api.endpoint import Endpoint, api_path
 from lucy_engines.docker.api.frames import STDOUT, FrameDecoder, FrameError, Part
 from lucy_engines.docker.api.unix_stream import connect_unix
@@ -158,6 +158,7 @@ async def _upgrade(endpoint: Endpoint, request: bytes, what: str) -> Attachment:
         raise
     if not upgrade.accepted:
         await anyio.aclose_forcefully(stream)
-        message = f"the Docker Engine refused to {what}: {upgrade.reason} (status {upgrade.status})"
-        raise DeployError(message)
+        raise RefusedError(
+            what, upgrade.status, f"the Docker Engine refuses: {upgrade.reason} (status {upgrade.status})"
+        )
     return Attachment(stream, rest)

@@ -9,7 +9,7 @@ import msgspec
 
 from lucy_core.arguments import readable_text
 from lucy_core.engine import Layout, NetworkSpec, NodeSpec, RunPlace, run_files
-from lucy_core.errors import ArgumentError, TopologyError, shown
+from lucy_core.errors import ArgumentError, OptionError, TopologyError, shown
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_core.run.options import is_on
 from lucy_engines.docker.api.endpoint import AddressError, Endpoint, docker_host
@@ -69,8 +69,8 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
         TopologyError: an option can't be read, or a node refers to what isn't there.
     """
     if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", place.run_id):
-        message = f"run id {shown(place.run_id)} can't name containers; use letters, digits, '_', '.' and '-'"
-        raise TopologyError(message)
+        reason = "can't name containers; use letters, digits, '_', '.' and '-'"
+        raise TopologyError(f"run id {shown(place.run_id)}", reason)
     for node in spec.nodes:
         _check_text(node)
     options = place.options
@@ -83,8 +83,7 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
     disk = read_size("docker_disk_size", options["docker_disk_size"]) if "docker_disk_size" in options else 0
     library = options.get("docker_libfaketime")
     if library and not is_local(host):
-        message = f"docker_libfaketime={shown(library)}: the Engine at {host} doesn't see this machine's files"
-        raise TopologyError(message)
+        raise OptionError("docker_libfaketime", library, f": the Engine at {host} doesn't see this machine's files")
     containers: dict[str, ContainerConfig] = {}
     for node in spec.nodes:
         containers[node.name] = container_config(
@@ -134,8 +133,7 @@ def _check_text(node: NodeSpec) -> None:
         }.items():
             readable_text(word, name)
     except ArgumentError as error:
-        message = f"node {node.name!r}: {error}"
-        raise TopologyError(message) from None
+        raise TopologyError(f"node {node.name!r}", f": {error}") from None
 
 
 def _image(role: str, options: Mapping[str, str]) -> str:
@@ -146,8 +144,8 @@ def _image(role: str, options: Mapping[str, str]) -> str:
 def _checked(node: str, image: str) -> str:
     """Refuse what can't name an image: part of a path of the Engine's, it could lead to something else."""
     if not all(re.fullmatch(IMAGE_PART, part) for part in image.split("/")):
-        message = f"node {node!r}: {image!r} can't name an image; give one like 'mina:1.0' or 'registry:5000/mina:1.0'"
-        raise TopologyError(message)
+        reason = f": {image!r} can't name an image; give one like 'mina:1.0' or 'registry:5000/mina:1.0'"
+        raise TopologyError(f"node {node!r}", reason)
     return image
 
 
@@ -155,13 +153,12 @@ def _check_host(host: str) -> None:
     """Refuse an option that is no address. One of the environment's is told as what keeps the Engine from being used.
 
     Raises:
-        TopologyError: naming the option, and what to give.
+        OptionError: saying what to give.
     """
     try:
         Endpoint(host)
     except AddressError as error:
-        message = f"docker_host={shown(host)}: {error}"
-        raise TopologyError(message) from None
+        raise OptionError("docker_host", host, f": {error}") from None
 
 
 def is_local(host: str) -> bool:
@@ -190,12 +187,11 @@ def read_port(options: Mapping[str, str]) -> int:
     """Read the first port of this machine to publish nodes' ports at; 0 leaves the choice to the Engine.
 
     Raises:
-        TopologyError: it is no port.
+        OptionError: it is no port.
     """
     text = options.get("docker_ports", "0")
     if not text.isdecimal() or int(text) > 65535:
-        message = f"docker_ports={shown(text)} is no port; write one like 31000"
-        raise TopologyError(message)
+        raise OptionError("docker_ports", text, "is no port; write one like 31000")
     return int(text)
 
 
@@ -203,12 +199,11 @@ def read_capture(options: Mapping[str, str]) -> str:
     """Read the way that lines are to take.
 
     Raises:
-        TopologyError: there is none of that name.
+        OptionError: there is none of that name.
     """
     kind = options.get("capture") or "auto"
     if kind not in CAPTURE_KINDS:
-        message = f"capture={shown(kind)} is no way for lines to take; say one of {', '.join(CAPTURE_KINDS)}"
-        raise TopologyError(message)
+        raise OptionError("capture", kind, f"is no way for lines to take; say one of {', '.join(CAPTURE_KINDS)}")
     return kind
 
 
@@ -216,15 +211,14 @@ def read_filter(options: Mapping[str, str]) -> str:
     """Read the capture filter, so that a wrong one is found before anything is made.
 
     Raises:
-        TopologyError: it is none; says where.
+        OptionError: it is none; says where.
     """
     text = options.get("capture_filter", "")
     if text:
         try:
             Filter(text)
         except FilterSyntaxError as error:
-            message = f"capture_filter={shown(text)} is no filter: {error}"
-            raise TopologyError(message) from error
+            raise OptionError("capture_filter", text, f"is no filter: {error}") from error
     return text
 
 
@@ -232,7 +226,7 @@ def read_limits(options: Mapping[str, str]) -> Limits:
     """Read what containers may use from the run's options.
 
     Raises:
-        TopologyError: naming the option and what it should look like.
+        OptionError: saying what it should look like.
     """
     memory = options.get("docker_memory")
     cpus = options.get("docker_cpus")
@@ -242,9 +236,8 @@ def read_limits(options: Mapping[str, str]) -> Limits:
         number = None if cpus is None else float(cpus)
     except ValueError:
         number = 0.0
-    if number is not None and not 0 < number < float("inf"):
-        message = f"docker_cpus={shown(cpus)} is no number of processors; write one like 0.5 or 2"
-        raise TopologyError(message)
+    if cpus is not None and number is not None and not 0 < number < float("inf"):
+        raise OptionError("docker_cpus", cpus, "is no number of processors; write one like 0.5 or 2")
     return Limits(
         memory_bytes=None if memory is None else read_size("docker_memory", memory),
         cpus=number,
@@ -256,11 +249,10 @@ def read_size(option: str, text: str) -> int:
     """Read a size as Docker writes it, `512m` say, in bytes.
 
     Raises:
-        TopologyError: it is none.
+        OptionError: it is none.
     """
     match = re.fullmatch(r"(\d+)([bkmg]?)b?", text.strip().lower())
     size = int(match[1]) * _UNITS[match[2]] if match else 0
     if not size:
-        message = f"{option}={shown(text)} is no size; write one like 512m or 2g"
-        raise TopologyError(message)
+        raise OptionError(option, text, "is no size; write one like 512m or 2g")
     return size

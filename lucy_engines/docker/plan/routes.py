@@ -12,7 +12,7 @@ from typing import Any, Literal, final
 
 import msgspec
 
-from lucy_core.errors import DeployError
+from lucy_core.errors import InapplicableError
 from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.plan.inside import LOG
 
@@ -74,7 +74,7 @@ def choose_route(facts: EngineFacts, *, wanted: str = "auto", shared: bool = Fal
         shared: whether nodes are to share one FIFO.
 
     Raises:
-        DeployError: what is forced can't work with this Engine; says what can.
+        InapplicableError: what is forced can't work with this Engine; says what can.
     """
     kind = wanted
     why = f"--capture {wanted}"
@@ -86,11 +86,10 @@ def choose_route(facts: EngineFacts, *, wanted: str = "auto", shared: bool = Fal
         else:
             kind, why = "attach", f"the Engine at {facts.endpoint.text} is remote"
     if kind == "fifo" and not facts.is_here:
-        message = f"a FIFO can't reach into containers of {facts.endpoint.text}; leave --capture out, or take attach"
-        raise DeployError(message)
+        reason = f"a FIFO can't reach into containers of {facts.endpoint.text}; leave it out, or take attach"
+        raise InapplicableError("--capture fifo", f": {reason}")
     if shared and kind != "fifo":
-        message = f"--shared-pipe needs FIFOs, and lines come by {kind} here ({why}); leave it out"
-        raise DeployError(message)
+        raise InapplicableError("--shared-pipe", f"needs FIFOs, and lines come by {kind} here ({why}); leave it out")
     if kind == "tcp":
         return _tcp(facts, why)
     if kind == "attach":
@@ -103,10 +102,8 @@ def _tcp(facts: EngineFacts, why: str) -> Route:
         return Route(kind="tcp", why=why, listen="127.0.0.1", reach=DESKTOP)
     address = facts.gateway if facts.is_here else facts.own_address
     if not address:
-        message = (
-            "--capture tcp needs an address of this machine that containers can reach, and there is none; use attach"
-        )
-        raise DeployError(message)
+        reason = "needs an address of this machine that containers can reach, and there is none; use attach"
+        raise InapplicableError("--capture tcp", reason)
     return Route(kind="tcp", why=why, listen=address, reach=address)
 
 
