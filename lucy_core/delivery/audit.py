@@ -9,12 +9,12 @@ import contextlib
 from typing import final
 
 import anyio
-import anyio.lowlevel
 
 from lucy_core.delivery.decoding import decode
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
 from lucy_core.recording.recording import Recording
+from lucy_core.recording.walk import Walk
 
 TURN_BYTES = 1 << 18
 """What is decoded in one turn of the loop."""
@@ -59,15 +59,13 @@ class Audit:
     async def _read(self, nodes: set[str], stop: int) -> dict[str, tuple[int, int]]:
         """Count the records and the malformed lines of these nodes before `stop`."""
         counted = {node: self._counted.get(node, (0, 0)) for node in nodes}
-        cursor = self._recording.cursor_at(self._position)
+        walk = Walk(self._recording, self._position, turn_bytes=TURN_BYTES)
         position = self._position
-        weight = 0
         while position < stop:
-            rows = self._recording.rows(cursor)
-            if not rows:
+            if not await walk.turn():
                 message = f"the recording ends at position {position}, {stop} were captured: the rest was live only"
                 raise RecordingError(message)
-            for row in rows:
+            for row in walk.blocks():
                 if row.position >= stop:
                     break
                 position = row.position + row.lines
@@ -75,8 +73,5 @@ class Audit:
                     batch = decode(self._recording.block(row))
                     decoded, malformed = counted[row.node]
                     counted[row.node] = (decoded + len(batch.records), malformed + len(batch.malformed))
-                    weight += row.bytes
-                if weight > TURN_BYTES:
-                    weight = 0
-                    await anyio.lowlevel.checkpoint()
+                    walk.spend(row.bytes)
         return counted

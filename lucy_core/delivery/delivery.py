@@ -21,16 +21,15 @@ from lucy_core.delivery.subscription import Gate, Group, Sink, Subscription
 from lucy_core.errors import RecordingError
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Recording, Row
+from lucy_core.recording.walk import TURN_BYTES, Walk
 from lucy_core.records.record import Block
 
-TURN_BYTES = 1 << 19
-"""What is delivered in one turn of the loop, so that the test's own tasks get theirs: half a millisecond of work."""
+CATCH_UP_BYTES = TURN_BYTES * 2
+"""What is read back in one turn: more than the live ones get in theirs, or who is behind would never reach them."""
 LAST_READ_SECONDS = 10.0
 """What those who are behind get at the end of the run to read what they have not read."""
 HELD_UP_SECONDS = 20.0
 """How long those who can't take more hold up the others where nothing can be read back: less than a wait's patience."""
-ROW_COST = 2048
-"""What a block weighs in a turn beside its bytes: its row, its read, its calls."""
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 
@@ -211,17 +210,15 @@ class Delivery(Live):
         """Read the recording for a group; tell whether it was set aside on the way."""
         recording = self._recording
         assert recording is not None  # noqa: S101  # nobody is behind without one
-        cursor = recording.cursor_at(group.next)
+        walk = Walk(recording, group.next, turn_bytes=CATCH_UP_BYTES)
         hub = Hub(group.members)
-        weight = 0
         while group.members:
-            rows = recording.rows(cursor) if group.next < self.delivered else []
-            if not rows:
+            if group.next >= self.delivered or not await walk.turn():
                 if not self._join(group):
                     # What is delivered and not in the rows came past the recording, whose disk has failed.
                     self._finish_all(group, RecordingError(self._missing(group.next)))
                 return False
-            for row in rows:
+            for row in walk.blocks():
                 if group.next >= self.delivered:
                     break
                 after = row.position + row.lines
@@ -236,12 +233,8 @@ class Delivery(Live):
                 if plan.subscriptions:
                     block = recording.block(row)
                     self._give(plan.deal(plan.read(block)), block)
-                    weight += row.bytes
+                    walk.spend(row.bytes)
                 group.has_read(after)
-                weight += ROW_COST
-                if weight > TURN_BYTES * 2:  # more than the live ones get in a turn, or it would never reach them
-                    weight = 0
-                    await anyio.lowlevel.checkpoint()
                 if not group.members:
                     return False
         return False
@@ -327,13 +320,12 @@ class Delivery(Live):
             return
         recording = self._readable(f"positions {start} to {stop} are past")
         hub = Hub([Subscription(interest, sink, lambda _: None, start, Group())])
-        cursor = recording.cursor_at(start)
-        position, weight = start, 0
+        walk = Walk(recording, start, turn_bytes=CATCH_UP_BYTES)
+        position = start
         while position < stop:
-            rows = recording.rows(cursor)
-            if not rows:
+            if not await walk.turn():
                 raise RecordingError(self._missing(position))
-            for row in rows:
+            for row in walk.blocks():
                 if position >= stop:
                     break
                 plan = hub.plan(row.node)
@@ -343,12 +335,8 @@ class Delivery(Live):
                         self.run_end.escape(error)
                     for _, items in dealt.shares:
                         sink([item for item in items if item.position < stop])
-                    weight += row.bytes
+                    walk.spend(row.bytes)
                 position = max(position, row.position + row.lines)
-                weight += ROW_COST
-                if weight > TURN_BYTES * 2:
-                    weight = 0
-                    await anyio.lowlevel.checkpoint()
 
     def _missing(self, position: int) -> str:
         read = f"read up to position {position} of {self.delivered}"

@@ -24,9 +24,10 @@ from lucy_core.capture.framing import LongLine, count_lines
 from lucy_core.capture.sockets import Listener
 from lucy_core.capture.sources import Source
 from lucy_core.capture.tagged import SHARED
-from lucy_core.delivery.delivery import TURN_BYTES, Delivery
+from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
 from lucy_core.recording.recording import Row, overlong_block
+from lucy_core.recording.walk import TURN_BYTES
 from lucy_core.records.record import Block
 
 LOOK_SECONDS = 1.0

@@ -12,11 +12,12 @@ import anyio
 import anyio.lowlevel
 
 from lucy_core.capture.facts import Fact
-from lucy_core.delivery.delivery import ROW_COST, TURN_BYTES, Delivery
+from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import CaptureDiedError, RecordingError
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.ledger import Gap
-from lucy_core.recording.recording import Cursor, Recording, Row, overlong_block
+from lucy_core.recording.recording import Recording, Row, overlong_block
+from lucy_core.recording.walk import Walk
 from lucy_core.records.record import Block
 
 
@@ -31,7 +32,7 @@ class Follower:
         self._recording = recording
         self._delivery = delivery
         self._ledger = delivery.ledger
-        self._cursor = Cursor()
+        self._walk = Walk(recording)
 
     async def follow(self) -> None:
         """Deliver until capture has closed the run or is dead; of its death every subscriber is told."""
@@ -41,7 +42,7 @@ class Follower:
                 if await self._deliver_rows() or await self._deliver_direct():
                     continue
                 if capture.died is not None:
-                    self._write_death(capture.died)
+                    await self._write_death(capture.died)
                     self._delivery.end(CaptureDiedError(capture.died))
                     return
                 await anyio.wait_readable(bell)
@@ -56,19 +57,15 @@ class Follower:
 
     async def _deliver_rows(self) -> bool:
         deliver, read = self._delivery.deliver, self._recording.block
-        rows = self._recording.entries(self._cursor)
-        if rows:
-            self._capture.saw(rows[0].position)
-        weight = 0
-        for row in rows:
+        walk = self._walk
+        if not await walk.turn():
+            return False
+        self._capture.saw(self._delivery.delivered)
+        for row in walk.rows():
             self._ledger.take(row)
-            if row.fact is not None:
-                continue
-            weight += deliver(row, read) + ROW_COST
-            if weight > TURN_BYTES:
-                weight = 0
-                await anyio.lowlevel.checkpoint()
-        return bool(rows)
+            if row.fact is None:
+                walk.spend(deliver(row, read))
+        return True
 
     async def _deliver_direct(self) -> bool:
         taken = self._capture.take_direct()
@@ -88,7 +85,7 @@ class Follower:
         await anyio.lowlevel.checkpoint()
         return True
 
-    def _write_death(self, reason: str) -> None:
+    async def _write_death(self, reason: str) -> None:
         """Say in the recording that capture has died; a disk that takes no more can't keep us from knowing."""
         row = Row(self._delivery.delivered, "", 0, 0, 0, self._delivery.now_ns(), fact=Fact.DIED, reason=reason)
         try:
@@ -96,5 +93,6 @@ class Follower:
         except RecordingError:
             self._ledger.take(row)
         else:
-            for written in self._recording.entries(self._cursor):
-                self._ledger.take(written)
+            while await self._walk.turn():
+                for written in self._walk.rows():
+                    self._ledger.take(written)

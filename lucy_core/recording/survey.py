@@ -7,40 +7,38 @@ line at its own position; of what isn't, each place becomes a gap. The logs them
 judged when somebody asks for it.
 """
 
-import anyio.lowlevel
-
 from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.errors import RecordingError
 from lucy_core.recording.ledger import Gap, Ledger
-from lucy_core.recording.recording import Cursor, Recording, Row
+from lucy_core.recording.recording import Recording, Row
+from lucy_core.recording.walk import Walk
 
 
 async def survey(recording: Recording, ledger: Ledger) -> int:
     """Fold all rows into the ledger, and have the recording give out what is sound; return when the last line came."""
-    cursor = Cursor()
+    walk = Walk(recording)
     last: dict[str, Row] = {}
     damage = ""
     last_arrival_ns = 0
     try:
-        while rows := recording.entries(cursor):
-            for row in rows:
+        while await walk.turn():
+            for row in walk.rows():
                 ledger.take(row)
                 if row.fact is None:
                     last_arrival_ns = row.arrived_ns
                 if row.fact is None or row.fact is Fact.PART:
                     last[row.node] = row
-            await anyio.lowlevel.checkpoint()
     except RecordingError as error:
         damage = str(error)
     ledger.miss_unrecorded()
-    left = recording.arrivals_size() - cursor.offset
+    left = recording.arrivals_size() - walk.offset
     if left:
         damage = damage or f"{left:,} bytes behind the last row of {run_files.ARRIVALS} are no row"
         ledger.miss(Gap(ledger.position, None, damage))
     told = {node: row.offset + row.bytes + row.part for node, row in last.items()}
     sizes = {node: recording.log_size(node, torn=row.torn or row.part > 0) for node, row in last.items()}
-    recording.bound(cursor.offset, sizes)
+    recording.bound(walk.offset, sizes)
     cut = {node for node in sizes if sizes[node] < told[node]}
     if cut:
         await _find_cuts(recording, ledger, {node: sizes[node] for node in cut})
@@ -53,12 +51,11 @@ async def survey(recording: Recording, ledger: Ledger) -> int:
 
 async def _find_cuts(recording: Recording, ledger: Ledger, sizes: dict[str, int]) -> None:
     """Find the first row of each log that was cut whose bytes are missing."""
-    cursor = Cursor()
-    while sizes and (rows := recording.rows(cursor)):
-        for row in rows:
+    walk = Walk(recording)
+    while sizes and await walk.turn():
+        for row in walk.blocks():
             size = sizes.get(row.node)
             if size is not None and row.offset + row.bytes > size:
                 reason = f"its log ends at byte {size:,}, its rows go on: it was cut"
                 ledger.miss(Gap(row.position, row.node, reason))
                 del sizes[row.node]
-        await anyio.lowlevel.checkpoint()
