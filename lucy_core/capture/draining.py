@@ -262,24 +262,27 @@ class Drain:
     def drain(self, node: str) -> None:
         """Take what a node's sources hold now; what is then unfinished has lost its writer."""
         done: set[Reading] = set()
+        emptied: list[Reading] = []
         # A connection that waits to be accepted is a source of its own, and may be all that there is.
         while left := [reading for reading in self._of.get(node, ()) if reading not in done]:
-            for reading in left:
-                done.add(reading)
-                self._drain_source(reading, node)
+            emptied += filter(self._drain_source, left)
+            done.update(left)
+        for reading in emptied:  # when all are read: of what one has begun, another may bring the end
+            if not reading.source.tells_its_end:
+                self.tear(reading, node)
 
-    def _drain_source(self, reading: Reading, node: str) -> None:
+    def _drain_source(self, reading: Reading) -> bool:
+        """Take what a source holds; return whether it is empty then."""
         self._look_at(reading)
         if self.readings.get(reading.fd) is not reading:
-            return
+            return False
         # What it holds at the moment of the call, and no more: more than that comes from a writer that still lives, and
         # may yet finish its line.
         budget = reading.taken + reading.source.holds()
         while reading.taken <= budget and self.readings.get(reading.fd) is reading:
             if not self.serve(reading.fd):
-                if not reading.source.tells_its_end:
-                    self.tear(reading, node)
-                return
+                return self.readings.get(reading.fd) is reading
+        return False
 
     def finish(self) -> None:
         """Take what all sources hold, and give up on every unfinished line: the run is being closed."""

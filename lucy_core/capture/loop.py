@@ -33,6 +33,7 @@ from lucy_core.capture.files.follow import FileSource
 from lucy_core.capture.framing import Framer
 from lucy_core.capture.recorder import Recorder
 from lucy_core.capture.requests import WRITING, RefusedRequest, read_request
+from lucy_core.capture.resumable import ResumableListener
 from lucy_core.capture.rows import readable
 from lucy_core.capture.sockets import Listener
 from lucy_core.capture.tagged import SHARED
@@ -267,6 +268,11 @@ class Capture:
                 listener = Listener(address if isinstance(address, str) else tuple(address), self._token)
                 drain.add(listener, node)
                 return {"address": listener.address}
+            case "listen_resumably":
+                recorder.open_log(node)
+                resumable = ResumableListener(tuple(command["address"]), self._token, node)
+                drain.add(resumable, node)
+                return {"address": resumable.address}
             case "fence":
                 return {"position": recorder.position}
             case "drain":

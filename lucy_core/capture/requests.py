@@ -113,6 +113,18 @@ def check_address(value: object) -> str | tuple[str, int]:
     return host, port
 
 
+def check_port(value: object) -> tuple[str, int]:
+    """Return a host and a port to listen on.
+
+    Raises:
+        ValueError: they are none.
+    """
+    address = check_address(value)
+    if isinstance(address, str):
+        raise ValueError(f"{_show(value)} is no host and port")  # noqa: TRY004  # as everything here
+    return address
+
+
 def check_lines(value: object) -> str:
     """Return whole lines, or nothing.
 
@@ -197,6 +209,7 @@ _FIELDS: Mapping[str, Mapping[str, Callable[[object], object]]] = {
     "shared_fifo": {"nodes": _check_nodes, "path": check_path},
     "file": {"node": check_node, "path": check_path},
     "listen": {"node": check_node, "address": check_address},
+    "listen_resumably": {"node": check_node, "address": check_port},
     "fence": {},
     "drain": {"node": check_node},
     "close": {},

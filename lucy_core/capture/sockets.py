@@ -22,7 +22,7 @@ from typing import Any, final
 
 from lucy_core.capture.sources import READ_BYTES, Source
 
-GREETING_BYTES = 256
+GREETING_BYTES = 512
 """A first line longer than this is no greeting."""
 GREETING_SECONDS = 10.0
 WAITING_PEERS = 64
@@ -33,7 +33,6 @@ _TRANSIENT = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPERM, errno.EPRO
 """What `accept` says where one peer is gone again, and the next may be there."""
 
 
-@final
 class Connection(Source):
     """One peer's bytes; ends when the peer closes."""
 
@@ -76,11 +75,15 @@ class Connection(Source):
         line, newline, rest = self._greeting.partition(b"\n")
         if not newline and len(self._greeting) <= GREETING_BYTES:
             return b""
-        if not newline or not hmac.compare_digest(line.strip(), b"LUCY " + token.encode()):
+        if not newline or not self._knows(line.strip(), token):
             raise PermissionError(errno.EACCES, "did not begin with this run's token")
         self._token = None
         self._greeting = b""
         return rest
+
+    def _knows(self, greeting: bytes, token: str) -> bool:
+        """Tell whether a first line is the right one."""
+        return hmac.compare_digest(greeting, b"LUCY " + token.encode())
 
     def holds(self) -> int:
         (size,) = struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))
@@ -111,7 +114,6 @@ class Strangers:
         return first
 
 
-@final
 class Listener(Source):
     """Accepts connections; has no bytes of its own."""
 
@@ -173,6 +175,9 @@ class Listener(Source):
             if error.errno in _TRANSIENT:
                 return None
             raise
+        return self._welcome(peer)
+
+    def _welcome(self, peer: socket.socket) -> Connection:
         return Connection(peer, self._token)
 
     def close(self) -> None:

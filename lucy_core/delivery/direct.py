@@ -21,6 +21,7 @@ from lucy_core.capture.facts import Fact
 from lucy_core.capture.fifo import FifoSource
 from lucy_core.capture.files.follow import FileSource
 from lucy_core.capture.framing import LongLine, count_lines
+from lucy_core.capture.resumable import ResumableListener
 from lucy_core.capture.sockets import Listener
 from lucy_core.capture.sources import Source
 from lucy_core.capture.tagged import SHARED
@@ -134,6 +135,13 @@ class DirectSources:
         """Listen; on loopback, so no token is asked for."""
         with _refused(f"can't listen on {address}"):
             listener = Listener(address, None)
+        self._add(listener, node)
+        return listener.address
+
+    def listen_resumably(self, node: str, address: tuple[str, int], token: str) -> str | tuple[str, int]:
+        """Listen to who may come again."""
+        with _refused(f"can't listen on {address}"):
+            listener = ResumableListener(address, token, node)
         self._add(listener, node)
         return listener.address
 

@@ -24,7 +24,7 @@ from lucy_core.aio import Services, one_error
 from lucy_core.arguments import bytes_of, count_of, new_place_of, readable_text
 from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.requests import check_address, check_lines, check_node, check_path
+from lucy_core.capture.requests import check_address, check_lines, check_node, check_path, check_port
 from lucy_core.capture.sockets import ANY
 from lucy_core.capture.tagged import SHARED
 from lucy_core.delivery.delivery import Delivery, Job
@@ -251,6 +251,23 @@ class Pipeline(Feed):
         reply = await self._process.ask("listen", node=node, address=address)
         assert reply.address is not None  # noqa: S101  # part of the reply
         return reply.address
+
+    async def listen_resumably(self, node: str, host: str) -> tuple[str, int]:
+        """Take the node's lines over TCP through connections that may break; see `LineCapture.listen_resumably`.
+
+        Raises:
+            RecordingError: the host is no address of this machine.
+        """
+        with _refused_by_name():
+            check_node(node)
+            address = await _resolved(*check_port((host, 0)))
+        if self._direct is not None:
+            found: object = self._direct.listen_resumably(node, address, self.token)
+        else:
+            self._make_log(node)
+            found = (await self._process.ask("listen_resumably", node=node, address=address)).address
+        assert isinstance(found, tuple)  # noqa: S101  # it is no path
+        return found
 
     async def drain(self, node: str) -> int:
         """Take all that the node has written so far; return the position after it. See `LineCapture.drain`."""

@@ -12,6 +12,9 @@ from typing import Protocol
 class LineCapture(Protocol):
     """Where lines go in: what a log engine is given. `lucy_core.pipeline` implements it."""
 
+    token: str
+    """What a peer over TCP has to say to show that it belongs to the run."""
+
     async def open_fifo(self, node: str, path: Path | None = None) -> Path:
         """Make the FIFO of a node, drain it from now on, and return its path. Writers may open it at any time.
 
@@ -40,6 +43,14 @@ class LineCapture(Protocol):
 
         A TCP peer has to say the run's token within ten seconds. Who doesn't is turned away and counted, and makes
         nothing incomplete.
+        """
+        ...
+
+    async def listen_resumably(self, node: str, host: str) -> tuple[str, int]:
+        """Take a node's lines over TCP, on a free port, through connections that may break; return the real address.
+
+        What is spoken there stands in `lucy_core.capture.resumable`: a connection that takes the place of a broken one
+        goes on where the recording ends, so that nothing is lost and nothing comes twice.
         """
         ...
 

@@ -71,6 +71,7 @@ BARE = (
     "lucy_core/capture/recycling.py",
     "lucy_core/capture/requests.py",
     "lucy_core/capture/rows.py",
+    "lucy_core/capture/resumable.py",
     "lucy_core/capture/sockets.py",
     "lucy_core/capture/sources.py",
     "lucy_core/capture/tagged.py",
