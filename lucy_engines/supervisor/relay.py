@@ -1,9 +1,9 @@
 """What stands between a daemon and its log where the daemon can't write to it itself.
 
 The daemon writes into a pipe; whole lines come out of it, less what a capture filter leaves out, tagged where nodes
-share a FIFO, and go into one of `outlets`. Nothing here waits: the puppeteer calls `turn` when something may have
-become possible. Memory is bounded, since a full way out stops the reading, then the pipe fills, and then the daemon
-waits, which is what it would do at a FIFO.
+share a FIFO, and go out through a `Pipe` or a `Sender`. Nothing here waits: the puppeteer calls `turn` when something
+may have become possible. Memory is bounded, since a full way out stops the reading, then the pipe fills, and then the
+daemon waits, which is what it would do at a FIFO.
 
 Standard library only, Python 3.7 or newer: the puppeteer loads it inside of a container.
 """
@@ -14,10 +14,12 @@ import contextlib
 import fcntl
 import os
 import select
+import stat
 import time
 from typing import Any
 
-from lucy_engines.supervisor.outlets import open_outlet
+from lucy_engines.supervisor.pipe import Pipe
+from lucy_engines.supervisor.sender import Sender
 
 READ_BYTES = 1 << 18
 BACKLOG_BYTES = 4 << 20
@@ -58,7 +60,7 @@ class Relay:
             self._tag = tag_line
         self._node = environment.get("LUCY_NODE", "")
         self.numbered = numbered
-        self._outlet = open_outlet(environment, unattended=unattended)
+        self._way = _open_way(environment, unattended=unattended)
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         with contextlib.suppress(OSError):
@@ -74,19 +76,19 @@ class Relay:
 
     def interests(self) -> dict[int, int]:
         """Return what to poll for."""
-        found = self._outlet.interests()
+        found = self._way.interests()
         if self._reads:
             found[self._read] = select.POLLIN
         return found
 
     @property
     def _reads(self) -> bool:
-        return not self._ended and self._outlet.backlog < BACKLOG_BYTES
+        return not self._ended and self._way.backlog < BACKLOG_BYTES
 
     def patience(self) -> float:
         """Return how many seconds `turn` may be put off."""
         news = max(0.0, self._said_at + 1.0 - time.monotonic()) if self._left_out[0] else float("inf")
-        return min(self._outlet.patience(), news)
+        return min(self._way.patience(), news)
 
     def turn(self) -> None:
         """Carry what can be carried without waiting."""
@@ -97,11 +99,11 @@ class Relay:
                     self._take(chunk)
                 else:
                     self._finish()
-        self._outlet.turn()
+        self._way.turn()
 
     def _take(self, chunk: bytes) -> None:
         if self._keeps is None and self._tag is None:
-            self._outlet.put(chunk)
+            self._way.put(chunk)
             return
         whole, newline, rest = chunk.rpartition(b"\n")
         if not newline:
@@ -112,7 +114,7 @@ class Relay:
         self._carry([line + b"\n" for line in text.split(b"\n")])
 
     def _carry(self, lines: list[bytes]) -> None:
-        keeps, tag, put = self._keeps, self._tag, self._outlet.put
+        keeps, tag, put = self._keeps, self._tag, self._way.put
         if keeps is not None:
             kept = [line for line in lines if keeps(line)]
             self._left_out[0] += len(lines) - len(kept)
@@ -141,7 +143,7 @@ class Relay:
             tail, self._tail = b"".join(self._tail), []
             if tail:
                 self._carry([tail])
-            self._outlet.end()
+            self._way.end()
 
     def messages(self) -> list[dict[str, Any]]:
         """Return what there is to say to Lucy: once a second at most, and at the end."""
@@ -154,13 +156,35 @@ class Relay:
     @property
     def finished(self) -> bool:
         """Whether the writers are gone and all their bytes are out."""
-        return self._ended and self._outlet.finished
+        return self._ended and self._way.finished
 
     def account(self) -> dict[str, Any]:
         """Return what goes into the daemon's `exited` event."""
-        return {"lost": self._outlet.lost} if self._outlet.lost else {}
+        return {"lost": self._way.lost} if self._way.lost else {}
 
     def close(self) -> None:
         """Close what is open."""
         os.close(self._read)
-        self._outlet.close()
+        self._way.close()
+
+
+def _open_way(environment: dict[str, str], *, unattended: bool) -> Pipe | Sender:
+    """Open the way out that was asked for.
+
+    Raises:
+        OSError: the FIFO can't be opened, or nobody reads it.
+        ValueError: Lucy can't be reached, or there is no such way.
+    """
+    kind = environment.get("LUCY_CAPTURE", "fifo")
+    if kind == "tcp":
+        token, node = environment.get("LUCY_TOKEN", ""), environment.get("LUCY_NODE", "")
+        return Sender(environment.get("LUCY_ADDRESS", ""), token, node)
+    if kind == "attach":
+        return Pipe(os.dup(2))
+    if kind not in {"fifo", "shared"}:
+        raise ValueError(f"no capture kind is called {kind!r}")
+    path = environment.get("LUCY_LOG", "/lucy/log")
+    if not stat.S_ISFIFO(os.stat(path).st_mode):
+        return Pipe(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))
+    how = os.O_RDWR if unattended else os.O_WRONLY
+    return Pipe(os.open(path, how | os.O_NONBLOCK | os.O_CLOEXEC))

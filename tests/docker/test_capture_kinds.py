@@ -152,12 +152,11 @@ async def test_a_container_has_ended_once_its_last_line_is_there_however_late_th
     assert (tmp_path / "run/logs/a.ndjson").read_bytes().splitlines() == [b"%d" % number for number in range(1, 201)]
 
 
-@pytest.mark.parametrize("kind", ("tcp", "attach"))
-async def test_a_pump_that_dies_ends_the_run_at_once_and_is_told_as_that(tmp_path: Path, kind: str) -> None:
+async def test_a_pump_that_dies_ends_the_run_at_once_and_is_told_as_that(tmp_path: Path) -> None:
     node = scripted_node("a", "say:3", "rest")
     told = r"the pump, which carries nodes' lines, was killed by SIGKILL \(process \d+\)"
     with pytest.raises(CarrierDiedError, match=told), anyio.fail_after(60):
-        async with deployed(tmp_path, node, capture=kind) as network:
+        async with deployed(tmp_path, node, capture="attach") as network:
             os.kill(pump_process(), signal.SIGKILL)
             await network.wait_for(lucy.seen(NodeOffline), hard=600)
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from hypothesis import strategies as st
 import lucy_engines
 from lucy_core.errors import CarrierDiedError
 from lucy_core.helpers.helper import own_pidfd
+from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.run.carrying import MarkFinder, Sink
 from lucy_engines.docker.run.pump_client import _BOOT
 from lucy_engines.orders import COMMAND_BYTES, CommandReader
@@ -83,9 +83,9 @@ ODD = st.one_of(
     st.lists(st.integers(), max_size=2),
     st.dictionaries(st.text(max_size=3), st.none(), max_size=2),
 )
-NAMES = ("id", "node", "fifo", "path", "host", "port", "token", "container", "tls")
+NAMES = ("id", "node", "fifo", "host", "token", "container")
 COMMANDS = st.fixed_dictionaries(
-    {"op": st.sampled_from(("node", "attach", "listen")) | ODD},
+    {"op": st.just("attach") | ODD},
     optional=dict.fromkeys(NAMES, ODD),
 ).map(lambda command: json.dumps(command).encode())
 LINES = st.lists(COMMANDS | ODD.map(lambda odd: json.dumps(odd).encode()) | st.binary(max_size=40), max_size=20)
@@ -94,7 +94,7 @@ LINES = st.lists(COMMANDS | ODD.map(lambda odd: json.dumps(odd).encode()) | st.b
 @given(LINES)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_no_command_ends_the_pump(pump: BarePump, lines: list[bytes]) -> None:
-    pump.say(*lines, b'{"id": 77777, "op": "listen", "host": "nowhere.invalid", "port": -1, "token": ""}')
+    pump.say(*lines, b'{"id": 77777, "op": "attach", "host": "tcp://nowhere.invalid:x"}')
 
     assert "error" in pump.hear(77777)
 
@@ -102,10 +102,14 @@ def test_no_command_ends_the_pump(pump: BarePump, lines: list[bytes]) -> None:
 def test_each_command_that_makes_no_sense_is_answered_by_what_is_wrong_with_it(pump: BarePump) -> None:
     wrong = {
         b'{"id": 1, "op": "dance"}': "no command is called 'dance'",
-        b'{"id": 2, "op": "node", "node": "z"}': "fifo is None, and has to be a text",
-        b'{"id": 3, "op": "node", "node": "z", "fifo": "/nowhere"}': "No such file or directory",
-        b'{"id": 4, "op": "attach", "node": "z", "token": "t"}': "no node is called 'z'",
-        b'{"id": 5, "op": "listen", "host": "127.0.0.1", "token": "t"}': "the command lacks 'port'",
+        b'{"id": 2, "op": "attach", "node": "z"}': "token is None, and has to be a text",
+        b'{"id": 3, "op": "attach", "node": "z", "token": "t"}': "container is None, and has to be a text",
+        b'{"id": 4, "op": "attach", "node": "z", "token": "t", "container": "c", "host": "unix:///nowhere"}': (
+            "No such file or directory"
+        ),
+        b'{"id": 5, "op": "attach", "node": "z", "token": "t", "container": "c", "host": "nowhere"}': (
+            "'nowhere' is no way to an Engine that Lucy knows; give unix:///path, tcp://host:port or https://host:port"
+        ),
     }
 
     pump.say(*wrong)
@@ -159,39 +163,16 @@ def test_a_fifo_that_nobody_reads_any_more_costs_its_bytes_and_says_why(tmp_path
     os.close(sink.fd)
 
 
-def test_peers_that_say_nothing_are_sent_away_and_the_others_served(pump: BarePump, tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
-    node = json.dumps({"id": 11, "op": "node", "node": "peers", "fifo": str(fifo)}).encode()
-    pump.say(node, b'{"id": 12, "op": "listen", "host": "127.0.0.1", "port": 0, "token": "secret"}')
-    assert pump.hear(11) == {"id": 11}
-    port = pump.hear(12)["port"]
-
-    silent = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(300)]
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as peer:
-        peer.sendall(b"LUCY secret peers life-1\n")
-        assert peer.recv(10) == b"0\n"
-        peer.sendall(b"a line\n")
-        assert peer.recv(10) == b"7\n"
-
-    assert os.read(reader, 100) == b"a line\n"
-    assert silent[0].recv(1) == b""
-    for each in silent:
-        each.close()
-    os.close(reader)
-
-
 # --- its end --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_pump_that_fails_is_told_with_its_last_words() -> None:
+async def test_a_pump_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
     async with pumping() as pump:
         os.write(pump._words.fileno(), b"Traceback ...\nMemoryError: no room\n")
         os.kill(pump._process.pid, signal.SIGKILL)
 
         with pytest.raises(CarrierDiedError, match=r"SIGKILL \(process \d+\); its last words: MemoryError: no room"):
-            await pump.open_port("127.0.0.1", "t")
+            await pump.attach("a", tmp_path / "fifo", Endpoint("unix:///nowhere"), "c", "t")
 
 
 # A Lucy that starts a pump, forks, as a pool of processes does, and is killed.

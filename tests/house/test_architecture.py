@@ -99,8 +99,9 @@ BARE = (
     "lucy_engines/process/orders.py",
     "lucy_engines/process/spawning.py",
     "lucy_engines/supervisor/puppeteer.py",
-    "lucy_engines/supervisor/outlets.py",
+    "lucy_engines/supervisor/pipe.py",
     "lucy_engines/supervisor/relay.py",
+    "lucy_engines/supervisor/sender.py",
 )
 
 # Mounted into containers, beside the puppeteer: an image's own interpreter reads them.

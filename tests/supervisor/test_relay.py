@@ -11,12 +11,12 @@ from pathlib import Path
 
 import anyio
 import pytest
-from helper_processes import pumping
 from hypothesis import given
 from hypothesis import strategies as st
 from puppets import PYTHONS, puppet
 
 from lucy_core.capture.tagged import Demultiplexer
+from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import SupervisorError
 from lucy_engines.docker.run.carrying import MarkFinder
 
@@ -142,38 +142,53 @@ async def test_line_numbers_go_on_over_restarts(python: str, tmp_path: Path) -> 
 # --- over tcp -------------------------------------------------------------------------------------------------------
 
 
+def over_tcp(pipeline: Pipeline, port: int, *, token: str | None = None, node: str = "bp") -> dict[str, str]:
+    """What a supervisor is told that is to bring its lines over TCP."""
+    address = f"127.0.0.1:{port}"
+    told = {"LUCY_TOKEN": pipeline.token if token is None else token, "LUCY_NODE": node}
+    return {"LUCY_CAPTURE": "tcp", "LUCY_ADDRESS": address, **told}
+
+
 async def test_lines_come_over_tcp_each_once_and_in_order(python: str, tmp_path: Path) -> None:
-    async with pumping() as pump:
-        port = await pump.open_port("127.0.0.1", "secret")
-        given = {"LUCY_CAPTURE": "tcp", "LUCY_ADDRESS": f"127.0.0.1:{port}", "LUCY_TOKEN": "secret", "LUCY_NODE": "bp"}
-        async with puppet(python, tmp_path, *count(50_000), **given) as bp:
-            await pump.add_node("bp", tmp_path / "log")
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        _, port = await pipeline.listen_resumably("bp", "127.0.0.1")
+        async with puppet(python, tmp_path, *count(50_000), **over_tcp(pipeline, port)) as bp:
             for life in (1, 2):
                 await bp.link.ask("start")
-                with anyio.fail_after(60):
-                    while len(bp.heard("exited")) < life:
-                        bp.text += bp.unread()
-                        await anyio.sleep(0)
-            bp.text += bp.unread()
+                await bp.until("exited", life)
 
-        assert numbers(bp.text) == [*range(50_000), *range(50_000)]
+        # It has ended once all is where it was to go.
+        log = (tmp_path / "run/logs/bp.ndjson").read_bytes()
+        assert numbers(log) == [*range(50_000), *range(50_000)]
 
 
-@pytest.mark.parametrize(("token", "node"), (("wrong", "bp"), ("secret", "nobody")))
+async def test_the_half_line_of_a_daemon_that_ends_comes_over_tcp(python: str, tmp_path: Path) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        _, port = await pipeline.listen_resumably("bp", "127.0.0.1")
+        async with puppet(python, tmp_path, "printf", r"one\nhalf", **over_tcp(pipeline, port)) as bp:
+            await bp.link.ask("start")
+            end = await bp.until("exited")
+        await pipeline.drain("bp")
+
+        assert end.lost == 0
+        assert (tmp_path / "run/logs/bp.ndjson").read_bytes() == b"one\nhalf"
+
+
+@pytest.mark.parametrize(("token", "node"), (("wrong", "bp"), (None, "nobody")))
 async def test_a_peer_that_does_not_know_the_token_is_refused(
-    python: str, tmp_path: Path, token: str, node: str
+    python: str, tmp_path: Path, token: str | None, node: str
 ) -> None:
-    async with pumping() as pump:
-        port = await pump.open_port("127.0.0.1", "secret")
-        given = {"LUCY_CAPTURE": "tcp", "LUCY_ADDRESS": f"127.0.0.1:{port}", "LUCY_TOKEN": token, "LUCY_NODE": node}
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        _, port = await pipeline.listen_resumably("bp", "127.0.0.1")
+        given = over_tcp(pipeline, port, token=token, node=node)
         async with puppet(python, tmp_path, "echo", "evil", **given) as bp:
-            await pump.add_node("bp", tmp_path / "log")
-
             with pytest.raises(SupervisorError, match="refused this node's token"):
                 await bp.link.ask("start")
+        await pipeline.reach(await pipeline.drain("bp"))
 
-            assert bp.unread() == b""
-            assert len(pump.refused) == 1
+        assert (tmp_path / "run/logs/bp.ndjson").read_bytes() == b""
+        assert pipeline.ledger.of("bp").strangers == 1
+        assert pipeline.ledger.complete
 
 
 async def test_a_lucy_that_is_not_there_is_a_sentence(python: str, tmp_path: Path) -> None:
@@ -259,22 +274,19 @@ def sabotage(port: int, allowance: int) -> Iterator[Saboteur]:
 
 
 async def test_connections_that_break_lose_and_double_nothing(python: str, tmp_path: Path) -> None:
-    async with pumping() as pump:
-        port = await pump.open_port("127.0.0.1", "secret")
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        _, port = await pipeline.listen_resumably("bp", "127.0.0.1")
         with sabotage(port, 200_000) as server:
-            address = f"127.0.0.1:{server.server_address[1]}"
-            given = {"LUCY_CAPTURE": "tcp", "LUCY_ADDRESS": address, "LUCY_TOKEN": "secret", "LUCY_NODE": "bp"}
+            given = over_tcp(pipeline, int(server.server_address[1]))
             async with puppet(python, tmp_path, *count(20_000), **given) as bp:
-                await pump.add_node("bp", tmp_path / "log")
                 await bp.link.ask("start")
-                with anyio.fail_after(60):
-                    while not bp.heard("exited"):
-                        bp.text += bp.unread()
-                        await anyio.sleep(0)
-                bp.text += bp.unread()
+                await bp.until("exited")
 
         assert server.cuts > 1
-        assert numbers(bp.text) == list(range(20_000))
+        assert numbers((tmp_path / "run/logs/bp.ndjson").read_bytes()) == list(range(20_000))
+        await pipeline.reach(await pipeline.drain("bp"))
+        assert pipeline.ledger.complete
+        assert pipeline.ledger.of("bp").lines == 20_000
 
 
 # --- marks ----------------------------------------------------------------------------------------------------------

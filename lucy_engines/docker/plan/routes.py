@@ -60,9 +60,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """With TCP: by which name containers reach that."""
 
     @property
-    def needs_pump(self) -> bool:
-        """Whether lines come otherwise than through a FIFO that capture reads itself."""
-        return self.kind in {"tcp", "attach"}
+    def mounts_fifo(self) -> bool:
+        """Whether the container itself writes into a FIFO of this machine's."""
+        return self.kind in {"fifo", "shared"}
 
 
 def choose_route(facts: EngineFacts, *, wanted: str = "auto", shared: bool = False) -> Route:
@@ -130,7 +130,7 @@ def routed(
     mounts = [
         {**mount, "Source": log or mount["Source"]} if mount["Target"] == LOG else mount
         for mount in host["Mounts"]
-        if not (route.needs_pump and mount["Target"] == LOG)
+        if route.mounts_fifo or mount["Target"] != LOG
     ]
     environment = [*others, *(f"{name}={value}" for name, value in given.items())]
     return {**body, "Env": environment, "HostConfig": {**host, "Mounts": mounts}}

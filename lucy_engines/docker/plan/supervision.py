@@ -33,8 +33,10 @@ def files() -> dict[str, Path]:
     return {
         f"{HOME}/puppeteer.py": _ENGINES / "supervisor" / "puppeteer.py",
         f"{HOME}/puppeteer.sh": _ENGINES / "supervisor" / "puppeteer.sh",
-        f"{HOME}/lucy_engines/supervisor/outlets.py": _ENGINES / "supervisor" / "outlets.py",
-        f"{HOME}/lucy_engines/supervisor/relay.py": _ENGINES / "supervisor" / "relay.py",
+        **{
+            f"{HOME}/lucy_engines/supervisor/{name}.py": _ENGINES / "supervisor" / f"{name}.py"
+            for name in ("pipe", "relay", "sender")
+        },
         f"{HOME}/lucy_core/filters/expressions.py": _CORE / "filters" / "expressions.py",
         f"{HOME}/lucy_core/filters/logproc.py": _CORE / "filters" / "logproc.py",
         f"{HOME}/lucy_core/capture/tagged.py": _CORE / "capture" / "tagged.py",

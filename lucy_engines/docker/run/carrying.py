@@ -1,18 +1,11 @@
-"""What the pump carries from and to: connections that bring a node's bytes, and the FIFO that takes them.
-
-Standard library only; the loop around it is `pump`.
-"""
+"""What the pump finds in a node's bytes, and the FIFO that takes them. Standard library only; the loop is `pump`."""
 
 import contextlib
 import fcntl
 import os
-import socket
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import final
-
-from lucy_engines.docker.api.frames import FrameDecoder
 
 PIPE_BYTES = 1 << 20
 NUMBER_BYTES = 20
@@ -66,15 +59,13 @@ class MarkFinder:
 class Sink:
     """A node's FIFO, and what waits for room in it: bytes, and what to do once the bytes before are in."""
 
-    __slots__ = ("failure", "fd", "queue", "source")
+    __slots__ = ("failure", "fd", "queue")
 
     def __init__(self, path: str) -> None:
         self.fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with contextlib.suppress(OSError):
             fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self.queue: deque[bytes | memoryview | Callable[[], None]] = deque()
-        self.source: Source | None = None
-        """Who is not read while the queue is not empty."""
         self.failure = ""
         """Why it takes nothing any more: nobody reads it, as a rule."""
 
@@ -99,31 +90,3 @@ class Sink:
             else:
                 queue[0] = memoryview(item)[written:]
         return True
-
-
-@final
-class Stream:
-    """One life of a daemon, over TCP: how much of it we have."""
-
-    __slots__ = ("source", "taken")
-
-    def __init__(self) -> None:
-        self.taken = 0
-        self.source: Source | None = None
-
-
-@final
-class Source:
-    """An open connection that brings a node's bytes."""
-
-    __slots__ = ("finder", "frames", "greeting", "node", "peer", "since", "stream")
-
-    def __init__(self, peer: socket.socket, node: str) -> None:
-        self.peer = peer
-        self.since = time.monotonic()
-        self.node = node
-        """Empty until a TCP peer has said it."""
-        self.frames: FrameDecoder | None = None
-        self.finder: MarkFinder | None = None
-        self.greeting = b""
-        self.stream: Stream | None = None

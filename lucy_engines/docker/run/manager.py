@@ -130,7 +130,7 @@ class DockerManager:
         """Make a node's container and start it: its supervisor runs, its daemon doesn't yet."""
         config, client = self._config, self._client
         container = config.containers[node.name]
-        body = self._outflow.body(container.labelled({**self._labels, **_whose(config)}))
+        body = self._outflow.body(node.name, container.labelled({**self._labels, **_whose(config)}))
         with anyio.CancelScope(shield=True), client.calling(f"create container {container.name}"):
             node.container = (await client.post("containers/create", body, name=container.name))["Id"]
         if not config.is_local:

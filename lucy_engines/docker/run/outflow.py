@@ -1,7 +1,6 @@
 """How one run's lines come out of its containers: the way is chosen, opened, followed to each daemon's end."""
 
 import functools
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
@@ -11,6 +10,7 @@ import anyio.abc
 
 from lucy_core.aio import Services
 from lucy_core.engine import LineCapture
+from lucy_core.errors import DeployError, RecordingError
 from lucy_core.records.journal import JOURNAL, EngineNotice, journal_line
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.api.endpoint import api_path
@@ -33,11 +33,11 @@ class Outflow:
         self._capture: LineCapture | None = None
         self._route = Route(kind="fifo", why="")
         self._keep = ""
-        self._token = secrets.token_urlsafe(24)
         self._pump: PumpClient | None = None
-        self._port = 0
+        self._addresses: dict[str, tuple[str, int]] = {}
+        """Over TCP: where capture takes each node's lines."""
         self._shared: Path | None = None
-        self._fifos: list[Path] = []
+        self._fifos: dict[str, Path] = {}
 
     async def open(self, capture: LineCapture, nodes: Sequence[str], *, wanted: str, shared: bool, keep: str) -> None:
         """Choose the way, and open it on this side.
@@ -55,23 +55,23 @@ class Outflow:
         self._capture = capture
         self._keep = keep
         self._route = route = choose_route(await self._facts(), wanted=wanted, shared=shared)
-        if route.needs_pump:
+        if route.kind == "attach":
             pump = self._pump = PumpClient()
             self._services.start(functools.partial(self._hear, pump, capture, nodes))
         if route.kind == "shared":
             self._shared = await capture.open_shared_fifo(nodes)
-            self._fifos.append(self._shared)
         for node in nodes:
-            if route.kind != "shared":
-                fifo = await capture.open_fifo(node)
-                self._fifos.append(fifo)
-                if self._pump is not None:
-                    await self._pump.add_node(node, fifo)
+            if route.kind == "tcp":
+                try:
+                    self._addresses[node] = await capture.listen_resumably(node, route.listen)
+                except RecordingError as error:
+                    message = f"can't listen on {route.listen} for nodes' lines: {error}; try --capture attach"
+                    raise DeployError(message) from error
+            elif route.kind != "shared":
+                self._fifos[node] = await capture.open_fifo(node)
             capture.note_way(node, route.kind)
             notice = EngineNotice(node, "capture", f"its lines come by {route.kind}: {route.why}")
             capture.inject(JOURNAL, journal_line(notice))
-        if route.kind == "tcp" and self._pump is not None:
-            self._port = await self._pump.open_port(route.listen, self._token)
 
     async def _hear(self, pump: PumpClient, capture: LineCapture, nodes: Sequence[str]) -> None:
         await pump.listen()
@@ -95,19 +95,24 @@ class Outflow:
                 own = str(probe.extra(anyio.abc.SocketAttribute.local_address)[0])  # noqa: S610  # anyio's, not Django's
         return EngineFacts(endpoint=client.endpoint, operating_system=system, gateway=gateway, own_address=own)
 
-    def body(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return a container's body with the way its lines are to take."""
+    def body(self, node: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the body of a node's container with the way its lines are to take."""
         log = str(self._shared) if self._shared is not None else ""
-        return routed(body, self._route, log=log, port=self._port, token=self._token, keep=self._keep)
+        _, port = self._addresses.get(node, ("", 0))
+        return routed(body, self._route, log=log, port=port, token=self._token, keep=self._keep)
+
+    @property
+    def _token(self) -> str:
+        return "" if self._capture is None else self._capture.token
 
     async def follow(self, node: str, container: str) -> None:
         """Carry a container's lines from its start on. Call it once the container is made, before it is started."""
-        if self._route.kind == "attach" and self._pump is not None:
-            await self._pump.attach(node, self._client.endpoint, container, self._token)
+        if self._pump is not None:
+            await self._pump.attach(node, self._fifos[node], self._client.endpoint, container, self._token)
 
     async def passed(self, node: str, end: LinkEvent) -> None:
         """Wait until all that came before a daemon's end is where capture reads it, and say so if it never will be."""
-        if self._route.kind != "attach" or self._pump is None:
+        if self._pump is None:
             return  # its supervisor said that it had ended once all was there
         if not await self._pump.passed(node, end.number):
             why = self._pump.broken.get(node, "the Engine ended its attach stream")
@@ -135,7 +140,7 @@ class Outflow:
     def dispose(self) -> None:
         """End what was started, and remove the FIFOs. Again is no error. On Lucy's sudden death the reaper does it."""
         # Their reader holds them open; by its name only somebody could come who would wait for ever.
-        for fifo in self._fifos:
+        for fifo in filter(None, (*self._fifos.values(), self._shared)):
             fifo.unlink(missing_ok=True)
         pump, self._pump = self._pump, None
         if pump is not None:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections import defaultdict, deque
+from collections import defaultdict
 from pathlib import Path
 from typing import final
 
@@ -11,7 +11,6 @@ import anyio
 import msgspec
 
 import lucy_engines
-from lucy_core import log
 from lucy_core.errors import CarrierDiedError, DeployError, HelperDiedError
 from lucy_core.helpers.helper import LastWords, how_it_ended, own_pidfd, until_ended
 from lucy_engines.docker.api.endpoint import Endpoint
@@ -28,22 +27,17 @@ _BOOT = (
 )
 
 
-REFUSED_KEPT = 16
-
-
 class _Message(msgspec.Struct):
     """Anything that the pump says."""
 
     id: int | None = None
     error: str | None = None
-    port: int = 0
     mark: str | None = None
     number: int = 0
     opened: str | None = None
     closed: str | None = None
     broken: str | None = None
     reason: str = ""
-    refused: str | None = None
 
 
 _decode = msgspec.json.Decoder(_Message).decode
@@ -87,8 +81,6 @@ class PumpClient:
         self._asking = anyio.Lock()
         self._marks: dict[str, int] = defaultdict(int)
         self._open: dict[str, int] = defaultdict(int)
-        self.refused: deque[str] = deque(maxlen=REFUSED_KEPT)
-        """The last peers that were sent away, in words. The first is told in the log; no line is lost by them."""
         self.broken: dict[str, str] = {}
         """Nodes whose stream made no sense, and why."""
         self.died: HelperDiedError | None = None
@@ -112,39 +104,17 @@ class PumpClient:
             await self._news.wait()
         return self._replies.pop(number)
 
-    async def add_node(self, node: str, fifo: Path) -> None:
-        """Name a node and the FIFO that its lines go to; capture reads it already.
+    async def attach(self, node: str, fifo: Path, endpoint: Endpoint, container: str, token: str) -> None:
+        """Carry a container's stderr into a FIFO from now on. Call it before the container is started.
 
         Raises:
-            DeployError: the FIFO can't be opened.
+            DeployError: the Engine can't be reached for it, or refused; or the FIFO can't be opened.
         """
-        reply = await self._ask("node", node=node, fifo=str(fifo))
-        if reply.error is not None:
-            message = f"node {node!r}: the FIFO {fifo} can't be written to: {reply.error}"
-            raise DeployError(message)
-
-    async def attach(self, node: str, endpoint: Endpoint, container: str, token: str) -> None:
-        """Carry a container's stderr from now on. Call it before the container is started.
-
-        Raises:
-            DeployError: the Engine can't be reached for it, or refused.
-        """
-        reply = await self._ask("attach", node=node, container=container, token=token, host=endpoint.text)
+        more = {"fifo": str(fifo), "container": container, "token": token}
+        reply = await self._ask("attach", node=node, host=endpoint.text, **more)
         if reply.error is not None:
             message = f"node {node!r}: can't attach to its container's output: {reply.error}"
             raise DeployError(message)
-
-    async def open_port(self, host: str, token: str) -> int:
-        """Take nodes' lines over TCP from now on, from who knows the token; return the port.
-
-        Raises:
-            DeployError: this address can't be listened on.
-        """
-        reply = await self._ask("listen", host=host, port=0, token=token)
-        if reply.error is not None:
-            message = f"can't listen on {host} for nodes' lines: {reply.error}; try --capture attach"
-            raise DeployError(message)
-        return reply.port
 
     async def passed(self, node: str, number: int) -> bool:
         """Wait until all that was written before a node's end of this number is in its FIFO. False if it never will."""
@@ -195,10 +165,6 @@ class PumpClient:
             self._open[message.closed] -= 1
         elif message.broken is not None:
             self.broken[message.broken] = message.reason
-        elif message.refused is not None:
-            if not self.refused:
-                log.warning(f"strangers come to the port that takes nodes' lines and are sent away: {message.refused}")
-            self.refused.append(message.refused)
 
     def dispose(self) -> None:
         """End it. What it has taken and not yet put into a FIFO is lost: nodes are to be ended first."""

@@ -1,9 +1,8 @@
-"""Ways out of a container for a daemon's lines: a FIFO or stderr, and TCP. Nothing here waits.
+"""The way to Lucy over TCP, through connections that may break. Nothing here waits.
 
-Over TCP nothing is lost and nothing comes twice, connections that break included (a partition is something that tests
-do to nodes). A connection begins `LUCY <token> <node> <stream>`, the stream being one life of the daemon; the other end
-answers with the number of bytes that it has of this stream, and says so again whenever it has taken more. What it
-hasn't said that it has is kept; a new connection goes on from there.
+Nothing is lost and nothing comes twice, whatever becomes of connections: a partition is something that tests do to
+nodes. `lucy_core/capture/resumable.py` is the other end, and says what is spoken. What Lucy hasn't said that she has is
+kept; a new connection goes on from there.
 
 Standard library only, Python 3.7 or newer: the puppeteer loads it inside of a container.
 """
@@ -15,9 +14,7 @@ import errno
 import os
 import select
 import socket
-import stat
 import time
-from collections import deque
 
 SEND_BYTES = 1 << 18
 CONNECT_SECONDS = 5.0
@@ -28,71 +25,11 @@ UNANSWERED_MS = 10_000
 """When a connection is given up that acknowledges nothing: the container may have got another address meanwhile."""
 
 
-class Outlet:
-    """A FIFO, or stderr: what is put there is taken by the kernel, or waits."""
+class Sender:
+    """Brings one life of the daemon."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        os.set_blocking(descriptor, False)
-        self._pieces = deque()  # type: deque[bytes]
-        self._broken = False
-        self.backlog = 0
-        self.lost = 0
-        """How many bytes were given up, since nobody reads them any more."""
-
-    def put(self, piece: bytes) -> None:
-        """Queue bytes; up to 4,096 of them are written whole or not at all."""
-        if self._broken:
-            self.lost += len(piece)
-            return
-        self._pieces.append(piece)
-        self.backlog += len(piece)
-
-    def turn(self) -> None:
-        """Write what can be written now; where nobody reads any more, count what can't be."""
-        while self._pieces:
-            piece = self._pieces[0]
-            try:
-                written = os.write(self._descriptor, piece)
-            except BlockingIOError:
-                return
-            except BrokenPipeError:
-                self._broken = True
-                self.lost, self.backlog = self.lost + self.backlog, 0
-                self._pieces.clear()
-                return
-            self.backlog -= written
-            if written == len(piece):
-                self._pieces.popleft()
-            else:
-                self._pieces[0] = piece[written:]
-
-    def interests(self) -> dict[int, int]:
-        """Return what to poll for."""
-        return {self._descriptor: select.POLLOUT} if self._pieces else {}
-
-    def patience(self) -> float:
-        """Return how many seconds `turn` may be put off."""
-        return float("inf")
-
-    def end(self) -> None:
-        """Take note that nothing more will be put here."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether all is out."""
-        return not self._pieces
-
-    def close(self) -> None:
-        """Close the descriptor."""
-        os.close(self._descriptor)
-
-
-class Connection:
-    """The way to Lucy over TCP, through any number of connections."""
-
-    def __init__(self, address: str, greeting: bytes) -> None:
-        """Connect.
+    def __init__(self, address: str, token: str, node: str) -> None:
+        """Connect, waiting until Lucy has answered.
 
         Raises:
             OSError: nobody is there.
@@ -101,7 +38,7 @@ class Connection:
         host, colon, port = address.rpartition(":")
         if not colon or not port.isdigit():
             raise ValueError(f"{address!r} is no host:port")
-        self._greeting = greeting
+        self._greeting = " ".join(("LUCY", token, node, os.urandom(8).hex())).encode() + b"\n"
         try:
             peer = socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS)
         except OSError as error:
@@ -114,14 +51,14 @@ class Connection:
         self._heard = b""
         self._unsent_greeting = b""
         self._kept = bytearray()
-        self._taken = 0  # by Lucy, of the stream
-        self._sent = 0  # of the stream, over this connection or known to be there
+        self._taken = 0  # by Lucy
+        self._sent = 0  # over this connection, or known to be there
         self._ending = float("inf")
         self._closed_ours = False
         self._retry = float("inf")
         try:
             self._tune(peer)
-            peer.sendall(greeting)
+            peer.sendall(self._greeting)
             chunk = b"?"
             while chunk and not self._resumed:
                 chunk = peer.recv(4096)
@@ -249,25 +186,3 @@ class Connection:
         """Close the connection."""
         if self._socket is not None:
             self._socket.close()
-
-
-def open_outlet(environment: dict[str, str], *, unattended: bool) -> Outlet | Connection:
-    """Open the way out that was asked for.
-
-    Raises:
-        OSError: the FIFO can't be opened, or nobody reads it.
-        ValueError: Lucy can't be reached, or there is no such way.
-    """
-    kind = environment.get("LUCY_CAPTURE", "fifo")
-    if kind == "tcp":
-        words = ("LUCY", environment.get("LUCY_TOKEN", ""), environment.get("LUCY_NODE", ""), os.urandom(8).hex())
-        return Connection(environment.get("LUCY_ADDRESS", ""), " ".join(words).encode() + b"\n")
-    if kind == "attach":
-        return Outlet(os.dup(2))
-    if kind not in {"fifo", "shared"}:
-        raise ValueError(f"no capture kind is called {kind!r}")
-    path = environment.get("LUCY_LOG", "/lucy/log")
-    if not stat.S_ISFIFO(os.stat(path).st_mode):
-        return Outlet(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC))
-    how = os.O_RDWR if unattended else os.O_WRONLY
-    return Outlet(os.open(path, how | os.O_NONBLOCK | os.O_CLOEXEC))
