@@ -11,7 +11,6 @@ doesn't use her.
 TYPE_CHECKING = False  # checkers take it for typing's, whose import alone takes longer than all else here
 if TYPE_CHECKING:
     from lucy_core.face import *  # noqa: F403  # the one list stands there
-    from lucy_core.face import __all__ as __all__
 
 _MISSING = object()
 
@@ -23,7 +22,8 @@ def __getattr__(name: str) -> object:
     may_be_there = name == "__all__" or not name.startswith("__")
     if may_be_there and importlib.util.find_spec(f"{__name__}.{name}") is not None:
         return importlib.import_module(f"{__name__}.{name}")
-    value: object = getattr(importlib.import_module(f"{__name__}.face"), name, _MISSING) if may_be_there else _MISSING
+    face = importlib.import_module(f"{__name__}.face") if may_be_there else object()
+    value: object = _listed(face) if name == "__all__" else getattr(face, name, _MISSING)
     if value is _MISSING:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
@@ -31,7 +31,11 @@ def __getattr__(name: str) -> object:
     return value
 
 
+def _listed(face: object) -> list[str]:
+    return [name for name in vars(face) if not name.startswith("_")]
+
+
 def __dir__() -> list[str]:
     from lucy_core import face
 
-    return sorted({*globals(), *face.__all__})
+    return sorted({*globals(), *_listed(face)})

@@ -11,7 +11,7 @@ import pytest
 from odd_values import Target, faults_of, methods_of
 
 import lucy_core as lucy
-from lucy_core import face, mina, streams
+from lucy_core import mina, streams
 from lucy_core.executive.plugin.marker import wanted
 from lucy_core.judging.judgement import Judgement
 from lucy_core.mina.graphql import client, connect
@@ -173,7 +173,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 def public_calls() -> list[Target]:
     """List what the two faces offer to be called: functions, and the types that people write down."""
     found: list[Target] = []
-    for module in (face, mina):
+    for module in (lucy, mina):
         for name in module.__all__:
             member = getattr(module, name)
             is_made_by_lucy = isinstance(member, type) and issubclass(member, (BaseException, Enum))
