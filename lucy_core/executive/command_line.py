@@ -280,6 +280,6 @@ def perform(
     with showing.prints_kept_apart():
         showing.began(performance.run)
         loop = {"use_uvloop": arguments.uvloop}
-        result = anyio.run(performance.perform, showing.outlets, showing.report, backend_options=loop)
+        result = anyio.run(performance.perform, showing.views, showing.report, backend_options=loop)
         showing.ended(performance.run)
     return result.exit_code

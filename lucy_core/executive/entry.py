@@ -13,7 +13,7 @@ from lucy_core.executive.signals import Signals
 
 def main() -> int:
     """Do what the command line says; return the exit code."""
-    closed = hold_descriptors()
+    closed = reserve_descriptors()
     signals = Signals()
     if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
         sys.dont_write_bytecode = True  # of a module that is longer the first half would stay, for all who come later
@@ -25,7 +25,7 @@ def main() -> int:
         return run_command(sys.argv[1:], signals, voice)
 
 
-def hold_descriptors() -> frozenset[int]:
+def reserve_descriptors() -> frozenset[int]:
     """Open those of 0, 1 and 2 that are closed; return which they were."""
     closed = set()
     for descriptor in range(3):

@@ -14,13 +14,13 @@ from lucy_core.errors import UsageError
 from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.pause import pause
 from lucy_core.executive.scenario import Scenario
-from lucy_core.executive.showing.outlets import Outlet
+from lucy_core.executive.showing.views import View
 from lucy_core.judging.result import RunResult
 from lucy_core.network.network import Network
 from lucy_core.private_files import make_private
 from lucy_core.records.journal import JOURNAL
 from lucy_core.run.options import Options
-from lucy_core.run.run import Run, RunOrder, When, fix, hold_forgotten, new_run_id
+from lucy_core.run.run import Run, RunOrder, When, fix, new_run_id, report_forgotten
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,12 +95,12 @@ class Performance:
         )
         self.run.foresee()
 
-    async def perform(self, outlets: Sequence[Outlet], report: Callable[[Run], None]) -> RunResult:
+    async def perform(self, views: Sequence[View], report: Callable[[Run], None]) -> RunResult:
         """Run, and say what became of it: whatever ends a run is its result, and the caller's exit code.
 
         Args:
-            outlets: where it is shown.
-            report: called once all is over and written down; after it outlets show what they have not shown yet.
+            views: where it is shown.
+            report: called once all is over and written down; after it views show what they have not shown yet.
 
         Raises:
             UsageError: the run directory can't be used.
@@ -110,14 +110,14 @@ class Performance:
             tasks.start_soon(self._interruption.watch)
             with anyio.CancelScope() as showing:
                 async with AsyncExitStack() as stack:
-                    for outlet in outlets:
-                        await stack.enter_async_context(outlet.running())
+                    for view in views:
+                        await stack.enter_async_context(view.running())
                     # What comes while the network is deployed gives the deployment up.
                     with self._interruption.scope() as deploying:
-                        await self._perform_in(deploying, outlets)
+                        await self._perform_in(deploying, views)
                     self._interruption.over(self.run.result().exit_code)
-                    for outlet in outlets:
-                        outlet.test_over()  # where there was none
+                    for view in views:
+                        view.test_over()  # where there was none
                     report(self.run)
                     if self._interruption.name is None:
                         # A reader may take his time now, but nobody has to wait for him.
@@ -125,47 +125,47 @@ class Performance:
             tasks.cancel_scope.cancel()
         return self.run.result()
 
-    async def _perform_in(self, deploying: anyio.CancelScope, outlets: Sequence[Outlet]) -> None:
+    async def _perform_in(self, deploying: anyio.CancelScope, views: Sequence[View]) -> None:
         try:
-            await self._perform(deploying, outlets)
+            await self._perform(deploying, views)
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException:  # noqa: BLE001, S110  # the run has it, and its result tells it
             pass
 
-    async def _perform(self, deploying: anyio.CancelScope, outlets: Sequence[Outlet]) -> None:
+    async def _perform(self, deploying: anyio.CancelScope, views: Sequence[View]) -> None:
         async with self.run.opened(start=False) as network:
             self._interruption.spare(deploying)
-            for outlet in outlets:
-                outlet.watch(network)
+            for view in views:
+                view.watch(network)
             try:
                 # Inside of the deployment, so that its teardown is never cancelled with the test.
                 with self._interruption.scope():
                     await self._test(network)
             except anyio.get_cancelled_exc_class():
                 # A node's death: the run cancels its block. It may be looked at before the teardown.
-                await self._test_over(network, outlets, network.fatal)
+                await self._test_over(network, views, network.fatal)
                 raise
             except BaseException as error:
-                await self._test_over(network, outlets, error)
+                await self._test_over(network, views, error)
                 raise
-            await self._test_over(network, outlets, None)
+            await self._test_over(network, views, None)
 
     async def _test(self, network: Network) -> None:
         with network.section("start nodes"):
             await network.start_all()
         await self._scenario.run(network)
-        hold_forgotten(network)
+        report_forgotten(network)
 
-    async def _test_over(self, network: Network, outlets: Sequence[Outlet], error: BaseException | None) -> None:
+    async def _test_over(self, network: Network, views: Sequence[View], error: BaseException | None) -> None:
         signal = self._interruption.name
         if signal is not None and not self._order.lasts_until_interrupted:
             network.judgement.interrupt(signal)
         else:
             network.judgement.decide(error)
-        for outlet in outlets:
-            outlet.test_over()
-        if self._order.pause.holds(network.judgement.outcome) and signal is None:
+        for view in views:
+            view.test_over()
+        if self._order.pause.applies(network.judgement.outcome) and signal is None:
             with self._interruption.scope(shield=True):
                 if network.ledger.capture_died is None:
                     # So that nothing of the test is shown below the invitation.

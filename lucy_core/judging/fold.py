@@ -138,7 +138,7 @@ class Fold:
             case WaitEnded() if data.id in self._open_waits:
                 self._wait_ended(data)
             case RunError():
-                self._hold(data, when)
+                self._record(data, when)
             case FaultEffective() | FaultReverted():
                 for node in data.fault.members:
                     self._life[node].append(f"{fault_in_words(data)} at {when:.1f} s")
@@ -184,7 +184,7 @@ class Fold:
         wait = msgspec.structs.asdict(self._open_waits.pop(data.id))
         self.waits.append(WaitResult(**wait, seconds=data.seconds, outcome=data.outcome))
 
-    def _hold(self, data: RunError, when: float) -> None:
+    def _record(self, data: RunError, when: float) -> None:
         inside = self.section_of(data.parent)
         error = HeldError(Severity(data.severity), self._names.get(inside, ""), data.kind, data.message, when, inside)
         self.errors.append(error)
@@ -228,7 +228,7 @@ class Fold:
         if self.verdict()[0] is Outcome.PASSED:
             outcome = Outcome.INCONCLUSIVE
             error = RunError(Severity.HARD, reason, InconclusiveError.__name__, 0, outcome, exit_code(outcome, None))
-            self._hold(error, self._last)
+            self._record(error, self._last)
 
     @property
     def is_decided(self) -> bool:

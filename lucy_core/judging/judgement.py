@@ -127,7 +127,7 @@ class Judgement:
         if not condition:
             raise CheckFailedError(message)
 
-    def hold(self, error: BaseException) -> None:
+    def record(self, error: BaseException) -> None:
         """Record an exception, or each of a group's, as a hard error; the same one again adds nothing."""
         for each in leaves(_ERROR(error, "error")):
             if not any(_is_same(each, held) for held in self._held):
@@ -158,7 +158,7 @@ class Judgement:
         if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             self.interrupt("cancelled")
             return
-        self.hold(error)
+        self.record(error)
         first = self._ended_by = next(leaves(error))
         outcome = outcome or outcome_of(first)
         self._write(RunDecided(outcome, exit_code(outcome, first), type(first).__name__, said_by(first)))
@@ -208,13 +208,13 @@ class Judgement:
                 try:
                     yield
                 except Exception as error:
-                    self.hold(error)
+                    self.record(error)
                     if not soft:
                         raise
                 except BaseException as error:
                     # A cancellation is nobody's error: it ends the section, and whoever cancelled says why.
                     if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):
-                        self.hold(error)
+                        self.record(error)
                     raise
                 else:
                     failed = False

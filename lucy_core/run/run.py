@@ -61,7 +61,7 @@ class When(enum.StrEnum):
     ON_FAILURE = "on-failure"
     NEVER = "never"
 
-    def holds(self, outcome: Outcome) -> bool:
+    def applies(self, outcome: Outcome) -> bool:
         """Tell whether it applies to a run that ended so."""
         return self is When.ALWAYS or (self is When.ON_FAILURE and outcome is not Outcome.PASSED)
 
@@ -232,7 +232,7 @@ class Run:
                     if start:
                         await network.start_all()
                     yield network
-                    hold_forgotten(network)
+                    report_forgotten(network)
             except BaseException as error:  # noqa: BLE001  # raised again below
                 failure = error
             with anyio.CancelScope(shield=True):
@@ -250,7 +250,7 @@ class Run:
             errors = [each for each in leaves(failure) if isinstance(each, Exception)]
             self._unknown = next((each for each in errors if not isinstance(each, LucyError)), None)
             if self.network is not None:
-                self.network.judgement.hold(failure)
+                self.network.judgement.record(failure)
         elif failure is not None and self.network is not None:
             self.network.judgement.cut_short()
         if self.network is None:
@@ -260,7 +260,7 @@ class Run:
         result = self.result()
         if not self._has_directory:
             return result
-        if self.order.keep.holds(result.outcome):
+        if self.order.keep.applies(result.outcome):
             self._files.write_result(result)
         else:
             self._files.remove(remove)
@@ -274,7 +274,7 @@ class Run:
     @property
     def kept(self) -> bool:
         """Whether the run directory stays."""
-        return self.order.keep.holds(self.result().outcome)
+        return self.order.keep.applies(self.result().outcome)
 
     def result(self) -> RunResult:
         """Say what became of it, as far as it has come."""
@@ -318,7 +318,7 @@ class Run:
         )
 
 
-def hold_forgotten(network: Network) -> None:
+def report_forgotten(network: Network) -> None:
     """Hold it against a run whose test has ended well that it never awaited what it made to be awaited."""
     if (error := network.pipeline.promises.forgotten()) is not None:
         network.soft_error(str(error), kind="forgotten await")
@@ -366,10 +366,10 @@ async def _taken_down(network: Network, manager: NetworkManager, failure: BaseEx
         network.judgement.cut_short()
         raise
     except Exception as trouble:  # noqa: BLE001  # raised, unless the test has failed already
-        network.judgement.hold(trouble)
+        network.judgement.record(trouble)
         failure = failure or trouble
     if network.fatal is not None:  # told since, of a node that had died before
-        network.judgement.hold(network.fatal)
+        network.judgement.record(network.fatal)
     return failure or network.fatal
 
 

@@ -69,12 +69,12 @@ class _Run(abc.ObserverBase[Any]):
             self._limit_ns = now_ns + int(min(self._limited.seconds, FAR_SECONDS) * 1e9)
             opened_ns = now_ns if opened_ns is None else opened_ns
         with opening(msgspec.structs.replace(walk, watches=(*walk.watches, self._watch), opened_ns=opened_ns)):
-            self._hold(self._limited.source.subscribe(self, scheduler=scheduler))
+            self._keep(self._limited.source.subscribe(self, scheduler=scheduler))
         if not self._over:
-            self._hold(scheduler.schedule_relative(self._limited.seconds, self._due))
+            self._keep(scheduler.schedule_relative(self._limited.seconds, self._due))
         return Disposable(self._stop)
 
-    def _hold(self, held: abc.DisposableBase) -> None:
+    def _keep(self, held: abc.DisposableBase) -> None:
         if self._over:
             held.dispose()
         else:

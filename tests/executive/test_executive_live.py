@@ -17,7 +17,7 @@ from lucy_core.aio import leaves
 from lucy_core.engine import NodeSpec
 from lucy_core.executive.showing.events_out import EventLines, event_line
 from lucy_core.executive.showing.live import LiveView, Rates, doing, picture
-from lucy_core.executive.showing.outlets import Sheltered, Told, follow, own
+from lucy_core.executive.showing.views import Sheltered, Told, follow, own
 from lucy_core.executive.showing.voice import Hand, Way
 from lucy_core.judging.result import OpenWait
 from lucy_engines.process import ProcessEngine
@@ -146,8 +146,8 @@ async def test_the_live_view_takes_a_terminal_and_gives_it_back(network: lucy.Ne
     assert console.file.getvalue().endswith("\x1b[2K")
 
 
-class BrokenOutlet:
-    """An outlet that fails wherever it can."""
+class BrokenView:
+    """A view that fails wherever it can."""
 
     def __init__(self, where: str, told: Told) -> None:
         self._where = where
@@ -182,22 +182,22 @@ class BrokenOutlet:
 
 
 @pytest.mark.parametrize("where", ("entering", "drawing", "watching", "taking", "the test's end", "leaving"))
-async def test_an_outlet_that_fails_anywhere_is_told_and_is_no_matter_of_the_run(tmp_path: Path, where: str) -> None:
+async def test_a_view_that_fails_anywhere_is_told_and_is_no_matter_of_the_run(tmp_path: Path, where: str) -> None:
     failures: list[str] = []
 
     def hear(_what: str, error: BaseException) -> None:
         failures.extend(str(each) for each in leaves(error))
 
-    outlet = Sheltered(BrokenOutlet(where, hear), hear)
+    view = Sheltered(BrokenView(where, hear), hear)
 
     async with (
         lucy.deploy(TickTopology(TICK), engine=ProcessEngine(), run_directory=tmp_path / "run") as network,
-        outlet.running(),
+        view.running(),
     ):
-        outlet.watch(network)
+        view.watch(network)
         await network.events(LiveTick, since=0).first(within=20)
         await network.settle()
-        outlet.test_over()
+        view.test_over()
 
     assert failures == [where]
     assert json.loads((tmp_path / "run/result.json").read_bytes())["outcome"] == "passed"

@@ -190,7 +190,7 @@ def test_what_a_group_holds_is_held_one_by_one_and_once() -> None:
     held = judgement()
     first, second = ValueError("one"), lucy.InconclusiveError("two")
 
-    held.hold(ExceptionGroup("both", [first, second]))
+    held.record(ExceptionGroup("both", [first, second]))
     held.decide(second)
 
     assert [error.kind for error in held.errors] == ["ValueError", "InconclusiveError"]

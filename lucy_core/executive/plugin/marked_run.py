@@ -28,7 +28,7 @@ from lucy_core.network.network import Network
 from lucy_core.reports.text import report
 from lucy_core.run.keeper import Kept
 from lucy_core.run.options import Options, options_of_all_engines
-from lucy_core.run.run import Run, RunOrder, When, fix, hold_forgotten, new_run_id
+from lucy_core.run.run import Run, RunOrder, When, fix, new_run_id, report_forgotten
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class MarkedRun:
         """
         if self._network is None:
             return None
-        hold_forgotten(self._network)
+        report_forgotten(self._network)
         fatal = self._network.fatal
         if isinstance(fatal, NodeExitedError) or self._network.pipeline.escaped is not None:
             self._network.ending.forget()
@@ -201,7 +201,7 @@ class MarkedRun:
             self._network.pipeline.promises.forgotten()  # what a test that fails awaits no more is no matter
             for each in (error, self._network.fatal):
                 if each is not None:
-                    self._network.judgement.hold(each)
+                    self._network.judgement.record(each)
             self._errors_told = len(self._network.judgement.errors)
 
     def explain(self) -> str:

@@ -20,7 +20,7 @@ import msgspec
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.delivery.subscription import Gate
 from lucy_core.errors import RecordingError
-from lucy_core.executive.showing.outlets import Told, own_and_vocabulary, sheltered
+from lucy_core.executive.showing.views import Told, own_and_vocabulary, sheltered
 from lucy_core.executive.showing.voice import Way
 from lucy_core.network.network import Network
 from lucy_core.records.journal import encodable
@@ -87,7 +87,7 @@ def event_line(event: Event[Any]) -> bytes:
 
 @final
 class EventLines:
-    """The outlet."""
+    """The view."""
 
     def __init__(self, way: Way, told: Told) -> None:
         """Write to `way`; have `told` know of an error that ends the lines."""

@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lucy_core.executive.showing.outlets import Told, follow, own_and_vocabulary
 from lucy_core.executive.showing.plain import in_words
+from lucy_core.executive.showing.views import Told, follow, own_and_vocabulary
 from lucy_core.judging.result import OpenWait
 from lucy_core.network.network import Network
 from lucy_core.records.record import Event
@@ -121,7 +121,7 @@ def _totals(network: Network) -> Text:
 
 @final
 class LiveView:
-    """The outlet."""
+    """The view."""
 
     def __init__(self, title: str, console: Console, told: Told) -> None:
         self._title = title

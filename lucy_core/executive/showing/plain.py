@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, final
 
-from lucy_core.executive.showing.outlets import follow, own
+from lucy_core.executive.showing.views import follow, own
 from lucy_core.executive.showing.voice import Voice
 from lucy_core.judging.fold import fault_in_words, life_in_words
 from lucy_core.judging.result import said
@@ -51,7 +51,7 @@ def in_words(data: Any) -> str | None:  # any of the journal's events
 
 @final
 class PlainLines:
-    """The outlet."""
+    """The view."""
 
     def __init__(self, voice: Voice) -> None:
         self._voice = voice

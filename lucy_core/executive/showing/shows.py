@@ -1,4 +1,4 @@
-"""How the command line shows a run: which outlets, what goes where, and what is said at the end."""
+"""How the command line shows a run: which views, what goes where, and what is said at the end."""
 
 import contextlib
 import os
@@ -10,8 +10,8 @@ from typing import final
 
 from lucy_core.executive.showing import events_out
 from lucy_core.executive.showing.events_out import EventLines
-from lucy_core.executive.showing.outlets import Outlet, Sheltered
 from lucy_core.executive.showing.plain import PlainLines
+from lucy_core.executive.showing.views import Sheltered, View
 from lucy_core.executive.showing.voice import Voice
 from lucy_core.executive.signals import Signals
 from lucy_core.reports.text import report
@@ -34,7 +34,7 @@ class Showing:
         """
         self._voice = voice
         self._lines = EventLines(voice.out, voice.failed) if json or not (live or voice.out.isatty()) else None
-        shown: list[Outlet] = [] if self._lines is None else [self._lines]
+        shown: list[View] = [] if self._lines is None else [self._lines]
         if self._lines is None and (live or os.environ.get("TERM", "dumb") not in ("dumb", "")):
             from rich.console import Console
 
@@ -44,7 +44,7 @@ class Showing:
             shown.append(LiveView(title, console, voice.failed))
         else:
             shown.append(PlainLines(voice))
-        self.outlets: list[Outlet] = [Sheltered(outlet, voice.failed) for outlet in shown]
+        self.views: list[View] = [Sheltered(view, voice.failed) for view in shown]
 
     @contextmanager
     def prints_kept_apart(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
-"""Where a run is shown while it goes on. An outlet looks at the network and never changes it.
+"""Where a run is shown while it goes on. A view looks at the network and never changes it.
 
-The live view, JSON lines and plain lines are outlets; a run has any number of them. An outlet that fails, by a slip of
+The live view, JSON lines and plain lines are views; a run has any number of them. A view that fails, by a slip of
 its own, a library's or a vocabulary's, shows nothing more: `Sheltered` keeps it from the run.
 """
 
@@ -17,7 +17,7 @@ from lucy_core.records.journal import ENGINE_EVENTS, FAULT_EVENTS, LIFE_EVENTS, 
 from lucy_core.records.record import Event
 
 
-class Outlet(Protocol):
+class View(Protocol):
     """Shows a run."""
 
     def running(self) -> AbstractAsyncContextManager[None]:
@@ -72,22 +72,22 @@ def sheltered(sink: Callable[[list[Event[Any]]], None], told: Told) -> Callable[
 
 @final
 class Sheltered:
-    """An outlet whose errors are told, and are no matter of the run's. In a task of its own, which it may end."""
+    """A view whose errors are told, and are no matter of the run's. In a task of its own, which it may end."""
 
-    def __init__(self, outlet: Outlet, told: Told) -> None:
+    def __init__(self, view: View, told: Told) -> None:
         """Have `told` know of the first error, and of what failed by it."""
-        self._outlet = outlet
+        self._view = view
         self._told = told
         self._has_failed = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Have the outlet open for the block, if it can be."""
+        """Have the view open for the block, if it can be."""
         is_open, is_over = anyio.Event(), anyio.Event()
 
         async def keep() -> None:
             try:
-                async with self._outlet.running():
+                async with self._view.running():
                     is_open.set()
                     await is_over.wait()
             except Exception as error:  # noqa: BLE001  # told
@@ -105,11 +105,11 @@ class Sheltered:
 
     def watch(self, network: Network) -> None:
         """Show this network."""
-        self._try(lambda: self._outlet.watch(network))
+        self._try(lambda: self._view.watch(network))
 
     def test_over(self) -> None:
         """Take note that the test is over."""
-        self._try(self._outlet.test_over)
+        self._try(self._view.test_over)
 
     def _try(self, call: Callable[[], None]) -> None:
         if not self._has_failed:
@@ -121,4 +121,4 @@ class Sheltered:
     def _fail(self, error: BaseException) -> None:
         if not self._has_failed:
             self._has_failed = True
-            self._told(type(self._outlet).__name__, error)
+            self._told(type(self._view).__name__, error)

@@ -1,8 +1,8 @@
 """Showing a run never reaches its verdict: whatever becomes of stdout and stderr, and when.
 
-Outcomes are had with ways to break an outlet, as a process of its own each, several at a time. Exit code, outcome and
+Outcomes are had with ways to break an output, as a process of its own each, several at a time. Exit code, outcome and
 files are compared with those of the same run undisturbed. A process costs most of a second, so each way meets two
-outcomes; with LUCY_EVERY_OUTLET=1 it meets all.
+outcomes; with LUCY_EVERY_OUTPUT=1 it meets all.
 """
 
 import contextlib
@@ -80,18 +80,18 @@ OUTCOMES = ("passes", "fails", "gap", "infrastructure", "interrupted", "nobody")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a process that has the scenarios installed."""
     site = tmp_path_factory.mktemp("site")
-    information = site / "scenarios_of_outlets-1.dist-info"
+    information = site / "scenarios_of_outputs-1.dist-info"
     information.mkdir()
-    (site / "scenarios_of_outlets.py").write_text(SCENARIOS)
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: scenarios-of-outlets\nVersion: 1\n")
+    (site / "scenarios_of_outputs.py").write_text(SCENARIOS)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: scenarios-of-outputs\nVersion: 1\n")
     names = (*OUTCOMES[:-1], "hangs")
-    points = "[lucy.scenarios]\n" + "".join(f"{name} = scenarios_of_outlets:{name}\n" for name in names)
+    points = "[lucy.scenarios]\n" + "".join(f"{name} = scenarios_of_outputs:{name}\n" for name in names)
     (information / "entry_points.txt").write_text(points)
     return {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{site}", "TERM": "xterm"}
 
 
 class Broken(NamedTuple):
-    """A way to break the outlets: what the shell does to the process's, and what the test does to their other ends."""
+    """A way to break the outputs: what the shell does to the process's, and what the test does to their other ends."""
 
     redirection: str = ""
     gone: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ def chosen() -> Iterator[tuple[str, str]]:
     """Choose who meets what: each way two outcomes, so that each kind of way meets them all, or every one."""
     for number, name in enumerate(BROKEN):
         first = number + number // 3
-        is_every = name == "nothing" or os.environ.get("LUCY_EVERY_OUTLET")
+        is_every = name == "nothing" or os.environ.get("LUCY_EVERY_OUTPUT")
         for scenario in OUTCOMES if is_every else (OUTCOMES[first % 6], OUTCOMES[(first + 3) % 6]):
             yield scenario, name
 
@@ -156,7 +156,7 @@ def read_a_line(reader: int) -> None:
 
 
 def run(scenario: str, broken: Broken, directory: Path, environment: dict[str, str]) -> tuple[Ended, str, str]:
-    """Run `lucy` under a broken outlet; return how it ended, and what could be read of both outlets."""
+    """Run `lucy` under a broken output; return how it ended, and what could be read of both outputs."""
     ends: dict[str, int] = {}
     readers: dict[str, int] = {}
     with ThreadPoolExecutor(2) as reading:
@@ -190,7 +190,7 @@ def run(scenario: str, broken: Broken, directory: Path, environment: dict[str, s
 
 
 @pytest.mark.slow
-def test_whatever_breaks_an_outlet_the_run_ends_as_it_would_undisturbed(
+def test_whatever_breaks_an_output_the_run_ends_as_it_would_undisturbed(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     cells = list(chosen())
