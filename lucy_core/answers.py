@@ -30,8 +30,7 @@ def refuse_coroutine(answer: object, what: str) -> None:
     """
     if isinstance(answer, Coroutine):
         answer.close()  # or the interpreter would warn that nobody has awaited it
-        message = f"{what} a coroutine, which nobody awaits: have a task group run it, `tasks.start_soon(…)`"
-        raise TypeError(message)
+        raise TypeError(f"{what} a coroutine, which nobody awaits: have a task group run it, `tasks.start_soon(…)`")
 
 
 def refuse_awaitable(answer: object, what: str) -> None:

@@ -139,8 +139,7 @@ class WaitOutcome(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
             LookupError: it rests on no event.
         """
         if not self.events:
-            message = f"waiting for {self.description} was decided without an event"
-            raise LookupError(message)
+            raise LookupError(f"waiting for {self.description} was decided without an event")
         return self.events[-1]
 
     @property

@@ -92,8 +92,7 @@ def nodes_initialized(*names: str) -> Condition[MinaState]:
 def blocks_produced(count: int) -> Condition[MinaState]:
     """`count` blocks were produced since the start of the wait, on whatever branch."""
     if whole(count, "count") < 1:
-        message = f"blocks_produced({count}): wait for one block at least"
-        raise ValueError(message)
+        raise ValueError(f"blocks_produced({count}): wait for one block at least")
 
     def check(before: MinaState, now: MinaState) -> Progress:
         made = len(now.blocks_produced) - len(before.blocks_produced)
@@ -118,8 +117,7 @@ def blocks_produced(count: int) -> Condition[MinaState]:
 def block_height_growth(growth: int) -> Condition[MinaState]:
     """The greatest height has grown by `growth` since the start of the wait."""
     if whole(growth, "growth") < 1:
-        message = f"block_height_growth({growth}): wait for one at least"
-        raise ValueError(message)
+        raise ValueError(f"block_height_growth({growth}): wait for one at least")
 
     def check(before: MinaState, now: MinaState) -> Progress:
         grown = now.block_height - before.block_height
@@ -192,8 +190,7 @@ def signed_command_included(
     readable_text(transaction_hash, "transaction_hash")
     optional(text_of)(node, "node")
     if status not in ("applied", "failed", None):
-        message = f"status {shown(status)} must be 'applied', 'failed' or None"
-        raise ValueError(message)
+        raise ValueError(f"status {shown(status)} must be 'applied', 'failed' or None")
 
     def check(_: MinaState, now: MinaState) -> Progress:
         blocks = now.inclusions.get(transaction_hash, {})

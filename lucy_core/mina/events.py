@@ -76,8 +76,7 @@ def _block_produced(record: LogRecord) -> "BlockProduced":
     consensus = state.body.consensus_state
     slot = consensus.curr_global_slot_since_hard_fork or consensus.curr_global_slot
     if slot is None:
-        message = "neither curr_global_slot_since_hard_fork nor curr_global_slot is there"
-        raise ValueError(message)
+        raise ValueError("neither curr_global_slot_since_hard_fork nor curr_global_slot is there")
     return BlockProduced(
         state_hash=transition.hash if isinstance(transition.hash, str) else transition.hash.state_hash,
         previous_state_hash=state.previous_state_hash,
@@ -141,12 +140,10 @@ def _diff_application(record: LogRecord) -> "TransitionFrontierDiffApplication":
     names = {"New_node": "new_node", "Best_tip_changed": "best_tip_changed", "Root_transitioned": "root_transitioned"}
     for diff in _decode_diffs(record.metadata).diffs:
         if len(diff) != 1:
-            message = f"a diff has one name, this has {len(diff)}: {', '.join(diff)}"
-            raise ValueError(message)
+            raise ValueError(f"a diff has one name, this has {len(diff)}: {', '.join(diff)}")
         ((name, value),) = diff.items()
         if name not in names or names[name] in found:
-            message = f"diff {name!r} is unknown, or there twice"
-            raise ValueError(message)
+            raise ValueError(f"diff {name!r} is unknown, or there twice")
         found[names[name]] = _decode_root(value) if name == "Root_transitioned" else _decode_text(value)
     return TransitionFrontierDiffApplication(**found)
 
@@ -201,8 +198,7 @@ def _breadcrumb_added(record: LogRecord) -> "BreadcrumbAdded":
             case ["Failed", failures]:
                 statuses.append(TransactionStatus(command.data, False, tuple(_failure_names(failures))))
             case other:
-                message = f"status {other!r} is neither Applied nor Failed"
-                raise ValueError(message)
+                raise ValueError(f"status {other!r} is neither Applied nor Failed")
     return BreadcrumbAdded(added.state_hash, tuple(statuses))
 
 
@@ -314,8 +310,7 @@ _decode_transactions_gossip = _decoder(_TransactionsGossip).decode
 def _transactions_gossip(record: LogRecord) -> "TransactionsGossip":
     gossip = _decode_transactions_gossip(record.metadata)
     if gossip.fee_payer_summaries is None and not bytes(gossip.txns):
-        message = "neither fee_payer_summaries nor txns is there"
-        raise ValueError(message)
+        raise ValueError("neither fee_payer_summaries nor txns is there")
     summaries = tuple(FeePayerSummary(*each) for each in gossip.fee_payer_summaries or ())
     return TransactionsGossip(summaries, _sender(gossip))
 

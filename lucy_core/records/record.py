@@ -38,8 +38,7 @@ class Level(enum.IntEnum):
             return cls[text.upper()]
         except KeyError:
             known = ", ".join(level.name.capitalize() for level in cls)
-            message = f"{text!r} is no level; levels are {known}"
-            raise ValueError(message) from None
+            raise ValueError(f"{text!r} is no level; levels are {known}") from None
 
 
 LEVELS = {spelling: level for level in Level for spelling in (level.name.capitalize(), level.name.lower(), level.name)}

@@ -174,8 +174,7 @@ class Stream(Generic[T_co]):
         declared = event_type(kind) if is_event_type(kind) else None
         is_own = declared is not None and declared.writer == JOURNAL
         if declared is None and not isinstance(kind, type):
-            message = f"of({shown(kind)}) needs a type"
-            raise TypeError(message)
+            raise TypeError(f"of({shown(kind)}) needs a type")
 
         def typed(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             def pass_on(item: Any) -> None:
@@ -267,8 +266,7 @@ class Stream(Generic[T_co]):
                 from 1, or neither is given.
         """
         if seconds is not None and not 0 < seconds_of(seconds, "seconds") < FOR_EVER:
-            message = f"seconds={shown(seconds)} is no length of time to gather in"
-            raise ValueError(message)
+            raise ValueError(f"seconds={shown(seconds)} is no length of time to gather in")
         if count is not None:
             count_of(count, "count", 1)
         if seconds is not None and count is not None:
@@ -278,8 +276,7 @@ class Stream(Generic[T_co]):
         elif count is not None:
             gathered = operators.buffer_with_count(count)
         else:
-            message = "buffer needs seconds=, count= or both"
-            raise ValueError(message)
+            raise ValueError("buffer needs seconds=, count= or both")
         return self._then(self._observable.pipe(gathered), "buffer(…)")
 
     def window_count(self, count: int, skip: int | None = None) -> "Stream[list[T_co]]":

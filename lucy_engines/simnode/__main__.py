@@ -64,8 +64,7 @@ async def _run(options: Options, logger: Logger) -> None:
     except RuntimeConfigError as error:
         raise StartError(str(error)) from error
     except OSError as error:
-        message = f"-config-directory {options.config_directory}: {error.strerror}"
-        raise StartError(message) from error
+        raise StartError(f"-config-directory {options.config_directory}: {error.strerror}") from error
     key = _public_key(options.block_producer_key) if options.block_producer_key else None
     peer_id = _peer_id(options.libp2p_keypair, options.external_port)
     host = options.external_ip if options.external_ip != "0.0.0.0" else _own_address()  # noqa: S104
@@ -168,8 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _generate_keypair(words: list[str]) -> int:
     if len(words) != 2 or words[0].lstrip("-") != "privkey-path":
-        message = "libp2p generate-keypair takes -privkey-path FILE"
-        raise UsageError(message)
+        raise UsageError("libp2p generate-keypair takes -privkey-path FILE")
     path = Path(words[1])
     path.touch(mode=0o600)
     path.write_bytes(os.urandom(32).hex().encode())

@@ -104,15 +104,12 @@ def parse(arguments: list[str]) -> Options:
         try:
             peers += [line for line in Path(found.peer_list_file).read_text().split() if line]
         except OSError as error:
-            message = f"-peer-list-file {found.peer_list_file}: {error.strerror}"
-            raise UsageError(message) from error
+            raise UsageError(f"-peer-list-file {found.peer_list_file}: {error.strerror}") from error
     for name in ("client_port", "rest_port", "external_port", "metrics_port"):
         if not 0 <= getattr(found, name) <= 65535:
-            message = f"-{name.replace('_', '-')} {getattr(found, name)} is no port; ports are 1 to 65535"
-            raise UsageError(message)
+            raise UsageError(f"-{name.replace('_', '-')} {getattr(found, name)} is no port; ports are 1 to 65535")
     if not found.config_file:
-        message = "-config-file is missing: a simulated node needs the network's runtime configuration"
-        raise UsageError(message)
+        raise UsageError("-config-file is missing: a simulated node needs the network's runtime configuration")
     try:
         levels = level_number(found.log_level), level_number(found.file_log_level)
     except ValueError as error:
@@ -156,5 +153,4 @@ def parse_multiaddress(text: str) -> tuple[str, int]:
         case ["", "ip4" | "dns4" | "dns", host, "tcp", port, *_] if port.isdigit():
             return host, int(port)
         case _:
-            message = f"-peer {text!r} is no address; write /ip4/ADDRESS/tcp/PORT/p2p/ID"
-            raise UsageError(message)
+            raise UsageError(f"-peer {text!r} is no address; write /ip4/ADDRESS/tcp/PORT/p2p/ID")

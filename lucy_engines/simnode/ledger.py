@@ -125,8 +125,7 @@ def apply_command(ledger: Ledger, command: Command, slot: int, rules: Rules) -> 
     """
     payer = ledger.get(command.sender)
     if payer is None or why_excluded(ledger, command, slot):
-        message = f"command {command.hash} can't be included: {why_excluded(ledger, command, slot)}"
-        raise ValueError(message)
+        raise ValueError(f"command {command.hash} can't be included: {why_excluded(ledger, command, slot)}")
     payer = msgspec.structs.replace(payer, balance=payer.balance - command.fee, nonce=payer.nonce + 1)
     ledger.changes[command.sender] = payer
     if command.kind == "STAKE_DELEGATION":

@@ -35,8 +35,7 @@ def level_number(text: str) -> int:
     for number, level in enumerate(LEVELS):
         if level.lower() == text.lower():
             return number
-    message = f"{text!r} is no log level; levels are {', '.join(LEVELS)}"
-    raise ValueError(message)
+    raise ValueError(f"{text!r} is no log level; levels are {', '.join(LEVELS)}")
 
 
 def timestamp(now: float) -> str:

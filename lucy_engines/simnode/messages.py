@@ -100,6 +100,5 @@ async def read(reader: asyncio.StreamReader) -> Message:
     """
     size = int.from_bytes(await reader.readexactly(4), "big")
     if size > MAX_BYTES:
-        text = f"a message of {size} bytes is none of ours"
-        raise ValueError(text)
+        raise ValueError(f"a message of {size} bytes is none of ours")
     return _decoder.decode(await reader.readexactly(size))

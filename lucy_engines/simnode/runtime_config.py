@@ -41,8 +41,7 @@ def nanomina(amount: str | float) -> int:
         exact = False
         scaled = Decimal(0)
     if not exact or scaled < 0:
-        message = f"{amount!r} is no amount of MINA; write it like '12.5'"
-        raise ValueError(message)
+        raise ValueError(f"{amount!r} is no amount of MINA; write it like '12.5'")
     return int(scaled)
 
 

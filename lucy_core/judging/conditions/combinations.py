@@ -145,8 +145,7 @@ def in_order(*parts: AnyCondition | type) -> InOrder:
     found = InOrder.of(parts)
     for part in found.parts[:-1]:
         if part.must_hold:
-            message = f"in_order(): {part.description} is never true for good, so nothing can come after it"
-            raise ValueError(message)
+            raise ValueError(f"in_order(): {part.description} is never true for good, so nothing can come after it")
     return found
 
 
@@ -196,8 +195,7 @@ def each_node(part: AnyCondition | type, *, nodes: Iterable[str] | None = None) 
         message = f"each_node(): {found.name} looks at the whole network; take one about events, such as seen(…)"
         raise ValueError(message)  # noqa: TRY004  # a condition it is, of the wrong kind
     if found.nodes:
-        message = f"each_node(): {found.description} names its nodes already"
-        raise ValueError(message)
+        raise ValueError(f"each_node(): {found.description} names its nodes already")
     return EachNode(part=found, nodes=named("each_node", nodes), soft=found.soft, hard=found.hard)
 
 

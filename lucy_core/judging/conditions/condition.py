@@ -49,8 +49,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         measures: tuple[tuple[str, object], ...] = (("have", self.have), ("need", self.need))
         for name, value in measures:
             if not isinstance(value, int | float) or value != value:  # noqa: PLR0124  # NaN alone isn't itself
-                message = f"Progress({name}={shown(value)}): {name} is a number"
-                raise TypeError(message)
+                raise TypeError(f"Progress({name}={shown(value)}): {name} is a number")
 
     @property
     def verdict(self) -> Verdict:

@@ -92,8 +92,7 @@ def http_ok(node: str, port: str, path: str = "/", *, statuses: tuple[int, int] 
     text_of(port, "port")
     first, last = _pair(statuses, "statuses")
     if not readable_text(path, "path").startswith("/"):
-        message = f"http_ok(path={shown(path)}): a path begins with '/'"
-        raise ValueError(message)
+        raise ValueError(f"http_ok(path={shown(path)}): a path begins with '/'")
     return Answers(name="http_ok", probe=Probe(node=node, port=port, path=path, statuses=(first, last)))
 
 

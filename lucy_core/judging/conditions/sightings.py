@@ -80,8 +80,7 @@ def named(what: str, nodes: Iterable[str] | None) -> tuple[str, ...]:
         return ()
     names = names_of(nodes, "nodes")
     if not names:
-        message = f"{what}(nodes=()) means no node at all; leave nodes= out to mean all"
-        raise ValueError(message)
+        raise ValueError(f"{what}(nodes=()) means no node at all; leave nodes= out to mean all")
     return names
 
 
@@ -135,8 +134,7 @@ def seen(
         ValueError: `count` is less than one, or `nodes` empty.
     """
     if whole(count, "count") < 1:
-        message = f"seen(count={count}): await one event at least"
-        raise ValueError(message)
+        raise ValueError(f"seen(count={count}): await one event at least")
     return Seen(of=sighting("seen", (kind, *others), where, nodes), count=count)
 
 
@@ -259,8 +257,7 @@ def quiet(
     """
     length = checked("seconds", seconds).count
     if math.isinf(length):
-        message = "quiet(inf) never comes; give a number of seconds"
-        raise ValueError(message)
+        raise ValueError("quiet(inf) never comes; give a number of seconds")
     if kinds:
         of = sighting("quiet", kinds, where, nodes)
     else:

@@ -156,8 +156,7 @@ class ControlConformance(Suite):
                 await a.exec(bare, timeout=1.0)
 
             def fail(written: Written) -> None:
-                message = f"{len(written.data) > 0}"
-                raise ArithmeticError(message)
+                raise ArithmeticError(f"{len(written.data) > 0}")
 
             with anyio.fail_after(WITHIN):
                 with pytest.raises(ArithmeticError, match="True"):
