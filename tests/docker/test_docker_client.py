@@ -1,7 +1,9 @@
 """Each way in which a Docker Engine can fail is one sentence that says what was found and what to do."""
 
 import asyncio
+import json
 import socket
+from contextlib import aclosing
 from pathlib import Path
 
 import anyio
@@ -150,3 +152,39 @@ async def test_a_container_that_somebody_else_has_just_removed_is_removed(tmp_pa
         place = RunPlace(run_id="r", directory=tmp_path, options={"docker_host": address})
         async with anyio.create_task_group() as tasks:
             await DockerManager(docker_config(spec, place), client, Services(tasks)).remove_all()
+
+
+@pytest.mark.parametrize("call", ("show", "lines", "refused"))
+async def test_a_call_that_is_cancelled_in_its_answer_leaves_no_connection_open(tmp_path: Path, call: str) -> None:
+    half = {"show": (200, b'{"Id": '), "lines": (200, b'{"a": 1}\n{"a"'), "refused": (500, b'{"message": "no')}[call]
+    hung_up, answered = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while b"/version" in await reader.readuntil(b"\r\n\r\n"):
+            body = json.dumps(VERSION).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n%b" % half)
+        await writer.drain()
+        answered.set()
+        await reader.read()
+        hung_up.set()
+
+    async def ask(client: docker_client.EngineClient) -> None:
+        if call == "lines":
+            async with aclosing(client.lines("events")) as lines:
+                async for _ in lines:
+                    pass
+        else:
+            await client.container("c").show()
+
+    async with (
+        serving(Serving(serve), tmp_path / "docker.sock"),
+        connect(f"unix://{tmp_path}/docker.sock") as client,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(ask, client)
+        await answered.wait()
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True), anyio.fail_after(20):
+            await hung_up.wait()

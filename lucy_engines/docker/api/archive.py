@@ -10,7 +10,6 @@ from aiodocker.exceptions import DockerError
 
 from lucy_core.errors import NodeFileError
 from lucy_engines.docker.api.client import EngineClient
-from lucy_engines.docker.api.endpoint import api_path
 
 
 def pack(files: Mapping[str, bytes], *, mode: int = 0o600) -> bytes:
@@ -29,12 +28,11 @@ def pack(files: Mapping[str, bytes], *, mode: int = 0o600) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(archive: bytes) -> bytes | None:
+def unpack(archive: tarfile.TarFile) -> bytes | None:
     """Take the only file out of an archive, or return None where it is none: a directory, a link, a device."""
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-        member = opened.next()
-        file = opened.extractfile(member) if member is not None and member.isreg() else None
-        return None if file is None else file.read()
+    member = archive.next()
+    file = archive.extractfile(member) if member is not None and member.isreg() else None
+    return None if file is None else file.read()
 
 
 async def read_file(client: EngineClient, container: str, node: str, path: str) -> bytes:
@@ -46,7 +44,7 @@ async def read_file(client: EngineClient, container: str, node: str, path: str) 
     try:
         with client.calling(f"read {path} of {node}"):
             try:
-                content = unpack(await client.get_bytes(api_path("containers", container, "archive"), path=path))
+                content = unpack(await client.container(container).get_archive(path))
             except DockerError as error:
                 raise _refused(error, node, "read", path) from error
     except tarfile.TarError as error:
@@ -65,7 +63,7 @@ async def write_files(client: EngineClient, container: str, node: str, files: Ma
     what = ", ".join(files)
     with client.calling(f"write {what} of {node}"):
         try:
-            await client.put_bytes(api_path("containers", container, "archive"), pack(files), path="/")
+            await client.container(container).put_archive("/", pack(files))  # type: ignore[no-untyped-call]
         except DockerError as error:
             raise _refused(error, node, "write", what) from error
 

@@ -1,8 +1,9 @@
 """A session with a Docker Engine, in which every failure is one sentence that says what to do.
 
-aiodocker speaks the API; the session under it is ours, for three reasons: aiohttp's default of 100 connections would
-have the hundredth stream block all calls; each call has a time limit, since a hung Engine answers nothing for ever;
-and aiodocker leaves a response open when it is cancelled while reading it.
+aiodocker speaks the API: `docker` has a call for each thing in it. The session under it is ours, and what aiodocker
+can't do goes over that: aiohttp's default of 100 connections would have the hundredth stream block all calls, and of a
+stream that is left before its end aiodocker leaves the connection open. Each call has a time limit, since a hung Engine
+answers nothing for ever.
 
 An Engine that was found dead stays dead: every later call is refused at once, so that taking a network down costs no
 timeout a call.
@@ -16,6 +17,7 @@ from typing import Any, final
 import aiodocker
 import aiohttp
 import anyio
+from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 
 from lucy_core.errors import EngineError, EngineUnavailableError, RefusedError
@@ -34,13 +36,16 @@ START_IT = "start it (`sudo systemctl start docker`), or name another with --doc
 class EngineClient:
     """An open session. Made by `connect`."""
 
-    def __init__(self, endpoint: Endpoint, docker: aiodocker.Docker) -> None:
+    def __init__(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> None:
         self.endpoint = endpoint
+        self.docker = aiodocker.Docker(
+            endpoint.url, connector=session.connector, session=session, api_version=f"v{OLDEST[0]}.{OLDEST[1]}"
+        )
         self.version: Mapping[str, Any] = {}
         """What the Engine says of itself: `Version`, `ApiVersion`, `Os`, `Arch`."""
         self.dead: EngineUnavailableError | None = None
         """Why no call can succeed any more."""
-        self._docker = docker
+        self._session = session
 
     @contextmanager
     def calling(self, what: str, *, seconds: float = CALL_SECONDS) -> Iterator[None]:
@@ -75,9 +80,19 @@ class EngineClient:
             return RefusedError(what, error.status, refusal(error.status, error.message))
         return self.died(*unreachable(error, what))
 
-    async def get(self, path: str, /, **params: Query) -> Any:
-        """Ask the API for JSON."""
-        return await self._json("GET", path, None, params)
+    def container(self, number: str) -> DockerContainer:
+        """Return what the calls for one container start from; nobody is asked yet."""
+        return self.docker.containers.container(number)
+
+    async def ping(self) -> None:
+        """Ask the Engine whether it is there."""
+        async with self._got("_ping", {}) as response:
+            await response.read()
+
+    async def get(self, path: str, /, **params: str) -> Any:
+        """Ask for JSON as aiodocker can't."""
+        async with self._got(path, params) as response:
+            return json.loads(await response.read())
 
     async def post(self, path: str, body: object = None, /, **params: Query) -> Any:
         """Post JSON to the API."""
@@ -93,19 +108,9 @@ class EngineClient:
             content = await response.read()
         return json.loads(content) if content.strip() else None
 
-    async def get_bytes(self, path: str, /, **params: Query) -> bytes:
-        """Ask the API for bytes."""
-        async with self._response("GET", path, None, params) as response:
-            return await response.read()
-
-    async def put_bytes(self, path: str, content: bytes, /, **params: Query) -> None:
-        """Put bytes through the API."""
-        async with self._response("PUT", path, content, params) as response:
-            await response.read()
-
-    async def lines(self, path: str, /, **params: Query) -> AsyncGenerator[Any]:
-        """Ask the API for JSON values without end, a line each. Close it (`aclosing`)."""
-        async with self._response("GET", path, None, params) as response:
+    async def lines(self, path: str, /, **params: str) -> AsyncGenerator[Any]:
+        """Ask for JSON values without end, a line each. Close it (`aclosing`)."""
+        async with self._got(path, params) as response:
             async for line in response.content:
                 if line.strip():
                     yield json.loads(line)
@@ -115,8 +120,15 @@ class EngineClient:
         self, method: str, path: str, data: bytes | None, params: Mapping[str, Query]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         # aiodocker's own building block; it has no public one for what it doesn't wrap.
-        response = await self._docker._do_query(path, method, params=params, data=data)  # noqa: SLF001
+        response = await self.docker._do_query(path, method, params=params, data=data)  # noqa: SLF001
         async with response:
+            yield response
+
+    @asynccontextmanager
+    async def _got(self, path: str, params: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with self._session.get(f"{self.endpoint.url}/{path}", params=params) as response:
+            if response.status >= 400:
+                raise DockerError(response.status, (await response.text()).strip())
             yield response
 
 
@@ -178,14 +190,11 @@ async def connect(address: str) -> AsyncIterator[EngineClient]:
         connector = aiohttp.TCPConnector(limit=0, ssl=endpoint.tls_context() if endpoint.tls else True)
     session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
     try:
-        docker = aiodocker.Docker(
-            endpoint.url, connector=connector, session=session, api_version=f"v{OLDEST[0]}.{OLDEST[1]}"
-        )
-        client = EngineClient(endpoint, docker)
+        client = EngineClient(endpoint, session)
         with client.calling("say its version", seconds=PING_SECONDS):
             # Without a version in the path: an Engine that is too old, or too new, would refuse the question itself.
-            client.version = await docker._query_json("version", versioned_api=False)  # noqa: SLF001  # as above
-        docker.api_version = f"v{usable_version(endpoint.text, client.version)}"
+            client.version = await client.get("version")
+        client.docker.api_version = f"v{usable_version(endpoint.text, client.version)}"
         yield client
     finally:
         # A deployment that ends is cancelled by then: a cancellation here would take the place of why it ended.

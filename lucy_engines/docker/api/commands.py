@@ -8,16 +8,16 @@ children. One that has cleared its environment is known by its process id, where
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import anyio
 from aiodocker.exceptions import DockerError
+from aiodocker.execs import Exec
 
 from lucy_core.aio import one_error
 from lucy_core.engine import Output, Take, Written
 from lucy_core.errors import CommandError, CommandTimeoutError, EngineError
 from lucy_engines.docker.api.client import EngineClient
-from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.api.frames import STDERR, STDOUT
 from lucy_engines.docker.api.hijack import Attachment, run_attached
 
@@ -69,33 +69,32 @@ async def run_command(
         CommandError: it could not be started.
     """
     mark = secrets.token_hex(8)
-    body = {
+    prepared = await _prepare(
+        client,
+        container,
+        node,
+        command,
         # Without input nothing is attached, so that its end is seen over TLS too, which has no half-closed connection.
-        "AttachStdin": bool(given),
-        "AttachStdout": True,
-        "AttachStderr": True,
-        "Tty": False,
-        "Cmd": list(command),
-        "Env": [*(f"{name}={value}" for name, value in environment.items()), f"{MARK}={mark}"],
-        "WorkingDir": directory,
-    }
-    number = await _create(client, container, node, body)
+        stdin=bool(given),
+        environment={**environment, MARK: mark},
+        workdir=directory,
+    )
     refused = _Refusal()
     ended, code = False, 0
     try:
         with anyio.move_on_after(seconds):
-            attachment = await run_attached(client.endpoint, number)
+            attachment = await run_attached(client.endpoint, prepared.id)
             try:
                 await _converse(attachment, given, refused, take)
             finally:
                 await attachment.aclose()
             # Its streams are closed, which a command may do long before its end.
-            code = await _exit_code(client, number, node)
+            code = await _exit_code(client, prepared, node)
             ended = True
     finally:
         if not ended:
             with anyio.CancelScope(shield=True), anyio.move_on_after(KILL_SECONDS):
-                await _kill(client, container, node, mark, await _pid_inside(client, container, number))
+                await _kill(client, container, node, mark, await _pid_inside(client, container, prepared))
     if not ended:
         raise CommandTimeoutError(node, command[0], seconds)
     if code in (126, 127) and refused.said is not None:
@@ -127,10 +126,10 @@ class _Refusal:
         return text.removeprefix(REFUSAL) if text.startswith(REFUSAL) else None
 
 
-async def _create(client: EngineClient, container: str, node: str, body: Mapping[str, object]) -> str:
+async def _prepare(client: EngineClient, container: str, node: str, words: Sequence[str], **how: Any) -> Exec:
     with client.calling(f"run a command in {node}"):
         try:
-            return str((await client.post(api_path("containers", container, "exec"), body))["Id"])
+            return await client.container(container).exec(list(words), **how)
         except DockerError as error:
             if error.status in (0, 900):
                 raise
@@ -165,7 +164,7 @@ async def _converse(attachment: Attachment, given: bytes, refused: _Refusal, tak
                 take(Written(_OUTPUTS[part.stream], part.data))
 
 
-async def _exit_code(client: EngineClient, number: str, node: str) -> int:
+async def _exit_code(client: EngineClient, prepared: Exec, node: str) -> int:
     """Wait for the end of a command whose streams have ended, and return its code.
 
     As a rule that is noted a moment later; nobody pushes it.
@@ -173,18 +172,18 @@ async def _exit_code(client: EngineClient, number: str, node: str) -> int:
     pause = FIRST_LOOK
     while True:
         with client.calling(f"say how a command in {node} ended"):
-            shown = await client.get(api_path("exec", number, "json"))
+            shown = await prepared.inspect()
         if not shown["Running"] and shown["ExitCode"] is not None:
             return int(shown["ExitCode"])
         await anyio.sleep(pause)
         pause = min(2 * pause, LONGEST_LOOK)
 
 
-async def _pid_inside(client: EngineClient, container: str, number: str) -> int | None:
+async def _pid_inside(client: EngineClient, container: str, prepared: Exec) -> int | None:
     """Return a command's process id in its container's own count, where it can be had and the command runs."""
     try:
         with client.calling("say which process a command is"):
-            shown = await client.get(api_path("exec", number, "json"))
+            shown = await prepared.inspect()
     except EngineError:
         return None
     return pid_inside(shown["Pid"], container) if shown["Running"] else None
@@ -206,9 +205,10 @@ def pid_inside(pid: int, container: str) -> int | None:
 
 
 async def _kill(client: EngineClient, container: str, node: str, mark: str, pid: int | None) -> None:
-    body = {"AttachStdout": True, "Cmd": ["sh", "-c", _KILL, "sh", mark, "" if pid is None else str(pid)]}
+    words = ["sh", "-c", _KILL, "sh", mark, "" if pid is None else str(pid)]
     try:
-        attachment = await run_attached(client.endpoint, await _create(client, container, node, body))
+        prepared = await _prepare(client, container, node, words)
+        attachment = await run_attached(client.endpoint, prepared.id)
     except EngineError:
         return  # the container is gone, and the command with it
     try:

@@ -34,14 +34,14 @@ def resources_of(sample: dict[str, Any]) -> Resources | None:
 async def measure(client: EngineClient, container: str) -> Resources | None:
     """Take one measurement. With `one-shot` the Engine doesn't wait a second for a second one."""
     return resources_of(
-        await client.get(api_path("containers", container, "stats"), **{"stream": False, "one-shot": True})
+        await client.get(api_path("containers", container, "stats"), **{"stream": "false", "one-shot": "true"})
     )
 
 
 async def follow(client: EngineClient, container: str, hear: Callable[[Resources], None]) -> None:
     """Hear a measurement a second, for as long as the container and the Engine live."""
     try:
-        async with aclosing(client.lines(api_path("containers", container, "stats"), stream=True)) as samples:
+        async with aclosing(client.lines(api_path("containers", container, "stats"), stream="true")) as samples:
             async for sample in samples:
                 used = resources_of(sample)
                 if used is not None:

@@ -121,7 +121,7 @@ class ContainerEvents:
         while True:
             try:
                 with anyio.fail_after(RETURN_SECONDS):
-                    await self._client.get_bytes("_ping")
+                    await self._client.ping()
             except TimeoutError as error:
                 raise self._client.hangs("its stream of events broke, and it does not answer") from error
             except (DockerError, aiohttp.ClientError, OSError) as error:

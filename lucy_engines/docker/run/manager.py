@@ -206,7 +206,7 @@ class DockerManager:
             return
         which = labels.json_filter(self._config.run_id)
         with client.calling("list containers"):
-            containers = await client.get("containers/json", all=True, filters=which)
+            containers = await client.get("containers/json", all="true", filters=which)
         async with one_error(), anyio.create_task_group() as tasks:
             for container in containers:
                 tasks.start_soon(self._remove, api_path("containers", container["Id"]))

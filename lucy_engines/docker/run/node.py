@@ -234,7 +234,7 @@ class DockerNode:
                 await self._link.ask(verb, *words)
         except TimeoutError as error:
             with self._client.calling(f"say that it lives, while {self.name} doesn't", seconds=PING_SECONDS):
-                await self._client.get_bytes("_ping")
+                await self._client.ping()
             raise SupervisorError(self.name, verb, f"its supervisor did not answer within {seconds:g} s") from error
 
     async def pause(self) -> None:
