@@ -48,7 +48,7 @@ def checked(name: str, duration: object) -> Duration:
         LimitError: it is neither a number nor a `Duration`, negative, or not a number at all (NaN).
     """
     given = duration if isinstance(duration, Duration) else Duration(_number(name, duration, duration))
-    text_of(given.unit, f"the unit of {name}")
+    text_of(given.unit, "unit")
     count = _number(name, given.count, duration)
     if math.isnan(count):
         raise LimitError(name, duration, "is not a number")

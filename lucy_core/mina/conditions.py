@@ -6,7 +6,7 @@ two minutes, whatever the slots.
 """
 
 from lucy_core.arguments import optional, readable_text, text_of, tuple_of, whole
-from lucy_core.errors import shown
+from lucy_core.errors import ArgumentError
 from lucy_core.judging.conditions.condition import Condition, Progress
 from lucy_core.judging.durations import seconds
 from lucy_core.mina.durations import slots
@@ -92,7 +92,7 @@ def nodes_initialized(*names: str) -> Condition[MinaState]:
 def blocks_produced(count: int) -> Condition[MinaState]:
     """`count` blocks were produced since the start of the wait, on whatever branch."""
     if whole(count, "count") < 1:
-        raise ValueError(f"blocks_produced({count}): wait for one block at least")
+        raise ArgumentError("count", count, "is no block; wait for one at least")
 
     def check(before: MinaState, now: MinaState) -> Progress:
         made = len(now.blocks_produced) - len(before.blocks_produced)
@@ -117,7 +117,7 @@ def blocks_produced(count: int) -> Condition[MinaState]:
 def block_height_growth(growth: int) -> Condition[MinaState]:
     """The greatest height has grown by `growth` since the start of the wait."""
     if whole(growth, "growth") < 1:
-        raise ValueError(f"block_height_growth({growth}): wait for one at least")
+        raise ArgumentError("growth", growth, "is no growth; wait for one at least")
 
     def check(before: MinaState, now: MinaState) -> Progress:
         grown = now.block_height - before.block_height
@@ -190,7 +190,7 @@ def signed_command_included(
     readable_text(transaction_hash, "transaction_hash")
     optional(text_of)(node, "node")
     if status not in ("applied", "failed", None):
-        raise ValueError(f"status {shown(status)} must be 'applied', 'failed' or None")
+        raise ArgumentError("status", status, "is none of 'applied', 'failed' and None")
 
     def check(_: MinaState, now: MinaState) -> Progress:
         blocks = now.inclusions.get(transaction_hash, {})

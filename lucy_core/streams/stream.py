@@ -25,7 +25,7 @@ from lucy_core.answers import refuse_async, refuse_awaitable
 from lucy_core.arguments import count_of, each_of, function_of, instance_of, optional, seconds_of
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.delivery.subscription import Group
-from lucy_core.errors import EventDefinitionError, OperatorError, StreamEmptyError, shown
+from lucy_core.errors import ArgumentError, EventDefinitionError, OperatorError, StreamEmptyError
 from lucy_core.records.event import EventType, event_type
 from lucy_core.records.journal import JOURNAL
 from lucy_core.records.record import Event, LogRecord
@@ -174,7 +174,7 @@ class Stream(Generic[T_co]):
         declared = event_type(kind) if is_event_type(kind) else None
         is_own = declared is not None and declared.writer == JOURNAL
         if declared is None and not isinstance(kind, type):
-            raise TypeError(f"of({shown(kind)}) needs a type")
+            raise ArgumentError("kind", kind, "is no type")
 
         def typed(observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
             def pass_on(item: Any) -> None:
@@ -266,7 +266,7 @@ class Stream(Generic[T_co]):
                 from 1, or neither is given.
         """
         if seconds is not None and not 0 < seconds_of(seconds, "seconds") < FOR_EVER:
-            raise ValueError(f"seconds={shown(seconds)} is no length of time to gather in")
+            raise ArgumentError("seconds", seconds, "is no length of time to gather in")
         if count is not None:
             count_of(count, "count", 1)
         if seconds is not None and count is not None:

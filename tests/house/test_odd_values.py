@@ -99,6 +99,7 @@ LIKELY: Mapping[str, Any] = {
     "on_end": lambda: lambda *_: None,
     "on_next": lambda: lambda *_: None,
     "other": lucy.from_items((1,)),
+    "output": lucy.Output.STDOUT,
     "part": lucy.seen(Tick),
     "path": "path",
     "port": "p",

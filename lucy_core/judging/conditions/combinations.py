@@ -196,7 +196,7 @@ def each_node(part: AnyCondition | type, *, nodes: Iterable[str] | None = None) 
         raise ValueError(message)  # noqa: TRY004  # a condition it is, of the wrong kind
     if found.nodes:
         raise ValueError(f"each_node(): {found.description} names its nodes already")
-    return EachNode(part=found, nodes=named("each_node", nodes), soft=found.soft, hard=found.hard)
+    return EachNode(part=found, nodes=named(nodes), soft=found.soft, hard=found.hard)
 
 
 # The machines

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar, final
 import msgspec
 
 from lucy_core.arguments import Rule, fit, function_of, instance_of, switch_of, text_of, tuple_of
-from lucy_core.errors import shown
+from lucy_core.errors import ArgumentError
 from lucy_core.judging.durations import Duration, checked
 from lucy_core.records.record import Event
 
@@ -49,7 +49,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         measures: tuple[tuple[str, object], ...] = (("have", self.have), ("need", self.need))
         for name, value in measures:
             if not isinstance(value, int | float) or value != value:  # noqa: PLR0124  # NaN alone isn't itself
-                raise TypeError(f"Progress({name}={shown(value)}): {name} is a number")
+                raise ArgumentError(name, value, "measures no progress; give a number")
 
     @property
     def verdict(self) -> Verdict:

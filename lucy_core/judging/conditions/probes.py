@@ -10,7 +10,7 @@ from typing import Any, final
 import msgspec
 
 from lucy_core.arguments import at_least, readable_text, text_of, tuple_of
-from lucy_core.errors import ArgumentError, shown
+from lucy_core.errors import ArgumentError
 from lucy_core.judging.conditions.condition import AnyCondition, Machine, Progress, Start, Timeless
 from lucy_core.judging.durations import Duration, seconds
 from lucy_core.records.journal import Probed
@@ -92,7 +92,7 @@ def http_ok(node: str, port: str, path: str = "/", *, statuses: tuple[int, int] 
     text_of(port, "port")
     first, last = _pair(statuses, "statuses")
     if not readable_text(path, "path").startswith("/"):
-        raise ValueError(f"http_ok(path={shown(path)}): a path begins with '/'")
+        raise ArgumentError("path", path, "doesn't begin with '/', as paths of HTTP do")
     return Answers(name="http_ok", probe=Probe(node=node, port=port, path=path, statuses=(first, last)))
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from lucy_core.answers import refuse_async, refuse_awaitable
 from lucy_core.arguments import function_of, names_of, optional, whole
-from lucy_core.errors import EventDefinitionError
+from lucy_core.errors import ArgumentError, EventDefinitionError, LimitError, NoNodesError
 from lucy_core.judging.conditions.condition import Machine, Progress, Start, Timeless
 from lucy_core.judging.durations import NS, Duration, checked, seconds
 from lucy_core.records.described import described
@@ -67,20 +67,20 @@ def sighting(
         raise EventDefinitionError(f"{what}()", f"needs an event type, such as {what}(NodeStarted)")
     refuse_async(where, f"{what}(where=…)")
     optional(function_of)(where, "where")
-    return Sighting(kinds=tuple(event_type(kind).data_type for kind in kinds), where=where, nodes=named(what, nodes))
+    return Sighting(kinds=tuple(event_type(kind).data_type for kind in kinds), where=where, nodes=named(nodes))
 
 
-def named(what: str, nodes: Iterable[str] | None) -> tuple[str, ...]:
+def named(nodes: Iterable[str] | None) -> tuple[str, ...]:
     """Return the names that were given; none where all nodes are meant.
 
     Raises:
-        ValueError: they were given, and there are none.
+        NoNodesError: they were given, and there are none.
     """
     if nodes is None:
         return ()
     names = names_of(nodes, "nodes")
     if not names:
-        raise ValueError(f"{what}(nodes=()) means no node at all; leave nodes= out to mean all")
+        raise NoNodesError
     return names
 
 
@@ -134,7 +134,7 @@ def seen(
         ValueError: `count` is less than one, or `nodes` empty.
     """
     if whole(count, "count") < 1:
-        raise ValueError(f"seen(count={count}): await one event at least")
+        raise ArgumentError("count", count, "is no event; await one at least")
     return Seen(of=sighting("seen", (kind, *others), where, nodes), count=count)
 
 
@@ -257,11 +257,11 @@ def quiet(
     """
     length = checked("seconds", seconds).count
     if math.isinf(length):
-        raise ValueError("quiet(inf) never comes; give a number of seconds")
+        raise LimitError("seconds", seconds, "never comes; give a number of seconds")
     if kinds:
         of = sighting("quiet", kinds, where, nodes)
     else:
-        of = Sighting(kinds=(Arrived,), where=where, nodes=named("quiet", nodes))
+        of = Sighting(kinds=(Arrived,), where=where, nodes=named(nodes))
     return Quiet(of=of, seconds=length)
 
 
