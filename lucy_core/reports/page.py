@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from html import escape
+from typing import NamedTuple
 
 from lucy_core.capture import run_files
-from lucy_core.judging.result import RunResult, WaitResult
+from lucy_core.judging.result import LedgerRow, RunResult, WaitResult
 from lucy_core.records.journal import JOURNAL
 from lucy_core.visible import visible_throughout
 
@@ -29,31 +30,53 @@ def _class(outcome: str) -> str:
     return {"passed": "passed", "late": "late", "soft errors": "soft", "soft": "soft"}.get(outcome, "failed")
 
 
-def _log(node: str) -> str:
-    return escape(run_files.log_of(node, JOURNAL))
+class Cell(NamedTuple):
+    """What stands in a cell that is not its column's plain text: its class, and its HTML."""
+
+    kind: str
+    html: str
 
 
-def _row(cells: Iterable[tuple[str, str]]) -> str:
-    return "<tr>" + "".join(f'<td class="{kind}">{cell}</td>' for kind, cell in cells) + "</tr>"
+def _row(tag: str, cells: Iterable[tuple[str, str]]) -> str:
+    return "<tr>" + "".join(f'<{tag} class="{kind}">{html}</{tag}>' for kind, html in cells) + "</tr>"
 
 
-def _table(heads: Iterable[tuple[str, str]], rows: Iterable[str]) -> str:
-    head = "".join(f'<th class="{kind}">{escape(name)}</th>' for kind, name in heads)
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str | Cell, ...]]) -> str:
+    """Write a table; a head that begins with `#` is that of numbers."""
+    kinds = ["n" if head.startswith("#") else "" for head in heads]
+    head = _row("th", zip(kinds, (escape(head.lstrip("#")) for head in heads), strict=True)) if any(heads) else ""
+    body = (
+        _row(
+            "td",
+            (cell if isinstance(cell, Cell) else (kind, escape(cell)) for kind, cell in zip(kinds, row, strict=True)),
+        )
+        for row in rows
+    )
+    return f"<table>{head}{''.join(body)}</table>"
 
 
-def _wait(wait: WaitResult) -> str:
+def _wait(wait: WaitResult) -> tuple[str | Cell, ...]:
     share = 0.0 if wait.hard is None else min(100.0, 100 * wait.seconds / wait.hard) if wait.hard > 0 else 100.0
     limits = " / ".join("no limit" if limit is None else f"{limit:g} s" for limit in (wait.soft, wait.hard))
-    return _row(
-        (
-            ("", escape(wait.section)),
-            ("", escape(wait.description)),
-            (_class(wait.outcome), escape(wait.outcome)),
-            ("n", f"{wait.seconds:.1f} s"),
-            ("n", limits),
-            ("", f'<div class="bar"><div style="width:{share:.0f}%"></div></div>'),
-        )
+    outcome = Cell(_class(wait.outcome), escape(wait.outcome))
+    bar = Cell("", f'<div class="bar"><div style="width:{share:.0f}%"></div></div>')
+    return (wait.section, wait.description, outcome, f"{wait.seconds:.1f} s", limits, bar)
+
+
+def _captured(row: LedgerRow) -> tuple[str | Cell, ...]:
+    log = escape(run_files.log_of(row.node, JOURNAL))
+    return (
+        Cell("", f'<a href="{log}">{escape(row.node)}</a>'),
+        f"{row.lines:,}",
+        f"{row.bytes / 1e6:,.1f}",
+        f"{row.malformed:,}",
+        f"{row.torn:,}",
+        f"{row.undecodable:,}",
+        f"{row.lag_max * 1e3:,.0f} ms",
+        f"{row.blocked * 1e3:,.0f} ms",
+        row.capture,
+        f"{row.filtered_lines:,}",
+        "; ".join(row.failures),
     )
 
 
@@ -63,100 +86,53 @@ def html_report(result: RunResult) -> str:
     kind = "passed" if result.outcome == "passed" else "failed"
     title = f"{escape(result.scenario)} on {escape(result.engine)}: {escape(result.outcome.value)}"
     facts = {"run": result.run_id, "started": result.started, **result.options, "once more": result.again}
+    sections = (
+        (
+            section.name,
+            Cell(_class(section.outcome), escape(section.outcome)),
+            f"{section.started:.1f} s",
+            f"{section.seconds:.1f} s",
+        )
+        for section in result.sections
+    )
+    errors = (
+        (
+            f"{error.at:.1f} s",
+            error.section,
+            Cell(_class(error.severity), escape(f"{error.severity}: {error.kind}")),
+            Cell("", f"<pre>{escape(error.said)}</pre>"),
+        )
+        for error in result.errors
+    )
+    nodes = ((node.name, node.role, node.state, Cell("", "<br>".join(map(escape, node.life)))) for node in result.nodes)
+    captured = (
+        "node",
+        "#lines",
+        "#MB",
+        "#malformed",
+        "#torn",
+        "#undecodable",
+        "#max lag",
+        "#blocked",
+        "by",
+        "#left out",
+    )
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>',
         f"<h1>{escape(result.scenario)} on the {escape(result.engine)} engine</h1>",
         f'<p class="verdict {kind}">{escape(result.outcome.value)} after {result.seconds:.1f} s</p>',
-        _table(
-            (), (_row((("", escape(name)), ("", f"<code>{escape(value)}</code>"))) for name, value in facts.items())
-        ),
+        _table(("", ""), ((name, Cell("", f"<code>{escape(value)}</code>")) for name, value in facts.items())),
         "<h2>Sections</h2>",
-        _table(
-            (("", "section"), ("", "outcome"), ("n", "from"), ("n", "took")),
-            (
-                _row(
-                    (
-                        ("", escape(section.name)),
-                        (_class(section.outcome), escape(section.outcome)),
-                        ("n", f"{section.started:.1f} s"),
-                        ("n", f"{section.seconds:.1f} s"),
-                    )
-                )
-                for section in result.sections
-            ),
-        ),
+        _table(("section", "outcome", "#from", "#took"), sections),
         "<h2>Errors</h2>",
-        _table(
-            (("n", "at"), ("", "section"), ("", "kind"), ("", "message")),
-            (
-                _row(
-                    (
-                        ("n", f"{error.at:.1f} s"),
-                        ("", escape(error.section)),
-                        (_class(error.severity), escape(f"{error.severity}: {error.kind}")),
-                        ("", f"<pre>{escape(error.said)}</pre>"),
-                    )
-                )
-                for error in result.errors
-            ),
-        )
-        if result.errors
-        else "<p>None.</p>",
+        _table(("#at", "section", "kind", "message"), errors) if result.errors else "<p>None.</p>",
         f"<pre>{escape(result.traceback)}</pre>" if result.traceback else "",
         "<h2>Waits</h2>",
-        _table(
-            (("", "section"), ("", "for"), ("", "outcome"), ("n", "took"), ("n", "soft / hard"), ("", "used")),
-            (_wait(wait) for wait in result.waits),
-        ),
+        _table(("section", "for", "outcome", "#took", "#soft / hard", "used"), map(_wait, result.waits)),
         "<h2>Nodes</h2>",
-        _table(
-            (("", "node"), ("", "role"), ("", "at the end"), ("", "life")),
-            (
-                _row(
-                    (
-                        ("", escape(node.name)),
-                        ("", escape(node.role)),
-                        ("", escape(node.state)),
-                        ("", "<br>".join(map(escape, node.life))),
-                    )
-                )
-                for node in result.nodes
-            ),
-        ),
+        _table(("node", "role", "at the end", "life"), nodes),
         "<h2>Captured</h2>",
-        _table(
-            (
-                ("", "node"),
-                ("n", "lines"),
-                ("n", "MB"),
-                ("n", "malformed"),
-                ("n", "torn"),
-                ("n", "undecodable"),
-                ("n", "max lag"),
-                ("n", "blocked"),
-                ("", "by"),
-                ("n", "left out"),
-                ("", "failures"),
-            ),
-            (
-                _row(
-                    (
-                        ("", f'<a href="{_log(row.node)}">{escape(row.node)}</a>'),
-                        ("n", f"{row.lines:,}"),
-                        ("n", f"{row.bytes / 1e6:,.1f}"),
-                        ("n", f"{row.malformed:,}"),
-                        ("n", f"{row.torn:,}"),
-                        ("n", f"{row.undecodable:,}"),
-                        ("n", f"{row.lag_max * 1e3:,.0f} ms"),
-                        ("n", f"{row.blocked * 1e3:,.0f} ms"),
-                        ("", escape(row.capture)),
-                        ("n", f"{row.filtered_lines:,}"),
-                        ("", escape("; ".join(row.failures))),
-                    )
-                )
-                for row in result.ledger
-            ),
-        ),
+        _table((*captured, "failures"), map(_captured, result.ledger)),
         *(f'<p class="failed">{escape(note)}</p>' for note in result.ledger_notes),
         "</html>\n",
     ]
