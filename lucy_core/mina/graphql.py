@@ -56,13 +56,13 @@ class Peer(msgspec.Struct, frozen=True, rename="camel"):
     libp2p_port: int
 
 
-class DaemonStatus(msgspec.Struct, frozen=True):
+class DaemonStatus(msgspec.Struct, frozen=True, rename="camel"):
     """What a daemon says of itself."""
 
     sync_status: str
     blockchain_length: int | None
-    highest_block_received: int
-    uptime_seconds: int
+    highest_block_received: int = msgspec.field(name="highestBlockLengthReceived")
+    uptime_seconds: int = msgspec.field(name="uptimeSecs")
     state_hash: str | None
     commit_id: str
     peer_id: str | None
@@ -82,7 +82,7 @@ class ChainBlock(msgspec.Struct, frozen=True):
     transactions: int
 
 
-class AccountState(msgspec.Struct, frozen=True):
+class AccountState(msgspec.Struct, frozen=True, rename="camel"):
     """An account in a node's best ledger. Amounts are nanomina."""
 
     public_key: str
@@ -206,21 +206,11 @@ class MinaClient:
     async def daemon_status(self) -> DaemonStatus:
         """Ask the daemon about itself and its peers."""
         found = (await self.execute("daemonStatus"))["daemonStatus"]
-        return self._read(
-            "daemonStatus",
-            {
-                "sync_status": found["syncStatus"],
-                "blockchain_length": found["blockchainLength"],
-                "highest_block_received": found["highestBlockLengthReceived"],
-                "uptime_seconds": found["uptimeSecs"],
-                "state_hash": found["stateHash"],
-                "commit_id": found["commitId"],
-                "peer_id": ((found["addrsAndPorts"] or {}).get("peer") or {}).get("peerId"),
-                "peers": found["peers"],
-                "global_slot": found["consensusTimeNow"]["globalSlot"],
-            },
-            DaemonStatus,
-        )
+        flat = {
+            "peerId": ((found["addrsAndPorts"] or {}).get("peer") or {}).get("peerId"),
+            "globalSlot": found["consensusTimeNow"]["globalSlot"],
+        }
+        return self._read("daemonStatus", found | flat, DaemonStatus)
 
     async def sync_status(self) -> str:
         """Ask for `BOOTSTRAP`, `CATCHUP`, `SYNCED` and so on."""
@@ -254,19 +244,7 @@ class MinaClient:
         found = (await self.execute("account", {"publicKey": public_key}))["account"]
         if found is None:
             return None
-        balance = found["balance"]
-        return self._read(
-            "account",
-            {
-                "public_key": found["publicKey"],
-                "nonce": found["nonce"],
-                "total": balance["total"],
-                "liquid": balance["liquid"],
-                "locked": balance["locked"],
-                "delegate": found["delegate"],
-            },
-            AccountState,
-        )
+        return self._read("account", found | found["balance"], AccountState)
 
     async def unlock_account(self, public_key: str) -> None:
         """Unlock an account whose key file the daemon has."""

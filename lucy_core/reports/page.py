@@ -63,6 +63,10 @@ def _wait(wait: WaitResult) -> tuple[str | Cell, ...]:
     return (wait.section, wait.description, outcome, f"{wait.seconds:.1f} s", limits, bar)
 
 
+COUNTS = ("#lines", "#MB", "#malformed", "#torn", "#undecodable", "#max lag", "#blocked")
+CAPTURED = ("node", *COUNTS, "by", "#left out", "failures")
+
+
 def _captured(row: LedgerRow) -> tuple[str | Cell, ...]:
     log = escape(run_files.log_of(row.node, JOURNAL))
     return (
@@ -105,18 +109,6 @@ def html_report(result: RunResult) -> str:
         for error in result.errors
     )
     nodes = ((node.name, node.role, node.state, Cell("", "<br>".join(map(escape, node.life)))) for node in result.nodes)
-    captured = (
-        "node",
-        "#lines",
-        "#MB",
-        "#malformed",
-        "#torn",
-        "#undecodable",
-        "#max lag",
-        "#blocked",
-        "by",
-        "#left out",
-    )
     parts = [
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>',
         f"<h1>{escape(result.scenario)} on the {escape(result.engine)} engine</h1>",
@@ -132,7 +124,7 @@ def html_report(result: RunResult) -> str:
         "<h2>Nodes</h2>",
         _table(("node", "role", "at the end", "life"), nodes),
         "<h2>Captured</h2>",
-        _table((*captured, "failures"), map(_captured, result.ledger)),
+        _table(CAPTURED, map(_captured, result.ledger)),
         *(f'<p class="failed">{escape(note)}</p>' for note in result.ledger_notes),
         "</html>\n",
     ]
