@@ -270,7 +270,6 @@ class EngineOption(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def flag(self) -> str:
-        """How it is written on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
 

@@ -66,7 +66,6 @@ class Attaching:
         self.engine = AttachedEngine(place_of(directory, "DIR"))
 
     def topology(self, options: Mapping[str, str]) -> ExportedNetwork:  # noqa: ARG002  # nothing to choose
-        """Return what was exported."""
         return self._exported
 
     async def run(self, network: Network) -> None:

@@ -36,7 +36,6 @@ class Interruption:
         self._signals.over(code)
 
     async def watch(self) -> None:
-        """Cancel the scopes at the first signal."""
         await anyio.wait_readable(self._signals.fileno())
         assert self._signals.first is not None  # noqa: S101  # set before the bell rang
         if not self._is_over:

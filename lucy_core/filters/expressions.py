@@ -99,7 +99,6 @@ class Expression:
 
     @property
     def flags(self) -> int:
-        """The flags that hold for all of it."""
         return self._flags
 
     def search(self, text: str) -> bool:
@@ -190,7 +189,6 @@ class _Program:
         self._found = _State(self, frozenset(), 0)
 
     def begin(self, items: list[Any]) -> None:
-        """Make the steps of an expression."""
         self._first = self._sequence(items, self._whole.flags, self._end)
 
     def run(self, text: str) -> bool:

@@ -236,7 +236,6 @@ class Fold:
         return self._decision is not None
 
     def findings(self) -> Findings:
-        """Return all of it as a value."""
         outcome, code, decided_by = self.verdict()
         states = self._states_at_end or self._states
         return Findings(

@@ -70,7 +70,6 @@ class Judgement:
 
     @property
     def open_sections(self) -> tuple[str, ...]:
-        """The names of the sections that aren't over."""
         return self._fold.open_sections
 
     @property
@@ -84,11 +83,6 @@ class Judgement:
         return self._fold.open_waits
 
     @property
-    def current_wait(self) -> OpenWait | None:
-        """The longest-running of the open waits."""
-        return next(iter(self._fold.open_waits), None)
-
-    @property
     def outcome(self) -> Outcome:
         """What became of the run, as far as it has come."""
         return self._fold.verdict()[0]
@@ -99,7 +93,6 @@ class Judgement:
         return self._ended_by or (self._held[0] if self._held else None)
 
     def findings(self) -> Findings:
-        """Return all that is known as a value."""
         return self._fold.findings()
 
     def soft_error(self, message: str, kind: str = "check") -> None:

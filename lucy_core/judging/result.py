@@ -205,7 +205,6 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def path(self) -> Path:
-        """The run directory."""
         return Path(self.directory)
 
 

@@ -144,12 +144,10 @@ class WaitOutcome(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     @property
     def node(self) -> str:
-        """Where the last of the events came from."""
         return self.event.node
 
     @property
     def data(self) -> T:
-        """The payload of the last of the events."""
         return self.event.data
 
 
@@ -310,7 +308,6 @@ class Wait:
     # In words
 
     def outcome(self) -> WaitOutcome[Any]:
-        """Say how it ended well."""
         return WaitOutcome(
             description=self.condition.description,
             waited=max(0, (self._now_ns if self.expired else self.decided_ns) - self.limits.began_ns) / NS,

@@ -204,7 +204,6 @@ class MinaClient:
             raise NodeRefusedError(self.node, operation, "unexpected_answer", str(error)) from error
 
     async def daemon_status(self) -> DaemonStatus:
-        """Ask the daemon about itself and its peers."""
         found = (await self.execute("daemonStatus"))["daemonStatus"]
         flat = {
             "peerId": ((found["addrsAndPorts"] or {}).get("peer") or {}).get("peerId"),

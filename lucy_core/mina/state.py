@@ -94,7 +94,6 @@ class MinaState:
         self._heights: dict[str, int] = {}
 
     def copy(self) -> Self:
-        """Return an independent picture of the same moment."""
         twin = type(self)()
         twin.nodes = dict(self.nodes)
         twin.block_height, twin.epoch, twin.global_slot = self.block_height, self.epoch, self.global_slot
@@ -116,7 +115,6 @@ class MinaState:
         return self._heights.get(state_hash) if state_hash is not None else None
 
     def running(self) -> list[str]:
-        """List the nodes that run."""
         return [name for name, node in self.nodes.items() if node.running]
 
     def acting(self) -> list[str]:
@@ -124,7 +122,6 @@ class MinaState:
         return [name for name, node in self.nodes.items() if node.running and not node.paused]
 
     def paused(self) -> list[str]:
-        """List the nodes that are paused."""
         return [name for name, node in self.nodes.items() if node.running and node.paused]
 
     def _change(self, name: str, **fields: Any) -> None:  # NodeState's own fields

@@ -68,7 +68,6 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Mina's."""
         return VOCABULARY
 
     def validate(self) -> None:

@@ -34,7 +34,6 @@ class Ending:
 
     @property
     def error(self) -> BaseException | None:
-        """What has ended it."""
         return self._pipeline.aborted
 
     def fail(self, error: BaseException) -> None:

@@ -90,12 +90,10 @@ class Network(Observed):
 
     @property
     def name(self) -> str:
-        """The network's name."""
         return self.spec.name
 
     @property
     def directory(self) -> Path | None:
-        """The run directory."""
         return self.pipeline.directory
 
     # Observing
@@ -162,7 +160,6 @@ class Network(Observed):
 
     @property
     def node_names(self) -> tuple[str, ...]:
-        """All nodes' names, in the spec's order."""
         return tuple(node.name for node in self.spec.nodes)
 
     @property

@@ -103,7 +103,6 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Its name in the network."""
         return self.spec.name
 
     @property

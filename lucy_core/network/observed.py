@@ -40,7 +40,6 @@ class Observed(abc.ABC):
 
     @property
     def ledger(self) -> Ledger:
-        """The account of what was captured."""
         return self.pipeline.ledger
 
     @property

@@ -67,7 +67,6 @@ class PlainTopology(msgspec.Struct, frozen=True):
         return None
 
     def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # nothing to choose
-        """Return the spec as it is."""
         return self.spec
 
 
@@ -78,7 +77,6 @@ class FixedTopology(msgspec.Struct, frozen=True):
     spec: NetworkSpec
 
     def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # they were used before
-        """Return what was described."""
         return self.spec
 
 

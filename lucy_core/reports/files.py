@@ -47,12 +47,10 @@ class RunFiles:
                 os.close(reserve)
 
     def release(self) -> None:
-        """Give the room back."""
         with contextlib.suppress(OSError):
             (self._directory / RESERVE).unlink(missing_ok=True)
 
     def write_description(self, description: dict[str, object]) -> None:
-        """Write what is about to be run."""
         self._write(run_files.RUN, lambda: _json(description))
 
     def write_result(self, result: RunResult) -> None:
@@ -67,7 +65,6 @@ class RunFiles:
         self._write(run_files.REPORT, lambda: html_report(result).encode(errors="backslashreplace"))
 
     def remove(self, remove: Callable[[Path], None]) -> None:
-        """Have the whole directory removed."""
         try:
             remove(self._directory)
         except OSError as error:

@@ -91,7 +91,6 @@ class ExportedNetwork(msgspec.Struct, frozen=True, kw_only=True):
             return None
 
     def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # nothing to choose
-        """Return what was exported."""
         return self.spec
 
 

@@ -72,7 +72,6 @@ class Replay(Observed):
         return self._node_names
 
     def mark(self) -> Mark:
-        """Return the run's end."""
         return self.pipeline.mark()
 
     async def findings(self) -> Findings:

@@ -273,7 +273,6 @@ class Run:
 
     @property
     def kept(self) -> bool:
-        """Whether the run directory stays."""
         return self.order.keep.applies(self.result().outcome)
 
     def result(self) -> RunResult:

@@ -86,7 +86,6 @@ class End(abc.ObserverBase[Any]):
             self._held.dispose()
 
     def on_next(self, value: Any) -> None:
-        """Give the callback an item."""
         if self.over:
             return
         try:
@@ -110,7 +109,6 @@ class End(abc.ObserverBase[Any]):
             self._report(raised)
 
     def on_completed(self) -> None:
-        """Tell of the chain's end."""
         if self.over:
             return
         self.dispose()

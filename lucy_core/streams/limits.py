@@ -87,7 +87,6 @@ class _Run(abc.ObserverBase[Any]):
         self._held.clear()
 
     def on_next(self, value: Any) -> None:
-        """Pass an item on that is in time."""
         if self._over:
             return
         if self._pipeline is not None:
@@ -100,11 +99,9 @@ class _Run(abc.ObserverBase[Any]):
         self._observer.on_next(value)
 
     def on_error(self, error: Exception) -> None:
-        """Pass an error on."""
         self._fail(error)
 
     def on_completed(self) -> None:
-        """Pass the end on."""
         if not self._over:
             self._stop()
             self._observer.on_completed()

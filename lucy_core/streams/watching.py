@@ -35,7 +35,6 @@ class Watch:
         """Whether some root names no place, and gives what comes."""
 
     def note(self, items: list[Any]) -> None:
-        """Take note of a batch."""
         self.came += len(items)
         self.last = items[-1]
 

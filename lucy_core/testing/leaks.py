@@ -21,7 +21,6 @@ class Held(NamedTuple):
 
     @classmethod
     def now(cls) -> "Held":
-        """Look."""
         # Each thread has the children that it forked itself; a zombie is one too.
         return cls(
             frozenset(pid for task in os.listdir("/proc/self/task") for pid in _children_of(task)),

@@ -136,7 +136,6 @@ class VirtualCapture:
         """Nothing comes past the recording."""
 
     async def close(self) -> None:
-        """Close the run in order."""
         if self.died is None:
             self._write(Row(self._position, "", 0, 0, 0, self._now_ns(), fact=Fact.CLOSED))
 
@@ -153,18 +152,15 @@ class VirtualNode:
         self._on_exit = on_exit
 
     def end(self, *, code: int) -> None:
-        """End by itself."""
         if self.running:
             self.running = False
             self._on_exit(NodeExit(node=self.name, code=code))
 
     async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:  # noqa: ARG002
-        """Run."""
         self.running = True
         await anyio.lowlevel.checkpoint()
 
     async def stop(self, *, grace: float) -> None:  # noqa: ARG002  # it ends at once
-        """End because it was asked to."""
         self.running = False
         await anyio.lowlevel.checkpoint()
 

@@ -61,7 +61,6 @@ class GuardianClient:
 
     @property
     def pid(self) -> int:
-        """The guardian's process id."""
         return self._helper.pid
 
     @property

@@ -41,12 +41,10 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, state_hash=self.content_hash())
 
     def content_hash(self) -> str:
-        """Hash all but the hash itself."""
         return identifiers.state_hash(msgspec.json.encode(msgspec.structs.replace(self, state_hash="")))
 
     @property
     def body_hash(self) -> str:
-        """The hash of the block's body."""
         return identifiers.state_body_hash(self.state_hash.encode())
 
 

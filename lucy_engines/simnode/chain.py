@@ -114,7 +114,6 @@ class Frontier:
 
     @property
     def tip(self) -> Block:
-        """The best tip."""
         return self.best.block
 
     def snapshot(self) -> Snapshot:

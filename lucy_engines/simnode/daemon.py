@@ -78,7 +78,6 @@ class Daemon:
         return self.config.slot_at(self.now() * 1000)
 
     def say(self, kind: Kind, metadata: dict[str, Any] | None = None) -> None:
-        """Log a structured event."""
         self.logger.log(kind.level, kind.source, kind.message, metadata, kind.event_id)
 
     def note(self, level: str, message: str, metadata: dict[str, Any] | None = None) -> None:
@@ -86,7 +85,6 @@ class Daemon:
         self.logger.log(level, _SIMULATOR, message, metadata)
 
     def ledger(self) -> Ledger:
-        """The accounts at the best tip."""
         return self.frontier.ledger_at(self.frontier.best)
 
     # Start and end

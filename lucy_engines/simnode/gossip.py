@@ -29,7 +29,6 @@ class Peer:
 
     @property
     def peer_id(self) -> str:
-        """Who it is."""
         return self.hello.peer_id
 
     def send(self, message: Message) -> None:
@@ -65,7 +64,6 @@ class Gossip:
 
     @property
     def peers(self) -> list[Peer]:
-        """One connection to each peer."""
         return list(self._peers.values())
 
     async def listen(self, host: str, port: int) -> None:
@@ -84,13 +82,11 @@ class Gossip:
         self._dialling[address] = asyncio.create_task(self._keep(address))
 
     def send_all(self, message: Message, *, but: Peer | None = None) -> None:
-        """Send to every peer."""
         for peer in self._peers.values():
             if but is None or peer.peer_id != but.peer_id:
                 peer.send(message)
 
     async def close(self) -> None:
-        """End all connections."""
         if self._server is not None:
             self._server.close()
         tasks = [*self._dialling.values(), *self._tasks]

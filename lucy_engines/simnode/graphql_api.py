@@ -59,7 +59,6 @@ class Api:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, query: str, variables: dict[str, Any] | None) -> dict[str, Any]:
-        """Execute an operation and return the response's body."""
         import graphql  # see the module's docstring
 
         if self._schema is None:

@@ -29,7 +29,6 @@ class Timing(msgspec.Struct, frozen=True, gc=False):
     vesting_increment: int
 
     def minimum_at(self, slot: int) -> int:
-        """Tell how much is still locked in `slot`."""
         if slot < self.cliff_slot:
             return self.initial_minimum
         periods = (slot - self.cliff_slot) // self.vesting_period
@@ -45,7 +44,6 @@ class Account(msgspec.Struct, frozen=True):
     timing: Timing | None = None
 
     def liquid_at(self, slot: int) -> int:
-        """Tell how much may be spent in `slot`."""
         return self.balance - min(self.balance, self.timing.minimum_at(slot) if self.timing else 0)
 
 
@@ -63,7 +61,6 @@ class Command(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def hash(self) -> str:
-        """The transaction hash, derived from the content."""
         return identifiers.transaction_hash(msgspec.json.encode(self))
 
 

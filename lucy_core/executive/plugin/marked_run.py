@@ -69,7 +69,6 @@ class MarkedRun:
 
     @property
     def directory(self) -> Path:
-        """The run directory."""
         return self._run.order.directory
 
     @property

@@ -115,7 +115,6 @@ class EventLines:
                 self._filled.set()
 
     def watch(self, network: Network) -> None:
-        """Subscribe from the run's beginning."""
         self._network = network
         self._follow(network, network.pipeline)
 
@@ -143,7 +142,6 @@ class EventLines:
         """Nothing changes."""
 
     def put(self, data: bytes) -> None:
-        """Have a line written."""
         if self._way.is_gone:
             self._way.put(data)  # which counts it as lost
         else:

@@ -151,12 +151,10 @@ class LiveView:
             self._drawing.cancel()
 
     def watch(self, network: Network) -> None:
-        """Show this network, and its vocabulary's events."""
         self._network = network
         follow(network, own_and_vocabulary(network), self._take, self._told)
 
     def test_over(self) -> None:
-        """Leave the terminal to others."""
         self._stop_drawing()
         self._live.stop()
 
@@ -172,7 +170,6 @@ class LiveView:
                 await anyio.sleep(PERIOD)
 
     def now(self) -> RenderableType:
-        """Draw what is true now."""
         moment = time.monotonic()
         accounts = self._network.ledger.nodes if self._network else {}
         rates = self._rates.look(moment, {node: account.lines for node, account in accounts.items()})

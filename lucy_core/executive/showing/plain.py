@@ -63,7 +63,6 @@ class PlainLines:
         yield
 
     def watch(self, network: Network) -> None:
-        """Subscribe from the run's beginning."""
         follow(network, own(), self._take, self._voice.failed)
 
     def test_over(self) -> None:

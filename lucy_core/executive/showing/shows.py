@@ -53,7 +53,6 @@ class Showing:
             yield
 
     def began(self, run: Run) -> None:
-        """Say what is about to be run."""
         lines = self._lines
         if lines is not None:
             self._try("the first line", lambda: lines.put(events_out.line("RunStarted", run.order.description())))

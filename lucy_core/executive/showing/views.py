@@ -104,11 +104,9 @@ class Sheltered:
                 is_over.set()
 
     def watch(self, network: Network) -> None:
-        """Show this network."""
         self._try(lambda: self._view.watch(network))
 
     def test_over(self) -> None:
-        """Take note that the test is over."""
         self._try(self._view.test_over)
 
     def _try(self, call: Callable[[], None]) -> None:

@@ -64,7 +64,6 @@ class Hand:
         self._is_closing = False
 
     def take(self, way: "Way", data: bytes) -> None:
-        """Have something written."""
         with self.changed:
             if self._thread is None and not self._started():
                 way.write_now(data)
@@ -182,11 +181,9 @@ class Way:
 
     @property
     def loss(self) -> str | None:
-        """Say what could not be shown."""
         return f"{self.name}: {self.trouble}; not all was shown there" if self.trouble and self._has_lost else None
 
     def text_stream(self) -> TextIO:
-        """Return it as a stream for prints."""
         stream = sys.__stdout__ if self.descriptor == 1 else sys.__stderr__
         encoding = "utf-8" if stream is None else stream.encoding
         return io.TextIOWrapper(_Bytes(self), encoding, _ERRORS, newline="\n", write_through=True)

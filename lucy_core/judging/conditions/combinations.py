@@ -100,7 +100,6 @@ class AllOf(Combination, frozen=True, kw_only=True):
     joint = " and "
 
     def begin(self, start: Start) -> Machine:
-        """Begin all parts."""
         return _Several([_Part(part, start) for part in self.parts], _all)
 
 
@@ -116,7 +115,6 @@ class AnyOf(Combination, frozen=True, kw_only=True):
     joint = " or "
 
     def begin(self, start: Start) -> Machine:
-        """Begin all parts."""
         return _Several([_Part(part, start) for part in self.parts], _any)
 
 
@@ -132,7 +130,6 @@ class InOrder(Combination, frozen=True, kw_only=True):
     joint = ", then "
 
     def begin(self, start: Start) -> Machine:
-        """Begin the first part."""
         return _Sequence(self.parts, start)
 
 
@@ -180,7 +177,6 @@ class EachNode(msgspec.Struct, frozen=True, kw_only=True):
         return probes_of(self.part)
 
     def begin(self, start: Start) -> Machine:
-        """Begin once for each node."""
         return _EachNode(self.part, self.nodes or start.nodes, start)
 
 

@@ -31,7 +31,6 @@ class Lives:
         self.nodes: dict[str, Life] = {}
 
     def copy(self) -> Self:
-        """Return an independent picture of the same moment."""
         twin = type(self)()
         twin.nodes = dict(self.nodes)
         return twin
@@ -41,7 +40,6 @@ class Lives:
         return self.nodes.get(node, Life())
 
     def apply(self, event: Event[Any]) -> None:
-        """Take one event in."""
         match event.data:
             case NodeStarted():
                 self.nodes[event.data.node] = Life(running=True)

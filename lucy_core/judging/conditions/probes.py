@@ -68,7 +68,6 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
         return (self.probe,)
 
     def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before is no matter
-        """Go by what is answered from here on."""
         return _Answered(str(self.probe))
 
 

@@ -114,7 +114,6 @@ class Seen(_Sighted[T], frozen=True, kw_only=True):
         return f"{self.of}" if self.count == 1 else f"{self.count} times {self.of}"
 
     def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before is no matter
-        """Count from here on."""
         return _Counter(self.of, self.count)
 
 
@@ -179,7 +178,6 @@ class Never(_Sighted[T], frozen=True, kw_only=True):
         return f"never {self.of}"
 
     def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before is no matter
-        """Hold from here on."""
         return _Ban(self.of)
 
 
@@ -236,7 +234,6 @@ class Quiet(_Sighted[Any], frozen=True, kw_only=True):
         return f"{self.seconds:g} s without {what}{nodes}"
 
     def begin(self, start: Start) -> Machine:
-        """Count the time from here on."""
         return _Silence(self.of, round(self.seconds * NS), start.at_ns)
 
 

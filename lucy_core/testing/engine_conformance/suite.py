@@ -71,7 +71,6 @@ class Suite:
 
     @pytest.fixture
     def engine(self) -> Engine:
-        """The engine under test."""
         pytest.fail(f"{type(self).__name__} must define a fixture `engine` that returns its engine", pytrace=False)
 
     @pytest.fixture
@@ -85,7 +84,6 @@ class Suite:
 
     @pytest.fixture
     def run_id(self) -> str:
-        """The run's name among all runs."""
         return f"conform-{secrets.token_hex(4)}"
 
     @pytest.fixture
