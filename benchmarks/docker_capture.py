@@ -25,7 +25,6 @@ from benchmarks.measurement import BenchmarkError, cpu_seconds, own_cpu_seconds
 from benchmarks.pacing import PROGRAM as PACED
 from benchmarks.pacing import Pace, Stamped, make_fifo
 from benchmarks.session import check, in_order, open_pipeline, run
-from lucy_core import streams
 from lucy_core.records.record import Event
 from lucy_engines.docker.api.frames import FrameDecoder, FrameError
 
@@ -175,7 +174,7 @@ async def _through_lucy(job: WayJob) -> Flow:
 
     total = job.lines * job.repeat
     async with open_pipeline(Path(job.directory), ["node"], record=True) as (pipeline, [fifo]):
-        streams.events(pipeline, Numbered).subscribe(take)
+        pipeline.events(Numbered).subscribe(take)
         target = f"/bench/{fifo.relative_to(job.directory)}"
         command = _python(_WRITER, "/bench/corpus", target, str(job.repeat))
         with docker_api.container(command, Path(job.directory), job.log) as identity:
@@ -260,7 +259,7 @@ async def _age_in_lucy(job: AgeJob) -> Latencies:
         numbers.append(event.data.n)
 
     async with open_pipeline(Path(job.directory), ["node"], record=True) as (pipeline, [fifo]):
-        streams.events(pipeline, Stamped).subscribe(take)
+        pipeline.events(Stamped).subscribe(take)
         command = job.command(f"/bench/{fifo.relative_to(job.directory)}")
         with docker_api.container(command, Path(job.directory), job.log) as identity:
             await anyio.to_thread.run_sync(docker_api.start, identity)

@@ -20,7 +20,6 @@ from benchmarks.measurement import Say, alternate, apart, memory, scratch
 from benchmarks.pacing import Pace, Stamped, paced_writers
 from benchmarks.report import Curve, Report, Table
 from benchmarks.session import check, in_order, open_pipeline, results_of, run
-from lucy_core import streams
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.records.record import Event
 
@@ -68,7 +67,7 @@ class _Ears:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.numbers: dict[str, list[int]] = {node: [] for node in NODES}
-        self._stream = streams.events(pipeline, Stamped)
+        self._stream = pipeline.events(Stamped)
         self._changed = anyio.Event()
 
     def take(self, event: Event[Stamped]) -> None:

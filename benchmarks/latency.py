@@ -18,7 +18,6 @@ from benchmarks.measurement import Quantiles, Say, alternate, apart, median_of, 
 from benchmarks.pacing import EVENT_EVERY, Pace, Stamped, make_fifo, paced_writers
 from benchmarks.report import Curve, Report, Table, Target
 from benchmarks.session import check, in_order, open_pipeline, results_of, run
-from lucy_core import streams
 from lucy_core.records.record import Event
 
 RATES = (1_000, 20_000, 200_000)
@@ -89,7 +88,7 @@ def lucy_listener(job: LatencyJob) -> Latencies:
             numbers.append(event.data.n)
 
         async with open_pipeline(Path(job.directory), ["node"], record=job.record) as (pipeline, [fifo]):
-            streams.events(pipeline, Stamped).subscribe(take)
+            pipeline.events(Stamped).subscribe(take)
             with paced_writers([job.pace(fifo)]) as writers:
                 writers[0].go()
                 [written] = await results_of(writers)

@@ -23,7 +23,6 @@ from benchmarks.pacing import Pace, Stamped, paced_writers
 from benchmarks.report import Curve, Report, Table, Target
 from benchmarks.session import check, in_order, open_pipeline, results_of, run
 from benchmarks.writers import writers
-from lucy_core import streams
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.records.record import Event
 
@@ -117,7 +116,7 @@ def nodes_listener(job: NodesJob) -> Cost:
             numbers[event.node].append(event.data.n)
 
         async with open_pipeline(Path(job.directory), names, record=True) as (pipeline, fifos):
-            streams.events(pipeline, Stamped).subscribe(take)
+            pipeline.events(Stamped).subscribe(take)
             pace = Pace([str(fifo) for fifo in fifos], job.rate, job.lines, burst=NODE_BURST, most=NODE_BURST)
             with paced_writers([pace]) as paced:
                 meter = _Meter(pipeline)
@@ -140,9 +139,9 @@ def _subscribe(pipeline: Pipeline, names: list[str], count: int, take: Any) -> N
     """Subscribe `count` times so that every event of the corpus is delivered once, where there is a subscription."""
     matching = min(count, len(names))
     for index in range(matching):
-        streams.events(pipeline, Numbered, nodes=names[index::matching]).subscribe(take)
+        pipeline.events(Numbered, nodes=names[index::matching]).subscribe(take)
     for index in range(count - matching):
-        streams.events(pipeline, _type_of_nothing(index), nodes=[names[index % len(names)]]).subscribe(take)
+        pipeline.events(_type_of_nothing(index), nodes=[names[index % len(names)]]).subscribe(take)
 
 
 def _type_of_nothing(index: int) -> type:
@@ -165,7 +164,7 @@ def subscriptions_listener(job: SubscriptionsJob) -> Cost:
         async with open_pipeline(root, names, record=True) as (pipeline, fifos):
             _subscribe(pipeline, names, job.subscriptions, take)
             for index in range(job.extra):
-                streams.events(pipeline, _type_of_nothing(-1 - index)).subscribe(take)
+                pipeline.events(_type_of_nothing(-1 - index)).subscribe(take)
             total = job.nodes * job.lines_per_node * job.repeat
             with feeder(corpus, fifos, repeat=job.repeat) as writer:
                 meter = _Meter(pipeline)
@@ -203,7 +202,7 @@ def recording_listener(job: RecordingJob) -> list[Look]:
 
         looks = []
         async with open_pipeline(root, names, record=True) as (pipeline, fifos):
-            streams.events(pipeline, Numbered).subscribe(take)
+            pipeline.events(Numbered).subscribe(take)
             with writers(corpora, fifos, repeat=repeat) as ready:
                 assert pipeline.capture_pid is not None
                 meter = _Meter(pipeline)

@@ -258,8 +258,8 @@ def methods_of(kind: type, instance: Any, likely: dict[str, Any], but: Iterable[
     """List the public methods of an object, without those that only rooms of Lucy's call."""
     left_out = set(but)
     found: list[Target] = []
-    for name in vars(kind):
-        member = getattr(instance, name, None) if not isinstance(vars(kind)[name], property) else None
+    for name in dict.fromkeys(name for base in kind.__mro__ for name in vars(base)):
+        member = getattr(instance, name, None) if not isinstance(getattr(kind, name, None), property) else None
         if name.startswith("_") or not callable(member) or isinstance(member, (type, Enum)):
             continue
         if name in left_out:

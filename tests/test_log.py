@@ -113,13 +113,13 @@ def test_neither_does_a_processor_that_raises() -> None:
 # A script of a user's, in which one subscriber of two raises.
 SCRIPT = """
 import sys, anyio
-from lucy_core import Pipeline, streams
+from lucy_core import Pipeline
 
 async def main(directory):
     seen = []
     async with Pipeline.record(directory) as pipeline:
-        streams.records(pipeline).subscribe(lambda event: 1 / 0)
-        streams.records(pipeline).subscribe(lambda event: seen.append(event.data.message))
+        pipeline.records().subscribe(lambda event: 1 / 0)
+        pipeline.records().subscribe(lambda event: seen.append(event.data.message))
         for number in range(3):
             pipeline.inject("a", b'{"message":"%d"}\\n' % number)
             await pipeline.reach(await pipeline.drain("a"))

@@ -66,7 +66,6 @@ class Delivery(Live):
         self,
         ledger: Ledger,
         recording: Recording | None,
-        start: Callable[[Job], object],
         now_ns: Callable[[], int] | None = None,
     ) -> None:
         """Make one to which nobody has subscribed yet.
@@ -74,14 +73,14 @@ class Delivery(Live):
         Args:
             ledger: takes note of what is delivered.
             recording: what can be read back, if anything can.
-            start: has a job run beside delivery.
             now_ns: the clock that stamps arrivals, in nanoseconds since the epoch; the machine's unless given.
         """
         super().__init__(ledger, now_ns)
         self.closed = False
         """Whether the recording is closed too."""
         self._recording = recording
-        self._start = start
+        self.start: Callable[[Job], object] | None = None
+        """Has a job run beside delivery."""
         self._context = copy_context()
         self._behind: set[Group] = set()
         self._all_caught_up = anyio.Event()
@@ -164,8 +163,9 @@ class Delivery(Live):
 
     def run(self, job: Job) -> None:
         """Run something beside delivery, until it is closed. It must not raise."""
-        if not self.closed:  # not in the caller's context: there, somebody's chain may be being subscribed to
-            self._context.run(self._start, job)
+        if self.start is not None and not self.closed:
+            # Not in the caller's context: there, somebody's chain may be being subscribed to.
+            self._context.run(self.start, job)
 
     # Those who are behind
 

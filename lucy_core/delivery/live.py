@@ -108,9 +108,9 @@ class Live:
                     self._cut_off(subscription, error)
         self.arriving_ns, self.arriving_before = before
 
-    def stand_at_end(self, position: int, arrived_ns: int) -> None:
-        """Say that the run is finished: all before `position` is past, and its last line came then."""
-        self.delivered = position
+    def stand_at_end(self, arrived_ns: int) -> None:
+        """Say that the run is finished: all that the ledger has taken is past, and its last line came then."""
+        self.delivered = self.ledger.position
         self.last_arrival_ns = arrived_ns
         self.ended = True
 

@@ -27,10 +27,11 @@ from lucy_core.capture.facts import Fact
 from lucy_core.capture.requests import check_address, check_lines, check_node, check_path, check_port
 from lucy_core.capture.sockets import ANY
 from lucy_core.capture.tagged import SHARED
-from lucy_core.delivery.delivery import Delivery, Job
+from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.direct import DirectSources
 from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.follower import Follower
+from lucy_core.delivery.streams.lines import Lines
 from lucy_core.errors import RecordingError
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.ledger import Gap, Ledger
@@ -42,7 +43,7 @@ LAST_DELIVERY_SECONDS = 30.0
 
 
 @final
-class Pipeline(Feed):
+class Pipeline(Feed, Lines):
     """Lines from sources to subscribers. Open one with `record`, `pass_through` or `replay`."""
 
     def __init__(
@@ -59,6 +60,10 @@ class Pipeline(Feed):
         self.is_replay = capture is None and direct is None
         self._capture = capture
         self._direct = direct
+
+    @property
+    def _feed(self) -> Feed:
+        return self
 
     @classmethod
     @asynccontextmanager
@@ -101,10 +106,11 @@ class Pipeline(Feed):
         """
         with Recording(directory) as recording:
             recording.make_log(JOURNAL)
+            delivery = Delivery(Ledger(), recording, now_ns)
+            pipeline = cls(delivery, recording, capture=capture)
             async with one_error(), anyio.create_task_group() as tasks:
                 services = Services(tasks)
-                delivery = Delivery(Ledger(), recording, services.start, now_ns)
-                pipeline = cls(delivery, recording, capture=capture)
+                delivery.start = services.start
                 follower = Follower(capture, recording, delivery)
                 services.start(follower.follow)
                 try:
@@ -123,13 +129,10 @@ class Pipeline(Feed):
     @asynccontextmanager
     async def pass_through(cls) -> AsyncIterator["Pipeline"]:
         """Read sources on this loop and keep nothing."""
-
-        def start(job: Job) -> None:
-            tasks.start_soon(job)
-
-        delivery = Delivery(Ledger(), None, start)
+        delivery = Delivery(Ledger(), None)
         with DirectSources(delivery) as direct:
             async with one_error(), anyio.create_task_group() as tasks:
+                delivery.start = tasks.start_soon
                 for work in (direct.run, direct.beat):
                     tasks.start_soon(work)
                 try:
@@ -153,11 +156,10 @@ class Pipeline(Feed):
             RecordingError: there is no recording.
         """
         with Recording(directory) as recording:
-            ledger = Ledger()
-            ended_ns = await survey(recording, ledger)
+            delivery = Delivery(Ledger(), recording)
+            delivery.stand_at_end(await survey(recording, delivery.ledger))
             async with one_error(), anyio.create_task_group() as tasks:
-                delivery = Delivery(ledger, recording, tasks.start_soon)
-                delivery.stand_at_end(ledger.position, ended_ns)
+                delivery.start = tasks.start_soon
                 try:
                     with _block(cls(delivery, recording)) as pipeline:
                         yield pipeline

@@ -9,11 +9,11 @@ from typing import Protocol, TypeVar, final
 import msgspec
 
 from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.delivery.streams import Stream
 from lucy_core.engine import Engine
 from lucy_core.judging.scopes import Scopes
 from lucy_core.records.journal import CommandEnded, CommandStarted, bounded
 from lucy_core.records.record import Event, Level, LogRecord, Mark
-from lucy_core.streams import Stream
 
 T = TypeVar("T")
 

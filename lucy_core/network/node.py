@@ -31,6 +31,7 @@ from lucy_core.arguments import (
     switch_of,
     text_of,
 )
+from lucy_core.delivery.streams import Stream
 from lucy_core.engine import (
     Capability,
     EngineNode,
@@ -63,7 +64,6 @@ from lucy_core.records.journal import (
     NodeStopped,
 )
 from lucy_core.records.record import Event, Level, LogRecord, Mark
-from lucy_core.streams import Stream
 
 T = TypeVar("T")
 STOP_GRACE = 10.0

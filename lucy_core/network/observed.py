@@ -4,9 +4,9 @@ import abc
 from collections.abc import Iterable
 from typing import Any, TypeVar, overload
 
-from lucy_core import streams
 from lucy_core.arguments import names_of
 from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.delivery.streams.lines import Lines
 from lucy_core.errors import UnknownNodeError
 from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.conditions.sightings import Seen
@@ -16,13 +16,12 @@ from lucy_core.judging.waiting import WaitOutcome
 from lucy_core.network.vocabulary import Vocabulary
 from lucy_core.recording.ledger import Ledger
 from lucy_core.records.journal import JOURNAL
-from lucy_core.records.record import Event, Level, LogRecord, Mark
-from lucy_core.streams import Stream
+from lucy_core.records.record import Mark
 
 T = TypeVar("T")
 
 
-class Observed(abc.ABC):
+class Observed(Lines):
     """A run that is asked: a `Network`, or a `Replay`, whose `since=` of None is the run's beginning."""
 
     def __init__(self, pipeline: Pipeline, vocabulary: Vocabulary | None, clock: Clock) -> None:
@@ -32,6 +31,10 @@ class Observed(abc.ABC):
         self.history = History(
             pipeline, vocabulary.event_types if vocabulary else (), vocabulary.new_state() if vocabulary else None
         )
+
+    @property
+    def _feed(self) -> Pipeline:
+        return self.pipeline
 
     @property
     @abc.abstractmethod
@@ -46,68 +49,6 @@ class Observed(abc.ABC):
     def state(self) -> Any:  # each vocabulary has its own
         """The vocabulary's picture of the network, up to what is delivered. Read it; don't keep or change it."""
         return self.history.state
-
-    def events(
-        self,
-        kind: type[T],
-        *others: type[T],
-        nodes: Iterable[str] | None = None,
-        level: Level | None = None,
-        since: Mark | int | None = None,
-    ) -> Stream[Event[T]]:
-        """Stream events of one or more types, from `since` on, or from now. `since=0` is the run's beginning.
-
-        Raises:
-            UnknownNodeError: the network has no such node.
-            NoNodesError: `nodes` is empty.
-            PlaceError: `since` is no place in this run.
-        """
-        return streams.events(self.pipeline, kind, *others, nodes=self._known(nodes), level=level, since=since)
-
-    def records(
-        self,
-        *,
-        nodes: Iterable[str] | None = None,
-        level: Level | None = None,
-        since: Mark | int | None = None,
-    ) -> Stream[Event[LogRecord]]:
-        """Stream the nodes' records from a level up, and Lucy's own where `nodes` names it; see `streams.records`."""
-        return streams.records(self.pipeline, nodes=self._known(nodes), level=level, since=since)
-
-    @overload
-    async def so_far(
-        self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int = 0
-    ) -> list[Event[LogRecord]]: ...
-    @overload
-    async def so_far(
-        self,
-        kind: type[T],
-        /,
-        *others: type[T],
-        nodes: Iterable[str] | None = None,
-        level: Level | None = None,
-        since: Mark | int = 0,
-    ) -> list[Event[T]]: ...
-    async def so_far(
-        self,
-        *kinds: Any,
-        nodes: Iterable[str] | None = None,
-        level: Level | None = None,
-        since: Mark | int = 0,
-    ) -> list[Event[Any]]:
-        """Return what was logged from `since` to this call, exactly, or raise; without types the nodes' records.
-
-        ::
-
-            assert not await network.so_far(level=lucy.Level.ERROR)
-
-        Raises:
-            InconclusiveError: the log has a gap, so that nobody can say.
-            UnknownNodeError: the network has no such node.
-            NoNodesError: `nodes` is empty.
-            PlaceError: `since` is no place in this run.
-        """
-        return await streams.so_far(self.pipeline, *kinds, nodes=self._known(nodes), level=level, since=since)
 
     @overload
     async def wait_for(
@@ -177,9 +118,7 @@ class Observed(abc.ABC):
             if name not in self.node_names:
                 raise UnknownNodeError(name, self.node_names)
 
-    def _known(self, nodes: Iterable[str] | None) -> list[str] | None:
-        if nodes is None:
-            return None
-        names = names_of(nodes, "nodes")
-        self.check_nodes(tuple(name for name in names if name != JOURNAL))
-        return list(names)
+    def _known(self, nodes: Iterable[str]) -> frozenset[str]:
+        names = frozenset(names_of(nodes, "nodes"))
+        self.check_nodes(sorted(names - {JOURNAL}))
+        return names

@@ -13,7 +13,6 @@ from captures import account, capture_in, replayed, say, until, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lucy_core import streams
 from lucy_core.capture import draining
 from lucy_core.capture import recorder as recorder_module
 from lucy_core.capture.facts import Fact
@@ -83,7 +82,7 @@ async def test_a_line_without_an_end_is_bounded_and_its_neighbours_come(tmp_path
     mebibytes = 300
     async with Pipeline.record(tmp_path / "run") as pipeline:
         found: list[tuple[int, bytes, str]] = []
-        streams.malformed(pipeline, since=0).subscribe(lambda bad: found.append((bad.position, bad.raw, bad.reason)))
+        pipeline.malformed(since=0).subscribe(lambda bad: found.append((bad.position, bad.raw, bad.reason)))
         fifo = await pipeline.open_fifo("a")
         other = await pipeline.open_fifo("b")
         before = peak_bytes(os.getpid())
@@ -122,7 +121,7 @@ async def test_a_long_line_that_its_writer_left_is_torn(
     mebibytes = 80 if recorded else 2
     async with Pipeline.record(tmp_path / "run") if recorded else Pipeline.pass_through() as pipeline:
         found: list[bytes] = []
-        streams.malformed(pipeline).subscribe(lambda bad: found.append(bad.raw))
+        pipeline.malformed().subscribe(lambda bad: found.append(bad.raw))
         fifo = await pipeline.open_fifo("a", tmp_path / "fifo")
         with subprocess.Popen([sys.executable, "-c", LONG, str(fifo), str(mebibytes), "end"]) as writer:
             assert await anyio.to_thread.run_sync(writer.wait) == 0

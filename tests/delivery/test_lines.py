@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.capture.framing import Framer
 from lucy_core.delivery.decoding import decode
 from lucy_core.delivery.interest import Interest
@@ -209,14 +208,14 @@ for chunk in range(100):
 
             return take
 
-        streams.events(pipeline, Line, since=0).subscribe(counter("live"))
+        pipeline.events(Line, since=0).subscribe(counter("live"))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(anyio.run_process, [sys.executable, "-c", program, str(fifo)])
             await pipeline.reach(500_000)
-            streams.events(pipeline, Line, since=0).subscribe(counter("from 0"))
-            streams.events(pipeline, Line, since=400_000).subscribe(counter("from the middle"))
+            pipeline.events(Line, since=0).subscribe(counter("from 0"))
+            pipeline.events(Line, since=400_000).subscribe(counter("from the middle"))
             slow = 0
-            async with streams.events(pipeline, Line, since=0).aiter(limit=500) as items:
+            async with pipeline.events(Line, since=0).aiter(limit=500) as items:
                 async for item in items:
                     assert item.data.n == slow
                     slow += 1
@@ -225,7 +224,7 @@ for chunk in range(100):
         await pipeline.reach(1_000_000)
     assert counts == dict.fromkeys(counts, 1_000_000)
     async with Pipeline.replay(tmp_path / "run") as replayed:
-        last = await streams.events(replayed, Line, since=999_999).first(within=10)
+        last = await replayed.events(Line, since=999_999).first(within=10)
         assert last.data.n == 999_999
         assert replayed.ledger.of("a").lines == 1_000_000
 
@@ -523,9 +522,9 @@ async def test_what_a_subscription_names_is_decided_before_payloads_are_decoded(
         await pipeline.open_fifo("b", tmp_path / "other")
         fifo = await pipeline.open_fifo("a", tmp_path / "fifo")
         found: list[str] = []
-        wanted = streams.events(pipeline, Levelled, nodes=["a"], level=lucy.Level.WARN)
+        wanted = pipeline.events(Levelled, nodes=["a"], level=lucy.Level.WARN)
         wanted.subscribe(lambda event: found.append(event.record.level))
-        streams.events(pipeline, Levelled, nodes=["b"]).subscribe(lambda event: found.append("b"))
+        pipeline.events(Levelled, nodes=["b"]).subscribe(lambda event: found.append("b"))
         writer = os.open(fifo, os.O_WRONLY)
         for level in ("Debug", "Warn", "info", "Fatal"):
             os.write(writer, b'{"message":"m","level":"%b","event_id":"lucy.test.levelled"}\n' % level.encode())

@@ -62,11 +62,10 @@ async def test_thousands_are_counted_and_some_named() -> None:
 
 @pytest.mark.parametrize("anyio_backend", ("asyncio",))
 async def test_a_pipeline_and_a_replay_raise_it_at_their_end(tmp_path: Path, anyio_backend: object) -> None:
-    from lucy_core import streams
 
     with pytest.raises(lucy.ForgottenAwaitError, match=r"made at test_promises\.py:\d+ was never awaited"):
         async with lucy.Pipeline.record(tmp_path / "run") as pipeline:
-            streams.records(pipeline).first()
+            pipeline.records().first()
     with pytest.raises(lucy.ForgottenAwaitError, match=r"made at test_promises\.py:\d+ was never awaited"):
         async with lucy.replay(tmp_path / "run") as run:
             run.records().first()

@@ -14,7 +14,6 @@ import pytest
 import structlog.testing
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.delivery.pipeline import Pipeline
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("quiet_log")]
@@ -73,8 +72,8 @@ async def test_who_raises_at_every_hundredth_event_is_cut_off_at_the_first_and_r
                 raise ValueError(message)
 
         def subscribe() -> None:
-            streams.events(pipeline, Due, since=0).subscribe(raises)
-            streams.events(pipeline, Due, since=0).subscribe(lambda event: others.append(event.data.n))
+            pipeline.events(Due, since=0).subscribe(raises)
+            pipeline.events(Due, since=0).subscribe(lambda event: others.append(event.data.n))
 
         if not recorded_past:
             subscribe()
@@ -98,7 +97,7 @@ async def test_an_operator_that_raises_is_told_to_who_asked_and_to_nobody_else(o
         got: list[float] = []
         told: list[Exception] = []
         others: list[int] = []
-        stream = streams.events(pipeline, Due)
+        stream = pipeline.events(Due)
         stream.map(lambda event: 1 / (event.data.n - 100)).subscribe(got.append, told.append)
         stream.subscribe(lambda event: others.append(event.data.n))
         await write(fifo, 0, EVENTS)
@@ -119,7 +118,7 @@ async def test_who_leaves_in_its_own_callback_gets_nothing_more(opened, tmp_path
             if event.data.n == 123:
                 leave()
 
-        leave = streams.events(pipeline, Due).subscribe(leaves)
+        leave = pipeline.events(Due).subscribe(leaves)
         await write(fifo, 0, EVENTS)
         await pipeline.reach(await pipeline.drain("a"))
         assert seen == list(range(124))
@@ -133,10 +132,10 @@ async def test_who_subscribes_in_a_callback_may_begin_at_the_very_event(tmp_path
         def begins(event: lucy.Event[Due]) -> None:
             if event.data.n % 500 == 250:
                 numbers = begun[event.data.n] = []
-                again = streams.events(pipeline, Due, since=event.position)
+                again = pipeline.events(Due, since=event.position)
                 again.subscribe(lambda event: numbers.append(event.data.n))
 
-        streams.events(pipeline, Due).subscribe(begins)
+        pipeline.events(Due).subscribe(begins)
         await write(fifo, 0, EVENTS)
         await pipeline.reach(await pipeline.drain("a"))
         with anyio.fail_after(20):
@@ -156,7 +155,7 @@ class Watcher:
         self.seen: list[int] = []
         self.gone_after: int | None = None
         crowd.watchers.append(self)
-        self.unsubscribe: Callable[[], None] = streams.events(crowd.pipeline, Due, since=since).subscribe(self.take)
+        self.unsubscribe: Callable[[], None] = crowd.pipeline.events(Due, since=since).subscribe(self.take)
 
     def take(self, event: lucy.Event[Due]) -> None:
         self.seen.append(event.data.n)

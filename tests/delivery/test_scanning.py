@@ -118,7 +118,7 @@ def block_of(made: list[bytes], *, torn: bool = False) -> Block:
 def heard(block: Block, wanted: list[type], *others: Interest) -> list[tuple[Any, ...]]:
     """What a subscriber to `wanted` gets of a block beside subscribers with other interests."""
     row = Row(block.position, block.node, block.offset, len(block.data), block.lines, block.arrived_ns, torn=block.torn)
-    delivery = Delivery(Ledger(), None, lambda _: None)
+    delivery = Delivery(Ledger(), None)
     delivery.ledger.take(row)
     delivery.delivered = block.position
     found: list[tuple[Any, ...]] = []

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.filters import expressions, logproc
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
@@ -275,7 +274,7 @@ async def test_a_stream_is_filtered_by_it(tmp_path: Path) -> None:
     async with Pipeline.pass_through() as pipeline:
         found: list[str] = []
         wanted = lucy.logproc('level >= Warn && .metadata.peer in ["p1", "p2"]')
-        streams.records(pipeline).filter(wanted).subscribe(lambda event: found.append(event.data.message))
+        pipeline.records().filter(wanted).subscribe(lambda event: found.append(event.data.message))
         for level, peer in (("Warn", "p1"), ("Info", "p1"), ("Error", "p3"), ("Fatal", "p2")):
             line = {"level": level, "message": f"{level} of {peer}", "metadata": {"peer": peer}}
             pipeline.inject("a", json.dumps(line).encode() + b"\n")

@@ -45,7 +45,7 @@ PROGRAM = """
 import json, re, subprocess, sys, time
 import anyio, msgspec
 import lucy_core as lucy
-from lucy_core import streams
+from lucy_core.delivery import streams
 from lucy_core.delivery.pipeline import Pipeline
 
 @lucy.event(ids="lucy.test.numbered")
@@ -64,7 +64,7 @@ async def main():
             for name, fifo in zip(names, fifos)
         ]
         await anyio.sleep(0.2)
-        stream = streams.events(pipeline, Numbered, since=0)
+        stream = pipeline.events(Numbered, since=0)
 
         async def have_all():
             # It began in the past: it may stand behind what is delivered live.

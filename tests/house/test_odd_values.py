@@ -11,7 +11,8 @@ import pytest
 from odd_values import Target, faults_of, methods_of
 
 import lucy_core as lucy
-from lucy_core import mina, streams
+from lucy_core import mina
+from lucy_core.delivery.streams.stream import is_event_type
 from lucy_core.executive.plugin.marker import wanted
 from lucy_core.judging.judgement import Judgement
 from lucy_core.mina.graphql import client, connect
@@ -178,7 +179,7 @@ def public_calls() -> list[Target]:
         for name in module.__all__:
             member = getattr(module, name)
             is_made_by_lucy = isinstance(member, type) and issubclass(member, (BaseException, Enum))
-            is_event = isinstance(member, type) and module is mina and streams.stream.is_event_type(member)
+            is_event = isinstance(member, type) and module is mina and is_event_type(member)
             if callable(member) and name not in MADE_BY_LUCY | CONTRACTS and not is_made_by_lucy and not is_event:
                 found.append(Target(name, member, dict(LIKELY)))
     return found

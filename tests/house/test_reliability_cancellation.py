@@ -18,7 +18,6 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import State
 from lucy_core.judging.conditions.condition import Condition, Progress
@@ -195,7 +194,7 @@ async def listen(place: Path) -> None:
         os.write(writer, b"".join(b'{"message":"tick","metadata":{"n":%d}}\n' % n for n in range(30)))
         os.close(writer)
         await pipeline.reach(await pipeline.drain("a"))
-        ticking = streams.events(pipeline, Tick, since=0)
+        ticking = pipeline.events(Tick, since=0)
         assert (await ticking.first(within=20)).data.n == 0
         async with ticking.aiter(limit=10) as items:
             async for item in items:
@@ -217,7 +216,7 @@ async def record(place: Path) -> None:
 async def replay(place: Path) -> None:
     await record(place)
     async with Pipeline.replay(place) as pipeline:
-        assert (await streams.events(pipeline, Tick).first(within=20)).data.n == 1
+        assert (await pipeline.events(Tick).first(within=20)).data.n == 1
 
 
 async def pass_through(place: Path) -> None:

@@ -18,7 +18,6 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.capture.loop import Capture
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.recording import capture_process
@@ -49,7 +48,7 @@ async def write(fifo: Path, data: bytes) -> None:
 
 def collect(pipeline: Pipeline, **which: object) -> list[int]:
     numbers: list[int] = []
-    streams.events(pipeline, Counted, **which).subscribe(lambda event: numbers.append(event.data.n))
+    pipeline.events(Counted, **which).subscribe(lambda event: numbers.append(event.data.n))
     return numbers
 
 
@@ -80,10 +79,10 @@ async def test_a_clock_that_steps_reorders_nothing_and_delays_nothing(
     async with Pipeline.record(tmp_path / "run") if recorded else Pipeline.pass_through() as pipeline:
         fifo = await pipeline.open_fifo("a", tmp_path / "fifo")
         events: list[lucy.Event[Counted]] = []
-        streams.events(pipeline, Counted).subscribe(events.append)
+        pipeline.events(Counted).subscribe(events.append)
         for step, seconds in enumerate((0, 3600, -7200, 100_000)):
             clock.write_text(str(seconds))
-            awaited = streams.events(pipeline, Counted).first(lambda event: event.data.n % 100 == 99, within=20)
+            awaited = pipeline.events(Counted).first(lambda event: event.data.n % 100 == 99, within=20)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(write, fifo, lines(step * 100, step * 100 + 100))
                 assert (await awaited).data.n == step * 100 + 99
@@ -262,7 +261,7 @@ async def test_when_the_disk_is_full_live_subscribers_miss_nothing_and_the_past_
         # Who comes late gets what was recorded, and is told that there was more.
         late: list[int] = []
         told: list[Exception] = []
-        streams.events(pipeline, Counted, since=0).subscribe(lambda event: late.append(event.position), told.append)
+        pipeline.events(Counted, since=0).subscribe(lambda event: late.append(event.position), told.append)
         with anyio.fail_after(20):
             while not told:
                 await anyio.sleep(0.001)
@@ -290,7 +289,7 @@ async def test_when_the_disk_has_room_for_a_line_and_not_for_its_row_the_line_is
     async with Pipeline.record(small_disk / "run") as pipeline:
         fifo = await pipeline.open_fifo("a", tmp_path / "fifo")
         found: list[bytes] = []
-        streams.malformed(pipeline).subscribe(lambda line: found.append(line.raw))
+        pipeline.malformed().subscribe(lambda line: found.append(line.raw))
         for number in range(100):
             await write(fifo, b"%d\n" % number)
             await pipeline.reach(await pipeline.drain("a"))
@@ -316,7 +315,7 @@ async def test_a_deleted_run_directory_costs_neither_present_nor_past(tmp_path: 
         await pipeline.reach(await pipeline.drain("a"))
         assert live == list(range(2000))
         past: list[int] = []
-        async with streams.events(pipeline, Counted, since=0).aiter(limit=50) as items:
+        async with pipeline.events(Counted, since=0).aiter(limit=50) as items:
             async for event in items:
                 past.append(event.data.n)
                 if len(past) == 2000:

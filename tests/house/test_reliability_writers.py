@@ -19,7 +19,6 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.delivery.pipeline import Pipeline
 
 ID = "lucy.test.numbered"
@@ -100,8 +99,8 @@ async def test_writers_that_are_killed_in_mid_line_and_start_again_lose_no_line(
         fifo = await pipeline.open_fifo("a", tmp_path / "fifo")
         numbers: list[int] = []
         torn: list[bytes] = []
-        streams.events(pipeline, Numbered).subscribe(lambda event: numbers.append(event.data.n))
-        streams.malformed(pipeline).subscribe(lambda line: torn.append(line.raw))
+        pipeline.events(Numbered).subscribe(lambda event: numbers.append(event.data.n))
+        pipeline.malformed().subscribe(lambda line: torn.append(line.raw))
         for first in (0, 500, 1000):
             with writer(DIES_IN_MID_LINE, fifo, first) as process:
                 assert await ended(process) == -signal.SIGKILL
@@ -119,7 +118,7 @@ async def test_a_writer_of_single_bytes_holds_nobody_up(opened, tmp_path: Path) 
         slow = await pipeline.open_fifo("slow", tmp_path / "slow")
         quick = await pipeline.open_fifo("quick", tmp_path / "quick")
         numbers: dict[str, list[int]] = {"slow": [], "quick": []}
-        streams.events(pipeline, Numbered).subscribe(lambda event: numbers[event.node].append(event.data.n))
+        pipeline.events(Numbered).subscribe(lambda event: numbers[event.node].append(event.data.n))
         with writer(DAWDLES, slow) as first, writer(DIES_IN_MID_LINE, quick, 0) as second:
             assert await ended(first) == 0
             await ended(second)
@@ -135,7 +134,7 @@ async def test_lines_of_a_mebibyte_and_of_sixty_four_pass_the_whole_pipeline(ope
     found: list[tuple[int, int]] = []
     async with opened as pipeline:
         fifo = await pipeline.open_fifo("a", tmp_path / "fifo")
-        streams.events(pipeline, Numbered).subscribe(lambda event: found.append((event.data.n, len(event.data.text))))
+        pipeline.events(Numbered).subscribe(lambda event: found.append((event.data.n, len(event.data.text))))
         with writer(IS_LONG_WINDED, fifo) as process:
             assert await ended(process) == 0
         await pipeline.reach(await pipeline.drain("a"))
@@ -144,11 +143,11 @@ async def test_lines_of_a_mebibyte_and_of_sixty_four_pass_the_whole_pipeline(ope
         if pipeline.directory is None:
             return
         # Whoever begins in the past reads them back.
-        async with streams.events(pipeline, Numbered, since=0).aiter(limit=2) as items:
+        async with pipeline.events(Numbered, since=0).aiter(limit=2) as items:
             again = [(event.data.n, len(event.data.text)) async for event, _ in _zip(items, sizes)]
         assert again == found
     async with Pipeline.replay(tmp_path / "run") as replayed:
-        big = await streams.events(replayed, Numbered).first(lambda event: event.data.n == 3, within=60)
+        big = await replayed.events(Numbered).first(lambda event: event.data.n == 3, within=60)
         assert len(big.data.text) == 64 << 20
         assert replayed.ledger.of("a").lines == len(sizes)
 
@@ -162,7 +161,7 @@ LUCY = """
 import json, sys
 import anyio, msgspec
 import lucy_core as lucy
-from lucy_core import streams
+from lucy_core.delivery import streams
 from lucy_core.delivery.pipeline import Pipeline
 sys.path.insert(0, sys.argv[2])
 from test_reliability_writers import Numbered
@@ -175,7 +174,7 @@ async def main():
         def take(event):
             numbers.append(event.data.n)
             first.set()
-        streams.events(pipeline, Numbered).subscribe(take)
+        pipeline.events(Numbered).subscribe(take)
         print(fifo, flush=True)
         await first.wait()
         print("first", flush=True)
@@ -228,7 +227,7 @@ async def test_a_stopped_capture_process_makes_nodes_wait_and_says_so(tmp_path: 
     async with Pipeline.record(tmp_path / "run") as pipeline:
         fifo = await pipeline.open_fifo("a")
         numbers: list[int] = []
-        streams.events(pipeline, Numbered).subscribe(lambda event: numbers.append(event.data.n))
+        pipeline.events(Numbered).subscribe(lambda event: numbers.append(event.data.n))
         assert pipeline.capture_pid is not None
         with writer(FLOODS, fifo) as process:
             with anyio.fail_after(20):

@@ -23,7 +23,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.tagged import tag_line
 from lucy_core.delivery import delivery
@@ -462,7 +461,7 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
     live: list[str] = []
 
     async def follow(pipeline: Pipeline, node: str) -> None:
-        async with streams.records(pipeline, nodes=node, since=0).aiter(limit=16) as items:
+        async with pipeline.records(nodes=node, since=0).aiter(limit=16) as items:
             async for item in items:
                 got[node].append(item.data.message)
                 if len(got[node]) == lines:
@@ -477,8 +476,8 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
                     for node in got:
                         pipeline.inject(node, b"".join(say(f"{node}-{n + k}-{'x' * 500}") for k in range(100)))
             assert pipeline.ledger.recording_stopped is not None
-            streams.records(pipeline, nodes="a").subscribe(lambda event: live.append(event.data.message))
-            async with streams.records(pipeline, nodes="a").aiter(limit=16):
+            pipeline.records(nodes="a").subscribe(lambda event: live.append(event.data.message))
+            async with pipeline.records(nodes="a").aiter(limit=16):
                 for _ in range(2):  # the second waits for it
                     pipeline.inject("a", say("early") * 100)
                 while len(live) < 100:
@@ -488,7 +487,7 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
             assert live == ["early"] * 200
             live.clear()
             monkeypatch.setattr(delivery, "HELD_UP_SECONDS", 0.05)
-            async with streams.records(pipeline, nodes="a").aiter(limit=16) as untouched:
+            async with pipeline.records(nodes="a").aiter(limit=16) as untouched:
                 for _ in range(3):
                     pipeline.inject("a", say("late") * 100)
                     await pipeline.reach(await pipeline.fence())
@@ -497,9 +496,9 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
                 with pytest.raises(lucy.RecordingError, match="it took nothing more .* No space left on device"):
                     await anext(untouched)
         with pytest.raises(lucy.RecordingError, match=r"the recording stopped at \d+ \(.*No space left on device"):
-            await streams.records(pipeline, nodes="c", since=0).first()
+            await pipeline.records(nodes="c", since=0).first()
         with pytest.raises(lucy.InconclusiveError, match="No space left on device"):
-            await streams.so_far(pipeline, nodes="a")
+            await pipeline.so_far(nodes="a")
     assert len(held) == 100
     for node, messages in got.items():
         assert [message.split("-")[:2] for message in messages] == [[node, str(n)] for n in range(lines)]

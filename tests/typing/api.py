@@ -6,7 +6,6 @@ import msgspec
 from reactivex import operators
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.mina import BlockProduced, MinaState, blocks_produced, nodes_initialized, slots
 
 
@@ -49,8 +48,8 @@ async def use_streams(network: lucy.Network) -> None:
             assert_type(item, str)
     assert_type(await network.so_far(PeerBanned, nodes=("a",)), list[lucy.Event[PeerBanned]])
     assert_type(await network.so_far(level=lucy.Level.ERROR), list[lucy.Event[lucy.LogRecord]])
-    assert_type(await streams.so_far(network.pipeline), list[lucy.Event[lucy.LogRecord]])
-    undecodable = streams.undecodable(network.pipeline, PeerBanned)
+    assert_type(await network.pipeline.so_far(), list[lucy.Event[lucy.LogRecord]])
+    undecodable = network.pipeline.undecodable(PeerBanned)
     assert_type(undecodable, lucy.Stream[lucy.Undecodable])
     stop = peers.subscribe(print)
     stop()
@@ -78,7 +77,7 @@ async def use_deploy(spec: lucy.NetworkSpec) -> None:
     async with lucy.deploy(spec, engine="process", options={"seed": "1"}, test="mine") as network:
         assert_type(network, lucy.Network)
     async with lucy.Pipeline.replay("run") as pipeline:
-        blocks = streams.events(pipeline, BlockProduced)
+        blocks = pipeline.events(BlockProduced)
         assert_type(await blocks.map(lambda event: event.data.block_height).first(), int)
 
 

@@ -14,7 +14,7 @@ from reactivex.disposable import Disposable
 from reactivex.scheduler import CurrentThreadScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from lucy_core.streams.opening import opening, under_way
+from lucy_core.delivery.streams.opening import opening, under_way
 
 FAR_SECONDS = 10 * 365 * 86400.0
 """What is due later than this isn't waited for: no loop's timer takes any number there is."""

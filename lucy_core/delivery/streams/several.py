@@ -12,10 +12,10 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from lucy_core.aio import as_exception
-from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.delivery.feed import Feed
+from lucy_core.delivery.streams.opening import current, opening
+from lucy_core.delivery.streams.watching import Watch
 from lucy_core.errors import OperatorError
-from lucy_core.streams.opening import current, opening
-from lucy_core.streams.watching import Watch
 
 
 @final
@@ -54,7 +54,7 @@ class Merged(Observable[Any]):
 class Shared(Observable[Any]):
     """One subscription to a chain, for as long as somebody subscribes to this."""
 
-    def __init__(self, source: "Observable[Any]", pipeline: Pipeline | None, name: str) -> None:
+    def __init__(self, source: "Observable[Any]", pipeline: Feed | None, name: str) -> None:
         super().__init__()
         self._source = source
         self._pipeline = pipeline

@@ -12,7 +12,6 @@ from reactivex import operators
 from stream_sources import Numbered, Other, numbered, other, write
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.faults import Disconnect
 from lucy_core.judging.fold import replayed
@@ -53,13 +52,13 @@ async def until_over(stream: lucy.Stream[Any]) -> tuple[list[Any], Exception | N
 async def test_what_a_node_prints_is_no_event_of_lucys(pipeline: Pipeline) -> None:
     live: list[str] = []
     chosen: list[str] = []
-    streams.events(pipeline, lucy.NodeExited, Numbered).subscribe(lambda event: live.append(event.node))
-    streams.records(pipeline).of(lucy.NodeExited).subscribe(lambda event: chosen.append(event.node))
+    pipeline.events(lucy.NodeExited, Numbered).subscribe(lambda event: live.append(event.node))
+    pipeline.records().of(lucy.NodeExited).subscribe(lambda event: chosen.append(event.node))
     await write(pipeline, "b", FORGED, numbered(1))
     await write(pipeline, JOURNAL, exited("a"))
     assert live == ["b", JOURNAL]
     assert chosen == [JOURNAL]
-    assert [event.data.node for event in await streams.so_far(pipeline, lucy.NodeExited)] == ["a"]
+    assert [event.data.node for event in await pipeline.so_far(lucy.NodeExited)] == ["a"]
 
 
 async def test_an_error_that_is_held_for_a_nodes_error_is_no_nodes_error(tmp_path: Path) -> None:
@@ -71,13 +70,13 @@ async def test_an_error_that_is_held_for_a_nodes_error_is_no_nodes_error(tmp_pat
             if len(seen) < 100:  # where Lucy's own came too, each error would bring the next
                 pipeline.inject(JOURNAL, journal_line(RunError("soft", f"{event.node} logged an error", "check")))
 
-        streams.records(pipeline, level=lucy.Level.ERROR).subscribe(hold)
+        pipeline.records(level=lucy.Level.ERROR).subscribe(hold)
         chosen: dict[str, list[str]] = {"by name": [], "by type": [], "by both": []}
-        by_name = streams.records(pipeline, nodes=(JOURNAL, "a"), level=lucy.Level.ERROR)
+        by_name = pipeline.records(nodes=(JOURNAL, "a"), level=lucy.Level.ERROR)
         by_name.subscribe(lambda event: chosen["by name"].append(event.node))
-        by_type = streams.records(pipeline).of(RunError)
+        by_type = pipeline.records().of(RunError)
         by_type.subscribe(lambda event: chosen["by type"].append(event.node))
-        by_both = streams.records(pipeline, nodes="a").merge(streams.records(pipeline).of(RunError))
+        by_both = pipeline.records(nodes="a").merge(pipeline.records().of(RunError))
         by_both.subscribe(lambda event: chosen["by both"].append(event.node))
         await write(pipeline, "a", numbered(1, level="Error"))
         await write(pipeline, "b", numbered(2, level="Error"))
@@ -88,18 +87,18 @@ async def test_an_error_that_is_held_for_a_nodes_error_is_no_nodes_error(tmp_pat
             "by type": [JOURNAL, JOURNAL],
             "by both": ["a", JOURNAL, JOURNAL],
         }
-        assert [event.node for event in await streams.so_far(pipeline, level=lucy.Level.ERROR)] == ["a", "b"]
-        assert len(await streams.so_far(pipeline, level=lucy.Level.ERROR, nodes=JOURNAL)) == 2
-        assert len(await streams.so_far(pipeline, RunError)) == 2
+        assert [event.node for event in await pipeline.so_far(level=lucy.Level.ERROR)] == ["a", "b"]
+        assert len(await pipeline.so_far(level=lucy.Level.ERROR, nodes=JOURNAL)) == 2
+        assert len(await pipeline.so_far(RunError)) == 2
     async with Pipeline.replay(tmp_path / "run") as replayed:
-        assert [event.node for event in (await until_over(streams.records(replayed)))[0]] == ["a", "b"]
-        assert [event.node for event in (await until_over(streams.records(replayed).of(RunError)))[0]] == [JOURNAL] * 2
+        assert [event.node for event in (await until_over(replayed.records()))[0]] == ["a", "b"]
+        assert [event.node for event in (await until_over(replayed.records().of(RunError)))[0]] == [JOURNAL] * 2
 
 
 async def test_lucys_own_do_not_come_into_records_that_others_share(pipeline: Pipeline) -> None:
-    shared = streams.records(pipeline).share()
-    named = streams.records(pipeline, nodes=("a", JOURNAL)).share()
-    typed = streams.events(pipeline, lucy.NodeExited, Numbered).share()
+    shared = pipeline.records().share()
+    named = pipeline.records(nodes=("a", JOURNAL)).share()
+    typed = pipeline.events(lucy.NodeExited, Numbered).share()
     got: dict[str, list[str]] = {"shared": [], "named": [], "typed": []}
     with pytest.raises(lucy.OperatorError, match="the records that are shared are the nodes'"):
         shared.of(lucy.NodeExited).subscribe(print)
@@ -116,26 +115,26 @@ async def test_lucys_own_do_not_come_into_records_that_others_share(pipeline: Pi
 async def test_lucys_events_are_chosen_by_the_node_that_they_are_about(pipeline: Pipeline) -> None:
     live: list[Any] = []
     kinds = (lucy.NodeExited, FaultEffective, Numbered)
-    streams.events(pipeline, *kinds, nodes=["a"]).subscribe(lambda event: live.append(event.data))
+    pipeline.events(*kinds, nodes=["a"]).subscribe(lambda event: live.append(event.data))
     await write(pipeline, "a", FORGED, numbered(1))
     await write(pipeline, "b", numbered(2))
     fault = FaultEffective(1, Disconnect(("b", "a")))
     await write(pipeline, JOURNAL, exited("b"), exited("a"), journal_line(fault), numbered(3))
     wanted = [Numbered(1), NodeExited("a", "exited with code 1"), fault]
     assert live == wanted
-    assert [event.data for event in await streams.so_far(pipeline, *kinds, nodes=["a"])] == wanted
-    assert [event.data for event in await streams.so_far(pipeline, lucy.NodeExited, nodes="b")] == [
+    assert [event.data for event in await pipeline.so_far(*kinds, nodes=["a"])] == wanted
+    assert [event.data for event in await pipeline.so_far(lucy.NodeExited, nodes="b")] == [
         NodeExited("b", "exited with code 1")
     ]
 
 
 async def test_events_of_the_run_are_refused_where_those_of_a_node_are_asked_for(pipeline: Pipeline) -> None:
     with pytest.raises(lucy.AboutNoNodeError, match="RunDecided is about the run and no node of it"):
-        streams.events(pipeline, lucy.NodeExited, RunDecided, nodes=["a"])
+        pipeline.events(lucy.NodeExited, RunDecided, nodes=["a"])
     with pytest.raises(lucy.AboutNoNodeError, match="MarkTaken"):
-        await streams.so_far(pipeline, MarkTaken, nodes=["a"])
+        await pipeline.so_far(MarkTaken, nodes=["a"])
     await write(pipeline, JOURNAL, journal_line(MarkTaken(1, 0)), exited("a"))
-    assert len(await streams.so_far(pipeline, MarkTaken, lucy.NodeExited, nodes=JOURNAL)) == 2
+    assert len(await pipeline.so_far(MarkTaken, lucy.NodeExited, nodes=JOURNAL)) == 2
 
 
 # --- what can't be read -----------------------------------------------------------------------------------------------
@@ -149,28 +148,28 @@ TOO_DEEP = b'{"message":"m","metadata":{"n":%s},"event_id":"stream.numbered"}\n'
 async def test_an_answer_is_refused_where_an_unreadable_line_may_belie_it(line: bytes, pipeline: Pipeline) -> None:
     await write(pipeline, "a", other("before"), line)
     for asked in (
-        streams.so_far(pipeline, Numbered),
-        streams.so_far(pipeline, Other, Numbered, nodes="a"),
-        streams.so_far(pipeline, level=lucy.Level.ERROR),
-        streams.so_far(pipeline),
+        pipeline.so_far(Numbered),
+        pipeline.so_far(Other, Numbered, nodes="a"),
+        pipeline.so_far(level=lucy.Level.ERROR),
+        pipeline.so_far(),
     ):
         with pytest.raises(lucy.InconclusiveError, match="1 lines .* and can't be read, the first at 1, of a"):
             await asked
-    assert len(await streams.so_far(pipeline, Other)) == 1
-    assert await streams.so_far(pipeline, Numbered, nodes="b") == []
-    assert await streams.so_far(pipeline, level=lucy.Level.ERROR, since=pipeline.mark()) == []
+    assert len(await pipeline.so_far(Other)) == 1
+    assert await pipeline.so_far(Numbered, nodes="b") == []
+    assert await pipeline.so_far(level=lucy.Level.ERROR, since=pipeline.mark()) == []
 
 
 async def test_plain_text_belies_nothing(pipeline: Pipeline) -> None:
     await write(pipeline, "a", b"Traceback (most recent call last): stream.numbered ERROR\n", b"\n")
-    assert await streams.so_far(pipeline, Numbered) == []
-    assert await streams.so_far(pipeline, level=lucy.Level.ERROR) == []
+    assert await pipeline.so_far(Numbered) == []
+    assert await pipeline.so_far(level=lucy.Level.ERROR) == []
 
 
 async def test_an_unreadable_line_of_a_node_belies_nothing_of_lucys(pipeline: Pipeline) -> None:
     await write(pipeline, "a", FORGED.replace(b'"Info"', b"5"))
-    assert await streams.so_far(pipeline, lucy.NodeExited) == []
-    assert await streams.so_far(pipeline, lucy.NodeExited, Numbered) == []
+    assert await pipeline.so_far(lucy.NodeExited) == []
+    assert await pipeline.so_far(lucy.NodeExited, Numbered) == []
 
 
 # --- what is missing --------------------------------------------------------------------------------------------------
@@ -231,9 +230,9 @@ async def test_what_a_late_line_leads_back_to_is_late(how: str, pipeline: Pipeli
     await write(pipeline, "a", numbered(1))
 
     def past(_: object) -> lucy.Stream[Any]:
-        return streams.events(pipeline, Numbered, since=0).take(1)
+        return pipeline.events(Numbered, since=0).take(1)
 
-    others = streams.events(pipeline, Other)
+    others = pipeline.events(Other)
     chain: lucy.Stream[Any] = others.flat_map(past)
     if how != "flat_map":
         delay = (operators.delay(0.2),) if how == "delayed" else ()
@@ -262,13 +261,13 @@ async def test_what_a_late_line_leads_back_to_is_late(how: str, pipeline: Pipeli
 
 async def test_a_limit_in_a_turn_of_an_operator_counts_from_there(pipeline: Pipeline) -> None:
     await write(pipeline, "a", numbered(1))
-    past = streams.events(pipeline, Numbered, since=0).within(60).first(within=0)
+    past = pipeline.events(Numbered, since=0).within(60).first(within=0)
     assert (await lucy.from_items([0]).pipe(operators.delay(0.01)).flat_map(lambda _: past).first()).data == Numbered(1)
 
 
 async def test_what_a_line_in_time_leads_back_to_is_in_time(pipeline: Pipeline) -> None:
     await write(pipeline, "a", numbered(1), other("x"))
-    chain = streams.events(pipeline, Other, since=0).flat_map(lambda _: streams.events(pipeline, Numbered, since=0))
+    chain = pipeline.events(Other, since=0).flat_map(lambda _: pipeline.events(Numbered, since=0))
     assert (await chain.first(within=10)).data == Numbered(1)
 
 
@@ -276,7 +275,7 @@ async def test_what_a_line_in_time_leads_back_to_is_in_time(pipeline: Pipeline) 
 
 
 async def test_first_of_a_shared_stream_never_misses_what_came_after_its_call(pipeline: Pipeline) -> None:
-    shared = streams.events(pipeline, Numbered).map(lambda event: event.data.n).share()
+    shared = pipeline.events(Numbered).map(lambda event: event.data.n).share()
     got: list[int] = []
     shared.subscribe(got.append)
     await write(pipeline, "a", numbered(1))
@@ -300,13 +299,13 @@ async def test_first_of_a_shared_stream_never_misses_what_came_after_its_call(pi
 
 async def test_first_of_a_shared_stream_of_the_past_is_what_comes_next_of_it(pipeline: Pipeline) -> None:
     await write(pipeline, "a", numbered(1, 2))
-    shared = streams.events(pipeline, Numbered, since=0).map(lambda event: event.data.n).share()
+    shared = pipeline.events(Numbered, since=0).map(lambda event: event.data.n).share()
     shared.subscribe(lambda _: None)
     assert await shared.first(within=10) == 1
 
 
 async def test_first_of_a_shared_stream_takes_nothing_that_arrived_before_its_call(pipeline: Pipeline) -> None:
-    shared = streams.events(pipeline, Numbered).map(lambda event: event.data.n).share()
+    shared = pipeline.events(Numbered).map(lambda event: event.data.n).share()
     shared.subscribe(lambda _: None)
     results: list[int] = []
     before = pipeline.mark().position
@@ -340,7 +339,7 @@ class Always:
 
 @pytest.mark.parametrize("predicate", (always, functools.partial(always), Always()), ids=("def", "partial", "object"))
 async def test_an_async_function_is_no_answer(predicate: Callable[[Any], Any], pipeline: Pipeline) -> None:
-    numbers = streams.events(pipeline, Numbered)
+    numbers = pipeline.events(Numbered)
     for name in ("filter", "first", "subscribe", "map", "flat_map", "scan", "distinct_until_changed"):
         with pytest.raises(TypeError, match=r"^\w+ takes a plain function, and .* is async"):
             getattr(numbers, name)(predicate)
@@ -349,11 +348,11 @@ async def test_an_async_function_is_no_answer(predicate: Callable[[Any], Any], p
 async def test_a_predicate_that_returns_what_has_to_be_awaited_fails_its_stream(pipeline: Pipeline) -> None:
     await write(pipeline, "a", numbered(1))
     with pytest.raises(TypeError, match="returned a coroutine, which nobody awaits"):
-        await streams.events(pipeline, Numbered, since=0).first(lambda _: always(0))  # type: ignore[arg-type,return-value]
+        await pipeline.events(Numbered, since=0).first(lambda _: always(0))  # type: ignore[arg-type,return-value]
 
 
 async def test_any_true_answer_is_one(pipeline: Pipeline) -> None:
     await write(pipeline, "a", numbered(0, 7))
-    found = await streams.events(pipeline, Numbered, since=0).first(lambda event: event.data.n)  # type: ignore[arg-type,return-value]
+    found = await pipeline.events(Numbered, since=0).first(lambda event: event.data.n)  # type: ignore[arg-type,return-value]
     assert found.data == Numbered(7)
     assert isinstance(found.record, LogRecord)

@@ -7,8 +7,8 @@ about is looked up in the recording, after the fact.
 from typing import Any, final
 
 from lucy_core.delivery.delivery import Handle
+from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.interest import Interest
-from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.records.described import described
 from lucy_core.records.journal import JOURNAL
 
@@ -38,7 +38,7 @@ class Watch:
         self.came += len(items)
         self.last = items[-1]
 
-    async def look_elsewhere(self, pipeline: Pipeline, stop: int) -> None:
+    async def look_elsewhere(self, pipeline: Feed, stop: int) -> None:
         """Find the last event of the wished types that came from another node than the wished ones.
 
         Raises:
@@ -62,7 +62,7 @@ class Watch:
                 where = "" if begin == start else f" (of the last {LOOK_BACK_LINES:,} lines)"
                 self.other = f"from a node that wasn't asked about: {described(found[0])}{where}"
 
-    def explain(self, pipeline: Pipeline) -> str:
+    def explain(self, pipeline: Feed) -> str:
         """Say how many items came, what the last was, the nearest miss, and what the ledger says."""
         lines = [f"  came    : {self.came:,} items" + (f", the last {described(self.last)}" if self.came else "")]
         if self.refused is not None:

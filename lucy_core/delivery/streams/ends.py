@@ -18,11 +18,11 @@ from reactivex.scheduler import CurrentThreadScheduler
 
 from lucy_core.aio import as_exception
 from lucy_core.answers import refuse_coroutine
-from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.delivery.feed import Feed
+from lucy_core.delivery.streams.opening import Opening, opening, subscribe_within
+from lucy_core.delivery.streams.scheduling import LoopScheduler
 from lucy_core.delivery.subscription import Gate, Group
 from lucy_core.errors import CallbackError
-from lucy_core.streams.opening import Opening, opening, subscribe_within
-from lucy_core.streams.scheduling import LoopScheduler
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class End(abc.ObserverBase[Any]):
     def __init__(
         self,
         name: str,
-        pipeline: Pipeline | None,
+        pipeline: Feed | None,
         on_next: Callable[[Any], None],
         on_error: Callable[[Exception], None] | None,
         on_completed: Callable[[], None] | None,
@@ -141,7 +141,7 @@ class End(abc.ObserverBase[Any]):
             self._pipeline.report(self._name, error)
 
 
-def end_of_run(pipeline: Pipeline | None, error: Exception | None) -> BaseException | None:
+def end_of_run(pipeline: Feed | None, error: Exception | None) -> BaseException | None:
     """Return what a waiter has to raise: what ended the run, where its own end follows from that."""
     aborted = None if pipeline is None else pipeline.aborted
     ended_by = aborted.raised if isinstance(aborted, CallbackError) else aborted
@@ -173,7 +173,7 @@ class Items(Generic[T]):
     all. It is handed over, not left to be found: whoever runs first would take those of the others as well.
     """
 
-    def __init__(self, pipeline: Pipeline | None, limit: int) -> None:
+    def __init__(self, pipeline: Feed | None, limit: int) -> None:
         self.gate = Gate()
         self._pipeline = pipeline
         self._limit = limit

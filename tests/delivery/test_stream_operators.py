@@ -19,7 +19,7 @@ from reactivex.testing import ReactiveTest, TestScheduler
 
 import lucy_core as lucy
 from lucy_core import testing
-from lucy_core.streams import Stream
+from lucy_core.delivery.streams import Stream
 
 Step = Callable[[Observable[Any]], Observable[Any]]
 COUNT = 6

@@ -15,9 +15,9 @@ import reactivex
 from stream_sources import Numbered, Other, numbered, other, write
 
 import lucy_core as lucy
-from lucy_core import streams, testing
+from lucy_core import testing
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.streams import Stream
+from lucy_core.delivery.streams import Stream
 
 pytestmark = pytest.mark.anyio
 
@@ -32,16 +32,16 @@ async def pipeline(tmp_path: Path):
 async def test_no_time_at_all_is_enough_for_what_is_there(pipeline: Pipeline) -> None:
     await write(pipeline, "a", numbered(1, 2))
     for _ in range(20):
-        assert (await streams.events(pipeline, Numbered, since=0).first(within=0)).data.n == 1
+        assert (await pipeline.events(Numbered, since=0).first(within=0)).data.n == 1
         with pytest.raises(lucy.StreamTimeoutError):
-            await streams.events(pipeline, Numbered, since=0).first(lambda event: event.data.n > 2, within=0)
+            await pipeline.events(Numbered, since=0).first(lambda event: event.data.n > 2, within=0)
         with pytest.raises(lucy.StreamTimeoutError):
-            await streams.events(pipeline, Numbered).first(within=0)
+            await pipeline.events(Numbered).first(within=0)
 
 
 async def test_what_has_arrived_and_is_not_yet_delivered_is_there_too(pipeline: Pipeline) -> None:
     for n in range(20):
-        asked = streams.events(pipeline, Numbered).first(within=0)
+        asked = pipeline.events(Numbered).first(within=0)
         await pipeline.write("a", numbered(n))
         assert (await asked).data.n == n
 
@@ -81,9 +81,9 @@ LIMIT = 0.5
 @pytest.mark.parametrize("form", ("first", "within", "shared", "past"))
 async def test_in_time_is_what_arrived_in_time_however_late_the_loop_hears_of_it(form: str, pipeline: Pipeline) -> None:
     path = await pipeline.open_fifo("a")
-    numbers = streams.events(pipeline, Numbered).map(lambda event: event.data.n)
+    numbers = pipeline.events(Numbered).map(lambda event: event.data.n)
     if form == "past":
-        numbers = streams.events(pipeline, Numbered, since=0).map(lambda event: event.data.n)
+        numbers = pipeline.events(Numbered, since=0).map(lambda event: event.data.n)
     if form == "shared":
         numbers = numbers.share()
         numbers.subscribe(lambda _: None)
@@ -125,9 +125,7 @@ async def test_a_time_out_says_what_came_what_was_near_and_what_was_captured(pip
         return event.data.n > 100
 
     with pytest.raises(TimeoutError) as caught:
-        await (
-            streams.events(pipeline, Numbered, since=0).filter(is_large).map(lambda event: event.data.n).first(within=0)
-        )
+        await pipeline.events(Numbered, since=0).filter(is_large).map(lambda event: event.data.n).first(within=0)
     error = caught.value
     assert isinstance(error, lucy.StreamTimeoutError)
     assert error.stream == "Numbered.filter(is_large).map(…).first()"
@@ -142,9 +140,9 @@ async def test_a_time_out_says_what_came_what_was_near_and_what_was_captured(pip
 async def test_a_time_out_looks_at_the_nodes_that_were_not_asked_about(pipeline: Pipeline) -> None:
     await write(pipeline, "a", numbered(1, 2), other("x"))
     with pytest.raises(lucy.StreamTimeoutError, match="nearest : from a node that wasn't asked about: a #.*n=2"):
-        await streams.events(pipeline, Numbered, nodes=("b",), since=0).first(within=0)
+        await pipeline.events(Numbered, nodes=("b",), since=0).first(within=0)
     with pytest.raises(lucy.StreamTimeoutError) as caught:
-        await streams.events(pipeline, Other, nodes=("a",)).first(within=0)
+        await pipeline.events(Other, nodes=("a",)).first(within=0)
     assert "nearest" not in str(caught.value)
 
 
@@ -158,8 +156,8 @@ async def test_a_time_out_explains_itself_with_items_that_can_not_be_shown(pipel
 
     await write(pipeline, "a", numbered(1))
     with pytest.raises(lucy.StreamTimeoutError, match="a Shy, whose repr raises LookupError: not for you"):
-        await streams.events(pipeline, Shy, since=0).filter(lambda _: False).first(within=0)
-    assert (await streams.events(pipeline, Numbered, since=0).first(within=60)).data == Numbered(1)  # others read on
+        await pipeline.events(Shy, since=0).filter(lambda _: False).first(within=0)
+    assert (await pipeline.events(Numbered, since=0).first(within=60)).data == Numbered(1)  # others read on
 
 
 async def test_a_stream_that_goes_on_past_its_limit_fails_with_all_that_came_in_time(pipeline: Pipeline) -> None:
@@ -171,7 +169,7 @@ async def test_a_stream_that_goes_on_past_its_limit_fails_with_all_that_came_in_
         errors.append(error)
         failed.set()
 
-    streams.events(pipeline, Numbered).map(lambda event: event.data.n).within(0.3).subscribe(got.append, fail)
+    pipeline.events(Numbered).map(lambda event: event.data.n).within(0.3).subscribe(got.append, fail)
     await write(pipeline, "a", numbered(1, 2))
     await failed.wait()
     await write(pipeline, "a", numbered(3))
@@ -224,7 +222,7 @@ async def test_any_time_there_is_can_be_waited_for() -> None:
     async with Pipeline.pass_through() as pipeline, anyio.create_task_group() as tasks:
 
         async def wait(limit: float) -> None:
-            got.append((await streams.events(pipeline, Numbered).first(within=limit)).data.n)
+            got.append((await pipeline.events(Numbered).first(within=limit)).data.n)
 
         for limit in TIMES:
             tasks.start_soon(wait, limit)

@@ -16,12 +16,12 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from lucy_core.aio import as_exception
-from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.delivery.feed import Feed
+from lucy_core.delivery.streams.opening import current, opening, subscribe_within
+from lucy_core.delivery.streams.scheduling import FAR_SECONDS, LoopScheduler
+from lucy_core.delivery.streams.watching import Watch
 from lucy_core.errors import StreamTimeoutError
 from lucy_core.records.described import described
-from lucy_core.streams.opening import current, opening, subscribe_within
-from lucy_core.streams.scheduling import FAR_SECONDS, LoopScheduler
-from lucy_core.streams.watching import Watch
 
 
 @final
@@ -29,7 +29,7 @@ class Limited(Observable[Any]):
     """A chain that has to complete in time, from its subscription on."""
 
     def __init__(
-        self, source: "Observable[Any]", pipeline: Pipeline | None, seconds: float, *, name: str, what: str
+        self, source: "Observable[Any]", pipeline: Feed | None, seconds: float, *, name: str, what: str
     ) -> None:
         super().__init__()
         self.source = source

@@ -10,7 +10,6 @@ from reactivex import operators
 from stream_sources import Numbered, Other, numbered, other, write
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.delivery.subscription import Gate
@@ -39,7 +38,7 @@ async def write_in_turn(pipeline: Pipeline, first: int = 0) -> list[int]:
 
 
 def numbers(pipeline: Pipeline, node: str, **more: Any) -> lucy.Stream[int]:
-    return streams.events(pipeline, Numbered, nodes=(node,), **more).map(lambda event: event.data.n)
+    return pipeline.events(Numbered, nodes=(node,), **more).map(lambda event: event.data.n)
 
 
 async def test_merged_streams_keep_the_order_of_arrival_live_from_the_past_and_on_replay(tmp_path: Path) -> None:
@@ -80,7 +79,7 @@ async def test_every_operator_of_several_streams_sees_the_past_in_the_order_of_a
     await write(pipeline, "a", numbered(1, 2))
     await write(pipeline, "b", other("stop"))
     await write(pipeline, "a", numbered(3))
-    stop = streams.events(pipeline, Other, since=0)
+    stop = pipeline.events(Other, since=0)
     past = numbers(pipeline, "a", since=0)
     got: dict[str, list[Any]] = {}
     for name, stream in {
@@ -142,7 +141,7 @@ async def test_reaching_a_position_waits_for_those_who_read_back(pipeline: Pipel
     position = await pipeline.fence()
     await pipeline.reach(position)
     errors: list[object] = []
-    streams.records(pipeline, level=lucy.Level.ERROR, since=0).subscribe(errors.append)
+    pipeline.records(level=lucy.Level.ERROR, since=0).subscribe(errors.append)
     await pipeline.reach(position)
     assert len(errors) == 2000
 
@@ -163,7 +162,7 @@ async def test_reaching_a_position_does_not_wait_for_one_who_takes_nothing(pipel
 
 async def test_so_far_is_the_exact_list_up_to_the_call(pipeline: Pipeline) -> None:
     async def found(*kinds: type, **more: Any) -> list[str]:
-        return [str(event.data) for event in await streams.so_far(pipeline, *kinds, **more) if event.node != "lucy"]
+        return [str(event.data) for event in await pipeline.so_far(*kinds, **more) if event.node != "lucy"]
 
     await pipeline.write("a", numbered(1) + other("x"))
     await pipeline.write("b", numbered(2, level="Error"))
@@ -181,33 +180,33 @@ async def test_so_far_is_the_exact_list_up_to_the_call(pipeline: Pipeline) -> No
 async def test_so_far_is_inconclusive_where_the_log_has_a_gap(pipeline: Pipeline) -> None:
     await pipeline.write("a", numbered(1))
     pipeline.ledger.of("a").filtered_lines += 1
-    assert len(await streams.so_far(pipeline, Numbered)) == 1
+    assert len(await pipeline.so_far(Numbered)) == 1
     with pytest.raises(lucy.InconclusiveError, match="the capture filter left out 1 lines"):
-        await streams.so_far(pipeline)
+        await pipeline.so_far()
     pipeline.ledger.of("a").filtered_events += 2
     with pytest.raises(lucy.InconclusiveError, match="Numbered so far: the capture filter left out 2 events"):
-        await streams.so_far(pipeline, Numbered)
-    assert await streams.so_far(pipeline, Numbered, nodes=("b",)) == []
+        await pipeline.so_far(Numbered)
+    assert await pipeline.so_far(Numbered, nodes=("b",)) == []
     pipeline.ledger.miss(Gap(1, "b", "its source failed"))
-    assert await streams.so_far(pipeline, Other, nodes=("c",)) == []
+    assert await pipeline.so_far(Other, nodes=("c",)) == []
     for nodes in (("b", "c"), None):
         with pytest.raises(lucy.InconclusiveError, match="the log is incomplete at position 1, b: its source failed"):
-            await streams.so_far(pipeline, Other, nodes=nodes)
+            await pipeline.so_far(Other, nodes=nodes)
 
 
 async def test_so_far_serves_replays_and_needs_a_recording(tmp_path: Path) -> None:
     async with Pipeline.record(tmp_path / "run") as pipeline:
         await pipeline.write("a", numbered(1))
     async with Pipeline.replay(tmp_path / "run") as replayed:
-        assert [event.data for event in await streams.so_far(replayed, Numbered)] == [Numbered(1)]
+        assert [event.data for event in await replayed.so_far(Numbered)] == [Numbered(1)]
         with pytest.raises(lucy.UnknownNodeError, match="no node is called 'z'; this network has"):
-            await streams.so_far(replayed, nodes=("z",))
+            await replayed.so_far(nodes=("z",))
         with pytest.raises(lucy.UnknownNodeError):
-            streams.events(replayed, Numbered, nodes=("a", "z"))
+            replayed.events(Numbered, nodes=("a", "z"))
     async with Pipeline.pass_through() as passing:
         passing.inject("a", numbered(1))
         with pytest.raises(lucy.RecordingError, match="keeps no recording"):
-            await streams.so_far(passing, Numbered)
+            await passing.so_far(Numbered)
 
 
 async def test_what_a_reader_of_the_past_raises_is_raised_to_who_reads(pipeline: Pipeline) -> None:
@@ -228,15 +227,15 @@ BAD_PLACES = (1.0, True, -1, 10**9, "0", Mark(0, run=1))
 async def test_what_is_no_place_in_this_run_is_refused_at_the_call(since: Any, tmp_path: Path) -> None:
     async with Pipeline.pass_through() as pipeline:
         for call in (
-            lambda: streams.events(pipeline, Numbered, since=since),
-            lambda: streams.records(pipeline, since=since),
-            lambda: streams.malformed(pipeline, since=since),
-            lambda: streams.undecodable(pipeline, Numbered, since=since),
+            lambda: pipeline.events(Numbered, since=since),
+            lambda: pipeline.records(since=since),
+            lambda: pipeline.malformed(since=since),
+            lambda: pipeline.undecodable(Numbered, since=since),
         ):
             with pytest.raises(lucy.PlaceError):
                 call()
         with pytest.raises(lucy.PlaceError):
-            await streams.so_far(pipeline, Numbered, since=since)
+            await pipeline.so_far(Numbered, since=since)
 
 
 async def test_a_network_refuses_nodes_that_it_does_not_have(tmp_path: Path) -> None:

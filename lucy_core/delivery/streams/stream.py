@@ -23,16 +23,16 @@ from reactivex.internal.utils import NotSet
 
 from lucy_core.answers import refuse_async, refuse_awaitable
 from lucy_core.arguments import count_of, each_of, function_of, instance_of, optional, seconds_of
-from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.delivery.feed import Feed
+from lucy_core.delivery.streams.ends import End, Items, end_of_run
+from lucy_core.delivery.streams.limits import Limited
+from lucy_core.delivery.streams.opening import Opened, Opening, Promised, Since, current, opening, subscribe_within
+from lucy_core.delivery.streams.several import Merged, Shared
 from lucy_core.delivery.subscription import Group
 from lucy_core.errors import ArgumentError, EventDefinitionError, OperatorError, StreamEmptyError
 from lucy_core.records.event import EventType, event_type
 from lucy_core.records.journal import JOURNAL
 from lucy_core.records.record import Event, LogRecord
-from lucy_core.streams.ends import End, Items, end_of_run
-from lucy_core.streams.limits import Limited
-from lucy_core.streams.opening import Opened, Opening, Promised, Since, current, opening, subscribe_within
-from lucy_core.streams.several import Merged, Shared
 from lucy_core.words import called
 
 T_co = TypeVar("T_co", covariant=True)
@@ -59,7 +59,7 @@ class Stream(Generic[T_co]):
 
     __slots__ = ("_name", "_observable", "_pipeline")
 
-    def __init__(self, observable: "Observable[T_co]", name: str = "stream", pipeline: Pipeline | None = None) -> None:
+    def __init__(self, observable: "Observable[T_co]", name: str = "stream", pipeline: Feed | None = None) -> None:
         """Make one of an observable.
 
         Args:
@@ -452,7 +452,7 @@ def is_event_type(kind: object) -> bool:
 
 @asynccontextmanager
 async def _iterate(
-    name: str, observable: "Observable[T]", pipeline: Pipeline | None, limit: int
+    name: str, observable: "Observable[T]", pipeline: Feed | None, limit: int
 ) -> AsyncIterator[AsyncIterator[T]]:
     items: Items[T] = Items(pipeline, limit)
     close = items.open(name, observable)

@@ -10,7 +10,6 @@ import pytest
 from reactivex import operators
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.delivery.pipeline import Pipeline
 
 pytestmark = pytest.mark.anyio
@@ -65,7 +64,7 @@ async def source(tmp_path: Path):
 
 
 async def test_operators_do_what_they_say(source: Source) -> None:
-    numbers = streams.events(source.pipeline, N).map(lambda event: event.data.n)
+    numbers = source.pipeline.events(N).map(lambda event: event.data.n)
     got: dict[str, list] = {}
 
     def keep(name: str, stream: lucy.Stream) -> None:
@@ -76,13 +75,13 @@ async def test_operators_do_what_they_say(source: Source) -> None:
     keep("scan without seed", numbers.scan(lambda total, n: total + n))
     keep("distinct", numbers.map(lambda n: n // 2).distinct_until_changed())
     keep("take", numbers.take(2))
-    keep("until", numbers.take_until(streams.events(source.pipeline, Other)))
+    keep("until", numbers.take_until(source.pipeline.events(Other)))
     keep("first", numbers.first(lambda n: n > 1))
     keep("buffer", numbers.buffer(count=2))
     keep("window", numbers.window_count(2, 1).take(2))
     keep("flat_map", numbers.flat_map(lambda n: lucy.from_items([n] * n)).take(3))
     keep("start_with", numbers.start_with(-1).take(2))
-    keep("merge", numbers.merge(streams.events(source.pipeline, Other).map(lambda event: event.data.text)))
+    keep("merge", numbers.merge(source.pipeline.events(Other).map(lambda event: event.data.text)))
     keep("pipe", numbers.pipe(operators.pairwise(), operators.take(1)))
     shared = numbers.share()
     keep("share", shared.take(1))
@@ -109,7 +108,7 @@ async def test_operators_do_what_they_say(source: Source) -> None:
 
 async def test_time_runs_on_the_loop_and_not_on_threads(source: Source) -> None:
     before = threading.active_count()
-    numbers = streams.events(source.pipeline, N).map(lambda event: event.data.n)
+    numbers = source.pipeline.events(N).map(lambda event: event.data.n)
     gathered: list[list[int]] = []
     numbers.buffer(seconds=0.02).subscribe(gathered.append)
     with pytest.raises(TimeoutError, match=r"first\(\) did not give an item within 0\.05 s"):
@@ -119,12 +118,12 @@ async def test_time_runs_on_the_loop_and_not_on_threads(source: Source) -> None:
         while [1, 2] not in gathered:
             await anyio.sleep(0.005)
     assert threading.active_count() == before
-    assert await streams.events(source.pipeline, N, since=0).map(lambda e: e.data.n).first(within=20) == 1
+    assert await source.pipeline.events(N, since=0).map(lambda e: e.data.n).first(within=20) == 1
 
 
 async def test_a_type_has_several_ids_and_a_template(source: Source) -> None:
     found: list[int] = []
-    streams.events(source.pipeline, N).subscribe(lambda event: found.append(event.data.n))
+    source.pipeline.events(N).subscribe(lambda event: found.append(event.data.n))
     await source.write(
         number(1),
         line("s.n.old", '{"n":2}'),
@@ -138,8 +137,8 @@ async def test_a_type_has_several_ids_and_a_template(source: Source) -> None:
 async def test_a_payload_of_another_type_is_counted_and_delivered_and_never_raised(source: Source) -> None:
     found: list[lucy.Undecodable] = []
     good: list[int] = []
-    streams.events(source.pipeline, N).subscribe(lambda event: good.append(event.data.n))
-    streams.undecodable(source.pipeline, N, Broken).subscribe(found.append)
+    source.pipeline.events(N).subscribe(lambda event: good.append(event.data.n))
+    source.pipeline.undecodable(N, Broken).subscribe(found.append)
     await source.write(number(1), line("s.n", '{"n":"x"}'), line("s.n", "3"), line("s.broken", "{}"), number(2))
     assert good == [1, 2]
     assert [(item.event_type, item.position - found[0].position) for item in found] == [
@@ -154,9 +153,9 @@ async def test_a_payload_of_another_type_is_counted_and_delivered_and_never_rais
 async def test_records_narrow_to_events_and_keep_their_level(source: Source) -> None:
     warnings: list[str] = []
     narrowed: list[int] = []
-    everything = streams.records(source.pipeline, nodes=["a"])
+    everything = source.pipeline.records(nodes=["a"])
     everything.of(N).subscribe(lambda event: narrowed.append(event.data.n))
-    streams.records(source.pipeline, level=lucy.Level.WARN).subscribe(lambda event: warnings.append(event.data.level))
+    source.pipeline.records(level=lucy.Level.WARN).subscribe(lambda event: warnings.append(event.data.level))
     await source.write(number(7), line(None, "{}", "m", "Fatal"), line(None, "{}", "m", "warn"), line(None, "{}"))
     assert narrowed == [7]
     assert warnings == ["Fatal", "warn"]
@@ -164,7 +163,7 @@ async def test_records_narrow_to_events_and_keep_their_level(source: Source) -> 
 
 async def test_past_and_live_are_one_stream_with_bounded_memory(source: Source) -> None:
     await source.write(*(number(n) for n in range(500)))
-    async with streams.events(source.pipeline, N, since=0).aiter(limit=50) as items:
+    async with source.pipeline.events(N, since=0).aiter(limit=50) as items:
         got = [(await anext(items)).data.n for _ in range(100)]
         await source.write(*(number(n) for n in range(500, 800)))
         got += [(await anext(items)).data.n for _ in range(700)]
@@ -177,13 +176,13 @@ async def test_a_stream_ends_with_its_run_and_an_awaited_one_says_so(tmp_path: P
 
     async def wait(pipeline: Pipeline) -> None:
         try:
-            await streams.events(pipeline, N).first()
+            await pipeline.events(N).first()
         except lucy.StreamEmptyError as error:
             caught.append(error)
 
     async with anyio.create_task_group() as tasks, Pipeline.record(tmp_path / "run") as pipeline:
         await pipeline.open_fifo("a")
-        streams.events(pipeline, N).subscribe(lambda _: None, on_completed=lambda: ended.append("end"))
+        pipeline.events(N).subscribe(lambda _: None, on_completed=lambda: ended.append("end"))
         tasks.start_soon(wait, pipeline)
         await anyio.lowlevel.checkpoint()
         await pipeline.drain("a")
@@ -194,7 +193,7 @@ async def test_a_stream_ends_with_its_run_and_an_awaited_one_says_so(tmp_path: P
 async def test_an_operator_that_raises_ends_its_own_stream_alone(source: Source) -> None:
     errors: list[Exception] = []
     others: list[int] = []
-    numbers = streams.events(source.pipeline, N).map(lambda event: event.data.n)
+    numbers = source.pipeline.events(N).map(lambda event: event.data.n)
     numbers.map(lambda n: 1 // n).subscribe(lambda _: None, errors.append)
     numbers.map(lambda n: 1 // n).subscribe(lambda _: None)
     numbers.subscribe(others.append)

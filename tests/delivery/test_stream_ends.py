@@ -16,7 +16,6 @@ from reactivex.subject import Subject
 from stream_sources import Numbered, Other, numbered, write
 
 import lucy_core as lucy
-from lucy_core import streams
 from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.testing import scripted_node
@@ -57,18 +56,18 @@ class Refused(BaseException):
 
 Chain = Callable[[Pipeline], lucy.Stream[Any]]
 CHAINS: dict[str, Chain] = {
-    "plain": lambda run: streams.events(run, Numbered),
-    "of": lambda run: streams.records(run).of(Numbered),
-    "past": lambda run: streams.events(run, Numbered, since=0),
-    "filter": lambda run: streams.events(run, Numbered).filter(bool),
-    "flat_map": lambda run: streams.events(run, Numbered).flat_map(lambda event: lucy.from_items([event])),
-    "buffer": lambda run: streams.events(run, Numbered).buffer(count=1),
-    "timed buffer": lambda run: streams.events(run, Numbered).buffer(seconds=0.02).filter(bool),
-    "take_until": lambda run: streams.events(run, Numbered).take_until(streams.events(run, Other)),
-    "merge": lambda run: streams.events(run, Numbered, nodes=("a",)).merge(streams.events(run, Numbered, nodes=("b",))),
-    "share": lambda run: streams.events(run, Numbered).share(),
-    "within": lambda run: streams.events(run, Numbered).within(60),
-    "start_with": lambda run: streams.events(run, Numbered).start_with(0),
+    "plain": lambda run: run.events(Numbered),
+    "of": lambda run: run.records().of(Numbered),
+    "past": lambda run: run.events(Numbered, since=0),
+    "filter": lambda run: run.events(Numbered).filter(bool),
+    "flat_map": lambda run: run.events(Numbered).flat_map(lambda event: lucy.from_items([event])),
+    "buffer": lambda run: run.events(Numbered).buffer(count=1),
+    "timed buffer": lambda run: run.events(Numbered).buffer(seconds=0.02).filter(bool),
+    "take_until": lambda run: run.events(Numbered).take_until(run.events(Other)),
+    "merge": lambda run: run.events(Numbered, nodes=("a",)).merge(run.events(Numbered, nodes=("b",))),
+    "share": lambda run: run.events(Numbered).share(),
+    "within": lambda run: run.events(Numbered).within(60),
+    "start_with": lambda run: run.events(Numbered).start_with(0),
 }
 
 
@@ -118,7 +117,7 @@ async def cut_off(raised: BaseException, pipeline: Pipeline) -> None:
     raisers = {name: Raiser(raised) for name in CHAINS}
     for name, chain in CHAINS.items():
         chain(pipeline).subscribe(raisers[name].take, raisers[name].failed, raisers[name].completed)
-    streams.events(pipeline, Numbered).subscribe(lambda event: neighbour.append(event.data.n))
+    pipeline.events(Numbered).subscribe(lambda event: neighbour.append(event.data.n))
     await write(pipeline, "a", numbered(1, 2))
     await write(pipeline, "a", numbered(3))
     for raiser in raisers.values():
@@ -145,7 +144,7 @@ async def test_of_two_who_share_one_that_raises_leaves_the_other_everything(tmp_
     with pytest.raises(lucy.CallbackError):
         async with Pipeline.record(tmp_path / "run") as pipeline:
             pipeline.report_escape(lambda _: None)
-            shared = streams.events(pipeline, Numbered).map(number).share()
+            shared = pipeline.events(Numbered).map(number).share()
             shared.filter(raises).subscribe(lambda _: None, told.append)
             shared.subscribe(got.append)
             await write(pipeline, "a", numbered(1, 2, 3))
@@ -174,7 +173,7 @@ async def test_what_an_operators_callback_raises_ends_its_own_chain_with_that(pi
     def raises(*_: object) -> Any:
         raise raised
 
-    numbers = streams.events(pipeline, Numbered).map(number)
+    numbers = pipeline.events(Numbered).map(number)
     for name, operator in OPERATORS.items():
         operator(numbers, raises).subscribe(lambda _: None, ends[name].failed, ends[name].completed)
     numbers.subscribe(neighbour.append)
@@ -210,8 +209,8 @@ async def test_an_end_that_raises_is_reported_and_hurts_nobody(tmp_path: Path) -
         def raises() -> None:
             raise ValueError("at the end")
 
-        streams.events(pipeline, Numbered).subscribe(lambda _: None, None, raises)
-        streams.events(pipeline, Numbered).subscribe(lambda _: None, None, lambda: ended.append("end"))
+        pipeline.events(Numbered).subscribe(lambda _: None, None, raises)
+        pipeline.events(Numbered).subscribe(lambda _: None, None, lambda: ended.append("end"))
     assert ended == ["end"]
     assert pipeline.ledger.cut_off == ["a subscriber to Numbered raised ValueError: at the end"]
 
@@ -236,7 +235,7 @@ async def test_what_is_raised_while_a_chain_is_subscribed_to_is_raised_there_and
     def raises(_: object) -> Any:
         raise raised
 
-    numbers = streams.events(pipeline, Numbered).map(number)
+    numbers = pipeline.events(Numbered).map(number)
     for chain in AT_ONCE.values():
         with pytest.raises(ValueError, match="bad"):
             chain(numbers, raises).subscribe(got.append)
@@ -259,7 +258,7 @@ async def test_what_ends_the_test_while_a_chain_is_subscribed_to_comes_out_of_it
         raise Refused("no")
 
     with pytest.raises(Refused):
-        streams.events(pipeline, Numbered).merge(lucy.from_items([0]).map(raises)).subscribe(got.append)
+        pipeline.events(Numbered).merge(lucy.from_items([0]).map(raises)).subscribe(got.append)
     await write(pipeline, "a", numbered(1))
     assert got == []
 
@@ -275,7 +274,7 @@ async def test_a_wait_on_a_callback_that_raises_a_cancellation_is_not_cancelled(
             pipeline.report_escape(lambda _: None)
             tasks.start_soon(write, pipeline, "a", numbered(1))
             with pytest.raises(lucy.CallbackError, match="raised CancelledError: nobody's") as first:
-                await streams.events(pipeline, Numbered).filter(raises).first()
+                await pipeline.events(Numbered).filter(raises).first()
             waits.append(first.value)
     assert waits == [caught.value]
 
@@ -284,19 +283,19 @@ async def test_a_wait_on_a_callback_that_raises_a_cancellation_is_not_cancelled(
 
 
 def escape_from_subscriber(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
-    streams.events(pipeline, Numbered).subscribe(escape)
+    pipeline.events(Numbered).subscribe(escape)
 
 
 def escape_from_filter(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
-    streams.events(pipeline, Numbered).filter(escape).subscribe(lambda _: None)
+    pipeline.events(Numbered).filter(escape).subscribe(lambda _: None)
 
 
 def escape_from_timer(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
-    streams.events(pipeline, Numbered).buffer(seconds=0.01).filter(bool).map(escape).subscribe(lambda _: None)
+    pipeline.events(Numbered).buffer(seconds=0.01).filter(bool).map(escape).subscribe(lambda _: None)
 
 
 def escape_from_past(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
-    streams.events(pipeline, Numbered, since=0).subscribe(escape)
+    pipeline.events(Numbered, since=0).subscribe(escape)
 
 
 def escape_from_decoder(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
@@ -304,7 +303,7 @@ def escape_from_decoder(pipeline: Pipeline, escape: Callable[..., Any]) -> None:
     class Fatal(msgspec.Struct, frozen=True):
         pass
 
-    streams.events(pipeline, Fatal).subscribe(lambda _: None)
+    pipeline.events(Fatal).subscribe(lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -333,7 +332,7 @@ async def test_an_exit_in_a_callback_ends_the_run_with_that_and_the_others_miss_
 
     async def wait(pipeline: Pipeline) -> None:
         try:
-            await streams.events(pipeline, Other).first()
+            await pipeline.events(Other).first()
         except BaseException as error:  # noqa: BLE001  # whatever it is
             waiting.append(error)
 
@@ -341,7 +340,7 @@ async def test_an_exit_in_a_callback_ends_the_run_with_that_and_the_others_miss_
     try:
         async with Pipeline.record(tmp_path / "run") as pipeline, anyio.create_task_group() as tasks:
             place(pipeline, escape)
-            streams.events(pipeline, Numbered, since=0).subscribe(lambda event: neighbour.append(event.data.n))
+            pipeline.events(Numbered, since=0).subscribe(lambda event: neighbour.append(event.data.n))
             tasks.start_soon(wait, pipeline)
             await anyio.lowlevel.checkpoint()
             try:
@@ -364,7 +363,7 @@ async def test_what_a_callback_raises_after_the_run_comes_to_whoever_called_it(t
         raise Refused("too late")
 
     async with Pipeline.record(tmp_path / "run") as pipeline:
-        streams.events(pipeline, Numbered).flat_map(lambda _: lucy.Stream(late)).subscribe(raises)
+        pipeline.events(Numbered).flat_map(lambda _: lucy.Stream(late)).subscribe(raises)
         await write(pipeline, "a", numbered(1))
     with pytest.raises(Refused, match="too late"):
         late.on_next(1)
@@ -395,7 +394,7 @@ async def test_a_callback_that_only_makes_a_coroutine_is_refused(tmp_path: Path)
 
     told: list[Exception] = []
     async with Pipeline.record(tmp_path / "run") as pipeline, anyio.create_task_group() as tasks:
-        numbers = streams.events(pipeline, Numbered)
+        numbers = pipeline.events(Numbered)
         numbers.subscribe(lambda _: work("never"), told.append)  # type: ignore[arg-type, return-value]
         numbers.subscribe(lambda _: tasks.start_soon(work, "started"))  # type: ignore[arg-type, return-value]
         numbers.subscribe(lambda _: asyncio.ensure_future(work("ensured")))  # type: ignore[arg-type, return-value]
@@ -430,14 +429,14 @@ async def test_whoever_waits_hears_of_the_runs_end_and_lines_come_on(pipeline: P
     error = lucy.LucyError("over")
     got: list[int] = []
     raised: list[BaseException] = []
-    streams.events(pipeline, Numbered).map(number).subscribe(got.append)
+    pipeline.events(Numbered).map(number).subscribe(got.append)
 
     async def first() -> None:
         with pytest.raises(lucy.LucyError) as caught:
-            await streams.events(pipeline, Other).first(within=1000)
+            await pipeline.events(Other).first(within=1000)
         raised.append(caught.value)
 
-    async with streams.events(pipeline, Numbered).map(number).aiter() as items, anyio.create_task_group() as tasks:
+    async with pipeline.events(Numbered).map(number).aiter() as items, anyio.create_task_group() as tasks:
         tasks.start_soon(first)
         await anyio.lowlevel.checkpoint()
         await write(pipeline, "a", numbered(1, 2))
@@ -447,7 +446,7 @@ async def test_whoever_waits_hears_of_the_runs_end_and_lines_come_on(pipeline: P
             await anext(items)
         raised.append(caught.value)
     with pytest.raises(lucy.LucyError) as caught:
-        await streams.events(pipeline, Numbered, since=0).first()
+        await pipeline.events(Numbered, since=0).first()
     await write(pipeline, "a", numbered(3))
     assert [*raised, caught.value] == [error, error, error]
     assert got == [1, 2, 3]
@@ -512,7 +511,7 @@ async def test_the_captures_death_ends_who_awaits_an_item(tmp_path: Path) -> Non
 
         async def first() -> None:
             try:
-                await streams.events(pipeline, Numbered).first(within=1000)
+                await pipeline.events(Numbered).first(within=1000)
             except lucy.CaptureDiedError as error:
                 caught.append(error)
 
@@ -523,14 +522,14 @@ async def test_the_captures_death_ends_who_awaits_an_item(tmp_path: Path) -> Non
         while not caught:
             await anyio.sleep(0.001)
         with pytest.raises(lucy.CaptureDiedError):
-            await streams.events(pipeline, Numbered).first()
+            await pipeline.events(Numbered).first()
 
 
 async def test_a_run_that_has_ended_keeps_nobody_waiting(tmp_path: Path) -> None:
     ends: list[Exception | None] = []
     async with Pipeline.record(tmp_path / "run") as pipeline:
         await write(pipeline, "a", numbered(1))
-        early = streams.events(pipeline, Numbered)
+        early = pipeline.events(Numbered)
     assert pipeline.is_closed
     with pytest.raises(lucy.StreamEmptyError):
         await early.first(within=1000)
@@ -539,15 +538,15 @@ async def test_a_run_that_has_ended_keeps_nobody_waiting(tmp_path: Path) -> None
     pipeline.subscribe(Interest(), lambda _: None, ends.append)
     assert ends == [None]
     with pytest.raises(lucy.RecordingError, match="its recording is closed: replay it"):
-        await streams.events(pipeline, Numbered, since=0).first()
+        await pipeline.events(Numbered, since=0).first()
     with pytest.raises(lucy.RecordingError, match="its recording is closed: replay it"):
-        await streams.so_far(pipeline, Numbered)
+        await pipeline.so_far(Numbered)
 
 
 async def test_tasks_that_share_an_iterator_all_end(pipeline: Pipeline) -> None:
     got: list[int] = []
     ended: list[str] = []
-    async with streams.events(pipeline, Numbered).map(number).take(8).aiter() as items:
+    async with pipeline.events(Numbered).map(number).take(8).aiter() as items:
 
         async def work(name: str) -> None:
             async for item in items:
@@ -599,7 +598,7 @@ async def test_tasks_that_share_an_iterator_are_served_in_turn_and_a_cancelled_o
 async def test_leaving_the_block_ends_whoever_still_iterates(pipeline: Pipeline) -> None:
     ended = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        async with streams.events(pipeline, Numbered).aiter() as items:
+        async with pipeline.events(Numbered).aiter() as items:
 
             async def iterate() -> None:
                 async for _ in items:
@@ -613,10 +612,10 @@ async def test_leaving_the_block_ends_whoever_still_iterates(pipeline: Pipeline)
 
 async def test_an_item_is_not_missed_that_comes_between_asking_and_awaiting(pipeline: Pipeline) -> None:
     await write(pipeline, "a", numbered(0))
-    asked = streams.events(pipeline, Numbered).map(number).first()
-    by_mark = streams.events(pipeline, Numbered, since=pipeline.mark()).map(number).first(within=60)
-    chosen = streams.events(pipeline, Numbered).map(number).first(lambda n: n > 1, within=60)
-    merged = lucy.merge(streams.events(pipeline, Other), streams.events(pipeline, Numbered)).first()
+    asked = pipeline.events(Numbered).map(number).first()
+    by_mark = pipeline.events(Numbered, since=pipeline.mark()).map(number).first(within=60)
+    chosen = pipeline.events(Numbered).map(number).first(lambda n: n > 1, within=60)
+    merged = lucy.merge(pipeline.events(Other), pipeline.events(Numbered)).first()
     await write(pipeline, "a", numbered(1, 2))
     assert [await asked, await by_mark, await chosen, await asked] == [1, 1, 2, 1]
     assert (await merged).data == Numbered(1)
@@ -624,7 +623,7 @@ async def test_an_item_is_not_missed_that_comes_between_asking_and_awaiting(pipe
 
 async def test_without_a_recording_awaiting_starts_where_it_is(tmp_path: Path) -> None:
     async with Pipeline.pass_through() as pipeline, anyio.create_task_group() as tasks:
-        asked = streams.events(pipeline, Numbered).first(within=60)
+        asked = pipeline.events(Numbered).first(within=60)
         pipeline.inject("a", numbered(1))
 
         async def first() -> None:
@@ -636,7 +635,7 @@ async def test_without_a_recording_awaiting_starts_where_it_is(tmp_path: Path) -
 
 
 async def test_a_stream_of_one_ended_node_completes(pipeline: Pipeline) -> None:
-    stream = streams.events(pipeline, Other, nodes=("a",))
+    stream = pipeline.events(Other, nodes=("a",))
     async with anyio.create_task_group() as tasks:
 
         async def wait() -> None:

@@ -1,0 +1,285 @@
+"""Where chains begin: what is asked of a pipeline, live or replayed.
+
+`nodes=` chooses lines by who wrote them, and Lucy's own events, all of which the journal wrote, by whom they are about.
+Records are those of nodes: what Lucy noted of a test, its errors above all, is no node's word, and "no node may log an
+error" must not feed on what it holds. Lucy's own are given to whoever names it (`nodes="lucy"`) or one of its types.
+What can't be given whole is never given as if it were: a replayed stream that ends at the end of an incomplete
+recording fails, and `so_far` refuses an answer that a gap, or a line that nobody can read, may belie.
+"""
+
+import abc
+from collections.abc import Iterable
+from typing import Any, TypeVar, final, overload
+
+import reactivex.abc
+from reactivex import Observable
+from reactivex.disposable import Disposable
+
+from lucy_core.arguments import names_of
+from lucy_core.delivery.feed import Feed
+from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.streams.opening import Opening, current
+from lucy_core.delivery.streams.stream import Stream
+from lucy_core.errors import (
+    AboutNoNodeError,
+    IncompleteError,
+    InconclusiveError,
+    NoNodesError,
+    RecordingError,
+    UnknownNodeError,
+)
+from lucy_core.recording.ledger import Gap
+from lucy_core.records.event import EventType, event_type
+from lucy_core.records.journal import JOURNAL, tells_of_nodes
+from lucy_core.records.record import Event, Level, LogRecord, Malformed, Mark, Undecodable
+
+T = TypeVar("T")
+
+
+@final
+class _Root(Observable[Any]):
+    """The root of a chain: a subscription to the pipeline. Single-threaded, so without RxPY's locks."""
+
+    def __init__(self, feed: Feed, name: str, interest: Interest, since: int | None) -> None:
+        super().__init__()
+        self._feed = feed
+        self._name = name
+        self._interest = interest
+        self._since = since
+
+    def _wanted(self, walk: Opening) -> Interest:
+        """Return what is wanted: of records Lucy's own too, where a later step chooses one of its types."""
+        wanted = self._interest
+        return Interest(level=wanted.level) if walk.own and wanted.but == JOURNAL else wanted
+
+    def _subscribe_core(
+        self,
+        observer: reactivex.abc.ObserverBase[Any],
+        scheduler: reactivex.abc.SchedulerBase | None = None,  # noqa: ARG002  # lines come when they come
+    ) -> reactivex.abc.DisposableBase:
+        on_next = observer.on_next
+        walk = current()
+        since = walk.start if self._since is None else self._since
+        interest = self._wanted(walk)
+
+        def push(items: list[Any]) -> None:
+            for item in items:
+                on_next(item)
+
+        def watched(items: list[Any]) -> None:
+            for watch in walk.watches:
+                watch.note(items)
+            push(items)
+
+        def end(error: Exception | None) -> None:
+            if error is None and self._feed.is_replay:
+                error = self._incomplete()
+            if error is None:
+                observer.on_completed()
+            else:
+                observer.on_error(error)
+
+        sink = watched if walk.watches else push
+        handle = self._feed.subscribe(interest, sink, end, since=since, group=walk.group)
+        if walk.is_later and self._feed.arriving_ns is None:  # not in a delivery: in an operator's own turn
+            handle.caused_at(self._feed.now_ns() if walk.opened_ns is None else walk.opened_ns)
+        for watch in walk.watches:
+            watch.follows |= self._since is None
+            watch.handles.append(handle)
+            watch.interests.append((interest, self._feed.delivered if since is None else since))
+        return Disposable(handle.cancel)
+
+    def _incomplete(self) -> IncompleteError | None:
+        gap = next(iter(_gaps(self._feed, self._interest)), None)
+        return None if gap is None else IncompleteError(self._name, gap.position, gap.node, gap.reason)
+
+
+def _gaps(feed: Feed, interest: Interest) -> list[Gap]:
+    """Return where lines may be missing that were meant."""
+    return [gap for gap in feed.ledger.gaps if gap.node is None or interest.wants(gap.node)]
+
+
+class Lines(abc.ABC):
+    """What can be asked of a run's lines: of a pipeline, a network, a replay."""
+
+    @property
+    @abc.abstractmethod
+    def _feed(self) -> Feed:
+        """Where the lines come from."""
+
+    def _known(self, nodes: Iterable[str]) -> frozenset[str]:
+        """Check whose lines are wanted. While sources may still be opened, any name may be one."""
+        chosen = frozenset(names_of(nodes, "nodes"))
+        if self._feed.is_replay:
+            known = self._feed.recorded_nodes
+            for name in sorted(chosen.difference(known)):
+                raise UnknownNodeError(name, known)
+        return chosen
+
+    def _chosen(self, nodes: Iterable[str] | None) -> frozenset[str] | None:
+        if nodes is None:
+            return None
+        chosen = self._known(nodes)
+        if not chosen:
+            raise NoNodesError
+        return chosen
+
+    def _stream(self, what: str, interest: Interest, since: Mark | int | None) -> Stream[Any]:
+        name = _name(what, interest.named)
+        return Stream(_Root(self._feed, name, interest, self._feed.place(since)), name, self._feed)
+
+    def events(
+        self,
+        kind: type[T],
+        *others: type[T],
+        nodes: Iterable[str] | None = None,
+        level: Level | None = None,
+        since: Mark | int | None = None,
+    ) -> Stream[Event[T]]:
+        """Stream the events of one or more types. `since` starts in the past: past and live are one stream.
+
+        Without it a live stream starts now, and one of a finished run with its first line. `since=0` is the run's
+        beginning. With `nodes`, Lucy's own events are those about these nodes: they stand in its journal, whoever they
+        are about, and a stream of them completes with the run. On the replay of a recording in which something is
+        missing the stream fails at its end, with `IncompleteError`.
+
+        Raises:
+            AboutNoNodeError: `nodes` is given, and one of the types is about the run as a whole.
+            PlaceError: `since` is no place in this run.
+            NoNodesError: `nodes` is empty.
+            UnknownNodeError: the network, or the recording that is replayed, has no such node.
+        """
+        chosen = self._chosen(nodes)
+        kinds = _types((kind, *others), chosen)
+        return self._stream(_names(kinds), Interest(nodes=chosen, event_types=kinds, level=level), since)
+
+    def records(
+        self,
+        *,
+        nodes: Iterable[str] | None = None,
+        level: Level | None = None,
+        since: Mark | int | None = None,
+    ) -> Stream[Event[LogRecord]]:
+        """Stream the nodes' records from a level up, each as an event whose `data` is the envelope.
+
+        It raises as `events` does. Lucy's own journal, in which what is held against a test is an error, comes where
+        `nodes` names it (`"lucy"`), or where `of` chooses one of Lucy's types.
+        """
+        return self._stream("records", Interest(nodes=self._chosen(nodes), level=level, but=JOURNAL), since)
+
+    def malformed(self, *, since: Mark | int | None = None) -> Stream[Malformed]:
+        """Stream the lines that are no records."""
+        return self._stream("malformed lines", Interest(kind=Malformed), since)
+
+    def undecodable(self, *kinds: type, since: Mark | int | None = None) -> Stream[Undecodable]:
+        """Stream the records whose payload isn't of the type they claim."""
+        interest = Interest(kind=Undecodable, event_types=[event_type(kind) for kind in kinds])
+        return self._stream("undecodable events", interest, since)
+
+    @overload
+    async def so_far(
+        self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int = 0
+    ) -> list[Event[LogRecord]]: ...
+    @overload
+    async def so_far(
+        self,
+        kind: type[T],
+        /,
+        *others: type[T],
+        nodes: Iterable[str] | None = None,
+        level: Level | None = None,
+        since: Mark | int = 0,
+    ) -> list[Event[T]]: ...
+    async def so_far(
+        self,
+        *kinds: type[Any],
+        nodes: Iterable[str] | None = None,
+        level: Level | None = None,
+        since: Mark | int = 0,
+    ) -> list[Event[Any]]:
+        """Return what was logged from `since` to this call, exactly, or raise. Without types: records.
+
+        ::
+
+            assert not await network.so_far(level=lucy.Level.ERROR)
+
+        Records are those of nodes, as `records` gives them: Lucy's own where `nodes` names `"lucy"`. All of it is held
+        in memory; a stream is for what may be too much. Plain text among structured lines is no record.
+
+        Raises:
+            InconclusiveError: the log has a gap, or a line can't be read that says that it is such an event or, where
+                records are asked for, that begins as one does.
+            AboutNoNodeError: `nodes` is given, and one of the types is about the run as a whole.
+            PlaceError: `since` is no place in this run.
+            NoNodesError: `nodes` is empty.
+            UnknownNodeError: the network, or the recording that is replayed, has no such node.
+            RecordingError: nothing was recorded, or the recording is closed.
+        """
+        feed, chosen = self._feed, self._chosen(nodes)
+        types: list[EventType[Any]] | None = _types(kinds, chosen) or None
+        start = feed.place(since) or 0
+        what = _name(_names(types) if types else "records", chosen)
+        stop = await feed.fence()
+        found: list[Event[Any]] = []
+        unreadable: list[Undecodable | Malformed] = []
+        but = JOURNAL if types is None else None
+        interest = Interest(nodes=chosen, event_types=types, level=level, but=but)
+
+        def keep(items: list[Malformed]) -> None:
+            unreadable.extend(item for item in items if _may_be(item, interest))
+
+        try:
+            await feed.read_back(interest, found.extend, start, stop)
+            await feed.read_back(Interest(nodes=interest.nodes, kind=Malformed, but=but), keep, start, stop)
+            if types is not None:
+                undecodable = Interest(nodes=chosen, event_types=types, level=level, kind=Undecodable)
+                await feed.read_back(undecodable, unreadable.extend, start, stop)
+        except RecordingError as error:
+            if feed.recording is None or feed.is_closed:
+                raise
+            raise _inconclusive(feed, what, f"not all can be read back ({error})") from error
+        if unreadable:
+            first = min(unreadable, key=lambda line: line.position)
+            claim = "begin as records do" if types is None else "say that they are such"
+            reason = f"{len(unreadable):,} lines {claim} and can't be read, the first at {first.position:,}"
+            raise _inconclusive(feed, what, f"{reason}, of {first.node}: {first.reason}")
+        # A gap before `since` counts too: a source that has failed there gives nothing later either.
+        missing = [gap for gap in _gaps(feed, interest) if gap.position <= stop]
+        if missing:
+            raise _inconclusive(feed, what, f"the log is incomplete {missing[0]}")
+        accounts = [account for node, account in feed.ledger.nodes.items() if interest.wants(node)]
+        left_out = sum(each.filtered_lines if types is None else each.filtered_events for each in accounts)
+        if left_out:
+            kept = "lines" if types is None else "events"
+            raise _inconclusive(feed, what, f"the capture filter left out {left_out:,} {kept}")
+        return found
+
+
+def _name(what: str, nodes: frozenset[str] | None) -> str:
+    return what if nodes is None else f"{what} of {', '.join(sorted(nodes))}"
+
+
+def _names(kinds: Iterable[EventType[Any]]) -> str:
+    return " and ".join(kind.name for kind in kinds)
+
+
+def _types(kinds: Iterable[type], chosen: frozenset[str] | None) -> list[EventType[Any]]:
+    """Look up what is wanted, and refuse events of the run by name where those of some nodes are asked for."""
+    types: list[EventType[Any]] = [event_type(kind) for kind in kinds]
+    if chosen is not None and JOURNAL not in chosen:
+        for each in types:
+            if not tells_of_nodes(each):
+                raise AboutNoNodeError(each.name)
+    return types
+
+
+def _may_be(line: Malformed, interest: Interest) -> bool:
+    """Tell whether a line that can't be read may be what was asked for: of these types, or, without any, a record."""
+    if interest.event_types is None:
+        return line.raw.lstrip().startswith(b"{")
+    return any(kind.may_be(line.raw, line.node) for kind in interest.types_in(line.node))
+
+
+def _inconclusive(feed: Feed, what: str, reason: str) -> InconclusiveError:
+    rows = "\n".join(f"  log     : {node}: {text}" for node, text in feed.ledger.summary().items())
+    return InconclusiveError(f"{reason}, so nobody can say what was logged", what=f"{what} so far", explanation=rows)
