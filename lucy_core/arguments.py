@@ -252,19 +252,6 @@ def instance_of(kind: type | tuple[type, ...], example: str) -> Rule:
     return take
 
 
-def one_of(choices: Iterable[Any]) -> Rule:
-    """Take one of a few values."""
-    known = tuple(choices)
-
-    def take(value: Any, name: str) -> Any:
-        for choice in known:
-            if type(value) is type(choice) and value == choice:
-                return value
-        _refuse(name, value, f"is none of {', '.join(map(repr, known))}; give one of them")
-
-    return take
-
-
 def optional(rule: Rule) -> Rule:
     """Take None as well."""
     return lambda value, name: None if value is None else rule(value, name)

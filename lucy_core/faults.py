@@ -8,7 +8,7 @@ group send among themselves nor what Lucy asks them is touched.
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Self, TypeAlias, final
+from typing import Any, ClassVar, Self, TypeAlias, final, get_args
 
 import msgspec
 
@@ -258,9 +258,7 @@ AnyFault: TypeAlias = (
 )
 """Every kind, for decoding one out of a recording."""
 
-FAULT_KINDS: frozenset[type[Fault]] = frozenset(
-    (Disconnect, Pause, Drop, Reset, Loss, Bandwidth, Latency, ClockOffset, DiskFull, MemoryLimit, CpuLimit)
-)
+FAULT_KINDS: frozenset[type[Fault]] = frozenset(get_args(AnyFault))
 
 
 def _listed(names: Iterable[str]) -> str:

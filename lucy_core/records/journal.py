@@ -26,12 +26,21 @@ JOURNAL = "lucy"
 """The name under which Lucy's own journal appears among the nodes."""
 
 
-def _own(event_id: str) -> Callable[[type[T]], type[T]]:
-    """Declare one of Lucy's own events, which no other node's line can be."""
-    return event(ids=event_id, writer=JOURNAL)
+_MESSAGES: dict[type, str] = {}
+"""What the line of each of Lucy's own events says, by type."""
 
 
-@_own("lucy.node_started")
+def _own(event_id: str, message: str) -> Callable[[type[T]], type[T]]:
+    """Declare one of Lucy's own events, which no other node's line can be, and what its line says."""
+
+    def declare(kind: type[T]) -> type[T]:
+        _MESSAGES[kind] = message
+        return event(ids=event_id, writer=JOURNAL)(kind)
+
+    return declare
+
+
+@_own("lucy.node_started", "$node started")
 class NodeStarted(msgspec.Struct, frozen=True):
     """A node's daemon was started."""
 
@@ -39,7 +48,7 @@ class NodeStarted(msgspec.Struct, frozen=True):
     fresh_state: bool = False
 
 
-@_own("lucy.node_start_failed")
+@_own("lucy.node_start_failed", "$node could not be started: $reason")
 class NodeStartFailed(msgspec.Struct, frozen=True):
     """A start that was announced came to nothing: the node doesn't run."""
 
@@ -47,7 +56,7 @@ class NodeStartFailed(msgspec.Struct, frozen=True):
     reason: str
 
 
-@_own("lucy.node_stopped")
+@_own("lucy.node_stopped", "$node stopped")
 class NodeStopped(msgspec.Struct, frozen=True):
     """A node was stopped or killed because the test asked for it; all of its lines have come before."""
 
@@ -55,7 +64,7 @@ class NodeStopped(msgspec.Struct, frozen=True):
     killed: bool = False
 
 
-@_own("lucy.node_exited")
+@_own("lucy.node_exited", "$node $how")
 class NodeExited(msgspec.Struct, frozen=True):
     """A node's daemon ended by itself; all of its lines have come before."""
 
@@ -67,21 +76,21 @@ class NodeExited(msgspec.Struct, frozen=True):
     expected: bool = False
 
 
-@_own("lucy.node_paused")
+@_own("lucy.node_paused", "$node paused")
 class NodePaused(msgspec.Struct, frozen=True):
     """A node was frozen."""
 
     node: str
 
 
-@_own("lucy.node_resumed")
+@_own("lucy.node_resumed", "$node resumed")
 class NodeResumed(msgspec.Struct, frozen=True):
     """A frozen node goes on."""
 
     node: str
 
 
-@_own("lucy.fault_requested")
+@_own("lucy.fault_requested", "Fault $fault requested for $lasting s")
 class FaultRequested(msgspec.Struct, frozen=True):
     """The test asked for a fault."""
 
@@ -93,7 +102,7 @@ class FaultRequested(msgspec.Struct, frozen=True):
     parent: int = 0
 
 
-@_own("lucy.fault_effective")
+@_own("lucy.fault_effective", "Fault $fault in effect")
 class FaultEffective(msgspec.Struct, frozen=True):
     """A fault is in effect: it came to be between its request and here."""
 
@@ -101,7 +110,7 @@ class FaultEffective(msgspec.Struct, frozen=True):
     fault: AnyFault
 
 
-@_own("lucy.fault_reverted")
+@_own("lucy.fault_reverted", "Fault $fault $reason after $seconds s")
 class FaultReverted(msgspec.Struct, frozen=True):
     """A fault is no longer in effect, or never came into effect."""
 
@@ -115,7 +124,7 @@ class FaultReverted(msgspec.Struct, frozen=True):
     """How it was lost, or why it failed."""
 
 
-@_own("lucy.run_began")
+@_own("lucy.run_began", "Run $run_id of $test on the $engine engine")
 class RunBegan(msgspec.Struct, frozen=True):
     """A run began; all times of its result count from here."""
 
@@ -126,7 +135,7 @@ class RunBegan(msgspec.Struct, frozen=True):
     """The role of each node, by name."""
 
 
-@_own("lucy.run_decided")
+@_own("lucy.run_decided", "Test ended: $outcome")
 class RunDecided(msgspec.Struct, frozen=True):
     """The test is over, and its nodes are about to be taken down."""
 
@@ -138,7 +147,7 @@ class RunDecided(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-@_own("lucy.section_started")
+@_own("lucy.section_started", "Section $name")
 class SectionStarted(msgspec.Struct, frozen=True):
     """The test began a section."""
 
@@ -147,7 +156,7 @@ class SectionStarted(msgspec.Struct, frozen=True):
     parent: int = 0
 
 
-@_own("lucy.section_ended")
+@_own("lucy.section_ended", "Section $name: $outcome after $seconds s")
 class SectionEnded(msgspec.Struct, frozen=True):
     """The test left a section."""
 
@@ -158,7 +167,7 @@ class SectionEnded(msgspec.Struct, frozen=True):
     """`passed`, `soft errors` or `failed`."""
 
 
-@_own("lucy.wait_started")
+@_own("lucy.wait_started", "Waiting for $description")
 class WaitStarted(msgspec.Struct, frozen=True):
     """The test began to wait."""
 
@@ -172,7 +181,7 @@ class WaitStarted(msgspec.Struct, frozen=True):
     """For how many seconds it has to hold, where that is what was asked."""
 
 
-@_own("lucy.wait_ended")
+@_own("lucy.wait_ended", "Waited for $description: $outcome after $seconds s")
 class WaitEnded(msgspec.Struct, frozen=True):
     """A wait was decided, or timed out."""
 
@@ -183,7 +192,7 @@ class WaitEnded(msgspec.Struct, frozen=True):
     """`passed`, `late`, `cancelled`, the type of the error, or `unfinished` where the run was over before it."""
 
 
-@_own("lucy.command_started")
+@_own("lucy.command_started", "$node is asked: $command")
 class CommandStarted(msgspec.Struct, frozen=True):
     """The test asked something of a node: a command, or a call of an API of its own."""
 
@@ -196,7 +205,7 @@ class CommandStarted(msgspec.Struct, frozen=True):
     parent: int = 0
 
 
-@_own("lucy.command_ended")
+@_own("lucy.command_ended", "$node was asked: $command, $outcome after $seconds s")
 class CommandEnded(msgspec.Struct, frozen=True):
     """A node, or its engine, has answered."""
 
@@ -212,7 +221,7 @@ class CommandEnded(msgspec.Struct, frozen=True):
     """How many characters of `result` were cut off."""
 
 
-@_own("lucy.mark_taken")
+@_own("lucy.mark_taken", "Mark at $position")
 class MarkTaken(msgspec.Struct, frozen=True):
     """The test took a mark."""
 
@@ -221,7 +230,7 @@ class MarkTaken(msgspec.Struct, frozen=True):
     parent: int = 0
 
 
-@_own("lucy.error")
+@_own("lucy.error", "$severity error: $message")
 class RunError(msgspec.Struct, frozen=True):
     """Something was held against the run: a soft error, a hard one, or a subscriber that was cut off."""
 
@@ -235,7 +244,7 @@ class RunError(msgspec.Struct, frozen=True):
     exit_code: int = 1
 
 
-@_own("lucy.engine_notice")
+@_own("lucy.engine_notice", "$node: $what $detail")
 class EngineNotice(msgspec.Struct, frozen=True):
     """The engine saw something happen to a node that nobody asked for: `died`, `out of memory`, `health`."""
 
@@ -244,7 +253,7 @@ class EngineNotice(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-@_own("lucy.node_measured")
+@_own("lucy.node_measured", "$node uses $memory_bytes bytes")
 class NodeMeasured(msgspec.Struct, frozen=True):
     """What a node used at that moment; the processor's seconds count from its start."""
 
@@ -254,7 +263,7 @@ class NodeMeasured(msgspec.Struct, frozen=True):
     threads: int = 0
 
 
-@_own("lucy.probed")
+@_own("lucy.probed", "$node asked for $probe: $answer")
 class Probed(msgspec.Struct, frozen=True):
     """A node was asked whether it answers, and what it answered differs from the time before."""
 
@@ -320,30 +329,6 @@ def tells_of_nodes(kind: EventType[Any]) -> bool:
     return not {"node", "fault"}.isdisjoint(kind.data_type.__struct_fields__)
 
 
-_MESSAGES: dict[type[msgspec.Struct], str] = {
-    NodeStarted: "$node started",
-    NodeStartFailed: "$node could not be started: $reason",
-    NodeStopped: "$node stopped",
-    NodeExited: "$node $how",
-    NodePaused: "$node paused",
-    NodeResumed: "$node resumed",
-    FaultRequested: "Fault $fault requested for $lasting s",
-    FaultEffective: "Fault $fault in effect",
-    FaultReverted: "Fault $fault $reason after $seconds s",
-    RunBegan: "Run $run_id of $test on the $engine engine",
-    RunDecided: "Test ended: $outcome",
-    SectionStarted: "Section $name",
-    SectionEnded: "Section $name: $outcome after $seconds s",
-    WaitStarted: "Waiting for $description",
-    WaitEnded: "Waited for $description: $outcome after $seconds s",
-    CommandStarted: "$node is asked: $command",
-    CommandEnded: "$node was asked: $command, $outcome after $seconds s",
-    MarkTaken: "Mark at $position",
-    RunError: "$severity error: $message",
-    EngineNotice: "$node: $what $detail",
-    NodeMeasured: "$node uses $memory_bytes bytes",
-    Probed: "$node asked for $probe: $answer",
-}
 _encode = msgspec.json.Encoder().encode
 
 
