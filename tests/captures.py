@@ -12,6 +12,7 @@ import msgspec
 
 from lucy_core.capture.loop import Capture
 from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.helpers.channel import Channel, Notice
 from lucy_core.recording.ledger import Ledger
 
 
@@ -54,6 +55,12 @@ async def replayed(directory: Path) -> Ledger:
     async with Pipeline.replay(directory) as pipeline:
         await pipeline.audit()
     return pipeline.ledger
+
+
+def passed_by(said: bytes) -> list[tuple[bytes, bytes]]:
+    """The rows that a capture sent past the recording, each with its block."""
+    told = [each for each in Channel().feed(said) if isinstance(each, Notice)]
+    return [(row, block) for row, _, block in (each.data.partition(b"\n") for each in told)]
 
 
 @contextlib.contextmanager

@@ -16,34 +16,47 @@ takes what is still coming, for two seconds at the most, says that, and ends.
 """
 
 import gc
-import json
 import os
 import resource
 import select
-import signal
 import socket
-import sys
 import time
-from typing import Any, final
+from typing import final
 
-from lucy_core.capture.draining import NO_DESCRIPTOR, Drain, exhausted
+from lucy_core.capture import draining
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.fifo import FifoSource
 from lucy_core.capture.files.follow import FileSource
-from lucy_core.capture.framing import Framer
 from lucy_core.capture.recorder import Recorder
-from lucy_core.capture.requests import WRITING, RefusedRequest, read_request
+from lucy_core.capture.requests import (
+    Block,
+    Close,
+    Drain,
+    Fence,
+    Fifo,
+    File,
+    Inject,
+    Listen,
+    Listening,
+    ListenResumably,
+    Note,
+    Position,
+    Seen,
+    SharedFifo,
+    check_node,
+)
 from lucy_core.capture.resumable import ResumableListener
-from lucy_core.capture.rows import readable
 from lucy_core.capture.sockets import Listener
 from lucy_core.capture.tagged import SHARED
+from lucy_core.helpers.channel import Malformed, Request
+from lucy_core.helpers.forms import verb
+from lucy_core.helpers.server import Server, reason_of
 
 BACKLOG_BYTES = 4 << 20
 """What may wait on the socket once the disk has failed; more, and sources are left unread."""
 ABSENT_NS = 500_000_000
 """For how long no source may go without being looked at before the recording says so: twice `LOOK_SECONDS`."""
 LINGER_SECONDS = 2.0
-READ_AT_ONCE = 1 << 18
 QUIET_SECONDS = 0.2
 LOOK_SECONDS = 0.25
 """How long it waits before it looks again. After idleness a node's time blocked is overstated by as much."""
@@ -62,22 +75,35 @@ class Capture:
         *,
         token: str,
         epoch_ns: int,
-        lucy: int | None = None,
+        lucy: int = -1,
     ) -> None:
-        control.setblocking(False)
-        self._control = control
+        self._server = Server(
+            control,
+            {
+                Seen: self.seen,
+                Inject: self.inject,
+                Note: self.note,
+                Fifo: self.open_fifo,
+                SharedFifo: self.open_shared_fifo,
+                File: self.follow_file,
+                Listen: self.listen,
+                ListenResumably: self.listen_resumably,
+                Fence: self.fence,
+                Drain: self.drain,
+                Close: self.close,
+            },
+            _reason,
+        )
         self._token = token
         self._recorder = Recorder(directory, journal, bell, epoch_ns=epoch_ns, send=self._send_block)
-        self._drain = Drain(self._recorder)
+        self._drain = draining.Drain(self._recorder)
         self._epoll = self._drain.epoll
-        self._epoll.register(control.fileno(), select.EPOLLIN)
+        self._epoll.register(self._server.fileno(), select.EPOLLIN)
         # A pidfd: a child that Lucy has forked holds her end of the socket open for as long as it lives.
         self._lucy = lucy
-        if lucy is not None:
+        if lucy >= 0:
             self._epoll.register(lucy, select.EPOLLIN)
         self._next_check = 0.0
-        self._commands = Framer()
-        self._outgoing = bytearray()
         self._parked = False
         self._orphaned = False
         self._closing = False
@@ -87,20 +113,18 @@ class Capture:
 
     def run(self) -> None:
         """Serve until told to close, or until Lucy is gone and the sources are quiet."""
-        control = self._control.fileno()
         gone_since = 0.0
         quiet_since = 0.0
         while True:
             got = 0
-            for fd, events in self._look(0.05 if self._orphaned else LOOK_SECONDS):
-                if fd == control:
-                    self._serve_control(events)
-                elif fd == self._lucy:
-                    self._hear_last_words()
-                elif not self._closing:  # nothing comes behind the last row
-                    got |= self._drain.serve(fd)
+            ready = dict(self._look(0.05 if self._orphaned else LOOK_SECONDS))
+            heard = self._serve_control(ready.pop(self._server.fileno(), 0))
+            if ready.pop(self._lucy, 0) and not heard:  # what she said before she ended is obeyed first
+                self._abandon()
+            for fd in ready if not self._closing else ():  # nothing comes behind the last row
+                got |= self._drain.serve(fd)
             self._publish()
-            if self._closing and not self._outgoing:
+            if self._closing and (self._orphaned or not self._server.backlog):
                 return
             now = time.monotonic()
             if now >= self._next_check:
@@ -137,36 +161,22 @@ class Capture:
 
     def _publish(self) -> None:
         self._recorder.publish()
-        if self._outgoing:
-            self._flush_outgoing()
+        if self._server.backlog:
+            self._server.flush()
+            self._make_room()
 
     # Talking to Lucy
 
     def _send_block(self, row: bytes, data: bytes) -> None:
         if not self._orphaned:
-            self._outgoing += b'{"block":%b}\n' % row.rstrip()
-            self._outgoing += data
-            self._flush_outgoing()
+            self._server.notify(Block(row + data))
+            self._make_room()
 
-    def _say(self, message: dict[str, Any]) -> None:
+    def _make_room(self) -> None:
+        """Wait for Lucy to take what has been said, and read no sources while that is much."""
         if not self._orphaned:
-            said = {name: readable(value) for name, value in message.items()}
-            self._outgoing += json.dumps(said).encode() + b"\n"
-            self._flush_outgoing()
-
-    def _flush_outgoing(self) -> None:
-        try:
-            while self._outgoing:
-                sent = self._control.send(memoryview(self._outgoing)[:READ_AT_ONCE])
-                del self._outgoing[:sent]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._abandon()
-            return
-        wanted = select.EPOLLIN | (select.EPOLLOUT if self._outgoing else 0)
-        self._epoll.modify(self._control.fileno(), wanted)
-        self._park(len(self._outgoing) > BACKLOG_BYTES)
+            self._epoll.modify(self._server.fileno(), self._server.awaited)
+            self._park(self._server.backlog > BACKLOG_BYTES)
 
     def _park(self, parked: bool) -> None:  # noqa: FBT001  # a state, not a switch of behaviour
         self._parked = parked
@@ -176,136 +186,111 @@ class Capture:
         """Lucy is gone: nobody to talk to, only the recording to finish."""
         if not self._orphaned:
             self._orphaned = True
-            self._outgoing.clear()
-            self._epoll.unregister(self._control.fileno())
-            if self._lucy is not None:
+            self._epoll.unregister(self._server.fileno())
+            if self._lucy >= 0:
                 self._epoll.unregister(self._lucy)
             self._park(parked=False)
 
-    def _hear_last_words(self) -> None:
-        """Lucy has ended: obey what she said before that."""
-        while not self._orphaned and self._hear():
-            pass
-        self._abandon()
-
-    def _serve_control(self, events: int) -> None:
+    def _serve_control(self, events: int) -> bool:
+        """Obey what has come from Lucy; return whether there was anything to hear."""
         if events & select.EPOLLOUT:
-            self._flush_outgoing()
-        if events & ~select.EPOLLOUT and not self._orphaned:
-            self._hear()
-
-    def _hear(self) -> bool:
-        """Obey what has come from Lucy; return whether there was anything."""
-        try:
-            chunk = self._control.recv(READ_AT_ONCE)
-        except BlockingIOError:
+            self._server.flush()
+            self._make_room()
+        if self._orphaned or not events & ~select.EPOLLOUT:
             return False
-        except OSError:
-            chunk = b""
-        if not chunk:
+        requests = self._server.receive()
+        if requests is None:
             self._abandon()
-            return False
-        for line in b"".join(self._commands.feed(chunk)).split(b"\n")[:-1]:
-            self._serve_command(line)
+        for request in requests or ():
+            self._serve(request)
         return True
 
-    def _serve_command(self, line: bytes) -> None:
-        """Obey a command, or refuse it: none may end the process that all nodes' lines hang on."""
-        number, op, node = None, "", ""
-        try:
-            command = read_request(line)
-            number, op, node = command.get("id"), command["op"], command.get("node", "")
-            self._notice_absence()  # before the answer: whoever asks what has arrived must know
-            reply = self._obey(command)
-        except RefusedRequest as refusal:
-            if not op:  # it could not even be read whole
-                number, op, node = refusal.number, refusal.op, refusal.node
-            reply = {"error": str(refusal)}
-        except OSError as error:
-            reply = {"error": _reason(error)}
-        except Exception as error:  # noqa: BLE001  # whatever it is, the others' lines go on
-            reply = {"error": f"{type(error).__name__}: {error}"}
+    def _serve(self, request: Request | Malformed) -> None:
+        """Obey a request, or refuse it."""
+        self._notice_absence()  # before the answer: whoever asks what has arrived must know
+        outcome = self._server.obey(request)
         self._publish()
-        if number is not None:
-            self._say({"id": number, **reply})
-        elif "error" in reply and op in WRITING:  # nobody waits for an answer
-            self._recorder.note(Fact.DOUBT, node, reason=f"capture could not do as it was told: {reply['error']}")
+        if outcome.error is not None and isinstance(request, Request) and request.number is None:
+            self._doubt(request, outcome.error)
+        self._server.answer(request, outcome)
+        self._make_room()
+
+    def _doubt(self, request: Request, reason: str) -> None:
+        """Have the recording say what is missing in it, where nobody waits for an answer."""
+        if request.op in (verb(Inject), verb(Note)):
+            try:
+                node = check_node(request.fields.get("node"))
+            except ValueError:
+                node = ""
+            self._recorder.note(Fact.DOUBT, node, reason=f"capture could not do as it was told: {reason}")
             self._publish()
 
-    def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
-        recorder, drain, node = self._recorder, self._drain, command.get("node", "")
-        match command["op"]:
-            case "seen":
-                recorder.recycler.seen = command["position"]
-                return {}
-            case "inject":
-                text = command["text"].encode()
-                position = recorder.position
-                recorder.put(node, [text], text.count(b"\n"))
-                return {"position": position}
-            case "note":
-                recorder.note(Fact(command["fact"]), node, **command["more"])
-                return {}
-            case "fifo":
-                recorder.open_log(node)
-                fifo = FifoSource(command["path"])
-                drain.add(fifo, node)
-                return {"capacity": fifo.capacity}
-            case "shared_fifo":
-                for each in (*command["nodes"], SHARED):
-                    recorder.open_log(each)
-                drain.add(FifoSource(command["path"]), SHARED, command["nodes"])
-                return {}
-            case "file":
-                if recorder.owns(command["path"]):
-                    raise RefusedRequest(f"{command['path']} is the recording's own: it would grow by being read")
-                recorder.open_log(node)
-                drain.add(FileSource(command["path"]), node)
-                return {}
-            case "listen":
-                address = command["address"]
-                recorder.open_log(node)
-                listener = Listener(address if isinstance(address, str) else tuple(address), self._token)
-                drain.add(listener, node)
-                return {"address": listener.address}
-            case "listen_resumably":
-                recorder.open_log(node)
-                resumable = ResumableListener(tuple(command["address"]), self._token, node)
-                drain.add(resumable, node)
-                return {"address": resumable.address}
-            case "fence":
-                return {"position": recorder.position}
-            case "drain":
-                drain.drain(node)
-                return {"position": recorder.position}
-            case "close":
-                drain.finish()
-                self._notice_absence()
-                recorder.note(Fact.CLOSED)
-                self._closing = True
-                return {"position": recorder.position}
-            case other:
-                raise RefusedRequest(f"no command is called {other!r}")
+    # What it is asked
+
+    def seen(self, asked: Seen) -> None:
+        self._recorder.recycler.seen = asked.position
+
+    def inject(self, asked: Inject) -> Position:
+        position = self._recorder.position
+        self._recorder.put(asked.node, [asked.lines], asked.lines.count(b"\n"))
+        return Position(position)
+
+    def note(self, asked: Note) -> None:
+        self._recorder.note(asked.fact, asked.node, **asked.more)
+
+    def open_fifo(self, asked: Fifo) -> None:
+        self._recorder.open_log(asked.node)
+        self._drain.add(FifoSource(asked.path), asked.node)
+
+    def open_shared_fifo(self, asked: SharedFifo) -> None:
+        for each in (*asked.nodes, SHARED):
+            self._recorder.open_log(each)
+        self._drain.add(FifoSource(asked.path), SHARED, asked.nodes)
+
+    def follow_file(self, asked: File) -> None:
+        if self._recorder.owns(asked.path):
+            message = f"{asked.path} is the recording's own: it would grow by being read"
+            raise ValueError(message)
+        self._recorder.open_log(asked.node)
+        self._drain.add(FileSource(asked.path), asked.node)
+
+    def listen(self, asked: Listen) -> Listening:
+        self._recorder.open_log(asked.node)
+        listener = Listener(asked.address, self._token)
+        self._drain.add(listener, asked.node)
+        return Listening(listener.address)
+
+    def listen_resumably(self, asked: ListenResumably) -> Listening:
+        self._recorder.open_log(asked.node)
+        listener = ResumableListener(asked.address, self._token, asked.node)
+        self._drain.add(listener, asked.node)
+        return Listening(listener.address)
+
+    def fence(self, _: Fence) -> Position:
+        return Position(self._recorder.position)
+
+    def drain(self, asked: Drain) -> Position:
+        self._drain.drain(asked.node)
+        return Position(self._recorder.position)
+
+    def close(self, _: Close) -> Position:
+        self._drain.finish()
+        self._notice_absence()
+        self._recorder.note(Fact.CLOSED)
+        self._closing = True
+        return Position(self._recorder.position)
 
 
-def _reason(error: OSError) -> str:
-    reason = exhausted() if error.errno in NO_DESCRIPTOR else error.strerror or str(error)
-    return reason + (f": {error.filename}" if error.filename else "")
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in draining.NO_DESCRIPTOR:
+        return draining.exhausted() + (f": {error.filename}" if error.filename else "")
+    return reason_of(error)
 
 
-def main(arguments: list[str]) -> None:
-    """Run the capture loop: `control-fd bell-fd directory journal epoch pidfd`, with the run's token beside them."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # It ends when its socket does, never before the nodes' last lines are taken.
-        signal.signal(number, signal.SIG_IGN)
+def main(control: socket.socket, lucy: int, bell: str, directory: str, journal: str, epoch_ns: str) -> None:
+    """Be the capture process. The run's token stands in the environment, where other users can't read it."""
     gc.disable()  # It makes no cycles, and a collection is a pause.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    control, bell, directory, journal, epoch, lucy = arguments
     token = os.environ.pop("LUCY_TOKEN", "")
-    channel = socket.socket(fileno=int(control))
-    Capture(channel, int(bell), directory, journal, token=token, epoch_ns=int(epoch), lucy=int(lucy)).run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    Capture(control, int(bell), directory, journal, token=token, epoch_ns=int(epoch_ns), lucy=lucy).run()

@@ -1,71 +1,20 @@
-"""What the capture process can be asked, and what it refuses. Sans-IO; standard library only, since it loads this.
+"""What Lucy and the capture process say to each other, as forms, with the checks of what comes from a user. Bare.
 
-All nodes' lines hang on that process, so nothing that it is told may end it: a command is looked at whole, before
-anything is done. The same checks stand before it, on Lucy's side, where a name or a path comes from a user.
-
-A command is a line of JSON: `{"op": …, "id": …}` and what the operation needs. One without an id wants no answer.
+All nodes' lines hang on that process, so nothing that it is told may end it: what can't be is refused before anything
+is done. The same checks stand before it, on Lucy's side, where a name or a path comes from a user.
 """
 
-import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 from lucy_core.capture.facts import Fact
+from lucy_core.helpers.forms import shown
 
-WRITING = frozenset({"inject", "note"})
-"""Commands that write something down: where one is refused, that is missing."""
 PORTS = 1 << 16
 NUMBERS = 1 << 63
 NAME_BYTES = 240
 """A node's name is its log's too, and a file's name has at most 255 bytes."""
 UNIX_PATH_BYTES = 107
 """What the kernel takes as the path of a socket."""
-_SHOWN = 60
-
-
-class RefusedRequest(ValueError):  # noqa: N818  # an answer, as much as an error
-    """It is no command, or asks for what can't be; the text says what to do.
-
-    Attributes:
-        number: which command it was, as far as that could be read.
-        op: what it asked for, if that is anything.
-        node: whose, as far as that could be read.
-    """
-
-    def __init__(self, reason: str, number: int | None = None, op: str = "", node: str = "") -> None:
-        self.number = number
-        self.op = op
-        self.node = node
-        super().__init__(reason)
-
-
-def read_request(line: bytes) -> dict[str, Any]:
-    """Read a command.
-
-    Raises:
-        RefusedRequest: it is none, or not whole, or something in it can't be.
-    """
-    try:
-        command = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RefusedRequest(f"a command is a JSON object, and {_show(line)} is none: {error}") from error
-    if not isinstance(command, dict):
-        raise RefusedRequest(f"a command is a JSON object, and {_show(line)} is none")
-    number = command.get("id")
-    if number is not None and not _is_natural(number):
-        raise RefusedRequest(f"a command's id is a number, and {_show(number)} is none")
-    op = command.get("op")
-    fields = _FIELDS.get(op) if isinstance(op, str) else None
-    if fields is None:
-        raise RefusedRequest(f"no command is called {_show(op)}", number)
-    node = command.get("node")
-    try:
-        for name, check in fields.items():
-            check(command.get(name))
-    except ValueError as error:
-        node = node if isinstance(node, str) and _is_name(node) else ""
-        raise RefusedRequest(str(error), number, str(op), node) from error
-    return command
 
 
 def check_node(value: object) -> str:
@@ -77,7 +26,7 @@ def check_node(value: object) -> str:
     if not isinstance(value, str) or not _is_name(value):
         raise ValueError(
             f"a node's name is text that a file can be called by, without '/', of {NAME_BYTES} bytes at most: "
-            f"{_show(value)} is none"
+            f"{shown(value)} is none"
         )
     return value
 
@@ -89,7 +38,7 @@ def check_path(value: object) -> str:
         ValueError: it is none.
     """
     if not isinstance(value, str) or not value or "\0" in value or not _is_utf8(value):
-        raise ValueError(f"a path is text in UTF-8 without NUL: {_show(value)} is none")
+        raise ValueError(f"a path is text in UTF-8 without NUL: {shown(value)} is none")
     return value
 
 
@@ -101,15 +50,15 @@ def check_address(value: object) -> str | tuple[str, int]:
     """
     if isinstance(value, str):
         if len(check_path(value).encode()) > UNIX_PATH_BYTES:
-            raise ValueError(f"the path of a socket has {UNIX_PATH_BYTES} bytes at most, and {_show(value)} has more")
+            raise ValueError(f"the path of a socket has {UNIX_PATH_BYTES} bytes at most, and {shown(value)} has more")
         return value
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ValueError(f"an address is a path, or a host and a port: {_show(value)} is neither")
+        raise ValueError(f"an address is a path, or a host and a port: {shown(value)} is neither")
     host, port = value
     if not isinstance(host, str) or "\0" in host or not _is_utf8(host):
-        raise ValueError(f"a host is text: {_show(host)} is none")
+        raise ValueError(f"a host is text: {shown(host)} is none")
     if not _is_natural(port) or port >= PORTS:
-        raise ValueError(f"a port is a number below {PORTS}, or 0 for any: {_show(port)} is none")
+        raise ValueError(f"a port is a number below {PORTS}, or 0 for any: {shown(port)} is none")
     return host, port
 
 
@@ -121,45 +70,35 @@ def check_port(value: object) -> tuple[str, int]:
     """
     address = check_address(value)
     if isinstance(address, str):
-        raise ValueError(f"{_show(value)} is no host and port")  # noqa: TRY004  # as everything here
+        raise ValueError(f"{shown(value)} is no host and port")  # noqa: TRY004  # as everything here
     return address
 
 
-def check_lines(value: object) -> str:
+def check_lines(value: bytes) -> bytes:
     """Return whole lines, or nothing.
 
     Raises:
         ValueError: these are none.
     """
-    if not isinstance(value, str) or not _is_utf8(value) or (value and not value.endswith("\n")):
-        raise ValueError(f"what is to be recorded is whole lines in UTF-8, and this is not: {_show(value)}")
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        is_text = False
+    else:
+        is_text = True
+    if not is_text or (value and not value.endswith(b"\n")):
+        raise ValueError(f"what is to be recorded is whole lines in UTF-8, and this is not: {shown(value)}")
     return value
 
 
-def _check_any_node(value: object) -> None:
-    if value != "":
-        check_node(value)
+def _check_nodes(value: list[str]) -> list[str]:
+    if not value:
+        raise ValueError("a shared pipe is for nodes, and names none")
+    return value
 
 
-def _check_nodes(value: object) -> None:
-    if not isinstance(value, list) or not value:
-        raise ValueError(f"a shared pipe is for a list of nodes: {_show(value)} is none")
-    for each in value:
-        check_node(each)
-
-
-def _check_fact(value: object) -> None:
-    if value not in Fact.__members__.values():
-        raise ValueError(f"no fact is called {_show(value)}")
-
-
-def _check_position(value: object) -> None:
-    if not _is_natural(value):
-        raise ValueError(f"a position is a number, and {_show(value)} is none")
-
-
-def _check_more(value: object) -> None:
-    for name, each in value.items() if isinstance(value, dict) else (("", value),):
+def _check_more(value: dict[str, Any]) -> dict[str, Any]:
+    for name, each in value.items():
         right = {
             "reason": isinstance(each, str) and _is_utf8(each),
             "since_ns": _is_natural(each),
@@ -168,7 +107,8 @@ def _check_more(value: object) -> None:
             "filtered_events": _is_natural(each),
         }
         if not right.get(name, False):
-            raise ValueError(f"a fact says nothing like {_show({name: each})}")
+            raise ValueError(f"a fact says nothing like {shown({name: each})}")
+    return value
 
 
 def _is_name(value: str) -> bool:
@@ -193,24 +133,95 @@ def _is_utf8(value: str) -> bool:
     return True
 
 
-def _show(value: object) -> str:
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001  # a number of thousands of digits; what doesn't like to be shown
-        text = f"a {type(value).__name__} that can't be shown"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+Node = Annotated[str, check_node]
+Path = Annotated[str, check_path]
 
 
-_FIELDS: Mapping[str, Mapping[str, Callable[[object], object]]] = {
-    "seen": {"position": _check_position},
-    "inject": {"node": check_node, "text": check_lines},
-    "note": {"fact": _check_fact, "node": _check_any_node, "more": _check_more},
-    "fifo": {"node": check_node, "path": check_path},
-    "shared_fifo": {"nodes": _check_nodes, "path": check_path},
-    "file": {"node": check_node, "path": check_path},
-    "listen": {"node": check_node, "address": check_address},
-    "listen_resumably": {"node": check_node, "address": check_port},
-    "fence": {},
-    "drain": {"node": check_node},
-    "close": {},
-}
+class Seen(NamedTuple):
+    """The recording has been read up to here."""
+
+    position: int
+
+
+class Inject(NamedTuple):
+    """Record lines as if a node had written them now. Answered by the `Position` of the first."""
+
+    node: Node
+    lines: Annotated[bytes, check_lines]
+
+
+class Note(NamedTuple):
+    """Record a fact."""
+
+    fact: Fact
+    node: Annotated[str, lambda value: value and check_node(value)]
+    """Empty where it is about none."""
+    more: Annotated[dict[str, Any], _check_more]
+
+
+class Fifo(NamedTuple):
+    """Make a FIFO and drain it from now on."""
+
+    node: Node
+    path: Path
+
+
+class SharedFifo(NamedTuple):
+    """Make one for several nodes."""
+
+    nodes: Annotated[list[Node], _check_nodes]
+    path: Path
+
+
+class File(NamedTuple):
+    """Follow a file."""
+
+    node: Node
+    path: Path
+
+
+class Listen(NamedTuple):
+    """Take lines over a socket. Answered by `Listening`."""
+
+    node: Node
+    address: Annotated[Any, check_address]
+
+
+class ListenResumably(NamedTuple):
+    """Take lines over TCP through connections that may break. Answered by `Listening`."""
+
+    node: Node
+    address: Annotated[Any, check_port]
+
+
+class Listening(NamedTuple):
+    """The real address."""
+
+    address: Annotated[Any, check_address]
+
+
+class Fence(NamedTuple):
+    """Say which `Position` comes next."""
+
+
+class Drain(NamedTuple):
+    """Take all that a node has written so far. Answered by the `Position` after it."""
+
+    node: Node
+
+
+class Close(NamedTuple):
+    """Take all that is there, say in the recording that it was closed, and end."""
+
+
+class Position(NamedTuple):
+    """A place in the recording."""
+
+    position: int
+
+
+class Block(NamedTuple):
+    """Unasked: what comes past the recording, since the disk has failed."""
+
+    row: bytes
+    """The row, as it would stand in the arrivals, and behind its newline the bytes that it is about."""

@@ -24,7 +24,24 @@ from lucy_core.aio import Services, one_error
 from lucy_core.arguments import bytes_of, count_of, new_place_of, readable_text
 from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.requests import check_address, check_lines, check_node, check_path, check_port
+from lucy_core.capture.requests import (
+    Drain,
+    Fence,
+    Fifo,
+    File,
+    Inject,
+    Listen,
+    Listening,
+    ListenResumably,
+    Note,
+    Position,
+    SharedFifo,
+    check_address,
+    check_lines,
+    check_node,
+    check_path,
+    check_port,
+)
 from lucy_core.capture.sockets import ANY
 from lucy_core.capture.tagged import SHARED
 from lucy_core.delivery.delivery import Delivery
@@ -77,13 +94,13 @@ class Pipeline(Feed, Lines):
         make_run_directory(place)
         token = secrets.token_urlsafe(24)
         epoch_ns = time.time_ns() - time.monotonic_ns()
-        capture = CaptureProcess.start(place, token, epoch_ns)
+        capture = CaptureProcess(place, token, epoch_ns)
         try:
             async with one_error(), anyio.create_task_group() as tasks:
                 services = Services(tasks)
                 try:
                     services.start(capture.listen)
-                    await capture.ask("inject", node=JOURNAL, text="")
+                    await capture.ask(Inject(JOURNAL, b""), Position)
                     async with cls.over(capture, place, lambda: epoch_ns + time.monotonic_ns()) as pipeline:
                         pipeline.token = token
                         yield pipeline
@@ -182,7 +199,7 @@ class Pipeline(Feed, Lines):
             self._direct.open_fifo(node, path)
         else:
             self._make_log(node)
-            await self._process.ask("fifo", node=node, path=str(path))
+            await self._process.ask(Fifo(node, str(path)))
         return path
 
     async def open_shared_fifo(self, nodes: Sequence[str], path: Path | None = None) -> Path:
@@ -203,7 +220,7 @@ class Pipeline(Feed, Lines):
         else:
             for node in (*nodes, SHARED):
                 self._make_log(node)
-            await self._process.ask("shared_fifo", nodes=list(nodes), path=str(path))
+            await self._process.ask(SharedFifo(list(nodes), str(path)))
         return path
 
     def _fifo_path(self, name: str, path: Path | None) -> Path:
@@ -230,7 +247,7 @@ class Pipeline(Feed, Lines):
             self._direct.follow_file(node, path)
         else:
             self._make_log(node)
-            await self._process.ask("file", node=node, path=str(path))
+            await self._process.ask(File(node, str(path)))
 
     async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
         """Take the node's lines over a socket, unix or TCP; return the real address.
@@ -250,9 +267,8 @@ class Pipeline(Feed, Lines):
         if self._direct is not None:
             return self._direct.listen(node, address)
         self._make_log(node)
-        reply = await self._process.ask("listen", node=node, address=address)
-        assert reply.address is not None  # noqa: S101  # part of the reply
-        return reply.address
+        real: str | tuple[str, int] = (await self._process.ask(Listen(node, address), Listening)).address
+        return real
 
     async def listen_resumably(self, node: str, host: str) -> tuple[str, int]:
         """Take the node's lines over TCP through connections that may break; see `LineCapture.listen_resumably`.
@@ -267,7 +283,7 @@ class Pipeline(Feed, Lines):
             found: object = self._direct.listen_resumably(node, address, self.token)
         else:
             self._make_log(node)
-            found = (await self._process.ask("listen_resumably", node=node, address=address)).address
+            found = (await self._process.ask(ListenResumably(node, address), Listening)).address
         assert isinstance(found, tuple)  # noqa: S101  # it is no path
         return found
 
@@ -277,8 +293,8 @@ class Pipeline(Feed, Lines):
         if self._direct is not None:
             self._direct.drain(node)
             return self.delivered
-        reply = await self._process.ask("drain", node=node)
-        return reply.position or 0
+        reply = await self._process.ask(Drain(node), Position)
+        return reply.position
 
     def note_way(self, node: str, way: str) -> None:
         """See `LineCapture.note_way`."""
@@ -302,7 +318,7 @@ class Pipeline(Feed, Lines):
         if self._direct is not None:
             self._direct.note(fact, node, **more)
         elif self._capture is not None and self._capture.died is None:
-            self._capture.tell("note", fact=fact, node=node, more=more)
+            self._capture.tell(Note(fact, node, more))
 
     def inject(self, node: str, lines: bytes) -> None:
         """Put whole lines into the run's order, as if `node` had written them now.
@@ -317,7 +333,7 @@ class Pipeline(Feed, Lines):
         if self._direct is not None:
             self._direct.inject(node, lines)
         elif self._capture is not None and self._capture.died is None:
-            self._capture.tell("inject", node=node, text=_whole(lines))
+            self._capture.tell(Inject(node, _whole(lines)))
 
     async def write(self, node: str, lines: bytes) -> int:
         """Put whole lines into the run's order, and return the position of the first once they stand there.
@@ -332,8 +348,8 @@ class Pipeline(Feed, Lines):
             position = self.delivered
             self._direct.inject(node, lines)
             return position
-        reply = await self._process.ask("inject", node=node, text=_whole(lines))
-        return reply.position or 0
+        reply = await self._process.ask(Inject(node, _whole(lines)), Position)
+        return reply.position
 
     def end_node(self, node: str, position: int) -> None:
         """Say that nothing of this node comes from `position` on: streams of it alone complete there."""
@@ -345,7 +361,7 @@ class Pipeline(Feed, Lines):
         """Return a position before which everything stands that has arrived by now; see `Feed.fence`."""
         if self._capture is None or self.ended:
             return self.delivered
-        return (await self._capture.ask("fence")).position or 0
+        return (await self._capture.ask(Fence(), Position)).position
 
     @property
     def _process(self) -> CaptureProcess:
@@ -398,14 +414,14 @@ def _refused_by_name() -> Iterator[None]:
         raise RecordingError(str(error)) from error
 
 
-def _whole(lines: bytes) -> str:
+def _whole(lines: bytes) -> bytes:
     """Return whole lines as a command can carry them.
 
     Raises:
         RecordingError: they aren't whole, or not in UTF-8.
     """
     with _refused_by_name():
-        return check_lines(lines.decode())
+        return check_lines(bytes(lines))
 
 
 async def _resolved(host: str, port: int) -> tuple[str, int]:

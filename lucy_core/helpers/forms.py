@@ -51,6 +51,11 @@ def fill_in(form: type[F], fields: Mapping[str, Any], data: bytes = b"") -> F:
         ValueError: something that it needs is missing, or doesn't fit.
     """
     shape = _shape(form)
+    if shape.behind:
+        fields = {**fields, shape.behind: data}
+    elif data:
+        message = f"{verb(form)!r} takes no bytes behind it"
+        raise ValueError(message)
     values: dict[str, Any] = {}
     for name, read in shape.readers.items():
         if name in fields:
@@ -62,11 +67,6 @@ def fill_in(form: type[F], fields: Mapping[str, Any], data: bytes = b"") -> F:
         elif name in shape.needed:
             message = f"{verb(form)!r} needs {name!r}"
             raise ValueError(message)
-    if shape.behind:
-        values[shape.behind] = data
-    elif data:
-        message = f"{verb(form)!r} takes no bytes behind it"
-        raise ValueError(message)
     return form(**values)
 
 
@@ -106,8 +106,8 @@ class _Shape(NamedTuple):
 @cache
 def _shape(form: type[Any]) -> _Shape:
     hints = get_type_hints(form, include_extras=True)
-    behind = next((name for name, hint in hints.items() if hint is bytes), "")
-    readers = {name: _reader(hint) for name, hint in hints.items() if name != behind}
+    behind = next((name for name, hint in hints.items() if bytes in (hint, *get_args(hint)[:1])), "")
+    readers = {name: _reader(hint) for name, hint in hints.items()}
     return _Shape(readers, frozenset(readers.keys() - form._field_defaults), behind)
 
 
@@ -192,6 +192,7 @@ _nothing = _exactly(types.NoneType, "null")
 _READERS: dict[Any, Reader] = {
     Any: lambda value: value,
     str: _exactly(str, "text"),
+    bytes: _exactly(bytes, "bytes"),
     int: _exactly(int, "whole number"),
     bool: _exactly(bool, "truth value"),
     float: _number,

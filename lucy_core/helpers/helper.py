@@ -121,6 +121,11 @@ class Call:
         """Set once it is answered, or never will be."""
         self.reply: Reply | None = None
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it was answered that it was done."""
+        return self.reply is not None and self.reply.error is None
+
     def result(self, form: type[R]) -> R:
         """Return the reply, once `done`.
 

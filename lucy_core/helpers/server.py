@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, final
 
-from lucy_core.helpers.channel import Channel, Malformed, Request
+from lucy_core.helpers.channel import Channel, Malformed, Message, Reply, Request
 from lucy_core.helpers.forms import Done, Form, fill_in, shown, verb
 
 CHUNK_BYTES = 1 << 18
@@ -34,6 +34,12 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def _asked(message: Message) -> Request | Malformed:
+    if isinstance(message, (Request, Malformed)):
+        return message
+    return Malformed(f"{shown(message)} is no command", message.number if isinstance(message, Reply) else None)
 
 
 @final
@@ -102,10 +108,7 @@ class Server:
         self._unclaimed += descriptors
         if not chunk:
             return None
-        return [
-            each if isinstance(each, (Request, Malformed)) else Malformed(f"{shown(each)} is no command")
-            for each in self._channel.feed(chunk)
-        ]
+        return list(map(_asked, self._channel.feed(chunk)))
 
     def obey(self, request: Request | Malformed) -> Outcome:
         """Do what is asked. What can't be done, or makes no sense, becomes words."""

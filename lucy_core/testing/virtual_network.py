@@ -29,9 +29,11 @@ import msgspec
 
 from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
+from lucy_core.capture.requests import Inject, Note, Position
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import Capability, Engine, NetworkSpec, NodeExit, NodeSpec, Resources, Take
 from lucy_core.errors import CaptureDiedError, UnsupportedError
+from lucy_core.helpers.forms import Done, Form
 from lucy_core.network.network import Network
 from lucy_core.network.vocabulary import FixedTopology, Vocabulary
 from lucy_core.recording.capture_process import CaptureProcess
@@ -43,10 +45,6 @@ from lucy_core.testing.virtual_time import VirtualTimeLoop
 
 NS = 1_000_000_000
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a directory of its own in it, private and gone with the block
-
-
-class _Reply(msgspec.Struct, frozen=True):
-    position: int | None = None
 
 
 @final
@@ -102,11 +100,11 @@ class VirtualCapture:
 
     # What a pipeline asks
 
-    def tell(self, op: str, **arguments: Any) -> None:
+    def tell(self, form: Form) -> None:
         """Obey without an answer."""
-        self._obey(op, arguments)
+        self._obey(form)
 
-    async def ask(self, op: str, **arguments: Any) -> _Reply:
+    async def ask(self, form: Form, reply: type[Any] = Done) -> Position:  # noqa: ARG002  # what it can give is one
         """Obey and answer, a turn of the loop later, as a process does at the earliest.
 
         Raises:
@@ -114,19 +112,19 @@ class VirtualCapture:
         """
         if self.died is not None:
             raise CaptureDiedError(self.died)
-        position = self._obey(op, arguments)
+        position = self._obey(form)
         await anyio.lowlevel.checkpoint()
-        return _Reply(position)
+        return Position(position)
 
-    def _obey(self, op: str, arguments: Mapping[str, Any]) -> int:
-        if self.died is not None:
-            return self._position
-        if op == "inject":
-            text = str(arguments["text"]).encode()
-            return self.append(arguments["node"], text, text.count(b"\n"))
-        if op == "note":
-            row = Row(self._position, arguments["node"], 0, 0, 0, self._now_ns(), fact=Fact(arguments["fact"]))
-            self._write(msgspec.structs.replace(row, **arguments["more"]))
+    def _obey(self, form: Form) -> int:
+        match form:
+            case _ if self.died is not None:
+                pass
+            case Inject(node, lines):
+                return self.append(node, lines, lines.count(b"\n"))
+            case Note(fact, node, more):
+                row = Row(self._position, node, 0, 0, 0, self._now_ns(), fact=fact)
+                self._write(msgspec.structs.replace(row, **more))
         return self._position
 
     def saw(self, position: int) -> None:

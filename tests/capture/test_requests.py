@@ -5,7 +5,7 @@ import os
 import select
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.requests import RefusedRequest, read_request
+from lucy_core.capture.requests import Inject
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 
@@ -69,9 +69,10 @@ def test_no_command_ends_the_capture_or_its_recording(tmp_path_factory: Any, sai
                     replies = ours.recv(1 << 20).splitlines()
                 except BlockingIOError:
                     replies = []
-                assert [json.loads(reply)["id"] for reply in replies] == asked(line)
+                numbers = [json.loads(reply)["id"] for reply in replies]
+                assert [number for number in numbers if number is not None] == asked(line)
             ours.setblocking(True)
-            ours.sendall(b'{"op":"inject","id":7,"node":"b","text":"on\\n"}\n')
+            ours.sendall(b'{"op":"inject","id":7,"node":"b","bytes":3}\non\n')
             capture._serve_control(select.EPOLLIN)
             assert json.loads(ours.recv(1 << 20))["id"] == 7
     finally:
@@ -89,8 +90,8 @@ def test_no_command_ends_the_capture_or_its_recording(tmp_path_factory: Any, sai
         (b'{"op":["seen"]}', "no command is called"),
         (b'{"op":"drain","id":"one","node":"a"}', "a command's id is a number, and 'one' is none"),
         (b'{"op":"drain","node":"../../etc/passwd"}', "a node's name is text that a file can be called by"),
-        (b'{"op":"drain"}', "None is none"),
-        (b'{"op":"seen","position":1e999}', "a position is a number, and inf is none"),
+        (b'{"op":"drain"}', "'drain' needs 'node'"),
+        (b'{"op":"seen","position":1e999}', "'seen' takes no position=inf: it is no whole number"),
         (b'{"op":"fifo","node":"a","path":"a\\u0000b"}', r"a path is text in UTF-8 without NUL: 'a\x00b' is none"),
         (b'{"op":"file","node":"a","path":"\\ud800"}', r"a path is text in UTF-8 without NUL"),
         (b'{"op":"listen","node":"a","address":["127.0.0.1",65536]}', "a port is a number below 65536"),
@@ -98,18 +99,21 @@ def test_no_command_ends_the_capture_or_its_recording(tmp_path_factory: Any, sai
         (b'{"op":"listen","node":"a","address":5}', "an address is a path, or a host and a port: 5 is neither"),
         (b'{"op":"listen","node":"a","address":[1,2,3]}', "an address is a path, or a host and a port"),
         (b'{"op":"listen","node":"a","address":"%b"}' % (b"x" * 108), "the path of a socket has 107 bytes at most"),
-        (b'{"op":"shared_fifo","nodes":"ab","path":"p"}', "a shared pipe is for a list of nodes"),
-        (b'{"op":"inject","node":"a","text":"half"}', "what is to be recorded is whole lines"),
-        (b'{"op":"note","fact":"fun","node":"a","more":{}}', "no fact is called 'fun'"),
+        (b'{"op":"shared_fifo","nodes":"ab","path":"p"}', "'shared_fifo' takes no nodes='ab': it is no list"),
+        (b'{"op":"inject","node":"a","bytes":4}\nhalf', "what is to be recorded is whole lines"),
+        (b'{"op":"note","fact":"fun","node":"a","more":{}}', "'note' takes no fact='fun'"),
         (b'{"op":"note","fact":"way","node":"a","more":{"position":1}}', "a fact says nothing like {'position': 1}"),
         (b'{"op":"note","fact":"way","node":"a","more":{"reason":1}}', "a fact says nothing like {'reason': 1}"),
     ),
 )
-def test_what_can_not_be_is_refused_in_a_sentence(command: bytes, reason: str) -> None:
-    with pytest.raises(RefusedRequest) as refusal:
-        read_request(command)
-    assert reason in str(refusal.value)
-    assert len(str(refusal.value)) < 250
+def test_what_can_not_be_is_refused_in_a_sentence(command: bytes, reason: str, tmp_path: Path) -> None:
+    with capture_in(tmp_path) as (capture, ours):
+        ours.sendall(command if b"half" in command else command + b"\n")
+        (request,) = capture._server.receive() or ()
+        error = capture._server.obey(request).error
+    assert error is not None
+    assert reason in error
+    assert len(error) < 250
 
 
 SPECIAL = {
@@ -187,22 +191,26 @@ async def test_an_address_that_is_none_is_refused_in_a_sentence(address: Any, re
         assert pipeline.ledger.complete
 
 
+class Explode(NamedTuple):
+    pass
+
+
 @pytest.mark.anyio
 async def test_what_could_not_be_written_down_as_told_is_a_doubt(tmp_path: Path) -> None:
     async with Pipeline.record(tmp_path / "run") as pipeline:
         with pytest.raises(RecordingError, match="whole lines in UTF-8"):
             pipeline.inject("a", b"half")
         assert pipeline._capture is not None
-        pipeline._capture.tell("inject", node="a", text="half")
+        pipeline._capture.tell(Inject("a", b"half"))
         await pipeline.reach(await pipeline.fence())
         with anyio.fail_after(20):
             while pipeline.ledger.complete:
                 await anyio.sleep(0.001)
-        pipeline._capture.tell("explode")
-        pipeline._capture._outgoing += b"garbage\0\xff\n"
-        pipeline._capture.tell("inject", node="a", text="whole\n")
+        pipeline._capture.tell(Explode())
+        pipeline._capture._helper._send(b"garbage\0\xff\n")
+        pipeline._capture.tell(Inject("a", b"whole\n"))
         await pipeline.reach(await pipeline.drain("a"))
         (gap,) = pipeline.ledger.gaps
         assert gap.node == "a"
         assert pipeline.ledger.of("a").lines == 1
-        assert "capture could not do as it was told: what is to be recorded is whole lines" in gap.reason
+        assert gap.reason.startswith("capture could not do as it was told: 'inject' takes no lines=b'half': what is to")

@@ -11,6 +11,7 @@ import pytest
 from lucy_core.capture import draining, recorder
 from lucy_core.capture import loop as capture_module
 from lucy_core.capture.loop import Capture
+from lucy_core.capture.requests import Fifo
 from lucy_core.delivery import direct as direct_module
 from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
@@ -57,7 +58,7 @@ class Machine:
         self.capture = Capture(theirs, self.bell, str(directory), "lucy", token="", epoch_ns=0)
         self.paths = [directory / name for name in ("a", "b")]
         for path in self.paths:
-            self.capture._obey({"op": "fifo", "node": path.name, "path": str(path)})
+            self.capture.open_fifo(Fifo(path.name, str(path)))
 
     def turn(self) -> None:
         for fd, _ in self.capture._look(0):
@@ -73,7 +74,7 @@ class Machine:
         os.close(self.capture._recorder._arrivals)
         os.close(self.capture._recorder._reserve)
         os.close(self.bell)
-        self.capture._control.close()
+        self.capture._server._control.close()
         self.ours.close()
 
 

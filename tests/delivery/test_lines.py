@@ -18,6 +18,7 @@ from lucy_core.capture.framing import Framer
 from lucy_core.delivery.decoding import decode
 from lucy_core.delivery.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.helpers.helper import BOOT
 from lucy_core.recording.recording import Cursor, Recording
 from lucy_core.records.record import Block
 
@@ -500,7 +501,7 @@ async def test_the_death_of_the_capture_process_is_an_error_and_never_silence(tm
                 await anyio.sleep(0.001)
         assert isinstance(ended[0], lucy.CaptureDiedError)
         assert not pipeline.ledger.complete
-        assert pipeline.ledger.gaps == [lucy.Gap(0, None, "the capture process is gone (status -9)")]
+        assert pipeline.ledger.gaps == [lucy.Gap(0, None, "the capture process is gone (was killed by SIGKILL)")]
         with pytest.raises(lucy.CaptureDiedError, match="the log is incomplete"):
             await pipeline.drain("a")
         assert fifo.exists()
@@ -534,10 +535,11 @@ async def test_what_a_subscription_names_is_decided_before_payloads_are_decoded(
 
 
 def test_the_capture_process_loads_nothing_but_the_standard_library(tmp_path: Path) -> None:
-    from lucy_core.recording import capture_process
-
-    package = str(Path(capture_process.__file__).parent.parent)
-    boot = capture_process._BOOT.replace("main(sys.argv[1:])", "print(*sys.modules)")
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", boot, package], capture_output=True, check=True, text=True)
+    boot = (
+        "import runpy, sys; boot = runpy.run_path(sys.argv[1]); "
+        "sys.meta_path.insert(0, boot['Shells']('lucy_core')); import lucy_core.capture.loop; print(*sys.modules)"
+    )
+    words = [sys.executable, "-I", "-S", "-c", boot, BOOT]
+    done = subprocess.run(words, capture_output=True, check=True, text=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert loaded - set(sys.stdlib_module_names) - {"__main__", "_distutils_hack"} == {"lucy_core"}

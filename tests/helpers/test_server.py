@@ -109,7 +109,7 @@ def test_what_wants_no_answer_gets_none_and_what_is_no_request_always_does(lucy:
     lucy.say(b'{"op":"dance"}', b"garbage", b'{"id":7,"sum":1}')
 
     replies = lucy.hear()
-    assert [reply["id"] for reply in replies] == [None, None]
+    assert [reply["id"] for reply in replies] == [None, 7]
     assert "is no command" in replies[1]["error"]
 
 

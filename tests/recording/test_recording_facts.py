@@ -18,12 +18,13 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
-from captures import account, capture_in, replayed, say, until, write
+from captures import account, capture_in, passed_by, replayed, say, until, write
 from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core.capture.facts import Fact
+from lucy_core.capture.requests import Close, Fifo, Inject
 from lucy_core.capture.tagged import tag_line
 from lucy_core.delivery import delivery
 from lucy_core.delivery.interest import Interest
@@ -149,7 +150,7 @@ async def test_a_capture_that_died_is_written_down_by_lucy(tmp_path: Path) -> No
 
     again = await replayed(tmp_path / "run")
 
-    assert again.gaps == [Gap(2, None, "the capture process is gone (status -9)")]
+    assert again.gaps == [Gap(2, None, "the capture process is gone (was killed by SIGKILL)")]
     assert account(again) == account(pipeline.ledger)
 
 
@@ -187,7 +188,7 @@ async def test_a_capture_that_does_not_close_in_time_has_died(tmp_path: Path, mo
 
     again = await replayed(tmp_path / "run")
 
-    assert again.gaps == [Gap(1, None, "the capture process is gone (status -9)")]
+    assert again.gaps == [Gap(1, None, "the capture process is gone (was killed by SIGKILL)")]
     assert account(again) == account(pipeline.ledger)
 
 
@@ -248,12 +249,12 @@ async def test_a_capture_that_has_nothing_to_do_is_not_absent(tmp_path: Path) ->
 @pytest.mark.blocking
 async def test_nothing_follows_the_last_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with capture_in(tmp_path) as (capture, ours):
-        capture._obey({"op": "fifo", "node": "a", "path": str(tmp_path / "fifo")})
+        capture.open_fifo(Fifo("a", str(tmp_path / "fifo")))
         (source,) = capture._drain.readings
         writer = os.open(tmp_path / "fifo", os.O_WRONLY)
         os.write(writer, say(1))
         ours.sendall(b'{"op":"close","id":1}\n')
-        control = capture._control.fileno()
+        control = capture._server.fileno()
         # Its writer lives on, and is to be served in the very turn in which the run is closed.
         monkeypatch.setattr(capture._drain, "tear_all", lambda: os.write(writer, say(2)))
         monkeypatch.setattr(capture, "_look", lambda _: [(control, select.EPOLLIN), (source, select.EPOLLIN)])
@@ -507,20 +508,20 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
 @pytest.mark.anyio
 async def test_a_recording_that_could_not_say_that_it_stopped_never_claims_its_end(tmp_path: Path) -> None:
     with capture_in(tmp_path) as (capture, ours):
-        capture._obey({"op": "inject", "node": "a", "text": say(1).decode()})
+        capture.inject(Inject("a", say(1)))
         capture._publish()
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "arrivals.ndjson").stat().st_size + 10, limits[1]))
         try:
-            capture._obey({"op": "inject", "node": "a", "text": say(2).decode()})
+            capture.inject(Inject("a", say(2)))
             capture._publish()
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        capture._obey({"op": "close", "id": 1})
+        capture.close(Close())
         capture._publish()
-        told = [json.loads(line) for line in ours.recv(1 << 16).splitlines()]
+        told = [json.loads(row) for row, _ in passed_by(ours.recv(1 << 16))]
 
-    assert [each.get("block", {}).get("fact") for each in told] == ["stopped", None, None, "closed"]
+    assert [each.get("fact") for each in told] == ["stopped", None, "closed"]
     again = await replayed(tmp_path)
     assert again.lines == 1
     assert Gap(1, None, UNCLOSED) in again.gaps
