@@ -12,6 +12,7 @@ byte-order mark, which some writers put at the beginning of each file.
 """
 
 import codecs
+from collections.abc import Sequence
 
 import msgspec
 
@@ -45,14 +46,11 @@ _TEXTS = ("timestamp", "level", "event_id", "puppeteer_event_type")
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """A decoded block, or what is wanted of it.
-
-    `records[i]` stands at `positions[i]`, or at `block.position + i` where positions is None.
-    """
+    """A decoded block, or what is wanted of it. `records[i]` stands at `positions[i]`."""
 
     block: Block
     records: list[LogRecord]
-    positions: list[int] | None
+    positions: Sequence[int]
     malformed: list[Malformed]
     searched: bool = False
     """Whether it has only what a search of the block's bytes found, with ids as they are spelt there."""
@@ -68,7 +66,7 @@ def decode(block: Block) -> Batch:
             pass
         else:
             if len(records) == block.lines:
-                return Batch(block, records, None, [])
+                return Batch(block, records, range(block.position, block.position + block.lines), [])
     return _decode_slowly(block)
 
 

@@ -98,7 +98,7 @@ class Plan:
     @property
     def is_shut(self) -> bool:
         """Whether one of them can't take more now."""
-        return any(gate.closed for gate in self.gates)
+        return bool(self.gates) and any(gate.closed for gate in self.gates)  # asked for every row; most have no gate
 
     def read(self, block: Block) -> Batch:
         """Decode as much of a block as is wanted."""
@@ -150,9 +150,7 @@ class Plan:
         found = self._found(batch.records)
         if not found:
             return ()
-        positions = batch.positions
-        first = batch.block.position
-        places = [first + index if positions is None else positions[index] for index, _ in found]
+        places = [batch.positions[index] for index, _ in found]
         records = [record for _, record in found]
         if not batch.searched and self._by_id:
             records = without_disguise(batch.block, places, records)
@@ -212,8 +210,8 @@ def _asking_for(takers: list[Subscription], event: Event[Any]) -> list[Subscript
 
 def _record_events(batch: Batch, level: Level | None) -> list[Event[LogRecord]]:
     node, arrived = batch.block.node, batch.block.arrived_ns
-    positions = batch.positions or range(batch.block.position, batch.block.position + len(batch.records))
-    pairs = zip(positions, batch.records, strict=True)
-    if level is None:
-        return [Event(node, position, arrived, record, record) for position, record in pairs]
-    return [Event(node, position, arrived, record, record) for position, record in pairs if record.severity >= level]
+    return [
+        Event(node, position, arrived, record, record)
+        for position, record in zip(batch.positions, batch.records, strict=True)
+        if level is None or record.severity >= level
+    ]

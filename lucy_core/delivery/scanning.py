@@ -23,6 +23,7 @@ sixteen finds a block with one in less than eight lines is decoded whole.
 """
 
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -79,24 +80,22 @@ def scan(block: Block, ids: frozenset[bytes]) -> Batch:
 
 def _decode_all(block: Block) -> Batch:
     batch = decode(block)
-    positions = batch.positions or list(range(block.position, block.position + len(batch.records)))
-    return Batch(
-        block, without_disguise(block, positions, batch.records), batch.positions, batch.malformed, searched=True
-    )
+    records = without_disguise(block, batch.positions, batch.records)
+    return Batch(block, records, batch.positions, batch.malformed, searched=True)
 
 
 def _decode_some(block: Block, lines: list[bytes], numbers: list[int]) -> Batch:
     if not lines:
-        return Batch(block, [], None, [], searched=True)
+        return Batch(block, [], (), [], searched=True)
     some = Block(block.node, 0, block.offset, len(lines), block.arrived_ns, b"".join(lines))
     batch = _decode_all(some)
     first = block.position
-    places = numbers if batch.positions is None else [numbers[index] for index in batch.positions]
+    positions = [first + numbers[index] for index in batch.positions]
     malformed = [msgspec.structs.replace(bad, position=first + numbers[bad.position]) for bad in batch.malformed]
-    return Batch(block, batch.records, [first + number for number in places], malformed, searched=True)
+    return Batch(block, batch.records, positions, malformed, searched=True)
 
 
-def without_disguise(block: Block, positions: list[int], records: list[LogRecord]) -> list[LogRecord]:
+def without_disguise(block: Block, positions: Sequence[int], records: list[LogRecord]) -> list[LogRecord]:
     """Take the id from those records of a whole decoded block whose lines don't spell it."""
     if not records or _find_escape(block.data) is None:
         return records
