@@ -121,6 +121,17 @@ class Services:
         self._tasks = tasks
         self._scopes: list[anyio.CancelScope] = []
 
+    @classmethod
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator["Services"]:
+        """Have services for the length of a block, in a task group of their own. One that fails cancels the block."""
+        async with anyio.create_task_group() as tasks:
+            services = cls(tasks)
+            try:
+                yield services
+            finally:
+                services.stop()
+
     def start(self, service: Callable[[], Awaitable[None]]) -> None:
         """Run a service until `stop`."""
         scope = anyio.CancelScope(shield=True)

@@ -134,7 +134,7 @@ from lucy_core.records.record import (
     Mark as Mark,
     Undecodable as Undecodable,
 )
-from lucy_core.run.attachment import attach as attach
+from lucy_core.run.exported import attach as attach
 from lucy_core.run.deployment import deploy as deploy
 from lucy_core.run.replaying import Replay as Replay, replay as replay
 from lucy_core.delivery.streams import Stream as Stream, from_items as from_items, merge as merge

@@ -35,7 +35,7 @@ def load_plugin(kind: Kind, name: str, contract: type[T]) -> T:
     Args:
         kind: where to look.
         name: the entry point's.
-        contract: a protocol that can be checked at run time.
+        contract: a class to derive from, or a protocol that can be checked at run time.
 
     Raises:
         UnknownPluginError: none is called so; of engines, an UnknownEngineError.
@@ -52,6 +52,7 @@ def load_plugin(kind: Kind, name: str, contract: type[T]) -> T:
     except Exception as error:
         raise BrokenPluginError(kind.word, name, point.value, f"{type(error).__name__}: {error}") from error
     if not isinstance(found, contract):
-        wanted = (part for part in dir(contract) if not part.startswith("_") and not hasattr(found, part))
-        raise BrokenPluginError(kind.word, name, point.value, f"it lacks {', '.join(wanted)}")
+        wanted = ", ".join(part for part in dir(contract) if not part.startswith("_") and not hasattr(found, part))
+        lacks = f"it lacks {wanted}" if wanted else f"it doesn't derive from {contract.__name__}"
+        raise BrokenPluginError(kind.word, name, point.value, lacks)
     return found

@@ -54,7 +54,7 @@ from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.ledger import Gap, Ledger
 from lucy_core.recording.recording import Recording, make_run_directory
 from lucy_core.recording.survey import survey
-from lucy_core.records.journal import JOURNAL
+from lucy_core.records.journal import JOURNAL, EngineNotice, NodeMeasured, journal_line
 
 LAST_DELIVERY_SECONDS = 30.0
 
@@ -295,6 +295,10 @@ class Pipeline(Feed, Lines):
             return self.delivered
         reply = await self._process.ask(Drain(node), Position)
         return reply.position
+
+    def note(self, event: EngineNotice | NodeMeasured) -> None:
+        """See `LineCapture.note`."""
+        self.inject(JOURNAL, journal_line(event))
 
     def note_way(self, node: str, way: str) -> None:
         """See `LineCapture.note_way`."""

@@ -1,29 +1,30 @@
 """The engine contract: what deploys and controls nodes, whatever they run in.
 
-An engine is four small parts, the four interfaces of the local-engine RFC: a *network config* (`NetworkConfig`, pure
-data made by `Engine.expand`), a *network* with nodes (`EngineNetwork`, `EngineNode`), a *network manager*
-(`NetworkManager`: create, deploy, destroy, cleanup) and a *log engine* (`LogEngine`: says where each node's lines come
-from). Around them: what a network is (`NetworkSpec`), what an engine can do (`Capability`), when it may be asked
-(`LifeCycle`), and how it is found (entry points in the group `lucy.engines`).
+An engine plans and opens. `Engine.plan` says, as pure data, all that is about to be done for one run; `Plan.open` does
+it for the length of a block, and gives the network: its nodes are made, none is started, and whatever they write goes
+into the `LineCapture`. Leaving the block takes all of it away again. There is no other order of calls to keep.
 
-An engine that has `Capability.FAULTS` is a `FaultEngine` besides (`lucy_core.engine.injection`), its networks
-`FaultNetwork`s.
+Of what an engine needn't be able to do, it says what it can: `capabilities`, `faults`, `options`. The rest is refused
+by name before the engine is asked, so that an engine of few abilities has few methods. `Engine`, `Plan`,
+`EngineNetwork` and `EngineNode` are there to be subclassed; what is no part of an ability has no body here.
 
 An engine does the primitive thing it is asked and tells the truth about it. That the moment is right, that it goes
-into the journal, that a death was expected: `Network` and `Node` see to these, once, for all engines.
+into the journal, that a death was expected: the `Network` and `Node` of `lucy_core.network` see to these, once, for all
+engines.
 """
 
+import abc
 import enum
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from lucy_core.engine.execution import Take
-from lucy_core.engine.injection import FaultEngine
+from lucy_core.engine.injection import FaultLost, Injection
 from lucy_core.engine.intake import LineCapture
+from lucy_core.engine.options import EngineOption
 from lucy_core.engine.spec import NetworkSpec
 from lucy_core.errors import ArgumentError, UnsupportedError
 from lucy_core.faults import Fault
@@ -39,17 +40,7 @@ class Capability(enum.StrEnum):
     ENVIRONMENT = "environment"
     RESOURCES = "resources"
     FILES = "files"
-    FAULTS = "faults"
-
-
-def require(engine: "Engine", capability: Capability) -> None:
-    """Refuse by name what an engine can't do.
-
-    Raises:
-        UnsupportedError: the engine lacks the capability.
-    """
-    if capability not in engine.capabilities:
-        raise UnsupportedError(engine.name, capability)
+    EXPORT = "export"
 
 
 class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +67,9 @@ class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
         return f"exited with code {self.code}{memory}"
 
 
+ExitReport = Callable[[NodeExit], None]
+
+
 class Resources(msgspec.Struct, frozen=True):
     """What a node uses now."""
 
@@ -84,138 +78,111 @@ class Resources(msgspec.Struct, frozen=True):
     threads: int = 0
 
 
-class EngineNode(Protocol):
-    """One node under an engine's control. Calls come one at a time, and only at moments that make sense."""
+class EngineNode(abc.ABC):
+    """One node under an engine's control.
 
-    @property
-    def name(self) -> str:
-        """The node's name in the network."""
-        ...
+    Calls come one at a time, and only at moments that make sense; what a capability names, only if the engine has it.
+    """
 
     @property
     def directory(self) -> Path | None:
         """Where the node's files are on this machine, or None where they are elsewhere."""
-        ...
+        return None
 
+    @abc.abstractmethod
     async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
         """Start the daemon; return once it runs, which is before it is ready.
 
-        With `fresh_state` all that earlier starts left in the state directory is gone first. `environment` is added to
-        the spec's own for this start alone.
+        With `fresh_state` (`Capability.FRESH_STATE`) all that earlier starts left in the state directory is gone first.
+        `environment` (`Capability.ENVIRONMENT`) is added to the spec's own for this start alone.
 
         Raises:
             DeployError: it could not be started.
         """
-        ...
 
+    @abc.abstractmethod
     async def stop(self, *, grace: float) -> None:
         """Ask it to end (SIGTERM), then make it (SIGKILL) after `grace` seconds; return once it is gone.
 
         With everything that it started. A node that is gone already is no error.
         """
-        ...
 
+    @abc.abstractmethod
     async def kill(self) -> None:
         """End it with SIGKILL, with everything that it started; return once it is gone."""
-        ...
 
     async def pause(self) -> None:
-        """Freeze it: it keeps its connections and memory, and does nothing."""
-        ...
+        """Freeze it: it keeps its connections and memory, and does nothing. `Capability.PAUSE`."""
+        raise NotImplementedError
 
     async def resume(self) -> None:
         """Undo `pause`."""
-        ...
+        raise NotImplementedError
 
     async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ASYNC109
         """Run a command in the node's directory and environment, whether the node runs or not; return its exit code.
 
         What it writes is given to `take` as it comes, on the loop; however much that is, it costs no memory, and the
         command waits where it isn't taken. All of it is given before this returns. Cancelled, or where `take` raises,
-        the command is killed with all that it has started, and what was raised comes out.
+        the command is killed with all that it has started, and what was raised comes out. `Capability.EXEC`.
 
         Raises:
             CommandTimeoutError: it did not end in `timeout` seconds, whatever it wrote meanwhile, and was killed.
             CommandError: it could not be started.
         """
-        ...
+        raise NotImplementedError
 
     async def read_file(self, path: str) -> bytes:
         """Return what a file of the node holds; a relative path starts at the node's directory. It needn't run.
 
+        `Capability.FILES`.
+
         Raises:
             CommandError: there is no such file, or it is none that can be read.
         """
-        ...
+        raise NotImplementedError
 
     async def write_file(self, path: str, content: bytes) -> None:
         """Put a file into the node, readable by its owner alone, making directories on the way. It needn't run.
 
+        `Capability.FILES`.
+
         Raises:
             CommandError: it can't be written.
         """
-        ...
+        raise NotImplementedError
 
     def address(self, port: str) -> tuple[str, int]:
-        """Return host and port at which Lucy reaches a port of the node."""
-        ...
-
-    async def resources(self) -> Resources | None:
-        """Measure what it uses now, or return None while it doesn't run."""
-        ...
-
-
-class EngineNetwork(Protocol):
-    """A deployed network: its nodes exist, none has been started."""
-
-    @property
-    def nodes(self) -> Mapping[str, EngineNode]:
-        """The nodes by name, in the spec's order."""
-        ...
-
-
-class NetworkConfig(Protocol):
-    """What `Engine.expand` makes of a network: pure data that says all an engine is about to do."""
-
-    @property
-    def spec(self) -> NetworkSpec:
-        """The network that it stands for."""
-        ...
-
-
-class LogEngine(Protocol):
-    """Says where each node's lines come from."""
-
-    async def attach(self, capture: LineCapture) -> None:
-        """Open a source for every node. Called after `create`, before any node runs."""
-        ...
-
-
-class NetworkManager(Protocol):
-    """Makes a network's infrastructure and takes it away again."""
-
-    async def create(self) -> None:
-        """Prepare what nodes need: directories, files, ports.
+        """Return host and port at which Lucy reaches a port of the node's spec.
 
         Raises:
-            DeployError: with what is missing and what to do.
+            CommandError: it can't be reached now.
+            UnsupportedError: the engine doesn't know.
         """
-        ...
+        raise NotImplementedError
 
-    async def deploy(self, on_exit: Callable[[NodeExit], None]) -> EngineNetwork:
-        """Make the nodes, without starting any.
+    async def resources(self) -> Resources | None:
+        """Measure what it uses now, or return None while it doesn't run. `Capability.RESOURCES`."""
+        raise NotImplementedError
 
-        `on_exit` is called on the loop, at once, whenever a started node ends, for whatever reason.
+
+class EngineNetwork:
+    """A network that is open: its nodes by name, none of them started yet."""
+
+    def __init__(self, nodes: Mapping[str, EngineNode]) -> None:
+        self.nodes = nodes
+
+    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[FaultLost], None]) -> Injection:
+        """Make a fault of a kind in `Engine.faults` effective for `lasting` seconds at most; return once it is.
+
+        What has to hold then stands in `lucy_core.engine.injection`. `on_lost` is called on the loop, at most once,
+        when it ended because its place is gone. That a node's process ended is known without it.
+
+        Raises:
+            UnsupportedError: this kind can't be done here, with the reason.
+            FaultError: it could not be made effective; nothing of it is left.
         """
-        ...
-
-    async def destroy(self) -> None:
-        """Stop and remove every node. Again is no error."""
-        ...
-
-    async def cleanup(self) -> None:
-        """Remove all that `create` made outside the run directory. Again is no error."""
-        ...
+        raise NotImplementedError
 
 
 class RunPlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,99 +192,100 @@ class RunPlace(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path
     """The run directory, absolute and private; an engine keeps its own files in `nodes/` below it."""
     options: Mapping[str, str] = {}
-    """Engine options from the command line, e.g. `memory_limit`."""
+    """Options of the engine's own, as the user gave them: `{"statistics": "1"}`."""
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """Deploys and controls nodes. Found by entry point; its constructor takes no arguments and does nothing."""
+class Plan:
+    """All that an engine is about to do for one run. As a rule a frozen `msgspec.Struct` besides, for tests to read."""
 
-    @property
-    def name(self) -> str:
-        """The word that selects it, on the command line too."""
-        ...
+    __slots__ = ()
 
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """What it can do beyond start and stop."""
-        ...
+    def open(self, capture: LineCapture, on_exit: ExitReport) -> AbstractAsyncContextManager[EngineNetwork]:
+        """Have the network for the length of a block: a source open for every node, nodes made, none started.
 
-    def expand(self, spec: NetworkSpec, place: RunPlace) -> NetworkConfig:
-        """Work out all that is about to be done, touching nothing.
+        Leaving takes all of it away: nodes with everything that they started, and whatever was made outside of the run
+        directory. So does an entering that fails or is cancelled halfway. Taking away is shielded from cancelling, and
+        goes on past what fails of it, which is raised at its end. What nodes have written is where capture reads it
+        once the block is left.
+
+        Args:
+            capture: where the nodes' lines go in. It outlives the block.
+            on_exit: called on the loop, at once, whenever a started node ends, for whatever reason, at its stop too.
 
         Raises:
-            TopologyError: this engine can't make such a network.
+            DeployError: with what is missing and what to do.
         """
-        ...
+        raise NotImplementedError
 
-    def open(self, config: NetworkConfig) -> AbstractAsyncContextManager[tuple[NetworkManager, LogEngine]]:
-        """Give the manager and the log engine of one run; leaving destroys what is left, however it is left."""
-        ...
+    def foresee(self) -> None:
+        """Look for what every node needs to start, making nothing. By default nothing can be foreseen.
 
-
-class EngineOption(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that a user may say to an engine: a flag on the command line, a key of `RunPlace.options`."""
-
-    name: str
-    """The key, such as `memory_limit`; the flag is `--memory-limit`."""
-    help: str
-    metavar: str = "VALUE"
-    choices: tuple[str, ...] = ()
-    is_switch: bool = False
-    """Takes no value: given, it is `"1"`."""
-    variable: str | None = None
-    """The environment variable that it comes from where it isn't given."""
-
-    @property
-    def flag(self) -> str:
-        return f"--{self.name.replace('_', '-')}"
-
-
-@runtime_checkable
-class Configurable(Protocol):
-    """An engine that has options of its own. Optional; the command line asks."""
-
-    @property
-    def options(self) -> Sequence[EngineOption]:
-        """What may be said to it, in the order in which `--help` lists it."""
-        ...
-
-
-def engine_options(engine: Engine) -> tuple[EngineOption, ...]:
-    """List the options of an engine's own."""
-    return tuple(engine.options) if isinstance(engine, Configurable) else ()
-
-
-def fault_kinds(engine: Engine) -> frozenset[type[Fault]]:
-    """Return the kinds of faults that an engine can do: none where it lacks the capability."""
-    if Capability.FAULTS in engine.capabilities and isinstance(engine, FaultEngine):
-        return engine.faults
-    return frozenset()
-
-
-@runtime_checkable
-class Traceable(Protocol):
-    """An engine that can say what is left of a run, from outside of it. Optional; the conformance suite asks."""
-
-    async def leftovers(self, run_id: str) -> list[str]:
-        """Name each thing of a run that still exists outside its directory: a process, a network."""
-        ...
-
-
-@runtime_checkable
-class Foreseeing(Protocol):
-    """An engine that can tell beforehand what a network lacks. Optional; the command line asks, as it starts all nodes.
-
-    In a test a program may yet come to be before the node that needs it is started.
-    """
-
-    def foresee(self, config: Any) -> None:  # what its own `expand` has made
-        """Look for what every node needs, making nothing.
+        The command line asks, since it starts all nodes at once. In a test a program may yet come to be before the
+        node that needs it is started.
 
         Raises:
             TopologyError: naming the node and what it lacks.
         """
-        ...
+
+    def running(self, file: Path) -> str:
+        """Say what command runs the network that was exported into a file. `Capability.EXPORT`."""
+        raise NotImplementedError
+
+    def export(self, file: Path, about: Mapping[str, str]) -> None:
+        """Write the network down for others to run. `Capability.EXPORT`; the run's directory is the file's.
+
+        Args:
+            file: the file to write, and beside it what it refers to: among that, a FIFO a node in `PIPES`.
+            about: goes into it, for people.
+
+        Raises:
+            ExportError: it can't be written, or would overwrite something.
+        """
+        raise NotImplementedError
+
+
+PIPES = "pipes"
+"""The directory of an exported network in which each node has its FIFO."""
+
+
+class Engine(abc.ABC):
+    """Deploys and controls nodes. Found by entry point; its constructor takes no arguments and does nothing."""
+
+    name: str
+    """The word that selects it, on the command line too."""
+    capabilities: frozenset[Capability] = frozenset()
+    """What it can do beyond start and stop."""
+    faults: frozenset[type[Fault]] = frozenset()
+    """The kinds of faults that it can do, here or where more is installed."""
+    options: tuple[EngineOption, ...] = ()
+    """What may be said to it, in the order in which `--help` lists it."""
+
+    @abc.abstractmethod
+    def plan(self, spec: NetworkSpec, place: RunPlace) -> Plan:
+        """Work out all that is about to be done, touching nothing.
+
+        Raises:
+            TopologyError: this engine can't make such a network, or an option makes no sense.
+        """
+
+    async def leftovers(self, run_id: str) -> list[str]:
+        """Name each thing of a run that still exists outside its directory: a process, a network.
+
+        Asked from outside of the run, by the conformance suite after each way to end one. An engine that makes nothing
+        of the kind has nothing to say.
+        """
+        del run_id
+        return []
+
+
+def require(engine: Engine, capability: Capability) -> None:
+    """Refuse by name what an engine can't do.
+
+    Raises:
+        UnsupportedError: the engine lacks the capability.
+    """
+    if capability not in engine.capabilities:
+        raise UnsupportedError(engine.name, capability)
 
 
 def engine_names() -> list[str]:
@@ -332,7 +300,7 @@ def load_engine(name: str) -> Engine:
         UnknownEngineError: none is called so.
         BrokenPluginError: it can't be imported or made, or lacks part of the contract.
     """
-    return load_plugin(Kind.ENGINE, name, Engine)  # type: ignore[type-abstract]  # a protocol is what is meant
+    return load_plugin(Kind.ENGINE, name, Engine)  # type: ignore[type-abstract]  # what derives from it is meant
 
 
 def engine_of(given: object) -> Engine:
@@ -348,6 +316,3 @@ def engine_of(given: object) -> Engine:
         advice = "make one of the class" if isinstance(given, type) else "give an engine or the name of one"
         raise ArgumentError("engine", given, f"is no engine; {advice}: {', '.join(map(repr, engine_names()))}")
     return given
-
-
-ExitReport = Callable[[NodeExit], None]

@@ -1,11 +1,12 @@
-"""The part of the engine contract that is about faults, for engines that have `Capability.FAULTS`.
+"""A fault in effect, as engines give it. For engines whose `faults` aren't empty.
 
-`FaultEngine.faults` lists the kinds, and `FaultNetwork.inject` makes one effective and gives an `Injection` that undoes
-it. All else about faults is done for every engine in `lucy_core.network.leases`: what is refused, when a fault ends,
-what the journal says. What an engine has to hold to:
+`EngineNetwork.inject` makes a fault effective and gives an `Injection` that undoes it. All else about faults is done
+for every engine in `lucy_core.network.leases`: what is refused, when a fault ends, what the journal says. What an
+engine has to hold to:
 
-- `inject` gets a fault of a kind in `faults`, whose nodes exist, whose `others` are filled in, and whose `Pause` names
-  running nodes alone. It returns once the fault is in effect, and otherwise leaves nothing behind. It isn't cancelled.
+- `inject` gets a fault of a kind in `Engine.faults`, whose nodes exist, whose `others` are filled in, and whose `Pause`
+  names running nodes alone. It returns once the fault is in effect, and otherwise leaves nothing behind. It isn't
+  cancelled.
 - Faults compose: any two may be in effect on the same nodes, and undoing one leaves the other as it was. Of two limits
   the tighter one holds, latencies and clock offsets add up.
 - `revert` undoes exactly what `inject` did, in whatever state the node is by then. Called again it does nothing.
@@ -16,10 +17,18 @@ what the journal says. What an engine has to hold to:
 - A kind that it can do elsewhere but not on this machine is an `UnsupportedError` with the fault's kind and the reason.
 """
 
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol
+
+import msgspec
 
 from lucy_core.faults import Fault
+
+
+class FaultLost(msgspec.Struct, frozen=True):
+    """A fault is in effect no longer, because its place is gone."""
+
+    fault: Fault
+    reason: str
 
 
 class Injection(Protocol):
@@ -31,31 +40,4 @@ class Injection(Protocol):
         Raises:
             FaultError: it could not be undone, and may still be in effect.
         """
-        ...
-
-
-@runtime_checkable
-class FaultNetwork(Protocol):
-    """A network in which faults can be made."""
-
-    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[str], None]) -> Injection:
-        """Make a fault effective for `lasting` seconds at most; return once it is.
-
-        `on_lost` is called on the loop, at most once, with the reason, when it ended because its place is gone. That a
-        node's process ended is known without it.
-
-        Raises:
-            UnsupportedError: this kind can't be done here, with the reason.
-            FaultError: it could not be made effective; nothing of it is left.
-        """
-        ...
-
-
-@runtime_checkable
-class FaultEngine(Protocol):
-    """An engine with `Capability.FAULTS`."""
-
-    @property
-    def faults(self) -> frozenset[type[Fault]]:
-        """The kinds of faults that it can do, here or where more is installed."""
         ...

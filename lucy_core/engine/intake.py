@@ -1,16 +1,18 @@
 """The part of the engine contract that is about lines: where they go in, and what an engine alone knows of them.
 
-A log engine opens a source for each node and keeps out of the way of its lines. What it notes goes into the recording,
-at the place where it notes it, and from there into the ledger: now, and whenever the run is replayed.
+An engine opens a source for each node and keeps out of the way of its lines. What it notes goes into the recording, at
+the place where it notes it, and from there into the ledger: now, and whenever the run is replayed.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from lucy_core.records.journal import EngineNotice, NodeMeasured
+
 
 class LineCapture(Protocol):
-    """Where lines go in: what a log engine is given. `lucy_core.pipeline` implements it."""
+    """Where lines go in: what `Plan.open` is given. `lucy_core.delivery.pipeline` implements it."""
 
     token: str
     """What a peer over TCP has to say to show that it belongs to the run."""
@@ -55,7 +57,11 @@ class LineCapture(Protocol):
         ...
 
     def inject(self, node: str, lines: bytes) -> None:
-        """Put whole lines into the run's order, as if `node` had written them now; the journal is the node `lucy`."""
+        """Put whole lines into the run's order, as if `node` had written them now."""
+        ...
+
+    def note(self, event: EngineNotice | NodeMeasured) -> None:
+        """Write into Lucy's journal what the engine has learned of a node, for whoever looks into the run."""
         ...
 
     def note_way(self, node: str, way: str) -> None:

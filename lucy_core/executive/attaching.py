@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
-from lucy_core.arguments import path_of, place_of
+from lucy_core.arguments import path_of
 from lucy_core.errors import ArgumentError, shown
 from lucy_core.executive.performance import Order
 from lucy_core.network.network import Network
-from lucy_core.run.attachment import AttachedEngine, ExportedNetwork, all_ended, read_export
+from lucy_core.run.exported import ENGINE, ExportedNetwork, all_ended, read_export, where
 from lucy_core.run.run import When
 
 DESCRIPTION = """\
@@ -43,7 +43,7 @@ def add_attach(commands: Any) -> argparse.ArgumentParser:  # argparse keeps the 
     )
     parser.add_argument("-d", "--debug", action="store_true", help="Lucy's debug log on stderr")
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy-core[uvloop]')")
-    parser.set_defaults(engine=AttachedEngine.name)
+    parser.set_defaults(engine=ENGINE)
     return parser
 
 
@@ -63,7 +63,6 @@ class Attaching:
         """
         self._exported = read_export(directory)
         self.name = self._exported.spec.name
-        self.engine = AttachedEngine(place_of(directory, "DIR"))
 
     def topology(self, options: Mapping[str, str]) -> ExportedNetwork:  # noqa: ARG002  # nothing to choose
         return self._exported
@@ -76,8 +75,8 @@ class Attaching:
 def attaching_order(arguments: argparse.Namespace) -> Order:
     """Say how such a run is kept and ended."""
     return Order(
-        engine=AttachedEngine.name,
-        options={},
+        engine=ENGINE,
+        options=where(arguments.exported),
         directory=arguments.run_dir,
         keep=When.ALWAYS,
         again=("lucy", "attach", str(arguments.exported)),

@@ -10,7 +10,7 @@ from typing import NoReturn
 import anyio
 
 from lucy_core import log
-from lucy_core.engine import Engine, EngineOption, engine_names, engine_options, load_engine
+from lucy_core.engine import EngineOption, engine_names, load_engine
 from lucy_core.errors import (
     ArgumentError,
     AttachError,
@@ -178,7 +178,8 @@ def list_all() -> str:
     for name in engine_names():
         try:
             engine = load_engine(name)
-            abilities = ", ".join(sorted(engine.capabilities)) or "start and stop only"
+            able = sorted({*engine.capabilities, *(("faults",) if engine.faults else ())})
+            abilities = ", ".join(able) or "start and stop only"
             if engine.name != name:
                 abilities = f"another name for {engine.name}"
         except Exception as error:  # noqa: BLE001  # one broken plug-in must not hide the others
@@ -228,7 +229,7 @@ def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
     if chosen == "gc":
         own = collectors_options()
     elif chosen in engines:
-        own = engine_options(load_engine(chosen))
+        own = load_engine(chosen).options
     parser = make_parser(engines, {chosen: own})
     arguments = parser.parse_args(words)
     if arguments.command is None:
@@ -244,7 +245,7 @@ def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
     if arguments.command == "attach":
         attaching = Attaching(arguments.exported)
         interruption = Interruption(signals, voice.say, attaching.ending)
-        return perform(arguments, attaching, attaching_order(arguments), interruption, voice, attaching.engine)
+        return perform(arguments, attaching, attaching_order(arguments), interruption, voice)
     options = gather_options(arguments)
     if arguments.export is not None:
         with signals.interrupting():
@@ -261,18 +262,13 @@ def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
 
 
 def perform(
-    arguments: argparse.Namespace,
-    scenario: Scenario,
-    order: Order,
-    interruption: Interruption,
-    voice: Voice,
-    engine: Engine | None = None,
+    arguments: argparse.Namespace, scenario: Scenario, order: Order, interruption: Interruption, voice: Voice
 ) -> int:
-    """Run a scenario and report; on the engine that the order names, if none is given."""
+    """Run a scenario and report."""
     if arguments.debug:
         log.show_frames()
     try:
-        performance = Performance(scenario, order, interruption, voice.say, engine)
+        performance = Performance(scenario, order, interruption, voice.say)
     except EngineError as error:
         voice.say(f"lucy: {error}")
         return ExitCode.INFRASTRUCTURE

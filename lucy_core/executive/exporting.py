@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lucy_core.arguments import new_place_of
-from lucy_core.engine import RunPlace, load_engine
+from lucy_core.engine import PIPES, Capability, RunPlace, load_engine
 from lucy_core.errors import ExportError, UsageError
 from lucy_core.executive.scenario import load_scenario
 from lucy_core.judging.result import ExitCode
-from lucy_core.run.attachment import PIPES, Exporter, describe_export
+from lucy_core.run.exported import describe_export
 from lucy_core.run.options import Options
 from lucy_core.run.run import fix
 from lucy_core.run.versions import versions
@@ -24,9 +24,9 @@ def export(engine_name: str, scenario_name: str, options: Mapping[str, str], fil
         ExportError: it could not be written.
     """
     engine = load_engine(engine_name)
-    if not isinstance(engine, Exporter):
+    if Capability.EXPORT not in engine.capabilities:
         raise UsageError(
-            "--export", f"is nothing for the {engine_name} engine, which can't write a network down; leave it out"
+            "--export", f"is in vain: the {engine_name} engine can't write a network down for others; leave it out"
         )
     scenario = load_scenario(scenario_name)
     given = Options(options)
@@ -35,15 +35,16 @@ def export(engine_name: str, scenario_name: str, options: Mapping[str, str], fil
     file = new_place_of(file, "--export")
     directory = file.parent
     place = RunPlace(run_id=scenario.name, directory=directory, options=given.given)
+    plan = engine.plan(topology.spec, place)
     first = f"{PIPES}/{topology.spec.nodes[0].name}"
-    run = engine.running(file)
+    run = plan.running(file)
     read = f"lucy attach {shlex.quote(str(directory))}"
     about = {
         "network": f"{scenario.name}, written by lucy {versions()['lucy']}",
         "run": run,
         "read": f"{read}, or a single node by cat {first}; until then each node waits once its pipe is full",
     }
-    engine.export(engine.expand(topology.spec, place), file, about)
+    plan.export(file, about)
     try:
         describe_export(directory, topology.spec, topology.vocabulary)
     except OSError as error:

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 
 from lucy_core.arguments import new_place_of
-from lucy_core.engine import Engine, load_engine
+from lucy_core.engine import load_engine
 from lucy_core.errors import UsageError
 from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.pause import pause
@@ -19,8 +19,9 @@ from lucy_core.judging.result import RunResult
 from lucy_core.network.network import Network
 from lucy_core.private_files import make_private
 from lucy_core.records.journal import JOURNAL
+from lucy_core.run.lifetime import report_forgotten
 from lucy_core.run.options import Options
-from lucy_core.run.run import Run, RunOrder, When, fix, new_run_id, report_forgotten
+from lucy_core.run.run import Run, RunOrder, When, fix, new_run_id
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,16 +57,9 @@ class Performance:
     """One scenario's run."""
 
     def __init__(
-        self,
-        scenario: Scenario,
-        order: Order,
-        interruption: Interruption,
-        say: Callable[[str], None],
-        engine: Engine | None = None,
+        self, scenario: Scenario, order: Order, interruption: Interruption, say: Callable[[str], None]
     ) -> None:
-        """Check the order; nothing is written or started yet. The engine is the one that the order names, if not given.
-
-        `say` tells people something.
+        """Check the order; nothing is written or started yet. `say` tells people something.
 
         Raises:
             TopologyError: the network makes no sense.
@@ -75,7 +69,7 @@ class Performance:
         self._order = order
         self._interruption = interruption
         self._say = say
-        engine = engine or load_engine(order.engine)
+        engine = load_engine(order.engine)
         run_id = new_run_id(scenario.name)
         options = Options(order.options)
         fixed = fix(scenario.topology(options), options)

@@ -16,7 +16,7 @@ import anyio.abc
 import msgspec
 
 from lucy_core.arguments import instance_of
-from lucy_core.engine import Capability, Engine, EngineNetwork, FaultNetwork, Injection, NodeExit, fault_kinds, require
+from lucy_core.engine import Engine, EngineNetwork, FaultLost, Injection, NodeExit
 from lucy_core.errors import FaultError, LifeCycleError, LucyError, UnsupportedError, shown
 from lucy_core.faults import AnyFault, Fault, Pause
 from lucy_core.judging.durations import Clock, Duration
@@ -109,11 +109,11 @@ class Lease:
         assert self.reason is not None  # noqa: S101  # an invariant: set before the event
         return self.reason
 
-    async def begin(self, network: FaultNetwork) -> None:
+    async def begin(self, network: EngineNetwork) -> None:
         """Make the fault effective. For `Faults.inject`, which shields it."""
         await self._home.journaled(FaultRequested(self.number, self.fault, self.lasting, self._home.scopes.current()))
         try:
-            self._injection = await network.inject(self.fault, lasting=self.lasting, on_lost=self._lost)
+            self._injection = await network.inject(self.fault, lasting=self.lasting, on_lost=self._gone)
         except LucyError as error:
             self.reason = LeaseEnd.FAILED
             await self._home.journaled(self._reverted(str(error)))
@@ -139,11 +139,11 @@ class Lease:
     def exited(self, end: NodeExit) -> None:
         """Take note that a node's process ended, by itself or by a command: nothing is left of it to be frozen."""
         if isinstance(self.fault, Pause) and end.node in self.fault.nodes:
-            self._lost(f"{end.node} {end.how}")
+            self._gone(FaultLost(self.fault, f"{end.node} {end.how}"))
 
-    def _lost(self, how: str) -> None:
+    def _gone(self, lost: FaultLost) -> None:
         if self.reason is None:
-            self.detail = how
+            self.detail = lost.reason
             self._wake.set()
 
     async def _finish(self, reason: LeaseEnd) -> None:
@@ -188,13 +188,13 @@ class Faults:
     def __init__(self, home: Home, tasks: anyio.abc.TaskGroup) -> None:
         self._home = home
         self._tasks = tasks
-        self._network: object = None
+        self._network: EngineNetwork | None = None
         self._leases: list[Lease] = []
 
     @property
     def kinds(self) -> frozenset[type[Fault]]:
         """The kinds of faults that this network's engine can do."""
-        return fault_kinds(self._home.engine)
+        return self._home.engine.faults
 
     @property
     def in_effect(self) -> list[Lease]:
@@ -232,14 +232,17 @@ class Faults:
         finally:
             await lease.end()
 
-    def _grant(self, fault: AnyFault, lasting: Duration | float) -> tuple[Lease, FaultNetwork]:
+    def _grant(self, fault: AnyFault, lasting: Duration | float) -> tuple[Lease, EngineNetwork]:
         instance_of(Fault, "a fault, such as Pause(nodes=('bp-1',))")(fault, "fault")
-        require(self._home.engine, Capability.FAULTS)
-        kind: type[Fault] = type(fault)
         kinds = self.kinds
-        if kind not in kinds or not isinstance(self._network, FaultNetwork):
-            able = ", ".join(sorted(each.__name__ for each in kinds)) or "none"
+        if not kinds:
+            raise UnsupportedError(self._home.engine.name, "faults")
+        if type(fault) not in kinds:
+            able = ", ".join(sorted(each.__name__ for each in kinds))
             raise UnsupportedError(self._home.engine.name, fault.kind, f"of the faults it can do {able}")
+        network = self._network
+        if network is None:
+            raise LifeCycleError("network", "inject", "not deployed yet", ())
         try:
             seconds = self._home.clock.in_seconds(lasting, "lasting")
         except ValueError as error:
@@ -260,7 +263,7 @@ class Faults:
                     raise LifeCycleError(f"node {name}", "pause", "about to be paused", ())
         lease = Lease(self._home.scopes.new_id(), placed, seconds, self._home)
         self._leases.append(lease)
-        return lease, self._network
+        return lease, network
 
     async def end_all(self) -> None:
         """End what is still in effect, latest first. For `Network`, before its nodes are destroyed.

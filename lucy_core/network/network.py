@@ -17,8 +17,8 @@ import msgspec
 
 from lucy_core.aio import one_error
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.engine import Engine, LifeCycle, NetworkManager, NetworkSpec, NodeExit, State, start_order
-from lucy_core.errors import CaptureDiedError, LucyError, UnknownNodeError
+from lucy_core.engine import Engine, EngineNetwork, LifeCycle, NetworkSpec, NodeExit, State, start_order
+from lucy_core.errors import CaptureDiedError, UnknownNodeError
 from lucy_core.judging import waits
 from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.conditions.probes import Prober
@@ -186,7 +186,8 @@ class Network(Observed):
         """Have something called once when the run ends from outside the test; see `Ending.when`."""
         return self.ending.when(call)
 
-    def _exited(self, end: NodeExit) -> None:
+    def exited(self, end: NodeExit) -> None:
+        """Take note that a node's process ended. For `Plan.open`."""
         self.ending.exited(self.nodes[end.node], end)
         self.faults.exited(end)
 
@@ -208,33 +209,27 @@ class Network(Observed):
         nodes = {spec.name: spec.role for spec in self.spec.nodes}
         self.journal(RunBegan(self.run_id, test, self.engine.name, nodes))
 
-    async def bring_up(self, manager: NetworkManager) -> None:
-        """Deploy the nodes, without starting any. For `Run`."""
+    async def bring_up(self, deployed: EngineNetwork) -> None:
+        """Take the nodes that the engine has made. For `Run`."""
         await self.history.begin()
-        deployed = await manager.deploy(self._exited)
         self.faults.serve(deployed)
         self.nodes.update({spec.name: Node(self, spec, deployed.nodes[spec.name]) for spec in self.spec.nodes})
         self._life.move("deploy")
         self.ending.watch_capture()
 
-    async def take_down(self, manager: NetworkManager) -> None:
-        """Destroy the nodes and take their last lines. For `Run`.
+    async def release(self) -> None:
+        """Undo all faults: the engine is about to take the nodes down, and that isn't their doing. For `Run`.
 
         Raises:
-            LucyError: a fault could not be undone, or a node not be destroyed; all else was done.
+            LucyError: a fault could not be undone.
         """
         self._life.move("destroy")
         for node in self:
             node.leaving()
-        trouble: LucyError | None = None
-        try:
-            await self.faults.end_all()
-        except LucyError as error:
-            trouble = error
-        try:
-            await manager.destroy()
-        except LucyError as error:
-            trouble = trouble or error
+        await self.faults.end_all()
+
+    async def take_last_lines(self) -> None:
+        """Take what the nodes have written, now that the engine has taken them down. For `Run`."""
         await self.ending.deaths_told()
         try:
             for node in self:
@@ -245,5 +240,3 @@ class Network(Observed):
                 self.pipeline.end_node(node.name, last)
         except CaptureDiedError as error:  # `watch_capture` says so too, perhaps only after the verdict
             self.fail(error)
-        if trouble is not None:
-            raise trouble

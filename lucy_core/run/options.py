@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import final
 
 from lucy_core.arguments import Rule, mapping_of, text_of, word_of
-from lucy_core.engine import Engine, EngineOption, engine_names, engine_options, load_engine
+from lucy_core.engine import Engine, engine_names, load_engine
 from lucy_core.errors import ArgumentError, OptionError, UnknownNameError, UsageError, shown
 
 EVERYBODYS = frozenset({"seed"})
 """Written into each run's result, used or not."""
 _RULE = mapping_of(text_of, word_of, "{'seed': '3'}")
-ON = ("1", "true", "yes", "on")
-OFF = ("0", "false", "no", "off", "")
 
 
 @final
@@ -59,13 +57,12 @@ class Options(Mapping[str, str]):
             UnknownNameError: nobody knows one of them.
             OptionError: its value is none of those that there are.
         """
-        declared = engine_options(engine)
-        for option in declared:
+        for option in engine.options:
             if option.name in self.given:
-                check_value(option, self.given[option.name])
-        if self._all_asked or not declared:
+                option.check(self.given[option.name])
+        if self._all_asked or not engine.options:
             return
-        known = {*self._asked, *(option.name for option in declared), *EVERYBODYS}
+        known = {*self._asked, *(option.name for option in engine.options), *EVERYBODYS}
         strangers = [name for name in self.given if name not in known]
         others = frozenset(also()) if strangers else ()
         for name in strangers:
@@ -78,27 +75,10 @@ def options_of_all_engines() -> frozenset[str]:
     found: set[str] = set()
     for name in engine_names():
         try:
-            found.update(option.name for option in engine_options(load_engine(name)))
+            found.update(option.name for option in load_engine(name).options)
         except Exception:  # noqa: BLE001, S112  # one broken plug-in must not hide the others, nor fail their runs
             continue
     return frozenset(found)
-
-
-def check_value(option: EngineOption, value: str) -> None:
-    """Refuse what an option can't be by its declaration.
-
-    Raises:
-        OptionError: saying what was given and what there is.
-    """
-    if option.is_switch and value.lower() not in (*ON, *OFF):
-        raise OptionError(option.name, value, f"is neither on nor off; give {ON[0]!r} or {OFF[0]!r}")
-    if option.choices and value not in option.choices:
-        raise OptionError(option.name, value, f"is none of {', '.join(option.choices)}; give one of them")
-
-
-def is_on(options: Mapping[str, str], name: str) -> bool:
-    """Tell whether a switch is on."""
-    return options.get(name, "").lower() in ON
 
 
 def number_option(options: Mapping[str, str], name: str, default: float, rule: Rule) -> float:

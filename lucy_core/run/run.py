@@ -10,18 +10,16 @@ undone. Where nothing did and something is held against the run all the same, a 
 A disk that takes no more result costs the files, never the verdict.
 """
 
-import asyncio
 import enum
-import errno
 import secrets
 import shlex
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import anyio
 import msgspec
@@ -29,8 +27,8 @@ from anyio.abc import TaskGroup
 
 from lucy_core.aio import leaves, one_error
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.engine import Engine, Foreseeing, NetworkManager, NetworkSpec, RunPlace
-from lucy_core.errors import LucyError, RefusedError, RunFailedError, TopologyError, shown
+from lucy_core.engine import Engine, NetworkSpec, Plan, RunPlace
+from lucy_core.errors import LucyError, RunFailedError, TopologyError, shown
 from lucy_core.judging.judgement import said_by
 from lucy_core.judging.result import (
     HeldError,
@@ -48,6 +46,7 @@ from lucy_core.recording.recording import make_run_directory
 from lucy_core.records.journal import carriable, encodable
 from lucy_core.removal import remove
 from lucy_core.reports.files import RunFiles
+from lucy_core.run.lifetime import is_cancellation, lifetime
 from lucy_core.run.versions import versions
 
 Recorder = Callable[[Path], AbstractAsyncContextManager[Pipeline]]
@@ -139,10 +138,10 @@ class Run:
         """
         self.order = order
         place = RunPlace(run_id=order.run_id, directory=order.directory, options=order.options)
-        self._config: Any = None  # each engine's own
+        self._plan = Plan()
         self._early: BaseException | None = None
         try:
-            self._config = order.engine.expand(order.topology.spec, place)
+            self._plan = order.engine.plan(order.topology.spec, place)
         except TopologyError:
             raise
         except Exception as error:  # noqa: BLE001  # the engine's own failure: the run has a result, which tells it
@@ -165,8 +164,7 @@ class Run:
         Raises:
             TopologyError: naming the node and what it lacks.
         """
-        if self._early is None and isinstance(self.order.engine, Foreseeing):
-            self.order.engine.foresee(self._config)
+        self._plan.foresee()
 
     @asynccontextmanager
     async def opened(self, *, start: bool = True, interrupt: bool = True) -> AsyncIterator[Network]:
@@ -201,52 +199,32 @@ class Run:
     @asynccontextmanager
     async def _deployed(self, *, start: bool, interrupt: bool) -> AsyncIterator[Network]:
         order = self.order
-        engine, spec = order.engine, order.topology.spec
         if self._early is not None:
             raise self._early
         async with (
             self._record(order.directory) as pipeline,
             anyio.create_task_group() as tasks,
             _cancelled_after(tasks),
-            engine.open(self._config) as (manager, log_engine),
         ):
             network = self.network = Network(
                 run_id=order.run_id,
-                spec=spec,
-                engine=engine,
+                spec=order.topology.spec,
+                engine=order.engine,
                 pipeline=pipeline,
                 vocabulary=order.topology.vocabulary,
                 tasks=tasks,
             )
             network.begin(order.test)
-            with _deciding_early(network):
-                await manager.create()
-            failure: BaseException | None = None
             try:
-                with _deciding_early(network):
-                    await log_engine.attach(pipeline)
-                    await network.bring_up(manager)
-                with anyio.CancelScope() as body:
-                    if interrupt:
-                        network.ending.when(body.cancel)
-                    if start:
-                        await network.start_all()
+                async with lifetime(network, self._plan, start=start, interrupt=interrupt):
                     yield network
-                    report_forgotten(network)
-            except BaseException as error:  # noqa: BLE001  # raised again below
-                failure = error
-            with anyio.CancelScope(shield=True):
-                try:
-                    failure = await _taken_down(network, manager, failure)
-                finally:
-                    network.judgement.end_waits()
-            if failure is not None:
-                self._cut_short = failure if _is_cancellation(failure) else None
-                raise failure
+            except BaseException as error:
+                self._cut_short = error if is_cancellation(error) else None
+                raise
 
     def _ended(self, failure: BaseException | None) -> RunResult:
         self._seconds = round(time.monotonic() - self._began, 3)
-        if failure is not None and not _is_cancellation(failure):
+        if failure is not None and not is_cancellation(failure):
             errors = [each for each in leaves(failure) if isinstance(each, Exception)]
             self._unknown = next((each for each in errors if not isinstance(each, LucyError)), None)
             if self.network is not None:
@@ -281,7 +259,7 @@ class Run:
         seconds = round(time.monotonic() - self._began, 3) if self._seconds is None else self._seconds
         outcome = Outcome.PASSED
         if early is not None:
-            outcome = Outcome.INTERRUPTED if _is_cancellation(early) else early_outcome(next(leaves(early)))
+            outcome = Outcome.INTERRUPTED if is_cancellation(early) else early_outcome(next(leaves(early)))
         result = RunResult(
             run_id=order.run_id,
             scenario=encodable(order.test),
@@ -294,7 +272,7 @@ class Run:
             directory=str(order.directory),
             again=encodable(shlex.join(order.again)),
             errors=()
-            if early is None or _is_cancellation(early)
+            if early is None or is_cancellation(early)
             else tuple(
                 HeldError(Severity.HARD, "", type(each).__name__, said_by(each), seconds) for each in leaves(early)
             ),
@@ -315,65 +293,6 @@ class Run:
             ledger=ledger_rows(network.ledger),
             ledger_notes=ledger_notes(network.ledger),
         )
-
-
-def report_forgotten(network: Network) -> None:
-    """Hold it against a run whose test has ended well that it never awaited what it made to be awaited."""
-    if (error := network.pipeline.promises.forgotten()) is not None:
-        network.soft_error(str(error), kind="forgotten await")
-
-
-@contextmanager
-def _deciding_early(network: Network) -> Iterator[None]:
-    """Judge what keeps a network from coming to be: no test has begun, so nothing is in doubt about it."""
-    try:
-        yield
-    except BaseException as error:
-        failure = _said_of_system(next(leaves(error)))
-        network.judgement.decide(failure or error, early_outcome(failure or next(leaves(error))))
-        if failure is not None:
-            raise failure from error
-        raise
-
-
-def _said_of_system(error: BaseException) -> RefusedError | None:
-    """Say of an error of the operating system what to do about it: it is nobody's slip, and frames say nothing."""
-    if not isinstance(error, OSError):
-        return None
-    advice = {errno.EMFILE: "; raise the limit of open files (`ulimit -n`)"}.get(error.errno or 0, "")
-    where = f"{error.filename}: " if error.filename else ""
-    return RefusedError("make the network", error.errno or 0, f"{where}{error.strerror or error}{advice}")
-
-
-async def _taken_down(network: Network, manager: NetworkManager, failure: BaseException | None) -> BaseException | None:
-    """Take a network down, and return what is to be raised. For a shielded caller.
-
-    No shield keeps out the cancelling of its own task, which Ctrl-C does too: it stands in the journal.
-    """
-    await network.ending.deaths_told()
-    if failure is None or (_is_cancellation(failure) and network.fatal is not None):
-        network.judgement.decide(network.fatal)
-    else:
-        network.judgement.decide(failure)
-    failure = failure or network.fatal
-    try:
-        try:
-            await network.take_down(manager)
-        finally:
-            await manager.cleanup()
-    except asyncio.CancelledError:
-        network.judgement.cut_short()
-        raise
-    except Exception as trouble:  # noqa: BLE001  # raised, unless the test has failed already
-        network.judgement.record(trouble)
-        failure = failure or trouble
-    if network.fatal is not None:  # told since, of a node that had died before
-        network.judgement.record(network.fatal)
-    return failure or network.fatal
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    return isinstance(error, (asyncio.CancelledError, GeneratorExit))
 
 
 @asynccontextmanager

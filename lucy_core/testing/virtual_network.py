@@ -18,10 +18,10 @@ all the same.
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Never, cast, final
+from typing import Any, cast, final
 
 import anyio
 import anyio.lowlevel
@@ -31,8 +31,8 @@ from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.requests import Inject, Note, Position
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.engine import Capability, Engine, NetworkSpec, NodeExit, NodeSpec, Resources, Take
-from lucy_core.errors import CaptureDiedError, UnsupportedError
+from lucy_core.engine import NetworkSpec, NodeSpec
+from lucy_core.errors import CaptureDiedError
 from lucy_core.helpers.forms import Done, Form
 from lucy_core.network.network import Network
 from lucy_core.network.vocabulary import FixedTopology, Vocabulary
@@ -41,6 +41,7 @@ from lucy_core.recording.recording import Row, make_run_directory
 from lucy_core.records.event import event_type
 from lucy_core.records.journal import JOURNAL
 from lucy_core.run.run import Run, RunOrder, When
+from lucy_core.testing.fake_engine import FakeEngine
 from lucy_core.testing.virtual_time import VirtualTimeLoop
 
 NS = 1_000_000_000
@@ -139,101 +140,10 @@ class VirtualCapture:
 
 
 @final
-class VirtualNode:
-    """A node that does nothing but what its test says."""
-
-    directory = None
-
-    def __init__(self, name: str, on_exit: Callable[[NodeExit], None]) -> None:
-        self.name = name
-        self.running = False
-        self._on_exit = on_exit
-
-    def end(self, *, code: int) -> None:
-        if self.running:
-            self.running = False
-            self._on_exit(NodeExit(node=self.name, code=code))
-
-    async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:  # noqa: ARG002
-        self.running = True
-        await anyio.lowlevel.checkpoint()
-
-    async def stop(self, *, grace: float) -> None:  # noqa: ARG002  # it ends at once
-        self.running = False
-        await anyio.lowlevel.checkpoint()
-
-    async def kill(self) -> None:
-        await self.stop(grace=0)
-
-    async def pause(self) -> None:
-        await anyio.lowlevel.checkpoint()
-
-    async def resume(self) -> None:
-        await anyio.lowlevel.checkpoint()
-
-    async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ARG002, ASYNC109
-        _refuse(Capability.EXEC)
-
-    async def read_file(self, path: str) -> bytes:  # noqa: ARG002  # the contract's
-        _refuse(Capability.FILES)
-
-    async def write_file(self, path: str, content: bytes) -> None:  # noqa: ARG002  # the contract's
-        _refuse(Capability.FILES)
-
-    def address(self, port: str) -> tuple[str, int]:  # noqa: ARG002  # the contract's
-        _refuse("address")
-
-    async def resources(self) -> Resources | None:
-        _refuse(Capability.RESOURCES)
-
-
-def _refuse(what: str) -> Never:
-    raise UnsupportedError(VirtualEngine.name, what)
-
-
-@final
-class VirtualEngine:
-    """The engine of a virtual network: manager and network too, since there is next to nothing to do."""
-
-    name = "virtual"
-    capabilities = frozenset({Capability.PAUSE, Capability.FRESH_STATE})
-
-    def __init__(self) -> None:
-        self.nodes: dict[str, VirtualNode] = {}
-        self._names: tuple[str, ...] = ()
-
-    def expand(self, spec: NetworkSpec, place: object) -> None:  # noqa: ARG002  # nothing to work out
-        """Remember the names."""
-        self._names = tuple(node.name for node in spec.nodes)
-
-    @asynccontextmanager
-    async def open(self, config: object) -> AsyncIterator[tuple["VirtualEngine", "VirtualEngine"]]:  # noqa: ARG002
-        """Give itself."""
-        yield self, self
-
-    async def attach(self, capture: object) -> None:
-        """There are no sources."""
-
-    async def deploy(self, on_exit: Callable[[NodeExit], None]) -> "VirtualEngine":
-        self.nodes = {name: VirtualNode(name, on_exit) for name in self._names}
-        return self
-
-    async def destroy(self) -> None:
-        for node in self.nodes.values():
-            node.running = False
-
-    async def create(self) -> None:
-        """There is nothing to make."""
-
-    async def cleanup(self) -> None:
-        """Nothing was made."""
-
-
-@final
 class VirtualNetwork:
     """A network, and what its test has its nodes do. Made by `virtual_network`."""
 
-    def __init__(self, network: Network, capture: VirtualCapture, engine: VirtualEngine) -> None:
+    def __init__(self, network: Network, capture: VirtualCapture, engine: FakeEngine) -> None:
         self.network = network
         self.capture = capture
         self._engine = engine
@@ -282,7 +192,7 @@ async def virtual_network(
     """
     clock = asyncio.get_running_loop().time
     captures: list[VirtualCapture] = []
-    engine = VirtualEngine()
+    engine = FakeEngine()
 
     @asynccontextmanager
     async def record(place: Path) -> AsyncIterator[Pipeline]:
@@ -305,7 +215,7 @@ async def virtual_network(
         order = RunOrder(
             test="virtual",
             topology=FixedTopology(vocabulary, spec),
-            engine=cast("Engine", engine),
+            engine=engine,
             options={},
             run_id="virtual",
             directory=(directory or Path(own) / "run").absolute(),

@@ -12,10 +12,9 @@ from typing import final
 
 import anyio
 import anyio.to_thread
+import msgspec
 
-from lucy_core.aio import Services
-from lucy_core.engine import Capability, NetworkSpec, RunPlace
-from lucy_core.faults import Fault
+from lucy_core.engine import Capability, Engine, ExitReport, LineCapture, NetworkSpec, Plan, RunPlace, Services
 from lucy_engines.docker.api.caller import Caller
 from lucy_engines.docker.api.client import connect
 from lucy_engines.docker.api.endpoint import Endpoint, docker_host
@@ -26,67 +25,62 @@ from lucy_engines.docker.options import DOCKER_OPTIONS
 from lucy_engines.docker.plan import labels
 from lucy_engines.docker.plan.config import DockerConfig, docker_config
 from lucy_engines.docker.plan.export import write_export
-from lucy_engines.docker.run.manager import DockerManager
+from lucy_engines.docker.run.network import DockerNetwork
 
 
 @final
-class DockerEngine:
+class DockerPlan(Plan, msgspec.Struct, frozen=True):
+    """The network and every container, as they are about to be asked of the Engine."""
+
+    config: DockerConfig
+
+    @asynccontextmanager
+    async def open(self, capture: LineCapture, on_exit: ExitReport) -> AsyncIterator[DockerNetwork]:
+        """Connect to the Engine and make all; on the way out it is removed, by the reaper where Lucy can't."""
+        config = self.config
+        async with (
+            connect(config.host) as client,
+            guarded(config.host, config.run_id, run_directory=config.directory) as guard,
+            Services.running() as services,
+        ):
+            services.start(guard.watch)
+            network = DockerNetwork(config, client, services, capture, on_exit)
+            try:
+                await network.make()
+                yield network
+            finally:
+                with anyio.CancelScope(shield=True):
+                    try:
+                        await network.take_away()
+                        if client.dead is None:
+                            guard.dismiss()
+                    finally:
+                        if client.dead is not None:
+                            guard.abandon()
+
+    def running(self, file: Path) -> str:
+        return f"docker-compose -f {shlex.quote(str(file))} up"
+
+    def export(self, file: Path, about: Mapping[str, str]) -> None:
+        """Write a Compose file."""
+        write_export(self.config, file, about)
+
+
+@final
+class DockerEngine(Engine):
     """Nodes as containers."""
 
     name = "docker"
+    capabilities = frozenset(Capability)
+    faults = DOCKER_FAULTS
     options = DOCKER_OPTIONS
-    capabilities = frozenset(
-        {
-            Capability.PAUSE,
-            Capability.FRESH_STATE,
-            Capability.EXEC,
-            Capability.ENVIRONMENT,
-            Capability.RESOURCES,
-            Capability.FILES,
-            Capability.FAULTS,
-        }
-    )
 
-    faults: frozenset[type[Fault]] = DOCKER_FAULTS
-
-    def expand(self, spec: NetworkSpec, place: RunPlace) -> DockerConfig:
+    def plan(self, spec: NetworkSpec, place: RunPlace) -> DockerPlan:
         """Work out the network and every container, touching nothing."""
-        return docker_config(spec, place)
+        return DockerPlan(docker_config(spec, place))
 
     async def leftovers(self, run_id: str) -> list[str]:
         """Name what the Engine of this machine has of a run."""
         caller = Caller(Endpoint(docker_host()))
         (label,) = labels.run_filter(run_id)["label"]
         return [f"{thing.kind} {thing.name}" for thing in await anyio.to_thread.run_sync(find, caller, label)]
-
-    def running(self, file: Path) -> str:
-        return f"docker-compose -f {shlex.quote(str(file))} up"
-
-    def export(self, config: DockerConfig, file: Path, about: Mapping[str, str]) -> None:
-        """Write a Compose file."""
-        write_export(config, file, about)
-
-    @asynccontextmanager
-    async def open(self, config: DockerConfig) -> AsyncIterator[tuple[DockerManager, DockerManager]]:
-        """Connect to the Engine; on the way out whatever is left is removed, by the reaper where Lucy can't."""
-        async with (
-            connect(config.host) as client,
-            guarded(config.host, config.run_id, run_directory=config.directory) as guard,
-            anyio.create_task_group() as tasks,
-        ):
-            services = Services(tasks)
-            services.start(guard.watch)
-            manager = DockerManager(config, client, services)
-            try:
-                yield manager, manager
-            finally:
-                with anyio.CancelScope(shield=True):
-                    try:
-                        await manager.remove_all()
-                        if client.dead is None:
-                            guard.dismiss()
-                        else:
-                            guard.abandon()
-                    finally:
-                        await manager.cleanup()
-                        services.stop()

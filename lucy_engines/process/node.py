@@ -4,16 +4,26 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import final
 
 import anyio
 
-from lucy_core.engine import Layout, NodeExit, NodeSpec, Resources, Take, fill_in, fill_in_bytes
+from lucy_core.engine import (
+    EngineNode,
+    ExitReport,
+    Layout,
+    NodeExit,
+    NodeSpec,
+    Resources,
+    Take,
+    fill_in,
+    fill_in_bytes,
+    make_empty,
+)
 from lucy_core.errors import CommandError, CommandTimeoutError, DeployError, shown
 from lucy_core.helpers.helper import Refused
-from lucy_core.removal import make_empty
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
 from lucy_engines.process.kinship import descendants, session_of
@@ -36,7 +46,7 @@ def no_program(node: str, word: str) -> str:
 
 
 @final
-class ProcessNode:
+class ProcessNode(EngineNode):
     """One node: a directory, ports, and, while it runs, a process in a session of its own."""
 
     def __init__(
@@ -45,7 +55,7 @@ class ProcessNode:
         layout: Layout,
         guardian: GuardianClient,
         fifo: Path,
-        on_exit: Callable[[NodeExit], None],
+        on_exit: ExitReport,
         *,
         run_id: str,
     ) -> None:
@@ -73,14 +83,19 @@ class ProcessNode:
         return self._pid
 
     def prepare(self) -> None:
-        """Make the directory and the files, readable by their owner alone."""
-        for place in (self.directory, Path(self._layout.state)):
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, content in self._spec.files.items():
-            path = self.directory / name
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_bytes(fill_in_bytes(content, self.name, self._layout))
+        """Make the directory and the files, readable by their owner alone.
+
+        Raises:
+            DeployError: naming the one that can't be made.
+        """
+        try:
+            for place in (self.directory, Path(self._layout.state)):
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name, content in self._spec.files.items():
+                _write(self.directory / name, fill_in_bytes(content, self.name, self._layout))
+        except OSError as error:
+            message = f"node {self.name!r}: {error.filename or self.directory}: {error.strerror}"
+            raise DeployError(message) from error
 
     def _command(self, command: Sequence[str]) -> list[str]:
         argv = [fill_in(word, self.name, self._layout) for word in command]
@@ -176,9 +191,6 @@ class ProcessNode:
             await self._guardian.send_signal(self._pid, number)
 
     async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ASYNC109
-        if not command:
-            message = f"node {self.name!r}: an empty command can't be run"
-            raise CommandError(message)
         try:
             argv = self._command(command)
         except DeployError as error:
@@ -201,11 +213,8 @@ class ProcessNode:
             raise self._no_file("read", path, error) from error
 
     async def write_file(self, path: str, content: bytes) -> None:
-        place = self.directory / path
         try:
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            place.touch(mode=0o600)
-            place.write_bytes(content)
+            _write(self.directory / path, content)
         except OSError as error:
             raise self._no_file("write", path, error) from error
 
@@ -213,12 +222,7 @@ class ProcessNode:
         return CommandError(f"node {self.name!r}: can't {action} {path}: {error.strerror} ({self.directory / path})")
 
     def address(self, port: str) -> tuple[str, int]:
-        try:
-            return "127.0.0.1", self._layout.ports[self.name][port]
-        except KeyError:
-            known = ", ".join(self._layout.ports[self.name]) or "none"
-            message = f"node {self.name!r} has no port {port!r}; it has {known}"
-            raise CommandError(message) from None
+        return "127.0.0.1", self._layout.ports[self.name][port]
 
     async def resources(self) -> Resources | None:
         pid = self._pid
@@ -234,3 +238,9 @@ class ProcessNode:
             threads += int(fields[17])
             memory += int(fields[21]) * _PAGE
         return Resources(cpu, memory, threads)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(content)

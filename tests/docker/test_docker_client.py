@@ -10,15 +10,12 @@ import anyio
 import pytest
 from engines import VERSION, Serving, fake_engine, serving
 
-from lucy_core.aio import Services
-from lucy_core.engine import NetworkSpec, NodeSpec, RunPlace
 from lucy_core.errors import DeployError, EngineUnavailableError
 from lucy_engines.docker.api import client as docker_client
 from lucy_engines.docker.api import hijack
 from lucy_engines.docker.api.client import connect, unreachable
 from lucy_engines.docker.api.endpoint import Endpoint
-from lucy_engines.docker.plan.config import docker_config
-from lucy_engines.docker.run.manager import DockerManager
+from lucy_engines.docker.run.network import remove_all
 
 
 async def test_no_engine_is_told_with_how_to_start_one(tmp_path: Path) -> None:
@@ -147,11 +144,8 @@ async def test_a_container_that_somebody_else_has_just_removed_is_removed(tmp_pa
         "/networks": (200, []),
         "/volumes": (200, {"Volumes": None}),
     }
-    spec = NetworkSpec(name="n", nodes=(NodeSpec(name="a", role="x", command=("true",)),))
     async with fake_engine(tmp_path / "docker.sock", answers) as address, connect(address) as client:
-        place = RunPlace(run_id="r", directory=tmp_path, options={"docker_host": address})
-        async with anyio.create_task_group() as tasks:
-            await DockerManager(docker_config(spec, place), client, Services(tasks)).remove_all()
+        await remove_all(client, "r")
 
 
 @pytest.mark.parametrize("call", ("show", "lines", "refused"))

@@ -19,7 +19,7 @@ import lucy_core as lucy
 from lucy_core.capture.fifo import make_fifo
 from lucy_core.engine import RunPlace
 from lucy_core.mina import BlockProduced
-from lucy_core.run.attachment import all_ended, describe_export
+from lucy_core.run.exported import all_ended, describe_export
 from lucy_engines.docker.plan.compose import compose
 from lucy_engines.docker.plan.config import DockerConfig, docker_config
 from lucy_engines.docker.plan.export import write_export
@@ -232,7 +232,7 @@ async def test_nodes_of_others_are_not_commanded(exported: Path, tmp_path: Path)
     async with lucy.attach(exported, run_directory=tmp_path / "run") as network:
         node = network["a"]
         for command in (node.stop, node.kill, node.pause, node.resources):
-            with pytest.raises(lucy.UnsupportedError, match="the attach engine has no capability"):
+            with pytest.raises(lucy.UnsupportedError, match="the external engine has no capability"):
                 await command()
         assert network["a"].state == "running"
 
@@ -240,7 +240,7 @@ async def test_nodes_of_others_are_not_commanded(exported: Path, tmp_path: Path)
 async def test_all_have_ended_when_every_supervisor_has_said_so_and_nothing_follows(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lucy_core.run.attachment.QUIET_SECONDS", 0.0)
+    monkeypatch.setattr("lucy_core.run.exported.QUIET_SECONDS", 0.0)
 
     def ends(node: str) -> None:
         write(

@@ -28,7 +28,7 @@ OTHER = NodeSpec(name="b", role="producer", command=("mina", "-ip", "{host:a}", 
 def config(tmp_path: Path, **options: str) -> DockerConfig:
     place = RunPlace(run_id="run-1", directory=tmp_path / "run", options=options)
     forms = {"multiaddr": HostForm("/dns4/{}", "/ip4/{}")}
-    return DockerEngine().expand(NetworkSpec(name="net", nodes=(NODE, OTHER), host_forms=forms), place)
+    return DockerEngine().plan(NetworkSpec(name="net", nodes=(NODE, OTHER), host_forms=forms), place).config
 
 
 def body(tmp_path: Path, node: str = "a", **options: str) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def test_a_nodes_own_image_comes_before_the_runs_and_the_runs_before_the_default
     spec = NetworkSpec(name="net", nodes=(NodeSpec(name="a", role="x", command=("x",), image="own:1"),))
     place = RunPlace(run_id="run-1", directory=tmp_path, options={"mina_image": "mina:1"})
 
-    assert DockerEngine().expand(spec, place).containers["a"].image == "own:1"
+    assert DockerEngine().plan(spec, place).config.containers["a"].image == "own:1"
     assert config(tmp_path, mina_image="mina:1").containers["b"].image == "mina:1"
     assert config(tmp_path).containers["b"].image == "lucy-simnode:latest"
 
@@ -109,7 +109,7 @@ def test_a_word_that_the_engine_can_not_be_told_is_refused_by_node_and_field(
     spec = NetworkSpec(name="net", nodes=(NodeSpec(**{"name": "a", "role": "x", "command": ("x",), **fields}),))
 
     with pytest.raises(TopologyError) as refused:
-        DockerEngine().expand(spec, RunPlace(run_id="run-1", directory=tmp_path))
+        DockerEngine().plan(spec, RunPlace(run_id="run-1", directory=tmp_path))
     assert said in str(refused.value)
 
 
@@ -118,7 +118,7 @@ def test_archive_nodes_have_an_image_of_their_own(tmp_path: Path) -> None:
 
     def images(**options: str) -> list[str]:
         place = RunPlace(run_id="run-1", directory=tmp_path, options=options)
-        return [each.image for each in DockerEngine().expand(spec, place).containers.values()]
+        return [each.image for each in DockerEngine().plan(spec, place).config.containers.values()]
 
     assert images(mina_image="mina:1", archive_image="archive:1") == ["mina:1", "mina:1", "archive:1"]
     assert images(mina_image="mina:1") == ["mina:1"] * 3
@@ -144,14 +144,12 @@ def test_a_placeholder_that_names_nothing_is_refused(tmp_path: Path) -> None:
     spec = NetworkSpec(name="net", nodes=(NodeSpec(name="a", role="x", command=("x", "{port:nowhere.rest}")),))
 
     with pytest.raises(TopologyError, match="nowhere"):
-        DockerEngine().expand(spec, RunPlace(run_id="r", directory=tmp_path))
+        DockerEngine().plan(spec, RunPlace(run_id="r", directory=tmp_path))
 
 
 def test_a_run_id_that_can_name_no_container_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TopologyError, match="run id 'a run'"):
-        DockerEngine().expand(
-            NetworkSpec(name="net", nodes=(NODE, OTHER)), RunPlace(run_id="a run", directory=tmp_path)
-        )
+        DockerEngine().plan(NetworkSpec(name="net", nodes=(NODE, OTHER)), RunPlace(run_id="a run", directory=tmp_path))
 
 
 @pytest.mark.parametrize(

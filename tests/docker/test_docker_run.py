@@ -20,7 +20,7 @@ from lucy_core.records.journal import EngineNotice, NodeMeasured
 from lucy_engines.docker import DockerEngine
 from lucy_engines.docker.api.client import EngineClient, connect
 from lucy_engines.docker.api.commands import pid_inside
-from lucy_engines.docker.run import manager as docker_manager
+from lucy_engines.docker.run import network as docker_network
 from lucy_engines.docker.run import node as docker_node
 from lucy_engines.process import ProcessEngine
 
@@ -242,7 +242,7 @@ async def test_an_engine_that_dies_in_the_middle_of_a_run_ends_it(
 async def test_an_engine_that_hangs_holds_up_no_end(
     tmp_path: Path, run_id: str, docker_engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker_manager, "END_SECONDS", 0.3)
+    monkeypatch.setattr(docker_network, "END_SECONDS", 0.3)
     monkeypatch.setattr(docker_node, "PING_SECONDS", 0.3)
     async with way_to(docker_engine, tmp_path / "docker.sock") as way:
 

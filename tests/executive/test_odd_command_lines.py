@@ -21,7 +21,7 @@ import pytest
 from places import REPOSITORY
 
 from lucy_core import plugins
-from lucy_core.engine import NetworkSpec, NodeSpec, engine_names, engine_options, load_engine
+from lucy_core.engine import NetworkSpec, NodeSpec, engine_names, load_engine
 from lucy_core.executive import collecting, command_line, exporting
 from lucy_core.executive.performance import Performance
 from lucy_core.executive.scenario import load_scenario
@@ -98,8 +98,8 @@ class Quiet:
 def _nothing_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Go as far as a run would be begun, and no farther; look for no garbage."""
 
-    def plan(arguments: Any, scenario: Any, order: Any, interruption: Any, voice: Any, own: Any = None) -> int:
-        Performance(scenario, order, interruption, voice.say, own)
+    def plan(arguments: Any, scenario: Any, order: Any, interruption: Any, voice: Any) -> int:
+        Performance(scenario, order, interruption, voice.say)
         return ExitCode.PASSED
 
     monkeypatch.setattr(command_line, "perform", plan)
@@ -120,7 +120,7 @@ def options_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, bool]]:
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    own = {name: engine_options(load_engine(name)) for name in engine_names()}
+    own = {name: load_engine(name).options for name in engine_names()}
     parser = command_line.make_parser(list(own), own)
     (subparsers,) = (each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
     return dict(subparsers.choices)

@@ -13,6 +13,7 @@ from odd_values import Target, faults_of, methods_of
 import lucy_core as lucy
 from lucy_core import mina
 from lucy_core.delivery.streams.stream import is_event_type
+from lucy_core.engine import Engine
 from lucy_core.executive.plugin.marker import wanted
 from lucy_core.judging.judgement import Judgement
 from lucy_core.mina.graphql import client, connect
@@ -28,17 +29,13 @@ class Tick(msgspec.Struct, frozen=True):
     n: int
 
 
-class Nowhere:
+class Nowhere(Engine):
     """An engine that gets as far as the first thing that it would do."""
 
     name = "nowhere"
-    capabilities: frozenset[Any] = frozenset()
 
-    def expand(self, *_: object) -> Any:
+    def plan(self, *_: object) -> Any:
         raise lucy.TopologyError("not here")
-
-    def open(self, *_: object) -> Any:
-        raise AssertionError
 
 
 NODE = lucy.NodeSpec(name="a", role="any", command=("sleep", "100"), ports=("p",))

@@ -13,7 +13,7 @@ from rich.pretty import pretty_repr
 import lucy_core as lucy
 from lucy_core.engine.spec import MASK
 from lucy_core.mina.scenarios import chain_reliability
-from lucy_core.run.attachment import describe_export, read_export
+from lucy_core.run.exported import describe_export, read_export
 
 PASSWORD = "c0rrect-horse"
 KEY = b"-----BEGIN PRIVATE KEY----- xyzzy"

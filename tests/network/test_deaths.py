@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
-from lucy_core.engine import NodeExit, State
+from lucy_core.engine import Engine, NodeExit, Plan, State
 from lucy_core.judging.fold import replayed
 from lucy_core.judging.scopes import Scopes
 from lucy_core.network.node import COARSENESS, Node
@@ -46,40 +46,31 @@ def kill(node: lucy.Node) -> None:
     os.kill(node._engine_node.pid, signal.SIGKILL)
 
 
-class Late:
+class Late(Engine, Plan):
     """The process engine, but that it tells of exits only while the network is taken down."""
 
     name = "late"
     capabilities = ProcessEngine.capabilities
 
     def __init__(self, **changed: object) -> None:
-        self.expand = ProcessEngine().expand
         self.heard = anyio.Event()
         self._changed = {"asked": None, **changed}  # an engine that can't tell: the clock has to
         self._ends: list[NodeExit] = []
-        self._tell: Callable[[NodeExit], None] | None = None
+
+    def plan(self, spec: lucy.NetworkSpec, place: object) -> Plan:
+        self._inner = ProcessEngine().plan(spec, place)
+        return self
 
     def _hear(self, end: NodeExit) -> None:
         self._ends.append(msgspec.structs.replace(end, **self._changed))
         self.heard.set()
 
     @asynccontextmanager
-    async def open(self, config: Any) -> AsyncIterator[tuple[Any, Any]]:
-        async with ProcessEngine().open(config) as (manager, log_engine):
-
-            async def deploy(on_exit: Callable[[NodeExit], None]) -> Any:
-                self._tell = on_exit
-                return await manager.deploy(self._hear)
-
-            async def destroy() -> None:
-                await manager.destroy()
-                for end in self._ends:
-                    self._tell(end)
-
-            yield (
-                SimpleNamespace(create=manager.create, deploy=deploy, destroy=destroy, cleanup=manager.cleanup),
-                log_engine,
-            )
+    async def open(self, capture: Any, on_exit: Callable[[NodeExit], None]) -> AsyncIterator[Any]:
+        async with self._inner.open(capture, self._hear) as network:
+            yield network
+        for end in self._ends:
+            on_exit(end)
 
 
 async def test_a_node_that_was_started_alone_is_armed(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core import mina
-from lucy_core.engine import Capability, State
+from lucy_core.engine import FaultLost, State
 from lucy_core.faults import FAULT_KINDS
 from lucy_core.judging.durations import Clock
 from lucy_core.judging.scopes import Scopes
@@ -28,13 +28,13 @@ class Scripted:
     """An engine's network, and the home of the leases in it."""
 
     def __init__(self) -> None:
-        self.engine = SimpleNamespace(name="scripted", capabilities={Capability.FAULTS}, faults=FAULT_KINDS)
+        self.engine = SimpleNamespace(name="scripted", faults=FAULT_KINDS)
         self.clock = Clock({"slots": 2.0})
         self.nodes = dict.fromkeys(("a", "b", "c"))
         self.said: list[msgspec.Struct] = []
         self.active: list[lucy.Fault] = []
         self.failure: lucy.LucyError | None = None
-        self.lose: Callable[[str], None] = lambda _: None
+        self.lose: Callable[[FaultLost], None] = lambda _: None
         self.slow = 0.0
         self.stuck = ""
         self.reverts = 0
@@ -46,7 +46,9 @@ class Scripted:
     def fail(self, error: lucy.LucyError) -> None:
         self.failure = error
 
-    async def inject(self, fault: lucy.Fault, *, lasting: float, on_lost: Callable[[str], None]) -> "Scripted.One":
+    async def inject(
+        self, fault: lucy.Fault, *, lasting: float, on_lost: Callable[[FaultLost], None]
+    ) -> "Scripted.One":
         assert lasting > 0
         await anyio.sleep(self.slow)
         if self.stuck == "inject":
@@ -127,12 +129,12 @@ async def test_ending_twice_undoes_once(network: Scripted, faults: Faults) -> No
 async def test_a_fault_that_loses_its_place_is_lost(network: Scripted, faults: Faults) -> None:
     async with faults.inject(CUT, lasting=30) as lease:
         await anyio.sleep(2)
-        network.lose("the container of a is gone")
+        network.lose(FaultLost(CUT, "the container of a is gone"))
         assert await lease.ended() is lucy.LeaseEnd.LOST
     assert network.ends() == [(1, "lost", 2.0)]
     assert network.said[-1].detail == "the container of a is gone"
     async with faults.inject(CUT, lasting=30) as lease:
-        network.lose("so is that of b")  # and the block is left before anybody could act on it
+        network.lose(FaultLost(CUT, "so is that of b"))  # and the block is left before anybody could act on it
     assert network.ends()[-1] == (2, "lost", 0.0)
 
 
@@ -271,7 +273,7 @@ async def test_what_makes_no_sense_is_refused_before_anything_is_done(network: S
         with pytest.raises(error, match=text):
             async with faults.inject(fault, lasting=lasting):
                 pass
-    network.engine.capabilities = frozenset()
+    network.engine.faults = frozenset()
     with pytest.raises(lucy.UnsupportedError, match="the scripted engine has no capability 'faults'"):
         async with faults.inject(CUT, lasting=1):
             pass

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
+from lucy_core.engine import Engine, Plan
 from lucy_core.errors import NodeExitedError
 from lucy_core.judging.conditions.condition import Condition, Progress
 from lucy_engines.process import ProcessEngine
@@ -163,20 +164,20 @@ async def test_cancelling_around_a_deployment_takes_it_down(tmp_path: Path) -> N
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-class Lingering:
+class Lingering(Engine, Plan):
     """An engine that awaits something on its way out, without a shield."""
 
     name = "lingering"
-    capabilities = ProcessEngine.capabilities
 
-    def __init__(self) -> None:
-        self.expand = ProcessEngine().expand
+    def plan(self, spec, place):
+        self._inner = ProcessEngine().plan(spec, place)
+        return self
 
     @asynccontextmanager
-    async def open(self, config):
-        async with ProcessEngine().open(config) as parts:
+    async def open(self, capture, on_exit):
+        async with self._inner.open(capture, on_exit) as network:
             try:
-                yield parts
+                yield network
             finally:
                 await anyio.sleep(0)
 

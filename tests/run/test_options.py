@@ -9,7 +9,8 @@ import pytest
 import lucy_core as lucy
 from lucy_core import mina
 from lucy_core.arguments import some_seconds
-from lucy_core.run.options import Options, is_on, number_option, options_of_all_engines
+from lucy_core.engine import is_on
+from lucy_core.run.options import Options, number_option, options_of_all_engines
 from lucy_engines.docker import DockerEngine
 from lucy_engines.process import ProcessEngine
 

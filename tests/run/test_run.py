@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
-from lucy_core.engine import State
+from lucy_core.engine import Engine, Plan, State
 from lucy_core.judging.fold import replayed
 from lucy_core.judging.result import RunResult
 from lucy_core.network.vocabulary import PlainTopology
@@ -261,39 +261,33 @@ async def test_a_call_from_another_thread_or_loop_is_refused_and_changes_nothing
 # --- the files ------------------------------------------------------------------------------------------------------
 
 
-class Broken:
+class Broken(Engine, Plan):
     """An engine that fails where it is told to."""
 
     name = "broken"
-    capabilities = ProcessEngine.capabilities
 
     def __init__(self, where: str, error: Exception | None = None) -> None:
         self._where = where
         self._error = error or lucy.DeployError("no machine")
 
-    def expand(self, spec: lucy.NetworkSpec, place: object) -> Any:
-        self._fail("expand")
-        return ProcessEngine().expand(spec, place)
+    def plan(self, spec: lucy.NetworkSpec, place: object) -> Plan:
+        self._fail("plan")
+        self._inner = ProcessEngine().plan(spec, place)
+        return self
 
     @asynccontextmanager
-    async def open(self, config: Any) -> AsyncIterator[Any]:
+    async def open(self, capture: Any, on_exit: Any) -> AsyncIterator[Any]:
         self._fail("open")
-        async with ProcessEngine().open(config) as (manager, log_engine):
-            yield self, log_engine
-            del manager
-
-    async def create(self) -> None:
-        self._fail("create")
-
-    async def cleanup(self) -> None:
-        """Nothing was made."""
+        async with self._inner.open(capture, on_exit) as network:
+            self._fail("make")
+            yield network
 
     def _fail(self, where: str) -> None:
         if self._where == where:
             raise self._error
 
 
-@pytest.mark.parametrize("where", ("expand", "open", "create"))
+@pytest.mark.parametrize("where", ("plan", "open", "make"))
 async def test_a_run_that_never_got_its_network_has_a_result_too(tmp_path: Path, where: str) -> None:
     with pytest.raises(lucy.DeployError, match="no machine"):
         async with lucy.deploy(spec("a"), engine=Broken(where), run_directory=tmp_path / "run"):
@@ -306,7 +300,7 @@ async def test_a_run_that_never_got_its_network_has_a_result_too(tmp_path: Path,
 async def test_what_the_system_refuses_a_deployment_is_said_with_what_to_do_and_without_frames(tmp_path: Path) -> None:
     refused = OSError(errno.EMFILE, "Too many open files")
     with pytest.raises(lucy.DeployError, match=r"can't make the network: Too many open files; raise .*ulimit -n"):
-        async with lucy.deploy(spec("a"), engine=Broken("create", refused), run_directory=tmp_path / "run"):
+        async with lucy.deploy(spec("a"), engine=Broken("make", refused), run_directory=tmp_path / "run"):
             raise AssertionError
     result = result_of(tmp_path / "run")
     assert (result["outcome"], result["exit_code"], result.get("traceback", "")) == ("infrastructure error", 4, "")

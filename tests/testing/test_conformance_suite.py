@@ -17,7 +17,7 @@ ALONE = ("-p", "no:cacheprovider", "-p", "no:asyncio")
 MY_ENGINE = """
 import os, subprocess
 from contextlib import asynccontextmanager
-from lucy_core.engine import Capability, NodeExit
+from lucy_core.engine import Engine, EngineNetwork, NodeExit, Plan
 from lucy_engines.process import ProcessEngine
 import msgspec
 
@@ -27,32 +27,24 @@ class Delegate:
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
-class Nodes(Delegate):
-    def __init__(self, inner, kind):
-        self.nodes = {name: kind(node) for name, node in inner.nodes.items()}
-
-class Manager(Delegate):
+class MyPlan(Plan):
     node = Delegate
-    async def deploy(self, on_exit):
-        return Nodes(await self.inner.deploy(on_exit), self.node)
-
-class Able:
-    name = "able"
-    capabilities = frozenset(ProcessEngine.capabilities) - {Capability.FAULTS}
-    manager = Manager
-    def __init__(self):
-        self.inner = ProcessEngine()
-    def expand(self, spec, place):
+    def __init__(self, inner, place):
+        self.inner = inner
         self.place = place
-        return self.inner.expand(spec, place)
-    async def leftovers(self, run_id):
-        return await self.inner.leftovers(run_id)
     @asynccontextmanager
-    async def open(self, config):
-        async with self.inner.open(config) as (manager, log_engine):
-            mine = self.manager(manager)
-            mine.place = self.place
-            yield mine, log_engine
+    async def open(self, capture, on_exit):
+        async with self.inner.open(capture, on_exit) as network:
+            yield EngineNetwork({name: self.node(node) for name, node in network.nodes.items()})
+
+class Able(Engine):
+    name = "able"
+    capabilities = ProcessEngine.capabilities
+    my_plan = MyPlan
+    def plan(self, spec, place):
+        return self.my_plan(ProcessEngine().plan(spec, place), place)
+    async def leftovers(self, run_id):
+        return await ProcessEngine().leftovers(run_id)
 
 class MyEngine(Able):
     "Can start and stop nodes, and nothing else."
@@ -64,57 +56,59 @@ BROKEN = """
 from my_engine import *
 
 class KeepsState(Able):
-    class manager(Manager):
+    class my_plan(MyPlan):
         class node(Delegate):
             async def start(self, *, fresh_state, environment):
                 await self.inner.start(fresh_state=False, environment=environment)
 
 class DropsEnvironment(Able):
-    class manager(Manager):
+    class my_plan(MyPlan):
         class node(Delegate):
             async def start(self, *, fresh_state, environment):
                 await self.inner.start(fresh_state=fresh_state, environment={})
 
 class KillsAtOnce(Able):
-    class manager(Manager):
+    class my_plan(MyPlan):
         class node(Delegate):
             async def stop(self, *, grace):
                 await self.inner.kill()
 
 class NeverPauses(Able):
-    class manager(Manager):
+    class my_plan(MyPlan):
         class node(Delegate):
             async def pause(self):
                 pass
 
 class HidesDeaths(Able):
-    class manager(Manager):
-        async def deploy(self, on_exit):
-            return await super().deploy(lambda end: None)
+    class my_plan(MyPlan):
+        def open(self, capture, on_exit):
+            return super().open(capture, lambda end: None)
 
 class LiesAboutDeaths(Able):
-    class manager(Manager):
-        async def deploy(self, on_exit):
-            return await super().deploy(lambda end: on_exit(msgspec.structs.replace(end, code=0, signal=None)))
+    class my_plan(MyPlan):
+        def open(self, capture, on_exit):
+            return super().open(capture, lambda end: on_exit(msgspec.structs.replace(end, code=0, signal=None)))
 
 class LosesALine(Able):
-    def expand(self, spec, place):
+    def plan(self, spec, place):
         lose = ("sh", "-c", '"$@" | sed -u 700d', "sh")
         nodes = tuple(msgspec.structs.replace(node, command=(*lose, *node.command)) for node in spec.nodes)
-        return super().expand(msgspec.structs.replace(spec, nodes=nodes), place)
+        return super().plan(msgspec.structs.replace(spec, nodes=nodes), place)
 
 class DoublesALine(LosesALine):
-    def expand(self, spec, place):
+    def plan(self, spec, place):
         double = ("sh", "-c", '"$@" | sed -u 700p', "sh")
         nodes = tuple(msgspec.structs.replace(node, command=(*double, *node.command)) for node in spec.nodes)
-        return Able.expand(self, msgspec.structs.replace(spec, nodes=nodes), place)
+        return Able.plan(self, msgspec.structs.replace(spec, nodes=nodes), place)
 
 class LeavesAProcess(Able):
-    class manager(Manager):
-        async def create(self):
+    class my_plan(MyPlan):
+        @asynccontextmanager
+        async def open(self, capture, on_exit):
             environment = {**os.environ, "LUCY_RUN": self.place.run_id}
             subprocess.Popen(["sh", "-c", "sleep 600 & echo $! >> left"], env=environment).wait()
-            await self.inner.create()
+            async with super().open(capture, on_exit) as network:
+                yield network
 """
 
 # Which promise each breaks, beside one that it keeps.

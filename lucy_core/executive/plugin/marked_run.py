@@ -27,8 +27,9 @@ from lucy_core.executive.plugin.marker import Wanted
 from lucy_core.network.network import Network
 from lucy_core.reports.text import report
 from lucy_core.run.keeper import Kept
+from lucy_core.run.lifetime import report_forgotten
 from lucy_core.run.options import Options, options_of_all_engines
-from lucy_core.run.run import Run, RunOrder, When, fix, new_run_id, report_forgotten
+from lucy_core.run.run import Run, RunOrder, When, fix, new_run_id
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,9 +15,9 @@
             return MyEngine()
 
 It runs real scripted nodes: all that they need is a Python 3.7 in the place where your engine puts them. What your
-engine lacks (`Engine.capabilities`) must be refused by name, and the suite checks that in place of the effect. If it
-has `leftovers` (`lucy_core.engine.Traceable`), the suite asks it after each way to end a run. The engine's class must
-be importable by name, since two tests kill a Lucy that runs in a process of its own.
+engine lacks (`Engine.capabilities`, `Engine.faults`) is refused by name, and the suite checks that in place of the
+effect. After each way to end a run it asks `Engine.leftovers`. The engine's class must be importable by name, since
+some tests end a Lucy that runs in a process of its own.
 """
 
 import pytest

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lucy_core.engine import NodeSpec, State, fault_kinds
+from lucy_core.engine import NodeSpec, State
 from lucy_core.errors import NodeExitedError, UnsupportedError
 from lucy_core.faults import (
     FAULT_KINDS,
@@ -184,7 +184,7 @@ async def dial(node: Node, feels: Feeling, since: Mark | int) -> Event[Dialled]:
 
 async def possible(network: Network, fault: AnyFault) -> bool:
     """Tell whether an engine can do a fault; one that it can't must be refused by its name."""
-    kinds = fault_kinds(network.engine)
+    kinds = network.engine.faults
     assert kinds <= FAULT_KINDS
     if type(fault) in kinds:
         return True

@@ -11,7 +11,7 @@ import anyio
 import msgspec
 import pytest
 
-from lucy_core.engine import Capability, Engine, NetworkSpec, NodeSpec, Traceable
+from lucy_core.engine import Capability, Engine, NetworkSpec, NodeSpec
 from lucy_core.errors import UnsupportedError
 from lucy_core.network.network import Network
 from lucy_core.network.node import Node
@@ -142,9 +142,7 @@ async def caught_up(network: Network) -> None:
 
 
 async def nothing_left(engine: Engine, run_id: str, *, within: float = WITHIN) -> None:
-    """Fail if something of a run still exists after `within` seconds. An engine that can't be asked is not asked."""
-    if not isinstance(engine, Traceable):
-        return
+    """Fail if something of a run still exists after `within` seconds."""
     with anyio.move_on_after(within):
         # The outside world, which no stream tells of.
         while await engine.leftovers(run_id):  # noqa: ASYNC110  # as above

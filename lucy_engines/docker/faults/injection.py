@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import final
 
+from lucy_core.engine import FAULT_KINDS, Disconnect, Fault, FaultLost, MemoryLimit, Pause
 from lucy_core.errors import EngineError
-from lucy_core.faults import FAULT_KINDS, Disconnect, Fault, MemoryLimit, Pause
 from lucy_engines.docker.faults.client import FaultPlace, WardenClient
 from lucy_engines.docker.plan import clock
 from lucy_engines.docker.plan.config import DockerConfig
@@ -49,10 +49,11 @@ class DockerFaults:
         self._nodes = nodes
         self._warden = warden
 
-    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[str], None]) -> DockerInjection:
-        """Make a fault; see `FaultNetwork.inject`."""
+    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[FaultLost], None]) -> DockerInjection:
+        """Make a fault; see `EngineNetwork.inject`."""
         places = {name: self._place(name) for name in fault.members}
-        lease = await self._warden.inject(fault, places, lasting=lasting, on_lost=on_lost)
+        lost = lambda reason: on_lost(FaultLost(fault, reason))  # noqa: E731
+        lease = await self._warden.inject(fault, places, lasting=lasting, on_lost=lost)
         nodes = [self._nodes[name] for name in fault.nodes]
         injection = DockerInjection(self._warden, fault, lease, nodes)
         for node in nodes:

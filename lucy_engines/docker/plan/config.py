@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 
 from lucy_core.arguments import readable_text
-from lucy_core.engine import Layout, NetworkSpec, NodeSpec, RunPlace, run_files
+from lucy_core.engine import Layout, NetworkSpec, NodeSpec, RunPlace, is_on, run_files
 from lucy_core.errors import ArgumentError, OptionError, TopologyError, shown
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
-from lucy_core.run.options import is_on
 from lucy_engines.docker.api.endpoint import AddressError, Endpoint, docker_host
 from lucy_engines.docker.plan import clock, supervision
 from lucy_engines.docker.plan.container import (

@@ -4,17 +4,27 @@ import contextlib
 import functools
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
 import anyio
 import msgspec
 
-from lucy_core.aio import Services
-from lucy_core.engine import Layout, LineCapture, NodeExit, NodeSpec, Resources, Take, fill_in
+from lucy_core.engine import (
+    EngineNode,
+    EngineNotice,
+    ExitReport,
+    Layout,
+    LineCapture,
+    NodeExit,
+    NodeSpec,
+    Resources,
+    Services,
+    Take,
+    fill_in,
+)
 from lucy_core.errors import CaptureDiedError, CommandError, DeployError, EngineError, SupervisorError
-from lucy_core.records.journal import JOURNAL, EngineNotice, journal_line
 from lucy_engines.docker.api import archive, commands, statistics
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.api.endpoint import api_path
@@ -42,9 +52,7 @@ def seconds_word(seconds: float) -> str:
 class Reports:
     """To whom a node tells what it hears."""
 
-    def __init__(
-        self, on_exit: Callable[[NodeExit], None], capture: LineCapture, outflow: Outflow, services: Services
-    ) -> None:
+    def __init__(self, on_exit: ExitReport, capture: LineCapture, outflow: Outflow, services: Services) -> None:
         self.outflow = outflow
         self.on_exit = on_exit
         self.capture = capture
@@ -52,7 +60,7 @@ class Reports:
 
 
 @final
-class DockerNode:
+class DockerNode(EngineNode):
     """One node: a container whose first process, the puppeteer, starts and ends the daemon at Lucy's word."""
 
     def __init__(
@@ -122,8 +130,7 @@ class DockerNode:
         elif event.event == "filtered":
             self._reports.outflow.note(self.name, event)
         elif event.event == "complaint":
-            notice = EngineNotice(self.name, "complaint", f"its supervisor says: {event.text}")
-            self._reports.capture.inject(JOURNAL, journal_line(notice))
+            self._reports.capture.note(EngineNotice(self.name, "complaint", f"its supervisor says: {event.text}"))
 
     async def _settle(self, event: LinkEvent, *, asked: bool) -> None:
         """Take the daemon's last bytes, put the supervisor's words about its end behind them, and report it."""
@@ -248,9 +255,6 @@ class DockerNode:
         self._paused = False
 
     async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ASYNC109
-        if not command:
-            message = f"node {self.name!r}: an empty command can't be run"
-            raise CommandError(message)
         return await commands.run_command(
             self._client,
             self.container,
@@ -272,11 +276,7 @@ class DockerNode:
         await archive.write_files(self._client, self.container, self.name, {place: content})
 
     def address(self, port: str) -> tuple[str, int]:
-        number = self._layout.ports[self.name].get(port)
-        if number is None:
-            known = ", ".join(self._layout.ports[self.name]) or "none"
-            message = f"node {self.name!r} has no port {port!r}; it has {known}"
-            raise CommandError(message)
+        number = self._layout.ports[self.name][port]
         if number not in self._published:
             message = f"port {port!r} of node {self.name!r} is not published now: its container is off the network"
             raise CommandError(message)

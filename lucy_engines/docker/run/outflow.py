@@ -8,10 +8,8 @@ from typing import Any, final
 import anyio
 import anyio.abc
 
-from lucy_core.aio import Services
-from lucy_core.engine import LineCapture
+from lucy_core.engine import EngineNotice, LineCapture, Services
 from lucy_core.errors import DeployError, RecordingError
-from lucy_core.records.journal import JOURNAL, EngineNotice, journal_line
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.plan.routes import EngineFacts, Route, choose_route, routed
@@ -26,11 +24,11 @@ EMPTY_SECONDS = 5.0
 class Outflow:
     """The way of lines of one run. `open` comes first, `dispose` last."""
 
-    def __init__(self, client: EngineClient, services: Services, *, network: str) -> None:
+    def __init__(self, client: EngineClient, services: Services, capture: LineCapture, *, network: str) -> None:
         self._client = client
         self._services = services
         self._network = network
-        self._capture: LineCapture | None = None
+        self._capture = capture
         self._route = Route(kind="fifo", why="")
         self._keep = ""
         self._pump: PumpClient | None = None
@@ -39,11 +37,10 @@ class Outflow:
         self._shared: Path | None = None
         self._fifos: dict[str, Path] = {}
 
-    async def open(self, capture: LineCapture, nodes: Sequence[str], *, wanted: str, shared: bool, keep: str) -> None:
+    async def open(self, nodes: Sequence[str], *, wanted: str, shared: bool, keep: str) -> None:
         """Choose the way, and open it on this side.
 
         Args:
-            capture: where lines go in.
             nodes: whose they are.
             wanted: `auto`, or the way that is forced.
             shared: whether nodes are to share a FIFO.
@@ -52,12 +49,12 @@ class Outflow:
         Raises:
             DeployError: what is forced can't work with this Engine.
         """
-        self._capture = capture
+        capture = self._capture
         self._keep = keep
         self._route = route = choose_route(await self._facts(), wanted=wanted, shared=shared)
         if route.kind == "attach":
             pump = self._pump = PumpClient()
-            self._services.start(functools.partial(self._hear, pump, capture, nodes))
+            self._services.start(functools.partial(self._hear, pump, nodes))
         if route.kind == "shared":
             self._shared = await capture.open_shared_fifo(nodes)
         for node in nodes:
@@ -70,15 +67,14 @@ class Outflow:
             elif route.kind != "shared":
                 self._fifos[node] = await capture.open_fifo(node)
             capture.note_way(node, route.kind)
-            notice = EngineNotice(node, "capture", f"its lines come by {route.kind}: {route.why}")
-            capture.inject(JOURNAL, journal_line(notice))
+            capture.note(EngineNotice(node, "capture", f"its lines come by {route.kind}: {route.why}"))
 
-    async def _hear(self, pump: PumpClient, capture: LineCapture, nodes: Sequence[str]) -> None:
+    async def _hear(self, pump: PumpClient, nodes: Sequence[str]) -> None:
         await pump.listen()
         if self._pump is not None and pump.died is not None:
             for node in nodes:
-                capture.note_failed(node, str(pump.died))
-            capture.abort(pump.died)
+                self._fail(node, str(pump.died))
+            self._capture.abort(pump.died)
 
     async def _facts(self) -> EngineFacts:
         client = self._client
@@ -99,16 +95,12 @@ class Outflow:
         """Return the body of a node's container with the way its lines are to take."""
         log = str(self._shared) if self._shared is not None else ""
         _, port = self._addresses.get(node, ("", 0))
-        return routed(body, self._route, log=log, port=port, token=self._token, keep=self._keep)
-
-    @property
-    def _token(self) -> str:
-        return "" if self._capture is None else self._capture.token
+        return routed(body, self._route, log=log, port=port, token=self._capture.token, keep=self._keep)
 
     async def follow(self, node: str, container: str) -> None:
         """Carry a container's lines from its start on. Call it once the container is made, before it is started."""
         if self._pump is not None:
-            await self._pump.attach(node, self._fifos[node], self._client.endpoint, container, self._token)
+            await self._pump.attach(node, self._fifos[node], self._client.endpoint, container, self._capture.token)
 
     async def passed(self, node: str, end: LinkEvent) -> None:
         """Wait until all that came before a daemon's end is where capture reads it, and say so if it never will be."""
@@ -128,14 +120,13 @@ class Outflow:
 
     def note(self, node: str, event: LinkEvent) -> None:
         """Take what a supervisor says of lines into the node's account."""
-        if event.event == "filtered" and self._capture is not None:
+        if event.event == "filtered":
             self._capture.note_filtered(node, lines=event.lines, bytes=event.bytes, events=event.events)
         elif event.lost:
             self._fail(node, f"{event.lost:,} bytes could not be brought to Lucy before its supervisor gave up")
 
     def _fail(self, node: str, reason: str) -> None:
-        if self._capture is not None:
-            self._capture.note_failed(node, reason)
+        self._capture.note_failed(node, reason)
 
     def dispose(self) -> None:
         """End what was started, and remove the FIFOs. Again is no error. On Lucy's sudden death the reaper does it."""

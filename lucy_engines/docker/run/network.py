@@ -8,16 +8,26 @@ not by what we remember.
 import functools
 import os
 from collections.abc import Callable
-from typing import Any, final
+from typing import final
 
 import anyio
 from aiodocker.exceptions import DockerError
 
-from lucy_core.aio import Services, one_error
-from lucy_core.engine import Injection, LineCapture, NodeExit, run_files
+from lucy_core.engine import (
+    EngineNetwork,
+    EngineNotice,
+    ExitReport,
+    Fault,
+    FaultLost,
+    Injection,
+    LineCapture,
+    NodeMeasured,
+    Resources,
+    Services,
+    one_error,
+    run_files,
+)
 from lucy_core.errors import DeployError, EngineError
-from lucy_core.faults import Fault
-from lucy_core.records.journal import JOURNAL, EngineNotice, NodeMeasured, journal_line
 from lucy_engines.docker.api import archive, hijack, statistics
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.api.endpoint import api_path
@@ -39,42 +49,53 @@ END_SECONDS = 5.0
 
 
 @final
-class DockerNetwork:
-    """The nodes of a deployed network."""
+class DockerNetwork(EngineNetwork):
+    """The network and the containers of one run. Make it, and take it away."""
 
-    def __init__(self, nodes: dict[str, DockerNode], faults: DockerFaults) -> None:
-        self._nodes = nodes
-        self._faults = faults
-
-    @property
-    def nodes(self) -> dict[str, DockerNode]:
-        return self._nodes
-
-    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[str], None]) -> Injection:
-        return await self._faults.inject(fault, lasting=lasting, on_lost=on_lost)
-
-
-@final
-class DockerManager:
-    """Makes the network and the containers of one run, and says where their lines come from."""
-
-    def __init__(self, config: DockerConfig, client: EngineClient, services: Services) -> None:
+    def __init__(
+        self,
+        config: DockerConfig,
+        client: EngineClient,
+        services: Services,
+        capture: LineCapture,
+        on_exit: ExitReport,
+    ) -> None:
+        self.nodes: dict[str, DockerNode] = {}
         self._config = config
         self._client = client
         self._services = services
+        self._capture = capture
+        self._on_exit = on_exit
         self._labels = labels.run_labels(config.run_id)
-        self._nodes: dict[str, DockerNode] = {}
-        self._faults = DockerFaults(config, self._nodes, WardenClient(config.host, services))
-        self._capture: LineCapture | None = None
-        self._outflow = Outflow(client, services, network=config.run_id)
-        self._destroying = False
+        self._faults = DockerFaults(config, self.nodes, WardenClient(config.host, services))
+        self._outflow = Outflow(client, services, capture, network=config.run_id)
+        self._leaving = False
 
-    async def create(self) -> None:
-        self._services.start(ContainerEvents(self._client, self._config.run_id, self._heard).watch)
+    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[FaultLost], None]) -> Injection:
+        return await self._faults.inject(fault, lasting=lasting, on_lost=on_lost)
+
+    async def make(self) -> None:
+        """Make the network, open the way that lines take, and make a container for every node.
+
+        Raises:
+            DeployError: something of that can't be made.
+        """
+        config = self._config
+        self._services.start(ContainerEvents(self._client, config.run_id, self._heard).watch)
         async with one_error(), anyio.create_task_group() as tasks:
             tasks.start_soon(self._create_network)
-            for image in {container.image for container in self._config.containers.values()}:
+            for image in {container.image for container in config.containers.values()}:
                 tasks.start_soon(self._find_image, image)
+        await self._outflow.open(
+            [node.name for node in config.spec.nodes],
+            wanted=config.capture,
+            shared=config.shared_pipe,
+            keep=config.capture_filter,
+        )
+        self._prepare()
+        async with one_error(), anyio.create_task_group() as tasks:
+            for node in self.nodes.values():
+                tasks.start_soon(self._make, node)
 
     async def _create_network(self) -> None:
         body = {**self._config.network, "Labels": self._labels}
@@ -85,24 +106,9 @@ class DockerManager:
         with self._client.calling(f"look for image {image}"):
             await self._client.get(api_path("images", image, "json"))
 
-    async def attach(self, capture: LineCapture) -> None:
-        """Choose the way that lines take, and open it for every node."""
+    def _prepare(self) -> None:
         config = self._config
-        self._capture = capture
-        await self._outflow.open(
-            capture,
-            [node.name for node in config.spec.nodes],
-            wanted=config.capture,
-            shared=config.shared_pipe,
-            keep=config.capture_filter,
-        )
-
-    async def deploy(self, on_exit: Callable[[NodeExit], None]) -> DockerNetwork:
-        config = self._config
-        if self._capture is None:
-            message = "nodes can't be made before somebody takes their lines: `attach` comes first"
-            raise DeployError(message)
-        reports = Reports(on_exit, self._capture, self._outflow, self._services)
+        reports = Reports(self._on_exit, self._capture, self._outflow, self._services)
         for spec in config.spec.nodes:
             directory = config.directory / run_files.NODES / spec.name if config.is_local else None
             node = DockerNode(
@@ -120,11 +126,7 @@ class DockerManager:
                 except OSError as error:
                     message = f"node {spec.name!r}: {error.filename or directory}: {error.strerror}"
                     raise DeployError(message) from error
-            self._nodes[spec.name] = node
-        async with one_error(), anyio.create_task_group() as tasks:
-            for node in self._nodes.values():
-                tasks.start_soon(self._make, node)
-        return DockerNetwork(self._nodes, self._faults)
+            self.nodes[spec.name] = node
 
     async def _make(self, node: DockerNode) -> None:
         """Make a node's container and start it: its supervisor runs, its daemon doesn't yet."""
@@ -151,39 +153,48 @@ class DockerManager:
     # What the Engine says
 
     def _heard(self, event: ContainerEvent) -> None:
-        node = self._nodes.get(event.node)
-        if node is None or self._destroying:
+        node = self.nodes.get(event.node)
+        if node is None or self._leaving:
             return
         match event.action:
             case "oom":
                 node.ran_out_of_memory()
-                self._journal(EngineNotice(event.node, "out of memory", "the kernel killed a process in it"))
+                self._capture.note(EngineNotice(event.node, "out of memory", "the kernel killed a process in it"))
             case "die":
-                self._journal(EngineNotice(event.node, "died", f"its container ended with status {event.exit_code}"))
+                how = f"its container ended with status {event.exit_code}"
+                self._capture.note(EngineNotice(event.node, "died", how))
                 node.container_died(event.exit_code)
             case "health_status":
-                self._journal(EngineNotice(event.node, "health", event.detail))
+                self._capture.note(EngineNotice(event.node, "health", event.detail))
 
-    def _measured(self, node: DockerNode) -> Callable[[Any], None]:
-        def hear(used: Any) -> None:
-            if node.running and not self._destroying:
-                self._journal(NodeMeasured(node.name, round(used.cpu_seconds, 6), used.memory_bytes, used.threads))
+    def _measured(self, node: DockerNode) -> Callable[[Resources], None]:
+        def hear(used: Resources) -> None:
+            if node.running and not self._leaving:
+                cpu_seconds = round(used.cpu_seconds, 6)
+                self._capture.note(NodeMeasured(node.name, cpu_seconds, used.memory_bytes, used.threads))
 
         return hear
 
-    def _journal(self, event: Any) -> None:
-        if self._capture is not None:
-            self._capture.inject(JOURNAL, journal_line(event))
-
     # Taking away
 
-    async def destroy(self) -> None:
-        self._destroying = True
+    async def take_away(self) -> None:
+        """End the nodes, and remove all that was made. For a shielded caller.
+
+        Raises:
+            EngineError: something could not be removed, or the Engine was found dead over it.
+        """
+        self._leaving = True
         known = self._client.dead
-        async with anyio.create_task_group() as tasks:
-            for node in self._nodes.values():
-                tasks.start_soon(self._end, node)
-        await self.remove_all()
+        try:
+            async with anyio.create_task_group() as tasks:
+                for node in self.nodes.values():
+                    tasks.start_soon(self._end, node)
+            await remove_all(self._client, self._config.run_id)
+        finally:
+            await self._faults.close()
+            for node in self.nodes.values():
+                await node.aclose()
+            self._outflow.dispose()
         if self._client.dead is not None and self._client.dead is not known:
             raise self._client.dead
 
@@ -194,52 +205,47 @@ class DockerManager:
                 command = ["chown", "-R", "-h", user, DIRECTORY]
                 await node.exec(command, input=b"", timeout=END_SECONDS, take=lambda *_: None)
         except EngineError:
-            return  # its container goes with it, or the Engine is dead and `remove_all` says so
+            return  # its container goes with it, or the Engine is dead, which is said below
 
-    async def remove_all(self) -> None:
-        """Remove what bears this run's label. Again is no error.
 
-        An Engine that is dead is not asked again: whoever found it dead has said so.
-        """
-        client = self._client
-        if client.dead is not None:
-            return
-        which = labels.json_filter(self._config.run_id)
-        with client.calling("list containers"):
-            containers = await client.get("containers/json", all="true", filters=which)
-        async with one_error(), anyio.create_task_group() as tasks:
-            for container in containers:
-                tasks.start_soon(self._remove, api_path("containers", container["Id"]))
-        with client.calling("list networks and volumes"):
-            networks = await client.get("networks", filters=which)
-            volumes = (await client.get("volumes", filters=which))["Volumes"] or ()
-        async with one_error(), anyio.create_task_group() as tasks:
-            for network in networks:
-                tasks.start_soon(self._remove, api_path("networks", network["Id"]))
-            for volume in volumes:
-                tasks.start_soon(self._remove, api_path("volumes", volume["Name"]))
+async def remove_all(client: EngineClient, run_id: str) -> None:
+    """Remove what bears a run's label. Again is no error.
 
-    async def _remove(self, path: str) -> None:
-        with self._client.calling(f"remove {path}"):
+    An Engine that is dead is not asked again: whoever found it dead has said so.
+    """
+    if client.dead is not None:
+        return
+    which = labels.json_filter(run_id)
+    with client.calling("list containers"):
+        containers = await client.get("containers/json", all="true", filters=which)
+    async with one_error(), anyio.create_task_group() as tasks:
+        for container in containers:
+            tasks.start_soon(_remove, client, api_path("containers", container["Id"]))
+    with client.calling("list networks and volumes"):
+        networks = await client.get("networks", filters=which)
+        volumes = (await client.get("volumes", filters=which))["Volumes"] or ()
+    async with one_error(), anyio.create_task_group() as tasks:
+        for network in networks:
+            tasks.start_soon(_remove, client, api_path("networks", network["Id"]))
+        for volume in volumes:
+            tasks.start_soon(_remove, client, api_path("volumes", volume["Name"]))
+
+
+async def _remove(client: EngineClient, path: str) -> None:
+    with client.calling(f"remove {path}"):
+        try:
+            # Containers with their anonymous volumes; the Engine passes over what means nothing to the others.
+            await client.delete(path, force=True, v=True)
+        except DockerError as error:
+            if error.status == 404:
+                return  # somebody else was faster: the reaper, or a person
+            if error.status != 409 or "in progress" not in error.message:
+                raise
             try:
-                # Containers with their anonymous volumes; the Engine passes over what means nothing to the others.
-                await self._client.delete(path, force=True, v=True)
-            except DockerError as error:
-                if error.status == 404:
-                    return  # somebody else was faster: the reaper, or a person
-                if error.status != 409 or "in progress" not in error.message:
+                await client.post(f"{path}/wait", condition="removed")
+            except DockerError as late:
+                if late.status != 404:
                     raise
-                try:
-                    await self._client.post(f"{path}/wait", condition="removed")
-                except DockerError as late:
-                    if late.status != 404:
-                        raise
-
-    async def cleanup(self) -> None:
-        await self._faults.close()
-        for node in self._nodes.values():
-            await node.aclose()
-        self._outflow.dispose()
 
 
 def _whose(config: DockerConfig) -> dict[str, str]:

@@ -1,0 +1,143 @@
+"""A network from when its engine opens it until its last lines are taken.
+
+The order is the same however the block ends: the deaths that were heard of are told, the verdict stands, faults are
+undone, the engine takes the nodes down, and then their last lines are taken. What failed the test is raised before any
+trouble that the taking down has made.
+"""
+
+import asyncio
+import errno
+import math
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+import anyio
+
+from lucy_core.aio import leaves, one_error
+from lucy_core.engine import Plan
+from lucy_core.errors import LucyError, RefusedError
+from lucy_core.judging.result import early_outcome
+from lucy_core.network.network import Network
+
+
+@asynccontextmanager
+async def lifetime(network: Network, plan: Plan, *, start: bool, interrupt: bool) -> AsyncIterator[None]:
+    """Have a planned network up for the length of a block.
+
+    Args:
+        network: the network, as its test sees it.
+        plan: what the engine is about to do.
+        start: whether to start all nodes.
+        interrupt: whether what ends the run from outside cancels the block at once. Otherwise the next wait raises.
+    """
+    failure: BaseException | None = None
+    trouble: BaseException | None = None
+    is_up = was_cut_by_scope = False
+    try:
+        async with one_error(), AsyncExitStack() as stack:
+            with _deciding_early(network):
+                deployed = await stack.enter_async_context(plan.open(network.pipeline, network.exited))
+                await network.bring_up(deployed)
+            is_up = True
+            try:
+                with anyio.CancelScope() as body:
+                    if interrupt:
+                        network.ending.when(body.cancel)
+                    if start:
+                        await network.start_all()
+                    yield
+                    report_forgotten(network)
+            except BaseException as error:  # noqa: BLE001  # raised again below
+                failure = error
+                was_cut_by_scope = _is_cut_by_scope()
+            # No shield keeps out the cancelling of its own task, which Ctrl-C does too: it stands in the journal.
+            with anyio.CancelScope(shield=True):
+                failure = await _decided(network, failure)
+                try:
+                    await network.release()
+                except LucyError as error:
+                    trouble = error
+    except BaseException as error:
+        if not is_up:
+            raise
+        trouble = trouble or error
+    if trouble is not None and not _is_cut_by_scope():
+        if was_cut_by_scope:
+            failure = None  # the engine had cut the block itself: the trouble says what failed of it
+        elif is_cancellation(trouble):
+            failure = trouble  # the task's own, which is told but once
+    with anyio.CancelScope(shield=True):
+        try:
+            failure = await _taken_down(network, failure, trouble)
+        finally:
+            network.judgement.end_waits()
+    if failure is not None:
+        raise failure
+
+
+def report_forgotten(network: Network) -> None:
+    """Hold it against a run whose test has ended well that it never awaited what it made to be awaited."""
+    if (error := network.pipeline.promises.forgotten()) is not None:
+        network.soft_error(str(error), kind="forgotten await")
+
+
+@contextmanager
+def _deciding_early(network: Network) -> Iterator[None]:
+    """Judge what keeps a network from coming to be: no test has begun, so nothing is in doubt about it."""
+    try:
+        yield
+    except BaseException as error:
+        failure = _said_of_system(next(leaves(error)))
+        network.judgement.decide(failure or error, early_outcome(failure or next(leaves(error))))
+        if failure is not None:
+            raise failure from error
+        raise
+
+
+def _said_of_system(error: BaseException) -> RefusedError | None:
+    """Say of an error of the operating system what to do about it: it is nobody's slip, and frames say nothing."""
+    if not isinstance(error, OSError):
+        return None
+    advice = {errno.EMFILE: "; raise the limit of open files (`ulimit -n`)"}.get(error.errno or 0, "")
+    where = f"{error.filename}: " if error.filename else ""
+    return RefusedError("make the network", error.errno or 0, f"{where}{error.strerror or error}{advice}")
+
+
+async def _decided(network: Network, failure: BaseException | None) -> BaseException | None:
+    """Have the verdict stand, and return what has failed the test."""
+    await network.ending.deaths_told()
+    if failure is None or (is_cancellation(failure) and network.fatal is not None):
+        network.judgement.decide(network.fatal)
+    else:
+        network.judgement.decide(failure)
+    return failure or network.fatal
+
+
+async def _taken_down(
+    network: Network, failure: BaseException | None, trouble: BaseException | None
+) -> BaseException | None:
+    """Take the last lines, and return what is to be raised."""
+    try:
+        await network.take_last_lines()
+    except asyncio.CancelledError:
+        network.judgement.cut_short()
+        raise
+    except Exception as error:  # noqa: BLE001  # raised, unless the test has failed already
+        trouble = trouble or error
+    if isinstance(trouble, Exception):
+        network.judgement.record(trouble)
+    elif trouble is not None:
+        network.judgement.cut_short()
+    if network.fatal is not None:  # told since, of a node that had died before
+        network.judgement.record(network.fatal)
+    return failure or trouble or network.fatal
+
+
+def _is_cut_by_scope() -> bool:
+    """Tell whether a cancel scope around here is cancelled: what stands in it hears that again and again."""
+    return anyio.current_effective_deadline() == -math.inf
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Tell whether somebody ended the block, and no error."""
+    return isinstance(error, (asyncio.CancelledError, GeneratorExit))

@@ -1,0 +1,111 @@
+"""The external engine: a network that somebody else runs, Compose for example, captured like one of Lucy's own.
+
+An exported network has a FIFO a node. This engine reads them and commands nobody, so whatever would is refused by name.
+A node counts as started from when its pipe is read, and as stopped when that ends.
+
+Until somebody reads, each node may write what its FIFO holds, and waits then: nothing is lost before the first line is
+read. Two readers of one FIFO would each get some of it, so whoever reads holds a lock.
+"""
+
+import fcntl
+import os
+import stat
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Never, final
+
+import msgspec
+
+from lucy_core.engine import (
+    PIPES,
+    Engine,
+    EngineNetwork,
+    EngineNode,
+    EngineOption,
+    ExitReport,
+    LineCapture,
+    NetworkSpec,
+    Plan,
+    RunPlace,
+)
+from lucy_core.errors import AttachError, TopologyError, UnsupportedError
+
+
+@final
+class ExternalNode(EngineNode):
+    """A node that somebody else commands."""
+
+    async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
+        """Do nothing: it was started, or will be."""
+
+    async def stop(self, *, grace: float) -> None:  # noqa: ARG002  # the contract's
+        _refuse("stop")
+
+    async def kill(self) -> None:
+        _refuse("kill")
+
+    def address(self, port: str) -> tuple[str, int]:  # noqa: ARG002  # the contract's
+        _refuse("address")
+
+
+def _refuse(what: str) -> Never:
+    raise UnsupportedError(ExternalEngine.name, what)
+
+
+@final
+class ExternalPlan(Plan, msgspec.Struct, frozen=True):
+    """What is captured."""
+
+    pipes: dict[str, Path]
+    """By node."""
+
+    @asynccontextmanager
+    async def open(self, capture: LineCapture, on_exit: ExitReport) -> AsyncIterator[EngineNetwork]:  # noqa: ARG002
+        """Read the pipes, and hold the lock. Nobody tells of exits.
+
+        Raises:
+            AttachError: somebody else has the lock, or a pipe is gone.
+        """
+        lock = _lock(next(iter(self.pipes.values())).parent)
+        try:
+            for node, path in self.pipes.items():
+                if not path.exists() or not stat.S_ISFIFO(path.stat().st_mode):
+                    raise AttachError(path, "is no FIFO; export the network once more")
+                await capture.open_fifo(node, path)
+            yield EngineNetwork({node: ExternalNode() for node in self.pipes})
+        finally:
+            os.close(lock)
+
+
+def _lock(pipes: Path) -> int:
+    try:
+        lock = os.open(pipes, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise AttachError(pipes, f"can't be read: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise AttachError(pipes.parent, "is captured by another `lucy attach`; end that first") from None
+    return lock
+
+
+@final
+class ExternalEngine(Engine):
+    """Deploys nothing and controls nothing."""
+
+    name = "external"
+    options = (EngineOption(name="exported", metavar="DIR", help="where the network was exported to"),)
+
+    def plan(self, spec: NetworkSpec, place: RunPlace) -> ExternalPlan:
+        """Name the pipes.
+
+        Raises:
+            TopologyError: nobody says where they are.
+        """
+        if "exported" not in place.options:
+            message = f"the {self.name} engine captures a network that somebody else runs; say where by --exported DIR"
+            raise TopologyError(message)
+        pipes = Path(place.options["exported"]) / PIPES
+        return ExternalPlan({node.name: pipes / node.name for node in spec.nodes})
