@@ -63,8 +63,8 @@ class Audit:
         position = self._position
         while position < stop:
             if not await walk.turn():
-                message = f"the recording ends at position {position}, {stop} were captured: the rest was live only"
-                raise RecordingError(message)
+                reason = f"ends at position {position}, {stop} were captured: the rest was live only"
+                raise RecordingError("the recording", reason)
             for row in walk.blocks():
                 if row.position >= stop:
                     break

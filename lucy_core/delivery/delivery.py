@@ -147,8 +147,7 @@ class Delivery(Live):
         if self._recording is not None and not self.closed:
             return self._recording
         why = "this pipeline keeps no recording" if self._recording is None else "its recording is closed: replay it"
-        message = f"{what} and {why}"
-        raise RecordingError(message)
+        raise RecordingError(what, f"and {why}")
 
     def cancel(self, subscription: Subscription) -> None:
         """Deliver nothing more to it. For its handle."""
@@ -216,7 +215,7 @@ class Delivery(Live):
             if group.next >= self.delivered or not await walk.turn():
                 if not self._join(group):
                     # What is delivered and not in the rows came past the recording, whose disk has failed.
-                    self._finish_all(group, RecordingError(self._missing(group.next)))
+                    self._finish_all(group, self._missing(group.next))
                 return False
             for row in walk.blocks():
                 if group.next >= self.delivered:
@@ -272,7 +271,7 @@ class Delivery(Live):
 
     def _finish_behind(self) -> None:
         for group in tuple(self._behind):
-            self._finish_all(group, RecordingError(f"closed before all was read; {self._missing(group.next)}"))
+            self._finish_all(group, self._missing(group.next, "closed before all was read; "))
             self._no_longer_behind(group)
 
     async def gather(self, node: str) -> None:
@@ -302,11 +301,11 @@ class Delivery(Live):
         why = f"it took nothing more for {HELD_UP_SECONDS:g} s; "
         for group in tuple(self._behind):
             if group.gate in gates:
-                self._finish_all(group, RecordingError(f"{why}{self._missing(group.next)}"))
+                self._finish_all(group, self._missing(group.next, why))
                 self._no_longer_behind(group)
         for each in self._hub.subscriptions:
             if each.group.gate in gates:
-                self._finish(each, RecordingError(f"{why}{self._missing(max(each.next, self.delivered))}"))
+                self._finish(each, self._missing(max(each.next, self.delivered), why))
 
     async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
         """Give `sink` what `interest` names from `start` to just before `stop`, waiting for `stop` to be delivered.
@@ -324,7 +323,7 @@ class Delivery(Live):
         position = start
         while position < stop:
             if not await walk.turn():
-                raise RecordingError(self._missing(position))
+                raise self._missing(position)
             for row in walk.blocks():
                 if position >= stop:
                     break
@@ -338,12 +337,11 @@ class Delivery(Live):
                     walk.spend(row.bytes)
                 position = max(position, row.position + row.lines)
 
-    def _missing(self, position: int) -> str:
-        read = f"read up to position {position} of {self.delivered}"
-        if self.ledger.recording_stopped is None:
-            return read
-        stopped, reason = self.ledger.recording_stopped
-        return f"{read}: the recording stopped at {stopped} ({reason}), and what came since can't be read back"
+    def _missing(self, position: int, why: str = "") -> RecordingError:
+        stop, reason = self.ledger.recording_stopped or (None, "")
+        if stop is not None:
+            reason = f": the recording stopped at {stop} ({reason}), and what came since can't be read back"
+        return RecordingError(f"{why}read up to position {position} of {self.delivered}", reason)
 
     def _finish_all(self, group: Group, error: Exception | None) -> None:
         for member in tuple(group.members):

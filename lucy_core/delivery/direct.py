@@ -226,5 +226,4 @@ def _refused(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"{what}: {error.strerror}"
-        raise RecordingError(message) from error
+        raise RecordingError(what, f": {error.strerror}") from error

@@ -193,8 +193,8 @@ class Feed:
             RecordingError: nothing was recorded, or not all that was captured.
         """
         if self._audit is None:
-            message = "lines that nobody asked for can't be judged later: this pipeline keeps no recording"
-            raise RecordingError(message)
+            reason = "can't be judged later: this pipeline keeps no recording"
+            raise RecordingError("lines that nobody asked for", reason)
         await self._audit.run()
 
     def run(self, job: Job) -> None:

@@ -209,8 +209,7 @@ class Pipeline(Feed, Lines):
             RecordingError: it can't be made or opened, or is for nobody.
         """
         if not nodes:
-            message = "a shared FIFO needs the names of the nodes that share it"
-            raise RecordingError(message)
+            raise RecordingError("a shared FIFO", "needs the names of the nodes that share it")
         with _refused_by_name():
             for node in nodes:
                 check_node(node)
@@ -227,8 +226,7 @@ class Pipeline(Feed, Lines):
         if path is not None:
             return Path(check_path(os.fspath(path)))
         if self.directory is None:
-            message = "without a run directory a FIFO needs a path"
-            raise RecordingError(message)
+            raise RecordingError("a FIFO", "needs a path where there is no run directory")
         return self.directory / run_files.FIFOS / name
 
     async def follow_file(self, node: str, path: Path) -> None:
@@ -370,8 +368,7 @@ class Pipeline(Feed, Lines):
     @property
     def _process(self) -> CaptureProcess:
         if self._capture is None:
-            message = "a finished recording takes no new sources"
-            raise RecordingError(message)
+            raise RecordingError("a finished recording", "takes no new sources")
         return self._capture
 
     def _make_log(self, node: str) -> None:
@@ -439,8 +436,8 @@ async def _resolved(host: str, port: int) -> tuple[str, int]:
     try:
         found = await anyio.getaddrinfo(host or ANY, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        message = f"can't listen on {(host, port)}: {error.strerror if isinstance(error, OSError) else error}"
-        raise RecordingError(message) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RecordingError(f"can't listen on {(host, port)}", f": {reason}") from error
     _, _, _, _, (address, _) = min(found, key=lambda each: each[0] != socket.AF_INET)
     return address, port
 

@@ -95,8 +95,8 @@ class Recording:
         try:
             self._arrivals = os.open(self.directory / run_files.ARRIVALS, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            message = f"{directory} is no run directory: {run_files.ARRIVALS}: {error.strerror}"
-            raise RecordingError(message) from error
+            reason = f"is no run directory: {run_files.ARRIVALS}: {error.strerror}"
+            raise RecordingError(str(directory), reason) from error
         self._logs: dict[str, int] = {}
         self._bound: int | None = None
         """Up to where the arrivals of a finished run are sound."""
@@ -154,8 +154,7 @@ class Recording:
                 rows.append(_decode_row(line))
             except ValueError as error:
                 if not rows:
-                    message = f"{self.directory}/{run_files.ARRIVALS} is damaged: {error}"
-                    raise RecordingError(message) from error
+                    raise RecordingError(f"{self.directory}/{run_files.ARRIVALS}", f"is damaged: {error}") from error
                 break
             size += len(line)
         return rows, size
@@ -214,8 +213,8 @@ class Recording:
             finally:
                 os.close(fd)
         except OSError as error:
-            message = f"{self.directory}/{run_files.ARRIVALS} takes no more: {error.strerror}"
-            raise RecordingError(message) from error
+            reason = f"takes no more: {error.strerror}"
+            raise RecordingError(f"{self.directory}/{run_files.ARRIVALS}", reason) from error
 
     def cursor_at(self, position: int) -> Cursor:
         """Return a cursor whose first row holds `position`, or the end's where it hasn't come yet."""
@@ -281,8 +280,8 @@ class Recording:
             try:
                 fd = self._logs[node] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
-                message = f"the recording lacks the log of {node}: {path}: {error.strerror}"
-                raise RecordingError(message) from error
+                reason = f"lacks the log of {node}: {path}: {error.strerror}"
+                raise RecordingError("the recording", reason) from error
         return fd
 
     def make_log(self, node: str) -> None:
@@ -301,8 +300,8 @@ class Recording:
                     "limit (ulimit -n, or LimitNOFILE=)",
                     errno.ENOENT: "; somebody has deleted the run directory",
                 }.get(error.errno or 0, "")
-                message = f"the log of {node} can't be made: {path}: {error.strerror}{advice}"
-                raise RecordingError(message) from error
+                reason = f"can't be made: {path}: {error.strerror}{advice}"
+                raise RecordingError(f"the log of {node}", reason) from error
 
     def block(self, row: Row) -> Block:
         """Read a row's block; of a finished run the whole lines that its log has, of an overlong one the head.
@@ -326,8 +325,8 @@ class Recording:
         while len(data) < size:  # the kernel gives at most 2 GiB at a time
             more = os.pread(self.log_fd(row.node), size - len(data), offset + len(data))
             if not more:
-                message = f"the log of {row.node} ends at {offset + len(data)}, its arrivals go on: it was cut"
-                raise RecordingError(message)
+                reason = f"ends at {offset + len(data)}, its arrivals go on: it was cut"
+                raise RecordingError(f"the log of {row.node}", reason)
             data += more
         return data
 
@@ -366,5 +365,4 @@ def make_run_directory(directory: Path) -> None:
         if (directory / run_files.ARRIVALS).exists():
             raise FileExistsError(errno.EEXIST, "there is a recording in it already; choose another")
     except OSError as error:
-        message = f"can't make the run directory {directory}: {error.strerror}"
-        raise RecordingError(message) from error
+        raise RecordingError(f"can't make the run directory {directory}", f": {error.strerror}") from error

@@ -107,8 +107,7 @@ def _read_description(directory: Path) -> _Description:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Description)
     except (OSError, ValueError) as error:
-        message = f"{path} can't be read: {getattr(error, 'strerror', None) or error}"
-        raise RecordingError(message) from error
+        raise RecordingError(str(path), f"can't be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _find_vocabulary(name: str | None) -> Vocabulary | None:
