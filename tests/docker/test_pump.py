@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,16 +15,14 @@ from helper_processes import ended, pumping
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import lucy_engines
 from lucy_core.errors import CarrierDiedError
-from lucy_core.helpers.helper import own_pidfd
+from lucy_core.helpers.helper import BOOT, own_pidfd
 from lucy_engines.docker.api.endpoint import Endpoint
-from lucy_engines.docker.run.carrying import MarkFinder, Sink
-from lucy_engines.docker.run.pump_client import _BOOT
+from lucy_engines.docker.run.marks import MarkFinder
+from lucy_engines.docker.run.pump import Sink
 from lucy_engines.orders import COMMAND_BYTES, CommandReader
 
 pytestmark = pytest.mark.blocking
-ROOT = str(Path(lucy_engines.__file__).parent)
 PATIENCE = 60
 
 
@@ -37,31 +36,29 @@ class BarePump:
     """The program, spoken to without its client."""
 
     def __init__(self) -> None:
-        with own_pidfd() as lucy:
+        self._control, theirs = socket.socketpair()
+        self._control.settimeout(PATIENCE)
+        with theirs, own_pidfd() as lucy:
+            words = [str(theirs.fileno()), str(lucy)]
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BOOT, ROOT, str(lucy)],
-                pass_fds=(lucy,),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                [sys.executable, "-I", "-S", BOOT, "lucy_engines.docker.run.pump", *words],
+                pass_fds=(theirs.fileno(), lucy),
             )
+        self._said = self._control.makefile("rb")
 
     def say(self, *lines: bytes) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"\n".join(lines) + b"\n")
-        self.process.stdin.flush()
+        self._control.sendall(b"\n".join(lines) + b"\n")
 
     def hear(self, number: int) -> dict[str, Any]:
         """Return the answer of this number; unasked words and answers to what had none are passed over."""
-        assert self.process.stdout is not None
         while True:
-            message = json.loads(self.process.stdout.readline())
+            message = json.loads(self._said.readline())
             if message.get("id") == number and type(message["id"]) is int:
                 return message
 
     def end(self) -> None:
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
-            pipe.close()
+        self._said.close()
+        self._control.close()
         assert self.process.wait(PATIENCE) == 0
 
 
@@ -102,12 +99,12 @@ def test_no_command_ends_the_pump(pump: BarePump, lines: list[bytes]) -> None:
 def test_each_command_that_makes_no_sense_is_answered_by_what_is_wrong_with_it(pump: BarePump) -> None:
     wrong = {
         b'{"id": 1, "op": "dance"}': "no command is called 'dance'",
-        b'{"id": 2, "op": "attach", "node": "z"}': "token is None, and has to be a text",
-        b'{"id": 3, "op": "attach", "node": "z", "token": "t"}': "container is None, and has to be a text",
-        b'{"id": 4, "op": "attach", "node": "z", "token": "t", "container": "c", "host": "unix:///nowhere"}': (
+        b'{"id": 2, "op": "attach", "node": "z"}': "'attach' needs 'fifo'",
+        b'{"id": 3, "op": "attach", "node": 7}': "'attach' takes no node=7: it is no text",
+        b'{"id": 4, "op": "attach", "node": "z", "fifo": "f", "token": "t", "container": "c", "host": "unix:///x"}': (
             "No such file or directory"
         ),
-        b'{"id": 5, "op": "attach", "node": "z", "token": "t", "container": "c", "host": "nowhere"}': (
+        b'{"id": 5, "op": "attach", "node": "z", "fifo": "f", "token": "t", "container": "c", "host": "nowhere"}': (
             "'nowhere' is no way to an Engine that Lucy knows; give unix:///path, tcp://host:port or https://host:port"
         ),
     }
@@ -168,8 +165,8 @@ def test_a_fifo_that_nobody_reads_any_more_costs_its_bytes_and_says_why(tmp_path
 
 async def test_a_pump_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
     async with pumping() as pump:
-        os.write(pump._words.fileno(), b"Traceback ...\nMemoryError: no room\n")
-        os.kill(pump._process.pid, signal.SIGKILL)
+        os.write(pump._helper._words.fileno(), b"Traceback ...\nMemoryError: no room\n")
+        os.kill(pump.pid, signal.SIGKILL)
 
         with pytest.raises(CarrierDiedError, match=r"SIGKILL \(process \d+\); its last words: MemoryError: no room"):
             await pump.attach("a", tmp_path / "fifo", Endpoint("unix:///nowhere"), "c", "t")
@@ -183,7 +180,7 @@ pump = PumpClient()
 child = os.fork()
 if child == 0:
     time.sleep(600)
-print(pump._process.pid, child, flush=True)
+print(pump.pid, child, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

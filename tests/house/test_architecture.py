@@ -75,7 +75,7 @@ BARE = (
     "lucy_core/capture/sources.py",
     "lucy_core/capture/tagged.py",
     "lucy_core/capture/files/way.py",
-    "lucy_engines/docker/run/carrying.py",
+    "lucy_engines/docker/run/marks.py",
     "lucy_engines/docker/faults/delayer.py",
     "lucy_engines/docker/faults/place.py",
     "lucy_engines/docker/faults/scripts.py",

@@ -18,7 +18,7 @@ from puppets import PYTHONS, puppet
 from lucy_core.capture.tagged import Demultiplexer
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import SupervisorError
-from lucy_engines.docker.run.carrying import MarkFinder
+from lucy_engines.docker.run.marks import MarkFinder
 
 pytestmark = pytest.mark.blocking
 COUNT = "import sys; [sys.stdout.write('%08d %s\\n' % (i, 'x' * (i % 400))) for i in range({})]; sys.stdout.flush()"

@@ -2,40 +2,104 @@
 
 A process of its own for the same reason that capture is one: a test that blocks for seconds must not slow a node down,
 and over a network that would be felt at once. It attaches to a container through the Engine, and takes its stderr in
-frames, with the puppeteer's marks in it (a mark follows the last byte of an ended daemon; the link, being another
-stream, can't say when that byte has passed). From the FIFO on, which capture drains, all ways are alike.
+frames, and the puppeteer's marks out of it. From the FIFO on, which capture drains, all ways are alike.
 
 Memory is bounded: a container whose FIFO is full isn't read, so the Engine, and then the container, waits.
 
-The wire: JSON lines. In: `{"id": n, "op": "attach", …}`. Out: `{"id": n}` or `{"id": n, "error": …}`, and unasked
-`{"mark": node, "number": n}`, `{"opened": node}`, `{"closed": node}`, `{"broken": node, "reason": …}`. Whatever else it
-is given is answered by an error, and ends nothing.
-
-It ends when its stdin does, or when Lucy does: a process that a test has forked holds the other end of stdin too.
+It ends when Lucy does, or hangs up.
 """
 
 import contextlib
 import errno
-import json
+import fcntl
 import os
 import resource
 import select
-import signal
 import socket
 import ssl
-import sys
+from collections import deque
 from collections.abc import Callable
-from typing import Any, final
+from typing import NamedTuple, final
 
+from lucy_core.helpers.server import Server
 from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.api.frames import STDERR, FrameDecoder, FrameError
 from lucy_engines.docker.api.upgrade import Upgrade, attach_request
-from lucy_engines.docker.run.carrying import MarkFinder, Sink
-from lucy_engines.orders import CommandReader, text
+from lucy_engines.docker.run.marks import MarkFinder
 
 READ_BYTES = 1 << 18
+PIPE_BYTES = 1 << 20
 CONNECT_SECONDS = 10.0
 ATTACH_BUFFER_BYTES = 1 << 20
+
+
+class Attach(NamedTuple):
+    """Carry what a container writes to its stderr into the FIFO of its node."""
+
+    node: str
+    fifo: str
+    host: str
+    """The Engine, as `DOCKER_HOST` has it."""
+    container: str
+    token: str
+    """Of the marks."""
+
+
+class Passed(NamedTuple):
+    """All that stood before a node's mark of this number is in its FIFO."""
+
+    node: str
+    number: int
+
+
+class Closed(NamedTuple):
+    """A container brings nothing more, and all that it brought is in the FIFO."""
+
+    node: str
+
+
+class Broken(NamedTuple):
+    """What a container brings can't be carried any more."""
+
+    node: str
+    reason: str
+
+
+@final
+class Sink:
+    """A node's FIFO, and what waits for room in it: bytes, and what to do once the bytes before are in."""
+
+    __slots__ = ("failure", "fd", "queue")
+
+    def __init__(self, path: str) -> None:
+        self.fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self.queue: deque[bytes | memoryview | Callable[[], None]] = deque()
+        self.failure = ""
+        """Why it takes nothing any more: nobody reads it, as a rule."""
+
+    def flush(self) -> bool:
+        """Write what there is room for; return whether that was all."""
+        queue = self.queue
+        while queue:
+            item = queue[0]
+            if callable(item):
+                queue.popleft()
+                item()
+                continue
+            try:
+                written = len(item) if self.failure else os.write(self.fd, item)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                self.failure = error.strerror or str(error)
+                continue
+            if written == len(item):
+                queue.popleft()
+            else:
+                queue[0] = memoryview(item)[written:]
+        return True
 
 
 @final
@@ -58,13 +122,13 @@ class Carried:
 class Pump:
     """The loop: one thread, no locks."""
 
-    def __init__(self, lucy: int) -> None:
+    def __init__(self, control: socket.socket, lucy: int) -> None:
         """`lucy` is a pidfd of who it works for."""
+        self._server = Server(control, {Attach: self._attach})
         self._lucy = lucy
         self._epoll = select.epoll()
-        self._epoll.register(0, select.EPOLLIN)
-        self._epoll.register(lucy, select.EPOLLIN)
-        self._commands = CommandReader()
+        for fd in (self._server.fileno(), lucy):
+            self._epoll.register(fd, select.EPOLLIN)
         self._attached: dict[int, Carried] = {}
         """By the connection, as long as that is open."""
         self._blocked: dict[int, Carried] = {}
@@ -72,67 +136,38 @@ class Pump:
         self._nodes: set[str] = set()
 
     def run(self) -> None:
-        """Serve until stdin or Lucy ends."""
+        """Serve until Lucy ends or hangs up."""
         while True:
-            for fd, _ in self._epoll.poll():
+            self._epoll.modify(self._server.fileno(), self._server.awaited)
+            for fd, events in self._epoll.poll():
                 if fd == self._lucy:
                     return
-                if fd == 0:
-                    if not self._hear():
+                if fd == self._server.fileno():
+                    if events & select.EPOLLOUT:
+                        self._server.flush()
+                    if events & ~select.EPOLLOUT and not self._server.serve():
                         return
                 elif fd in self._blocked:
                     self._unblock(fd)
                 elif fd in self._attached:
                     self._serve(self._attached[fd])
 
-    # Commands
-
-    def _say(self, **message: object) -> None:
-        text = json.dumps(message).encode() + b"\n"
-        while text:
-            text = text[os.write(1, text) :]
-
-    def _hear(self) -> bool:
-        chunk = os.read(0, 1 << 16)
-        for command in self._commands.feed(chunk):
-            number = None
-            try:
-                if isinstance(command, str):
-                    reply: dict[str, Any] = {"error": command}
-                else:
-                    number = command.get("id")
-                    reply = self._obey(command)
-            except OSError as error:
-                reply = {"error": error.strerror or str(error)}
-            except ValueError as error:
-                reply = {"error": str(error)}
-            except Exception as error:  # noqa: BLE001  # a command that makes no sense costs itself, and no node's lines
-                reply = {"error": f"{error} ({type(error).__name__})"}
-            self._say(id=number, **reply)
-        return bool(chunk)
-
-    def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
-        if command["op"] != "attach":
-            return {"error": f"no command is called {command['op']!r}"}
-        node, finder = text(command, "node"), MarkFinder(text(command, "token"))
-        if node in self._nodes:
-            return {"error": f"a node is called {node!r} already"}
-        request = attach_request(text(command, "container"), "stderr")
-        peer = _connect(text(command, "host"))
+    def _attach(self, wanted: Attach) -> None:
+        if wanted.node in self._nodes:
+            raise ValueError(f"a node is called {wanted.node!r} already")
+        peer = _connect(wanted.host)
         try:
-            peer.sendall(request)
+            peer.sendall(attach_request(wanted.container, "stderr"))
             rest = _upgraded(peer)
             peer.setblocking(False)
-            carried = Carried(node, Sink(text(command, "fifo")), peer, finder)
-        except (OSError, ValueError):
+            carried = Carried(wanted.node, Sink(wanted.fifo), peer, MarkFinder(wanted.token))
+        except BaseException:
             peer.close()
             raise
-        self._nodes.add(node)
+        self._nodes.add(wanted.node)
         self._attached[peer.fileno()] = carried
         self._epoll.register(peer.fileno(), select.EPOLLIN)
-        self._say(opened=node)
         self._take(carried, rest)
-        return {}
 
     # Bytes
 
@@ -152,7 +187,7 @@ class Pump:
         try:
             parts = carried.frames.feed(chunk)
         except FrameError as error:
-            self._say(broken=carried.node, reason=str(error))
+            self._server.notify(Broken(carried.node, str(error)))
             self._close(carried)
             return
         for item in carried.finder.feed(b"".join([part.data for part in parts if part.stream == STDERR])):
@@ -160,14 +195,14 @@ class Pump:
         self._flush(carried)
 
     def _passed(self, node: str, number: int) -> Callable[[], None]:
-        return lambda: self._say(mark=node, number=number)
+        return lambda: self._server.notify(Passed(node, number))
 
     def _flush(self, carried: Carried) -> None:
         sink = carried.sink
         empty = sink.flush()
         if sink.failure and not carried.is_broken:
             carried.is_broken = True
-            self._say(broken=carried.node, reason=f"its FIFO takes no more: {sink.failure}")
+            self._server.notify(Broken(carried.node, f"its FIFO takes no more: {sink.failure}"))
         if empty or sink.fd in self._blocked:
             return
         self._blocked[sink.fd] = carried
@@ -193,7 +228,7 @@ class Pump:
         self._epoll.unregister(fd)
         carried.peer.close()
         carried.sink.queue.append(carried.finder.flush())
-        carried.sink.queue.append(lambda: self._say(closed=carried.node))
+        carried.sink.queue.append(lambda: self._server.notify(Closed(carried.node)))
         self._flush(carried)
 
 
@@ -221,17 +256,9 @@ def _upgraded(peer: socket.socket) -> bytes:
     return rest
 
 
-def main(arguments: list[str]) -> None:
-    """Run the pump: commands on stdin, replies on stdout; the only argument is Lucy, as a pidfd's number."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # It ends when its stdin does.
-        signal.signal(number, signal.SIG_IGN)
+def main(control: socket.socket, lucy: int) -> None:
+    """Run the pump."""
     with contextlib.suppress(OSError, ValueError):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with contextlib.suppress(BrokenPipeError):
-        Pump(int(arguments[0])).run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    Pump(control, lucy).run()

@@ -1,13 +1,10 @@
-"""What the pump finds in a node's bytes, and the FIFO that takes them. Standard library only; the loop is `pump`."""
+"""Marks in what a container writes to stderr: `RS LUCY <token> <number> LF` follows a daemon's last byte. Bare.
 
-import contextlib
-import fcntl
-import os
-from collections import deque
-from collections.abc import Callable
+The puppeteer writes them, since its link, being another stream, can't say when that byte has passed.
+"""
+
 from typing import final
 
-PIPE_BYTES = 1 << 20
 NUMBER_BYTES = 20
 """A mark's number is shorter; what follows a mark's beginning and is longer is a node's own words."""
 
@@ -53,40 +50,3 @@ class MarkFinder:
         """Return what is held back: no more will come."""
         held, self._held = self._held, b""
         return held
-
-
-@final
-class Sink:
-    """A node's FIFO, and what waits for room in it: bytes, and what to do once the bytes before are in."""
-
-    __slots__ = ("failure", "fd", "queue")
-
-    def __init__(self, path: str) -> None:
-        self.fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self.queue: deque[bytes | memoryview | Callable[[], None]] = deque()
-        self.failure = ""
-        """Why it takes nothing any more: nobody reads it, as a rule."""
-
-    def flush(self) -> bool:
-        """Write what there is room for; return whether that was all."""
-        queue = self.queue
-        while queue:
-            item = queue[0]
-            if callable(item):
-                queue.popleft()
-                item()
-                continue
-            try:
-                written = len(item) if self.failure else os.write(self.fd, item)
-            except BlockingIOError:
-                return False
-            except OSError as error:
-                self.failure = error.strerror or str(error)
-                continue
-            if written == len(item):
-                queue.popleft()
-            else:
-                queue[0] = memoryview(item)[written:]
-        return True
