@@ -71,21 +71,7 @@ async def _run(options: Options, logger: Logger) -> None:
     logger.shared = shared_metadata(host, peer_id, options.external_port)
     if options.start_filtered_logs:
         logger.filter = frozenset(options.start_filtered_logs)
-    daemon = Daemon(
-        config,
-        logger,
-        seed=options.seed or config.identity,
-        key=key,
-        peer_id=peer_id,
-        host=host,
-        port=options.external_port,
-        directory=options.config_directory,
-        seed_node=options.seed_node,
-        peers=options.peers,
-        coordinator=options.snark_coordinator,
-        work_fee=options.snark_worker_fee,
-        clock_offset=options.clock_offset,
-    )
+    daemon = Daemon(config, logger, options, key=key, peer_id=peer_id, host=host)
     api = Api(daemon, client_port=options.client_port, bind_ip=options.bind_ip)
     rest_host = options.bind_ip if options.rest_everywhere else "127.0.0.1"
     for flag, port, listen in (

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
     flag("seed", action="store_true", dest="seed_node", help="be a seed node: start without peers")
     flag("block-producer-key", help="key file; its .pub beside it names the account")
-    flag("run-snark-coordinator", help="public key of the coordinator")
+    flag("run-snark-coordinator", dest="snark_coordinator", help="public key of the coordinator")
     flag("snark-worker-fee", default="0.025")
     flag("work-selection", default="seq")
     flag("log-json", action="store_true")
@@ -66,9 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     flag("external-ip", default="127.0.0.1")
     flag("bind-ip", default=None)
     flag("insecure-rest-server", action="store_true")
-    flag("config-file", action="append", default=[])
+    flag("config-file", action="append", default=[], dest="config_files")
     flag("config-directory", default=str(Path.home() / ".mina-config"))
-    flag("peer", action="append", default=[])
+    flag("peer", action="append", default=[], dest="peers")
     flag("peer-list-file")
     flag("libp2p-keypair")
     flag("discovery-keypair")
@@ -86,9 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         "precomputed-blocks-file",
     ):
         flag(ignored, help=argparse.SUPPRESS)
-    flag("log-flood", type=float, default=0.0, metavar="LINES_PER_SECOND", help="log this much noise")
-    flag("simulation-seed", default=None, help="decides who wins which slot; also LUCY_SIM_SEED")
-    flag("clock-offset", type=float, default=None, metavar="SECONDS", help="also MINA_TIME_OFFSET")
+    flag("log-flood", type=float, default=0.0, dest="flood", metavar="LINES_PER_SECOND", help="log this much noise")
+    flag("simulation-seed", dest="seed", help="decides who wins which slot; also LUCY_SIM_SEED")
+    flag("clock-offset", type=float, metavar="SECONDS", help="also MINA_TIME_OFFSET")
     return parser
 
 
@@ -99,7 +99,7 @@ def parse(arguments: list[str]) -> Options:
         UsageError: saying which word, and what is expected.
     """
     found = _parser().parse_args(arguments)
-    peers = list(found.peer)
+    peers = list(found.peers)
     if found.peer_list_file:
         try:
             peers += [line for line in Path(found.peer_list_file).read_text().split() if line]
@@ -108,39 +108,27 @@ def parse(arguments: list[str]) -> Options:
     for name in ("client_port", "rest_port", "external_port", "metrics_port"):
         if not 0 <= getattr(found, name) <= 65535:
             raise UsageError(f"-{name.replace('_', '-')} {getattr(found, name)} is no port; ports are 1 to 65535")
-    if not found.config_file:
+    if not found.config_files:
         raise UsageError("-config-file is missing: a simulated node needs the network's runtime configuration")
     try:
         levels = level_number(found.log_level), level_number(found.file_log_level)
     except ValueError as error:
         raise UsageError(str(error)) from error
     everywhere = found.external_ip == "0.0.0.0"  # noqa: S104  # what containers are given
+    bind_ip = found.bind_ip or ("0.0.0.0" if everywhere else "127.0.0.1")  # noqa: S104
     offset = found.clock_offset
-    if offset is None:
-        offset = float(os.environ.get("MINA_TIME_OFFSET", "0"))
-    return Options(
-        seed_node=found.seed_node,
-        block_producer_key=found.block_producer_key,
-        snark_coordinator=found.run_snark_coordinator,
-        snark_worker_fee=found.snark_worker_fee,
-        log_json=found.log_json,
-        log_level=levels[0],
-        file_log_level=levels[1],
-        client_port=found.client_port,
-        rest_port=found.rest_port,
-        external_port=found.external_port,
-        external_ip=found.external_ip,
-        bind_ip=found.bind_ip or ("0.0.0.0" if everywhere else "127.0.0.1"),  # noqa: S104
-        rest_everywhere=found.insecure_rest_server and (everywhere or found.bind_ip == "0.0.0.0"),  # noqa: S104
-        config_files=found.config_file,
-        config_directory=Path(found.config_directory),
-        peers=[parse_multiaddress(peer) for peer in peers],
-        libp2p_keypair=found.libp2p_keypair or found.discovery_keypair,
-        start_filtered_logs=found.start_filtered_logs,
-        flood=found.log_flood,
-        seed=found.simulation_seed or os.environ.get("LUCY_SIM_SEED"),
-        clock_offset=offset,
-    )
+    worked_out = {
+        "log_level": levels[0],
+        "file_log_level": levels[1],
+        "bind_ip": bind_ip,
+        "rest_everywhere": found.insecure_rest_server and bind_ip == "0.0.0.0",  # noqa: S104
+        "config_directory": Path(found.config_directory),
+        "peers": [parse_multiaddress(peer) for peer in peers],
+        "libp2p_keypair": found.libp2p_keypair or found.discovery_keypair,
+        "seed": found.seed or os.environ.get("LUCY_SIM_SEED"),
+        "clock_offset": float(os.environ.get("MINA_TIME_OFFSET", "0")) if offset is None else offset,
+    }
+    return msgspec.convert(vars(found) | worked_out, Options)
 
 
 def parse_multiaddress(text: str) -> tuple[str, int]:

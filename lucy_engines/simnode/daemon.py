@@ -10,6 +10,7 @@ from typing import Any, final
 from lucy_engines.simnode import event_lines as lines
 from lucy_engines.simnode import messages, storage
 from lucy_engines.simnode.chain import Applied, Frontier, Refused, Snapshot
+from lucy_engines.simnode.command_line import Options
 from lucy_engines.simnode.event_lines import Kind
 from lucy_engines.simnode.gossip import Gossip, Peer
 from lucy_engines.simnode.ledger import Command, Ledger
@@ -26,43 +27,26 @@ _SIMULATOR = ("Simulated_node", 'File "src/app/simnode.ml", line 1, characters 0
 class Daemon:
     """One node of a simulated network."""
 
-    def __init__(  # a node is made of these
-        self,
-        config: RuntimeConfig,
-        logger: Logger,
-        *,
-        seed: str,
-        key: str | None,
-        peer_id: str,
-        host: str,
-        port: int,
-        directory: Any,  # a Path
-        seed_node: bool,
-        peers: list[tuple[str, int]],
-        coordinator: str | None,
-        work_fee: str,
-        clock_offset: float,
+    def __init__(
+        self, config: RuntimeConfig, logger: Logger, options: Options, *, key: str | None, peer_id: str, host: str
     ) -> None:
         self.config = config
         self.logger = logger
         self.key = key
         self.peer_id = peer_id
         self.host = host
-        self.port = port
+        self.port = options.external_port
         self.started = time.time()
         self.mempool = Mempool(config.txpool_max_size)
         self.metrics = {"received": 0, "broadcast": 0, "added": 0}
-        self.snark_worker = coordinator
-        self.work_fee = work_fee
+        self.snark_worker = options.snark_coordinator
+        self.work_fee = options.snark_worker_fee
         self.highest_received = 0
         self.initialized = False
         self.bootstrapping = False
         self.status = "CONNECTING"
-        self._seed = seed
-        self._directory = directory
-        self._seed_node = seed_node
-        self._addresses = peers
-        self._offset = clock_offset
+        self._options = options
+        self._seed = options.seed or config.identity
         self._asked: dict[str, float] = {}
         self._saved_tip = ""
         self._stopping = asyncio.Event()
@@ -71,7 +55,7 @@ class Daemon:
 
     def now(self) -> float:
         """The node's own clock, in seconds since the epoch."""
-        return time.time() - self._offset
+        return time.time() - self._options.clock_offset
 
     def slot(self) -> int:
         """The slot that it is now, by the node's own clock."""
@@ -91,7 +75,7 @@ class Daemon:
 
     def _open_frontier(self) -> Frontier:
         """Load what an earlier run left, or begin at genesis, logging what Mina logs in each case."""
-        snapshot = storage.load(self._directory, self.config.chain_id)
+        snapshot = storage.load(self._options.config_directory, self.config.chain_id)
         if snapshot is None:
             self.say(lines.FRESH_BOOT)
             self.say(lines.DROPPED)
@@ -107,9 +91,9 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         self.say(lines.LISTENING)
-        for address in self._addresses:
+        for address in self._options.peers:
             self.gossip.dial(address)
-        if self._seed_node and not self._addresses:
+        if self._options.seed_node and not self._options.peers:
             self._initialize()
         slots = asyncio.create_task(self._watch_slots())
         stopping = asyncio.create_task(self._stopping.wait())
@@ -127,7 +111,7 @@ class Daemon:
         tip = self.frontier.tip.state_hash
         if tip != self._saved_tip:
             self._saved_tip = tip
-            storage.save(self._directory, self.frontier.snapshot())
+            storage.save(self._options.config_directory, self.frontier.snapshot())
 
     def _initialize(self) -> None:
         if not self.initialized:

@@ -1,7 +1,7 @@
 """The runtime config file (`-config-file`): the one input that all nodes of a network share.
 
 Layout: mina `src/lib/runtime_config/runtime_config.ml`. Options that are absent take mainnet's values; keys that the
-simulator has no use for (permissions, zkApps, cost limits) are accepted and ignored.
+simulator has no use for (permissions, zkApps, cost limits, the windows of chain density) are accepted and ignored.
 """
 
 import hashlib
@@ -47,10 +47,7 @@ def nanomina(amount: str | float) -> int:
 
 class _Genesis(msgspec.Struct, frozen=True):
     k: int = 290
-    delta: int = 0
     slots_per_epoch: int = 7140
-    slots_per_sub_window: int = 7
-    grace_period_slots: int = 2160
     genesis_state_timestamp: str = "2024-06-05 00:00:00Z"
 
 
@@ -65,7 +62,6 @@ class _Fork(msgspec.Struct, frozen=True):
 
 
 class _Proof(msgspec.Struct, frozen=True):
-    level: str = "full"
     work_delay: int = 2
     block_window_duration_ms: int = 180_000
     transaction_capacity: _Capacity = _Capacity(log_2=7)
@@ -145,14 +141,9 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
     identity: str
     """Hash of everything but the genesis time: two runs of one network share it, so seeded runs repeat."""
     k: int
-    delta: int
     slots_per_epoch: int
-    slots_per_sub_window: int
-    grace_period_slots: int
     genesis_ms: int
-    genesis_state_timestamp: str
     window_ms: int
-    proof_level: str
     transaction_capacity: int
     blocks_per_proof: int
     """How many blocks apart ledger proofs come out: (work_delay + 1) · (log2 capacity + 1) + 1."""
@@ -220,14 +211,9 @@ class RuntimeConfig(msgspec.Struct, frozen=True, kw_only=True):
                 chain_id=chain_id,
                 identity=_identity(content),
                 k=genesis.k,
-                delta=genesis.delta,
                 slots_per_epoch=genesis.slots_per_epoch,
-                slots_per_sub_window=genesis.slots_per_sub_window,
-                grace_period_slots=genesis.grace_period_slots,
                 genesis_ms=round(genesis_time.timestamp() * 1000),
-                genesis_state_timestamp=genesis_time.strftime("%Y-%m-%d %H:%M:%S.%fZ"),
                 window_ms=proof.block_window_duration_ms,
-                proof_level=proof.level,
                 transaction_capacity=2**log_2,
                 blocks_per_proof=(proof.work_delay + 1) * (log_2 + 1) + 1,
                 coinbase=nanomina(proof.coinbase_amount),
