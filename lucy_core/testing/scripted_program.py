@@ -33,10 +33,11 @@ class Program:
     def __init__(self, state: str) -> None:
         self.state = state
         self.count = 0
-        self.start = int(self.recall("starts") or "0") + 1
-        self.note("starts", str(self.start))
+        self.start = int(self._recall("starts") or "0") + 1
+        self._note("starts", str(self.start))
+        self._tell("started")
 
-    def recall(self, name: str) -> Optional[str]:
+    def _recall(self, name: str) -> Optional[str]:
         """Read what this start or an earlier one has noted."""
         try:
             with open(os.path.join(self.state, name)) as file:
@@ -44,28 +45,28 @@ class Program:
         except FileNotFoundError:
             return None
 
-    def note(self, name: str, text: str) -> None:
+    def _note(self, name: str, text: str) -> None:
         """Note something, whole or not at all."""
         path = os.path.join(self.state, name)
         with open(path + ".new", "w") as file:
             file.write(text)
         os.replace(path + ".new", path)
 
-    def line(self, event: str, message: str, **metadata: object) -> bytes:
+    def _line(self, event: str, message: str, **metadata: object) -> bytes:
         """Make a log line of it, of the shape that Lucy reads."""
         now = time.time()
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(now)) + ".%06dZ" % (now % 1 * 1e6)
         head = {"timestamp": stamp, "level": "Info", "message": message, "event_id": "lucy.scripted." + event}
         return json.dumps({**head, "metadata": {"start": self.start, **metadata}}).encode() + b"\n"
 
-    def tell(self, what: str, value: str = "") -> None:
+    def _tell(self, what: str, value: str = "") -> None:
         """Log one fact."""
-        write(self.line("told", "$what: $value", what=what, value=value))
+        write(self._line("told", "$what: $value", what=what, value=value))
 
-    def numbered(self, size: int = 0) -> bytes:
+    def _numbered(self, size: int = 0) -> bytes:
         """Make the next numbered line, at least `size` bytes of it."""
         self.count += 1
-        line = self.line("numbered", "line $n", n=self.count)
+        line = self._line("numbered", "line $n", n=self.count)
         missing = size - len(line)
         if missing <= 0:
             return line
@@ -76,9 +77,9 @@ class Program:
         left = int(count)
         while left:
             lines = min(left, BLOCK)
-            write(b"".join(self.numbered(int(size)) for _ in range(lines)))
+            write(b"".join(self._numbered(int(size)) for _ in range(lines)))
             left -= lines
-            self.note("noted-%d" % self.start, str(self.count))
+            self._note("noted-%d" % self.start, str(self.count))
 
     def flood(self, size: str = "300") -> NoReturn:
         """Write numbered lines as fast as they are taken, and note how many were written whole."""
@@ -88,7 +89,7 @@ class Program:
     def tick(self, seconds: str = str(PERIOD)) -> NoReturn:
         """Write a numbered line now and then."""
         while True:
-            write(self.numbered())
+            write(self._numbered())
             time.sleep(float(seconds))
 
     def rest(self) -> NoReturn:
@@ -98,7 +99,7 @@ class Program:
 
     def wait(self, name: str) -> None:
         """Wait until there is a file in the node's directory."""
-        self.tell("waiting", name)
+        self._tell("waiting", name)
         while not os.path.exists(name):
             time.sleep(PERIOD)
 
@@ -118,7 +119,7 @@ class Program:
         """On SIGTERM say goodbye and exit with 7."""
 
         def leave(_number: int, _frame: Optional[types.FrameType]) -> None:
-            self.tell("goodbye")
+            self._tell("goodbye")
             os._exit(7)
 
         signal.signal(signal.SIGTERM, leave)
@@ -137,7 +138,7 @@ class Program:
 
     def show(self, name: str) -> None:
         """Tell what a variable of the environment holds."""
-        self.tell(name, os.environ.get(name, "(not set)"))
+        self._tell(name, os.environ.get(name, "(not set)"))
 
     def spawn(self) -> None:
         """Leave a grandchild behind, which detaches itself and ticks with our output."""
@@ -150,13 +151,13 @@ class Program:
             os._exit(0)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         while True:
-            self.tell("orphan")
+            self._tell("orphan")
             time.sleep(PERIOD)
 
     def eat(self, mebibytes: str) -> None:
         """Take memory, and use it."""
         self.eaten = [b"x" * (1 << 20) for _ in range(int(mebibytes))]
-        self.tell("ate", mebibytes)
+        self._tell("ate", mebibytes)
 
     def listen(self, host: str, port: str) -> None:
         """Answer every connection: send back what comes."""
@@ -165,7 +166,7 @@ class Program:
         server.bind((host, int(port)))
         server.listen(64)
         threading.Thread(target=serve, args=(server,), daemon=True).start()
-        self.tell("listening", port)
+        self._tell("listening", port)
 
     def dial(self, host: str, port: str, seconds: str = "0.5") -> NoReturn:
         """Ask a listener now and then, on a new connection each, and tell whether it answered within `seconds`."""
@@ -183,7 +184,7 @@ class Program:
             except OSError as error:
                 problem = type(error).__name__
             took = time.monotonic() - began
-            write(self.line("dialled", "$host: $problem", host=host, problem=problem, seconds=round(took, 6)))
+            write(self._line("dialled", "$host: $problem", host=host, problem=problem, seconds=round(took, 6)))
             time.sleep(5 * PERIOD)
 
 
@@ -199,34 +200,12 @@ def serve(server: socket.socket) -> None:
                 pass
 
 
-STEPS: Dict[str, Callable[..., None]] = {
-    name: getattr(Program, name)
-    for name in (
-        "say",
-        "flood",
-        "tick",
-        "rest",
-        "wait",
-        "exit",
-        "die",
-        "deaf",
-        "polite",
-        "print",
-        "mutter",
-        "complain",
-        "show",
-        "spawn",
-        "eat",
-        "listen",
-        "dial",
-    )
-}
+STEPS: Dict[str, Callable[..., None]] = {name: step for name, step in vars(Program).items() if not name.startswith("_")}
 
 
 def main(state: str, steps: List[str]) -> None:
     """Do the steps."""
     program = Program(state)
-    program.tell("started")
     for step in steps:
         word, *arguments = step.split(":")
         STEPS[word](program, *arguments)

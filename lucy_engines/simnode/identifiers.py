@@ -45,12 +45,6 @@ def transaction_hash(content: bytes) -> str:
     return _base58check(b"\x1d\x20", content)
 
 
-def signature(content: bytes) -> str:
-    """Stand in for a signature: `7mX…`, as long as a real one; it proves nothing."""
-    data = b"\x9a\x01" + hashlib.sha512(content).digest()
-    return _base58(data + hashlib.sha256(data).digest()[:4])
-
-
 def public_key(content: bytes) -> str:
     """Derive a public key's text from anything: `B62q…`, 55 characters."""
     data = b"\xcb\x01\x01" + hashlib.sha256(content).digest() + b"\0"
