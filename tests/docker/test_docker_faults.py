@@ -431,7 +431,8 @@ HOLDER = """
 import sys, anyio
 from lucy_core.faults import Drop, Latency
 from lucy_core.aio import Services
-from lucy_engines.docker.faults.client import FaultPlace, WardenClient
+from lucy_engines.docker.faults.client import WardenClient
+from lucy_engines.docker.faults.orders import FaultPlace
 async def main():
     a, b, lasting = sys.argv[1:]
     async with anyio.create_task_group() as tasks:

@@ -15,11 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import lucy_engines
-from lucy_core.helpers.helper import own_pidfd
-from lucy_engines.docker.faults.client import _BOOT
+from lucy_core.helpers.helper import BOOT, own_pidfd
 
-ROOT = str(Path(lucy_engines.__file__).parent)
+WARDEN = "lucy_engines.docker.faults.warden"
 PATIENCE = 60
 
 
@@ -33,7 +31,7 @@ class BareWarden:
             descriptors = (theirs.fileno(), lucy)
             arguments = (*map(str, descriptors), f"unix://{place}/nobody", "LUCY-test")
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BOOT, ROOT, *arguments], pass_fds=descriptors
+                [sys.executable, "-I", "-S", BOOT, WARDEN, *arguments], pass_fds=descriptors
             )
         self._words = self.control.makefile("rb")
 
@@ -97,10 +95,10 @@ def test_each_command_that_makes_no_sense_is_answered_by_what_is_wrong_with_it(w
     pause = {"op": "inject", "kind": "Pause", "nodes": ["a"], "others": [], "amounts": {}, "places": {}}
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"op": "dance"}, "no command is called 'dance'"),
-        ({"op": "revert", "lease": 1}, "the command lacks 1, or names what isn't there"),
-        ({**pause, "lasting": 1}, "the command lacks 'lease'"),
-        ({**pause, "lease": 1, "lasting": float("nan")}, "no fault can have the number 1 and last nan s"),
-        ({**pause, "lease": 1, "lasting": 1}, "the command lacks 'a'"),
+        ({"op": "revert", "lease": 1}, "no fault has the number 1"),
+        ({**pause, "lasting": 1}, "'inject' needs 'lease'"),
+        ({**pause, "lease": 1, "lasting": float("nan")}, "'inject' takes no lasting=nan: it is no length of time"),
+        ({**pause, "lease": 1, "lasting": 1}, "nobody has said where a is"),
     ]
 
     warden.say(*(json.dumps({**command, "id": number}).encode() for number, (command, _) in enumerate(wrong)))
@@ -111,14 +109,9 @@ def test_each_command_that_makes_no_sense_is_answered_by_what_is_wrong_with_it(w
 
 # A Lucy that starts a warden, forks, as a pool of processes does, and is killed.
 FORKED = """
-import os, signal, socket, subprocess, sys, time
-from lucy_core.helpers.helper import own_pidfd
-ours, theirs = socket.socketpair()
-with own_pidfd() as lucy:
-    fds = (theirs.fileno(), lucy)
-    warden = subprocess.Popen([sys.executable, "-I", "-S", "-c", *sys.argv[1:3], *map(str, fds), *sys.argv[3:]],
-                              pass_fds=fds, stdout=subprocess.DEVNULL)
-theirs.close()
+import os, signal, sys, time
+from lucy_core.helpers.helper import Helper
+warden = Helper("the warden", *sys.argv[1:])
 child = os.fork()
 if child == 0:
     time.sleep(600)
@@ -128,7 +121,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_warden_ends_with_its_lucy_though_what_she_forked_lives_on(tmp_path: Path) -> None:
-    words = [_BOOT, ROOT, f"unix://{tmp_path}/nobody", "LUCY-test"]
+    words = [WARDEN, f"unix://{tmp_path}/nobody", "LUCY-test"]
     with subprocess.Popen([sys.executable, "-c", FORKED, *words], stdout=subprocess.PIPE) as lucy:
         assert lucy.stdout is not None
         pid, child = map(int, lucy.stdout.readline().split())

@@ -77,6 +77,7 @@ BARE = (
     "lucy_core/capture/files/way.py",
     "lucy_engines/docker/run/marks.py",
     "lucy_engines/docker/faults/delayer.py",
+    "lucy_engines/docker/faults/orders.py",
     "lucy_engines/docker/faults/place.py",
     "lucy_engines/docker/faults/scripts.py",
     "lucy_engines/docker/faults/tools.py",

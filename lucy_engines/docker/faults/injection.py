@@ -6,7 +6,8 @@ from typing import final
 
 from lucy_core.engine import FAULT_KINDS, Disconnect, Fault, FaultLost, MemoryLimit, Pause
 from lucy_core.errors import EngineError
-from lucy_engines.docker.faults.client import FaultPlace, WardenClient
+from lucy_engines.docker.faults.client import WardenClient
+from lucy_engines.docker.faults.orders import FaultPlace
 from lucy_engines.docker.plan import clock
 from lucy_engines.docker.plan.config import DockerConfig
 from lucy_engines.docker.plan.inside import STATE

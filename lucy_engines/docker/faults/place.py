@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, final
 from lucy_engines.docker.api.caller import Caller, Refusal
 from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.faults import delayer
+from lucy_engines.docker.faults.orders import FaultPlace
 from lucy_engines.docker.faults.scripts import (
     filter_script,
     needs_shaping,
@@ -48,17 +49,17 @@ class Machine(NamedTuple):
 class Place:
     """One container."""
 
-    def __init__(self, machine: Machine, name: str, container: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, machine: Machine, name: str, place: FaultPlace) -> None:
         """Look at it.
 
         Raises:
             Trouble: it isn't there, or doesn't run.
         """
         self.name = name
-        self.container = container
+        self.container = place.container
         self._machine = machine
-        self._clock: str | None = options.get("clock")
-        self._disk: str | None = options.get("disk")
+        self._clock = place.clock
+        self._disk = place.disk
         self._is = Wanted()
         self._shaped: Mapping[str, Link] = {}
         self._interfaces: tuple[str, ...] = ()

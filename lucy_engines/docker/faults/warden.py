@@ -6,29 +6,24 @@ she ends, for which `kill -9` is as good as any reason, or closes the connection
 them. It has a pidfd of hers, since what she has forked holds the connection open. What needs no Engine is undone first
 then, for the Engine may be hung.
 
-Standard library only; in a session of its own, deaf to a terminal's Ctrl-C. The wire: a JSON line a message. In:
-`{"op": "inject" | "revert", "id": …}`; out: a reply with the same id, and `{"lost": lease, …}` when a container ends
-under a fault. What is no such command is answered by an error, and ends nothing.
+What it is told, and says, are the forms of `orders.py`. Standard library only.
 """
 
 import contextlib
-import json
-import os
 import select
-import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, final
+from typing import final
 
+from lucy_core.helpers.server import Server, reason_of
 from lucy_engines.docker.api.caller import Caller
 from lucy_engines.docker.api.endpoint import Endpoint
+from lucy_engines.docker.faults.orders import Inject, Injected, Lost, Revert, Reverted
 from lucy_engines.docker.faults.place import Machine, Place
 from lucy_engines.docker.faults.tools import Trouble, Unable, check, has_netem
 from lucy_engines.docker.faults.wanted import Made, Wanted, disconnected, wanted
-from lucy_engines.orders import CommandReader
 
 ENGINE_SECONDS = 15.0
 AGAIN_SECONDS = 1.0
@@ -55,12 +50,11 @@ class Warden:
 
     def __init__(self, control: socket.socket, lucy: int, host: str, chain: str) -> None:
         """Serve who is at the other end of `control`, for as long as Lucy lives, of whom `lucy` is a pidfd."""
-        self._control = control
+        self._server = Server(control, {Inject: self._inject, Revert: self._revert}, _reason)
         self._lucy = lucy
         self._machine = Machine(Caller(Endpoint(host), ENGINE_SECONDS), chain, has_netem())
         self._leases: dict[int, Lease] = {}
         self._places: dict[str, Place] = {}
-        self._commands = CommandReader()
 
     def run(self) -> None:
         """Serve until Lucy ends or closes her end of the socket, then undo everything; also where it fails itself."""
@@ -72,8 +66,8 @@ class Warden:
     def _serve_all(self) -> None:
         while True:
             poll = select.poll()
-            for own in (self._control.fileno(), self._lucy):
-                poll.register(own, select.POLLIN)
+            poll.register(self._server.fileno(), self._server.awaited)
+            poll.register(self._lucy, select.POLLIN)
             watched = {place.pidfd: place for place in self._places.values() if place.pidfd >= 0}
             for pidfd in watched:
                 poll.register(pidfd, select.POLLIN)
@@ -85,75 +79,59 @@ class Warden:
                 return
             for pidfd in ready & set(watched):
                 self._lose(watched[pidfd])
-            if self._control.fileno() in ready and not self._serve():
-                return
+            if self._server.fileno() in ready:
+                self._server.flush()
+                if not self._server.serve():
+                    return
             self._expire()
 
     def _active(self) -> list[Lease]:
         return [lease for lease in self._leases.values() if lease.seconds is None]
 
-    def _serve(self) -> bool:
-        try:
-            chunk = self._control.recv(1 << 16)
-        except OSError:
-            return False
-        for command in self._commands.feed(chunk):
-            number = None if isinstance(command, str) else command.get("id")
-            self._say({"id": number, **self._obey(command)})
-        return bool(chunk)
-
-    def _obey(self, command: dict[str, Any] | str) -> dict[str, Any]:
-        try:
-            match command:
-                case str():
-                    return {"error": command}
-                case {"op": "inject"}:
-                    return self._inject(command)
-                case {"op": "revert"}:
-                    return self._revert(command)
-                case _:
-                    return {"error": f"no command is called {command['op']!r}"}
-        except Unable as error:
-            return {"unable": str(error)}
-        except Trouble as error:
-            return {"error": str(error)}
-        except KeyError as error:
-            return {"error": f"the command lacks {error}, or names what isn't there"}
-        except Exception as error:  # noqa: BLE001  # what makes no sense costs itself, and ends no other fault
-            return {"error": f"{error} ({type(error).__name__})"}
-
-    def _inject(self, command: dict[str, Any]) -> dict[str, Any]:
-        fault = Made(command["kind"], tuple(command["nodes"]), tuple(command["others"]), command["amounts"])
-        lease_number, lasting = command["lease"], float(command["lasting"])
-        if not isinstance(lease_number, int) or lease_number in self._leases or not lasting >= 0:
-            message = f"no fault can have the number {lease_number!r} and last {lasting!r} s"
+    def _inject(self, order: Inject) -> Injected:
+        if order.lease in self._leases:
+            message = f"a fault has the number {order.lease} already"
             raise Trouble(message)
+        try:
+            self._make(order)
+        except Unable as unable:
+            return Injected(str(unable))
+        return Injected()
+
+    def _make(self, order: Inject) -> None:
+        fault = Made(order.kind, order.nodes, order.others, order.amounts)
         check(fault.kind)
+        for name in fault.members:
+            if name not in self._places and name not in order.places:
+                message = f"nobody has said where {name} is"
+                raise Trouble(message)
         try:
             for name in fault.members:
                 if name not in self._places:
-                    told = command["places"][name]
-                    self._places[name] = Place(self._machine, name, told["container"], told)
+                    self._places[name] = Place(self._machine, name, order.places[name])
             for name in fault.members if fault.others else fault.nodes:
                 self._places[name].check(fault.kind)
-            lease = self._leases[lease_number] = Lease(fault, lasting)
+            lease = self._leases[order.lease] = Lease(fault, order.lasting)
             self._settle()
         except Exception:
-            self._leases.pop(lease_number, None)
+            self._leases.pop(order.lease, None)
             with contextlib.suppress(Trouble):
                 self._settle()
             raise
         lease.began = time.monotonic()
-        lease.deadline = lease.began + lasting
-        return {}
+        lease.deadline = lease.began + order.lasting
 
-    def _revert(self, command: dict[str, Any]) -> dict[str, Any]:
-        lease = self._leases[command["lease"]]
-        self._undo(lease)
-        del self._leases[command["lease"]]
-        return {"seconds": lease.seconds}
+    def _revert(self, order: Revert) -> Reverted:
+        lease = self._leases.get(order.lease)
+        if lease is None:
+            message = f"no fault has the number {order.lease}"
+            raise Trouble(message)
+        seconds = self._undo(lease)
+        del self._leases[order.lease]
+        return Reverted(seconds)
 
-    def _undo(self, lease: Lease) -> None:
+    def _undo(self, lease: Lease) -> float:
+        """End a fault that is in effect; return for how long it was."""
         if lease.seconds is None:
             lease.seconds = time.monotonic() - lease.began
             try:
@@ -162,6 +140,7 @@ class Warden:
                 lease.seconds = None
                 lease.deadline = time.monotonic() + AGAIN_SECONDS
                 raise
+        return lease.seconds
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -179,7 +158,7 @@ class Warden:
         for number, lease in self._leases.items():
             if lease.seconds is None and place.name in lease.fault.members:
                 lease.seconds = time.monotonic() - lease.began
-                self._say({"lost": number, "why": f"the container of {place.name} has ended"})
+                self._server.notify(Lost(number, f"the container of {place.name} has ended"))
         with contextlib.suppress(Trouble):
             self._settle()
 
@@ -221,21 +200,11 @@ class Warden:
         for place in self._places.values():
             place.close()
 
-    def _say(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):
-            self._control.sendall(json.dumps(message).encode() + b"\n")
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, Trouble) else reason_of(error)
 
 
-def main(arguments: list[str]) -> None:
-    """Run the warden; the arguments: a socket, Lucy's pidfd, the Engine, chains' name."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-    descriptor, lucy, host, chain = arguments
-    control = socket.socket(fileno=int(descriptor))
-    os.set_inheritable(control.fileno(), False)
-    os.set_inheritable(int(lucy), False)
-    Warden(control, int(lucy), host, chain).run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def main(control: socket.socket, lucy: int, host: str, chain: str) -> None:
+    """Be the warden of one run, on an Engine's address; `chain` is what chains of iptables are called."""
+    Warden(control, lucy, host, chain).run()
