@@ -119,7 +119,7 @@ class Services:
 
     def __init__(self, tasks: anyio.abc.TaskGroup) -> None:
         self._tasks = tasks
-        self._scopes: list[anyio.CancelScope] = []
+        self._scopes: set[anyio.CancelScope] = set()
 
     @classmethod
     @asynccontextmanager
@@ -135,15 +135,16 @@ class Services:
     def start(self, service: Callable[[], Awaitable[None]]) -> None:
         """Run a service until `stop`."""
         scope = anyio.CancelScope(shield=True)
-        self._scopes.append(scope)
+        self._scopes.add(scope)
 
         async def run() -> None:
             with scope:
                 await service()
+            self._scopes.discard(scope)
 
         self._tasks.start_soon(run)
 
     def stop(self) -> None:
         """End all services. Again is no error."""
-        for scope in self._scopes:
+        for scope in tuple(self._scopes):
             scope.cancel()

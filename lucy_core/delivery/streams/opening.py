@@ -72,7 +72,7 @@ def subscribe_within(
 class Opened(Observable[Any]):
     """A chain that is subscribed with a walk of its own."""
 
-    def __init__(self, observable: "Observable[Any]", walk: Opening) -> None:
+    def __init__(self, observable: "Observable[Any]", walk: Callable[[], Opening]) -> None:
         super().__init__()
         self._observable = observable
         self._walk = walk
@@ -80,24 +80,13 @@ class Opened(Observable[Any]):
     def _subscribe_core(
         self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
     ) -> abc.DisposableBase:
-        with opening(self._walk):
+        with opening(self._walk()):
             return subscribe_within(self._observable, observer, scheduler)
 
 
-@final
-class Since(Observable[Any]):
-    """A chain whose roots start at a position, where they name none themselves."""
-
-    def __init__(self, observable: "Observable[Any]", start: int) -> None:
-        super().__init__()
-        self._observable = observable
-        self._start = start
-
-    def _subscribe_core(
-        self, observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
-    ) -> abc.DisposableBase:
-        with opening(msgspec.structs.replace(current(), start=self._start)):
-            return subscribe_within(self._observable, observer, scheduler)
+def since(observable: "Observable[Any]", start: int) -> Opened:
+    """Have the roots of a chain start at a position, where they name none themselves."""
+    return Opened(observable, lambda: msgspec.structs.replace(current(), start=start))
 
 
 @final

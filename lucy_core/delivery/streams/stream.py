@@ -26,7 +26,7 @@ from lucy_core.arguments import count_of, each_of, function_of, instance_of, opt
 from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.streams.ends import End, Items, end_of_run
 from lucy_core.delivery.streams.limits import Limited
-from lucy_core.delivery.streams.opening import Opened, Opening, Promised, Since, current, opening, subscribe_within
+from lucy_core.delivery.streams.opening import Opened, Opening, Promised, current, opening, since, subscribe_within
 from lucy_core.delivery.streams.several import Merged, Shared
 from lucy_core.delivery.subscription import Group
 from lucy_core.errors import ArgumentError, EventDefinitionError, OperatorError, StreamEmptyError
@@ -136,7 +136,7 @@ class Stream(Generic[T_co]):
 
             def inner(item: Any) -> Any:
                 made = STREAM(mapper(item), "what the mapper of flat_map returns")
-                return Opened(made.observable, walk.again())
+                return Opened(made.observable, walk.again)
 
             flat: Any = operators.flat_map(inner)
             return subscribe_within(self._observable.pipe(flat), observer, scheduler)
@@ -239,7 +239,7 @@ class Stream(Generic[T_co]):
             seconds = seconds_of(within, "within")
             observable = Limited(observable, pipeline, seconds, name=name, what="give an item")
         if pipeline is not None and pipeline.recording is not None and not pipeline.is_replay:
-            observable = Since(observable, pipeline.mark().position)
+            observable = since(observable, pipeline.mark().position)
         if pipeline is not None:
             observable = Promised(observable, pipeline.promises.made(name))
         return First(observable, name, pipeline)
