@@ -37,6 +37,9 @@
     │   ├── LifeCycleError          the right call at the wrong moment
     │   ├── EngineUnavailableError  what the engine stands on can't be used
     │   ├── DeployError             the infrastructure could not be made
+    │   │   ├── HelperStartError    a process of Lucy's own does not start
+    │   │   ├── PortsTakenError     no port is free for a node
+    │   │   ├── UnknownProgramError a node's program is not there
     │   │   ├── InapplicableError   what the engine stands on has no use for an option
     │   │   └── RefusedError        what the engine stands on refused to do something
     │   ├── ExportError             a network can't be written down for others to run
@@ -664,6 +667,47 @@ class _OfNodeError(EngineError):
 
 class DeployError(_OfNodeError):
     """The network's infrastructure could not be made."""
+
+
+class HelperStartError(DeployError):
+    """A process of Lucy's own, which an engine can't do without, can't be started.
+
+    Attributes:
+        helper: which, with what it is for.
+        error: what the system said.
+    """
+
+    def __init__(self, helper: str, error: OSError) -> None:
+        self.helper = helper
+        self.error = error
+        where = f": {error.filename}" if error.filename else ""
+        super().__init__(f"{helper}, does not start: {error.strerror or error}{where}")
+
+
+class PortsTakenError(DeployError):
+    """No port is free for a node.
+
+    Attributes:
+        first: of those that nodes are given.
+        last: of them.
+    """
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first = first
+        self.last = last
+        super().__init__(f"no port from {first} to {last} is free; end other runs, or look at what listens there")
+
+
+class UnknownProgramError(DeployError):
+    """A node's program, or that of a command in it, is not there.
+
+    Attributes:
+        program: as it was given.
+    """
+
+    def __init__(self, node: str, program: str) -> None:
+        self.program = program
+        super().__init__(f"there is no program {shown(program)}; install it, or give its path", node)
 
 
 class InapplicableError(DeployError):

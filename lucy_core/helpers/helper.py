@@ -25,7 +25,7 @@ from typing import Any, TypeVar, final, overload
 import anyio
 
 from lucy_core import log
-from lucy_core.errors import HelperDiedError
+from lucy_core.errors import HelperDiedError, HelperStartError
 from lucy_core.helpers.channel import Channel, Malformed, Message, Notice, Reply
 from lucy_core.helpers.forms import Done, Form, fill_in, shown, verb
 
@@ -170,7 +170,7 @@ class Helper:
             death: what to raise when it is gone.
 
         Raises:
-            OSError: it can't be started.
+            HelperStartError: it can't be started.
         """
         self.what = what
         self._death = death
@@ -190,9 +190,11 @@ class Helper:
                     env=environment,
                     cwd=directory,
                 )
-        except BaseException:
+        except BaseException as error:
             ours.close()
             self._words.close()
+            if isinstance(error, OSError):
+                raise HelperStartError(what, error) from error
             raise
         ours.setblocking(False)
         self._control = ours

@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from lucy_core.capture.requests import Block, Close, Seen
-from lucy_core.errors import CaptureDiedError, HelperDiedError, RecordingError
+from lucy_core.errors import CaptureDiedError, HelperDiedError, HelperStartError, RecordingError
 from lucy_core.helpers.forms import Done, Form, verb
 from lucy_core.helpers.helper import Call, Helper, Refused
 from lucy_core.recording.recording import Row
@@ -63,10 +63,9 @@ class CaptureProcess:
                 directory=".",
                 hear={Block: self._take},
             )
-        except OSError as error:
+        except HelperStartError as error:
             os.close(self.bell)
-            message = f"the capture process can't be started: {error.strerror}"
-            raise RecordingError(message) from error
+            raise RecordingError("the capture process", f"can't be started: {error.error.strerror}") from error
         self._helper.before_reading = self._until_there_is_room
         self.direct: deque[tuple[Row, bytes]] = deque()
         """Blocks and facts that came past the recording, since the disk has failed."""
@@ -119,8 +118,7 @@ class CaptureProcess:
         try:
             return call.result(reply)
         except Refused as refused:
-            message = f"capture refused {refused.op}: {refused.reason}"
-            raise RecordingError(message) from refused
+            raise RecordingError(f"capture refused {refused.op}", f": {refused.reason}") from refused
         except HelperDiedError as error:
             raise CaptureDiedError(self.died or self._gave_up or "it was closed") from error
 

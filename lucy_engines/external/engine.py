@@ -105,7 +105,7 @@ class ExternalEngine(Engine):
             TopologyError: nobody says where they are.
         """
         if "exported" not in place.options:
-            message = f"the {self.name} engine captures a network that somebody else runs; say where by --exported DIR"
-            raise TopologyError(message)
+            reason = "captures a network that somebody else runs; say where by --exported DIR"
+            raise TopologyError(f"the {self.name} engine", reason)
         pipes = Path(place.options["exported"]) / PIPES
         return ExternalPlan({node.name: pipes / node.name for node in spec.nodes})

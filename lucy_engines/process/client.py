@@ -15,7 +15,7 @@ import anyio
 from lucy_core import log
 from lucy_core.aio import one_error
 from lucy_core.engine import NodeExit, Output, Take, Written
-from lucy_core.errors import EngineError, HelperDiedError
+from lucy_core.errors import HelperDiedError
 from lucy_core.helpers.helper import Helper
 from lucy_engines.process import garbage
 from lucy_engines.process.orders import (
@@ -45,16 +45,14 @@ class GuardianClient:
         """Start it.
 
         Raises:
-            EngineError: no process can be started.
+            HelperStartError: no process can be started.
         """
-        what = "the guardian, with which all nodes of a run end"
-        try:
-            self._helper = Helper(
-                what, garbage.GUARDIAN, directory=".", hear={Exited: self._exited, Left: _tell_what_is_left}
-            )
-        except OSError as error:
-            message = f"the guardian, which takes nodes along however Lucy ends, does not start: {error.strerror}"
-            raise EngineError(message) from error
+        self._helper = Helper(
+            "the guardian, with which all nodes of a run end",
+            garbage.GUARDIAN,
+            directory=".",
+            hear={Exited: self._exited, Left: _tell_what_is_left},
+        )
         self._fifos: list[Path] = []
         self.on_exit: Callable[[int, NodeExit], None] | None = None
         self.on_death: Callable[[HelperDiedError], None] | None = None

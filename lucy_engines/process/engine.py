@@ -33,12 +33,12 @@ from lucy_core.engine import (
     is_on,
     run_files,
 )
-from lucy_core.errors import EngineError, HelperDiedError, TopologyError, UnsupportedError
+from lucy_core.errors import EngineError, HelperDiedError, TopologyError, UnknownProgramError, UnsupportedError
 from lucy_engines.process import statistics
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
 from lucy_engines.process.kinship import variables_of
-from lucy_engines.process.node import ProcessNode, find_program, no_program
+from lucy_engines.process.node import ProcessNode, find_program
 from lucy_engines.process.ports import Ports
 
 GRACE = 2.0
@@ -174,7 +174,8 @@ class ProcessPlan(Plan, msgspec.Struct, frozen=True):
         """Look for the nodes' programs, but for those that a node's own files hold."""
         for node in self.spec.nodes:
             if "{" not in node.command[0] and find_program(node.command[0]) is None:
-                raise TopologyError(no_program(node.name, node.command[0]))
+                missing = UnknownProgramError(node.name, node.command[0])
+                raise TopologyError(f"node {node.name!r}", f": {missing.reason}")
 
 
 @final

@@ -22,7 +22,7 @@ from lucy_core.engine import (
     fill_in_bytes,
     make_empty,
 )
-from lucy_core.errors import CommandError, CommandTimeoutError, DeployError, shown
+from lucy_core.errors import CommandError, CommandTimeoutError, DeployError, NodeFileError, UnknownProgramError
 from lucy_core.helpers.helper import Refused
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
@@ -38,11 +38,6 @@ def find_program(word: str) -> str | None:
     """Look for a program as a shell does, and beside the interpreter, where a virtual environment has its own."""
     beside = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{Path(sys.executable).parent}"
     return shutil.which(word, path=beside)
-
-
-def no_program(node: str, word: str) -> str:
-    """Say that there is none."""
-    return f"node {node!r}: there is no program {shown(word)}; install it, or give its path"
 
 
 @final
@@ -94,14 +89,13 @@ class ProcessNode(EngineNode):
             for name, content in self._spec.files.items():
                 _write(self.directory / name, fill_in_bytes(content, self.name, self._layout))
         except OSError as error:
-            message = f"node {self.name!r}: {error.filename or self.directory}: {error.strerror}"
-            raise DeployError(message) from error
+            raise DeployError(f"{error.filename or self.directory}: {error.strerror}", self.name) from error
 
     def _command(self, command: Sequence[str]) -> list[str]:
         argv = [fill_in(word, self.name, self._layout) for word in command]
         program = find_program(argv[0])
         if program is None:
-            raise DeployError(no_program(self.name, argv[0]))
+            raise UnknownProgramError(self.name, argv[0])
         return [program, *argv[1:]]
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
@@ -114,18 +108,14 @@ class ProcessNode(EngineNode):
             try:
                 make_empty(Path(self._layout.state))
             except OSError as error:
-                message = (
-                    f"node {self.name!r}: its state can't be emptied, for {error.filename} can't be removed: "
-                    f"{error.strerror}; remove it, or start the node without fresh_state"
-                )
-                raise DeployError(message) from error
+                reason = f"its state can't be emptied, for {error.filename} can't be removed: {error.strerror}"
+                raise DeployError(f"{reason}; remove it, or start the node without fresh_state", self.name) from error
         self._gone = anyio.Event()
         words = self._environment(environment)
         try:
             pid = self._pid = await self._guardian.spawn(self.name, argv, words, self.directory, self._fifo)
         except Refused as refused:
-            message = f"node {self.name!r}: can't run {argv[0]}: {refused.reason}"
-            raise DeployError(message) from refused
+            raise DeployError(f"can't run {argv[0]}: {refused.reason}", self.name) from refused
         early, self._early = self._early, None
         if early is not None and early[0] == pid:
             self.exited(*early)
@@ -164,16 +154,13 @@ class ProcessNode(EngineNode):
         with anyio.move_on_after(END_SECONDS):
             await self._gone.wait()
             return
-        message = (
-            f"node {self.name!r}: process {pid} was killed {END_SECONDS:g} s ago and hasn't ended; look at its disk"
-        )
-        raise CommandError(message)
+        reason = f"process {pid} was killed {END_SECONDS:g} s ago and hasn't ended; look at its disk"
+        raise CommandError(reason, self.name)
 
     async def _end(self, pid: int, number: signal.Signals) -> None:
         refused = await self._guardian.send_signal(pid, number)
         if refused is not None:
-            message = f"node {self.name!r}: {refused} may not be signalled, and goes on running; end it by hand"
-            raise CommandError(message)
+            raise CommandError(f"{refused} may not be signalled, and goes on running; end it by hand", self.name)
 
     async def pause(self) -> None:
         await self._signal(signal.SIGSTOP)
@@ -194,14 +181,13 @@ class ProcessNode(EngineNode):
         try:
             argv = self._command(command)
         except DeployError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(error.reason, self.name) from error
         try:
             reply = await self._guardian.execute(
                 argv, self._environment({}), self.directory, given=input, seconds=timeout, take=take
             )
         except Refused as refused:
-            message = f"node {self.name!r}: can't run {argv[0]}: {refused.reason}"
-            raise CommandError(message) from refused
+            raise CommandError(f"can't run {argv[0]}: {refused.reason}", self.name) from refused
         if reply.timed_out:
             raise CommandTimeoutError(self.name, command[0], timeout, left=reply.left)
         return reply.code
@@ -218,8 +204,8 @@ class ProcessNode(EngineNode):
         except OSError as error:
             raise self._no_file("write", path, error) from error
 
-    def _no_file(self, action: str, path: str, error: OSError) -> CommandError:
-        return CommandError(f"node {self.name!r}: can't {action} {path}: {error.strerror} ({self.directory / path})")
+    def _no_file(self, action: str, path: str, error: OSError) -> NodeFileError:
+        return NodeFileError(self.name, action, path, f"{error.strerror} ({self.directory / path})")
 
     def address(self, port: str) -> tuple[str, int]:
         return "127.0.0.1", self._layout.ports[self.name][port]

@@ -12,7 +12,7 @@ import random
 import socket
 from typing import final
 
-from lucy_core.errors import DeployError
+from lucy_core.errors import PortsTakenError
 
 FIRST, LAST = 20_000, 31_999
 NAME = "\0lucy-port-{port}"
@@ -41,15 +41,14 @@ class Ports:
         """Return a port that nobody has.
 
         Raises:
-            DeployError: all are taken.
+            PortsTakenError: all are taken.
         """
         start = random.randrange(FIRST, LAST + 1)  # noqa: S311  # to keep runs apart, not secret
         for offset in range(LAST - FIRST + 1):
             port = FIRST + (start - FIRST + offset) % (LAST - FIRST + 1)
             if port not in self._locks and self._lock(port):
                 return port
-        message = f"no port from {FIRST} to {LAST} is free; end other runs, or look at what listens there"
-        raise DeployError(message)
+        raise PortsTakenError(FIRST, LAST)
 
     def _lock(self, port: int) -> bool:
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

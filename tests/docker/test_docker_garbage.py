@@ -442,7 +442,7 @@ def test_gc_says_which_engine_does_not_answer(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 4
-    assert f"the Engine at unix://{tmp_path}/nobody gives no list" in done.stderr
+    assert f"can be used at unix://{tmp_path}/nobody: it gives no list" in done.stderr
     assert "No such file" in done.stderr
 
 

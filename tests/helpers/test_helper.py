@@ -13,7 +13,7 @@ import anyio
 import pytest
 from helper_processes import ended
 
-from lucy_core.errors import HelperDiedError
+from lucy_core.errors import HelperDiedError, HelperStartError
 from lucy_core.helpers.helper import Helper, LastWords, Refused, how_it_ended, own_pidfd
 
 # A helper that says what it sees first: that Lucy has ended, or that her pipe has.
@@ -223,7 +223,7 @@ async def test_what_is_not_understood_is_told_and_ends_nothing(capsys: pytest.Ca
 
 
 async def test_a_helper_that_can_not_be_started_leaves_nothing_behind() -> None:
-    with pytest.raises(OSError, match="/nowhere"):
+    with pytest.raises(HelperStartError, match="the helper, does not start: .*/nowhere"):
         Helper("the helper", "lucy_engines.process.guardian", directory="/nowhere")
 
 

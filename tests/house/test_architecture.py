@@ -15,6 +15,7 @@ import pytest
 from places import REPOSITORY
 
 import lucy_core
+from lucy_core import errors
 
 PACKAGES = ("lucy_core", "lucy_engines")
 
@@ -153,6 +154,13 @@ SPEAKS_OF_OTHERS: dict[str, str] = {
 }
 
 
+# Where an error's whole text is somebody else's: file and error, and whose.
+READY_SENTENCES: dict[tuple[str, str], str] = {
+    ("lucy_core/judging/judgement.py", "CheckFailedError"): "the test's own words",
+    ("lucy_core/delivery/pipeline.py", "RecordingError"): "what capture's own check says, which is bare",
+}
+
+
 class Import(NamedTuple):
     """One imported name, wherever in a file it is imported: `from a import b` is the name a.b."""
 
@@ -243,6 +251,34 @@ def words_of_others(tree: Path) -> list[str]:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         for found in FOREIGN.finditer(line)
     ]
+
+
+def errors_of_one_sentence(tree: Path) -> list[str]:
+    """Where an error of Lucy's is made of a ready sentence, so that nothing can be read off it but that."""
+    wordless = {name for name, kind in vars(errors).items() if isinstance(kind, type) and says_what_it_is_given(kind)}
+    wrong = []
+    for file, module in sources(tree):
+        ours = {
+            alias.asname or alias.name
+            for node in ast.walk(module)
+            if isinstance(node, ast.ImportFrom) and node.module == "lucy_core.errors"
+            for alias in node.names
+            if alias.name in wordless
+        }
+        for node in ast.walk(module):
+            match node:
+                case ast.Call(func=ast.Name(id=name), args=[made], keywords=[]) if name in ours:
+                    if not isinstance(made, ast.Constant) and (file, name) not in READY_SENTENCES:
+                        wrong.append(f"{file}:{node.lineno}: {name} gets a ready sentence; give it what it is about")
+    return wrong
+
+
+def says_what_it_is_given(kind: type) -> bool:
+    """Whether an error's text is its one argument, and no more."""
+    try:
+        return issubclass(kind, errors.LucyError) and str(kind("probe")) == "probe"
+    except TypeError:
+        return False
 
 
 def imports_of_bare_modules(tree: Path) -> list[str]:
@@ -361,6 +397,10 @@ def test_every_module_that_may_speak_of_others_still_does():
     assert silent == []
 
 
+def test_an_error_is_made_of_what_it_is_about_and_not_of_a_ready_sentence():
+    assert errors_of_one_sentence(REPOSITORY) == []
+
+
 def test_what_starts_bare_needs_nothing_but_the_standard_library():
     assert imports_of_bare_modules(REPOSITORY) == []
 
@@ -375,8 +415,8 @@ def test_each_facade_lists_exactly_what_is_public_there():
 
 def test_whatever_is_raised_can_be_caught_by_its_public_name():
     tree = ast.parse((REPOSITORY / "lucy_core/errors.py").read_text())
-    errors = {node.name for node in tree.body if isinstance(node, ast.ClassDef) if not node.name.startswith("_")}
-    assert errors - set(lucy_core.__all__) == set()
+    raised = {node.name for node in tree.body if isinstance(node, ast.ClassDef) if not node.name.startswith("_")}
+    assert raised - set(lucy_core.__all__) == set()
 
 
 def test_no_module_grows_beyond_one_noun():
@@ -455,6 +495,20 @@ def test_every_listed_exception_is_still_one():
             "def connect():\n    from aiodocker import Docker",
             "aiodocker.Docker",
             id="the core imports aiodocker",
+        ),
+        pytest.param(
+            errors_of_one_sentence,
+            "lucy_core/network/node.py",
+            "from lucy_core.errors import DeployError\ndef fail(name):\n    raise DeployError(f'no {name}')",
+            "DeployError gets a ready sentence",
+            id="an error of an f-string",
+        ),
+        pytest.param(
+            errors_of_one_sentence,
+            "lucy_engines/process.py",
+            "from lucy_core.errors import UsageError\nmessage = 'no'\nraise UsageError(message)",
+            "UsageError gets a ready sentence",
+            id="an error of a sentence made before",
         ),
         pytest.param(
             words_of_others,
@@ -602,5 +656,6 @@ def test_a_right_tree_breaks_no_rule(tmp_path: Path) -> None:
         long_modules,
         strayed_tests,
         words_of_others,
+        errors_of_one_sentence,
     )
     assert [complaint for rule in rules for complaint in rule(tmp_path)] == []

@@ -9,7 +9,7 @@ from typing import final
 import anyio.to_thread
 
 from lucy_core.engine.garbage import Leftover, Remark, Search
-from lucy_core.errors import EngineError, EngineUnavailableError
+from lucy_core.errors import EngineUnavailableError
 from lucy_engines.docker.api.caller import Caller, Refusal
 from lucy_engines.docker.api.endpoint import KINDS, USUAL, AddressError, Endpoint, docker_host
 from lucy_engines.docker.garbage.leftovers import leftovers
@@ -45,8 +45,8 @@ class DockerCollector:
         try:
             things = await anyio.to_thread.run_sync(find, self._caller, RUN)
         except (OSError, Refusal) as error:
-            message = f"the Engine at {host} gives no list of what it has: {error}; is it running, and may you use it?"
-            raise EngineError(message) from error
+            found = f"it gives no list of what it has: {error}"
+            raise EngineUnavailableError(host, found, "is it running, and may you use it?") from error
         self._things = {thing.key: thing for thing in things}
         return leftovers(things, search, me=Owner.me(), lives=_lives, now=time.time())
 

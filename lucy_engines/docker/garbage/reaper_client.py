@@ -16,7 +16,7 @@ import lucy_engines
 from lucy_core import log
 from lucy_core.aio import carry_through
 from lucy_core.engine import run_files
-from lucy_core.errors import EngineError
+from lucy_core.errors import EngineError, HelperStartError
 from lucy_core.helpers.helper import LastWords, how_it_ended, own_pidfd, until_ended
 from lucy_engines.docker.plan.labels import run_filter
 
@@ -166,8 +166,7 @@ def _start(order: ReaperOrder, words: LastWords) -> tuple[subprocess.Popen[bytes
     except OSError as error:
         if ours >= 0:
             os.close(ours)
-        message = f"the reaper, which removes a run that Lucy can't, does not start: {error.strerror}"
-        raise EngineError(message) from error
+        raise HelperStartError("the reaper, which removes a run that Lucy can't", error) from error
     finally:
         if theirs >= 0:
             os.close(theirs)

@@ -124,8 +124,7 @@ class DockerNetwork(EngineNetwork):
                 try:
                     write_files(directory, {clock.FILE: clock.RIGHT, **node.files()})
                 except OSError as error:
-                    message = f"node {spec.name!r}: {error.filename or directory}: {error.strerror}"
-                    raise DeployError(message) from error
+                    raise DeployError(f"{error.filename or directory}: {error.strerror}", spec.name) from error
             self.nodes[spec.name] = node
 
     async def _make(self, node: DockerNode) -> None:

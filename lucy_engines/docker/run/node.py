@@ -199,8 +199,7 @@ class DockerNode(EngineNode):
             await self._ask("start", *words)
         except EngineError as error:
             self._running = False
-            message = f"node {self.name!r} can't be started: {getattr(error, 'reason', error)}"
-            raise DeployError(message) from error
+            raise DeployError(f"can't be started: {getattr(error, 'reason', error)}", self.name) from error
 
     async def stop(self, *, grace: float) -> None:
         await self._end("stop", seconds_word(grace), seconds=grace + ANSWER_SECONDS)
@@ -278,8 +277,7 @@ class DockerNode(EngineNode):
     def address(self, port: str) -> tuple[str, int]:
         number = self._layout.ports[self.name][port]
         if number not in self._published:
-            message = f"port {port!r} of node {self.name!r} is not published now: its container is off the network"
-            raise CommandError(message)
+            raise CommandError(f"port {port!r} is not published now: its container is off the network", self.name)
         return self._client.endpoint.host, self._published[number]
 
     async def resources(self) -> Resources | None:

@@ -62,8 +62,8 @@ class Outflow:
                 try:
                     self._addresses[node] = await capture.listen_resumably(node, route.listen)
                 except RecordingError as error:
-                    message = f"can't listen on {route.listen} for nodes' lines: {error}; try --capture attach"
-                    raise DeployError(message) from error
+                    reason = f"can't have nodes' lines come to {route.listen}: {error}; try --capture attach"
+                    raise DeployError(reason, node) from error
             elif route.kind != "shared":
                 self._fifos[node] = await capture.open_fifo(node)
             capture.note_way(node, route.kind)

@@ -20,18 +20,14 @@ class PumpClient:
         """Start it.
 
         Raises:
-            DeployError: no process can be started.
+            HelperStartError: no process can be started.
         """
-        what = "the pump, which carries nodes' lines"
-        try:
-            self._helper = Helper(
-                what,
-                "lucy_engines.docker.run.pump",
-                hear={Passed: self._heard_mark, Closed: self._closed, Broken: self._broke},
-                death=CarrierDiedError,
-            )
-        except OSError as error:
-            raise DeployError(f"{what}, does not start: {error.strerror}") from error
+        self._helper = Helper(
+            "the pump, which carries nodes' lines",
+            "lucy_engines.docker.run.pump",
+            hear={Passed: self._heard_mark, Closed: self._closed, Broken: self._broke},
+            death=CarrierDiedError,
+        )
         self._news = anyio.Event()
         self._marks: dict[str, int] = defaultdict(int)
         self._open: set[str] = set()
