@@ -4,8 +4,11 @@ Beside the contract stands what engines are built with: nothing else of the core
 `lucy_core.errors` and, for engines with helper processes of their own, `lucy_core.helpers`.
 """
 
+from lucy_core import log
 from lucy_core.aio import Services, carry_through, one_error
+from lucy_core.arguments import readable_text
 from lucy_core.capture import run_files
+from lucy_core.capture.fifo import make_fifo
 from lucy_core.engine.contract import (
     PIPES,
     Capability,
@@ -30,6 +33,7 @@ from lucy_core.engine.lifecycle import LifeCycle, State
 from lucy_core.engine.options import EngineOption, is_on
 from lucy_core.engine.spec import HostForm, Layout, NetworkSpec, NodeSpec, fill_in, fill_in_bytes, start_order
 from lucy_core.faults import FAULT_KINDS, Disconnect, Fault, MemoryLimit, Pause
+from lucy_core.private_files import check_shared, create_private
 from lucy_core.records.journal import EngineNotice, NodeMeasured
 from lucy_core.removal import make_empty
 
@@ -71,14 +75,19 @@ __all__ = [
     "Take",
     "Written",
     "carry_through",
+    "check_shared",
+    "create_private",
     "engine_names",
     "engine_of",
     "fill_in",
     "fill_in_bytes",
     "is_on",
     "load_engine",
+    "log",
     "make_empty",
+    "make_fifo",
     "one_error",
+    "readable_text",
     "require",
     "run_files",
     "start_order",

@@ -2,13 +2,12 @@
 
 ::
 
-    async def counting(node: FakeNode) -> int:
+    async def joining(node: FakeNode) -> int:
         node.write(lines)
         await anyio.sleep(1)
         return 0  # its exit code
 
-    async with lucy.deploy(spec, engine=FakeEngine(counting)) as network:
-        ...
+    async with lucy.deploy(spec, engine=FakeEngine(joining)) as network: ...
 
 Everything above the engine is the real thing: capture, journal, verdict.
 """
@@ -19,53 +18,44 @@ from typing import final
 
 import anyio
 import anyio.abc
-import anyio.lowlevel
+from anyio.lowlevel import checkpoint
 
-from lucy_core.engine import (
-    Capability,
-    Engine,
-    EngineNetwork,
-    EngineNode,
-    ExitReport,
-    LineCapture,
-    NetworkSpec,
-    NodeExit,
-    NodeSpec,
-    Plan,
-    RunPlace,
-)
+from lucy_core import engine as contract
+from lucy_core.engine import Capability, LineCapture, NetworkSpec, NodeExit, NodeSpec, RunPlace
 
 
 @final
-class FakeNode(EngineNode):
+class FakeNode(contract.EngineNode):
     """A node that does nothing but what its test, or its program, says."""
 
-    def __init__(self, spec: NodeSpec, engine: "FakeEngine", capture: LineCapture, on_exit: ExitReport) -> None:
+    def __init__(self, spec: NodeSpec, engine: "FakeEngine", capture: LineCapture, report: contract.ExitReport) -> None:
         self.spec = spec
         self.starts = 0
         """How often it was started since its state was fresh."""
         self.running = False
-        self._engine = engine
-        self._capture = capture
-        self._on_exit = on_exit
+        self._engine, self._capture, self._report = engine, capture, report
         self._scope = anyio.CancelScope()
+        self._held: list[bytes] | None = None
 
     def write(self, lines: bytes) -> None:
-        """Write whole lines, which arrive now."""
-        self._capture.inject(self.spec.name, lines)
+        """Write whole lines, which arrive now or, of a paused node, once it is resumed."""
+        if self._held is None:
+            self._capture.inject(self.spec.name, lines)
+        else:
+            self._held.append(lines)
 
     def end(self, *, code: int | None = None, signal: str | None = None) -> None:
         """End now, as a process does: with a code, or by a signal. Again does nothing."""
         if self.running:
-            self.running = False
+            self.running, self._held = False, None
             self._scope.cancel()
-            self._on_exit(NodeExit(node=self.spec.name, code=code, signal=signal))
+            self._report(NodeExit(node=self.spec.name, code=code, signal=signal))
 
     async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:  # noqa: ARG002
         self.starts = 1 if fresh_state else self.starts + 1
         self.running, self._scope = True, anyio.CancelScope()
         self._engine.tasks.start_soon(self._run, self._scope)
-        await anyio.lowlevel.checkpoint()
+        await checkpoint()
 
     async def _run(self, scope: anyio.CancelScope) -> None:
         with scope:
@@ -73,21 +63,21 @@ class FakeNode(EngineNode):
 
     async def stop(self, *, grace: float) -> None:  # noqa: ARG002  # it ends at once
         self.end(signal="SIGTERM")
-        await anyio.lowlevel.checkpoint()
+        await checkpoint()
 
     async def kill(self) -> None:
         self.end(signal="SIGKILL")
-        await anyio.lowlevel.checkpoint()
+        await checkpoint()
 
     async def pause(self) -> None:
-        await anyio.lowlevel.checkpoint()
+        self._held = []
+        await checkpoint()
 
     async def resume(self) -> None:
-        await anyio.lowlevel.checkpoint()
-
-
-Program = Callable[[FakeNode], Awaitable[int]]
-"""What a fake node does from each start on, until it returns its exit code or is cancelled by the node's end."""
+        held, self._held = self._held, None
+        for lines in held or ():
+            self.write(lines)
+        await checkpoint()
 
 
 async def rest(_: FakeNode) -> int:
@@ -97,40 +87,31 @@ async def rest(_: FakeNode) -> int:
 
 
 @final
-class FakePlan(Plan):
-    """Nothing has to be worked out."""
-
-    def __init__(self, engine: "FakeEngine", spec: NetworkSpec) -> None:
-        self._engine = engine
-        self._spec = spec
-
-    @asynccontextmanager
-    async def open(self, capture: LineCapture, on_exit: ExitReport) -> AsyncIterator[EngineNetwork]:
-        """Make the nodes; leaving ends them, and their programs with them."""
-        engine = self._engine
-        async with anyio.create_task_group() as engine.tasks:
-            engine.nodes = {spec.name: FakeNode(spec, engine, capture, on_exit) for spec in self._spec.nodes}
-            try:
-                yield EngineNetwork(engine.nodes)
-            finally:
-                for node in engine.nodes.values():
-                    node.end(signal="SIGKILL")
-                engine.tasks.cancel_scope.cancel()
-
-
-@final
-class FakeEngine(Engine):
-    """Makes fake nodes, of one network at a time."""
+class FakeEngine(contract.Engine, contract.Plan):
+    """Makes fake nodes, of one network at a time; its own plan, since there is nothing to work out."""
 
     name = "fake"
     capabilities = frozenset({Capability.PAUSE, Capability.FRESH_STATE})
     tasks: anyio.abc.TaskGroup
 
-    def __init__(self, program: Program = rest) -> None:
+    def __init__(self, program: Callable[[FakeNode], Awaitable[int]] = rest) -> None:
+        """`program` is what each node does from each start on, until it returns its exit code or the node is ended."""
         self.program = program
         self.nodes: dict[str, FakeNode] = {}
-        """The nodes of the network that is open."""
+        """Those of the network that is open."""
+        self._specs: tuple[NodeSpec, ...] = ()
 
-    def plan(self, spec: NetworkSpec, place: RunPlace) -> FakePlan:  # noqa: ARG002  # it is nowhere
-        """Remember the nodes."""
-        return FakePlan(self, spec)
+    def plan(self, spec: NetworkSpec, place: RunPlace) -> "FakeEngine":  # noqa: ARG002  # it is nowhere
+        self._specs = spec.nodes
+        return self
+
+    @asynccontextmanager
+    async def open(self, capture: LineCapture, on_exit: contract.ExitReport) -> AsyncIterator[contract.EngineNetwork]:
+        async with anyio.create_task_group() as self.tasks:
+            self.nodes = {spec.name: FakeNode(spec, self, capture, on_exit) for spec in self._specs}
+            try:
+                yield contract.EngineNetwork(self.nodes)
+            finally:
+                for node in self.nodes.values():
+                    node.end(signal="SIGKILL")
+                self.tasks.cancel_scope.cancel()

@@ -12,9 +12,7 @@ from typing import final
 
 import anyio
 
-from lucy_core import log
-from lucy_core.aio import one_error
-from lucy_core.engine import NodeExit, Output, Take, Written
+from lucy_core.engine import NodeExit, Output, Take, Written, log, one_error
 from lucy_core.errors import HelperDiedError
 from lucy_core.helpers.helper import Helper
 from lucy_engines.process import garbage

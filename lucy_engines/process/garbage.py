@@ -16,8 +16,7 @@ from typing import NamedTuple, final
 
 import anyio
 
-from lucy_core.engine import run_files
-from lucy_core.engine.garbage import Leftover, Search
+from lucy_core.engine import Leftover, Search, run_files
 from lucy_engines.process import cgroups
 from lucy_engines.process.kinship import MARKER, Inode, fifos_written_to, inode_of, lives, send_signal, variables_of
 

@@ -14,8 +14,7 @@ import anyio
 from aiodocker.exceptions import DockerError
 from aiodocker.execs import Exec
 
-from lucy_core.aio import one_error
-from lucy_core.engine import Output, Take, Written
+from lucy_core.engine import Output, Take, Written, one_error
 from lucy_core.errors import CommandError, CommandTimeoutError, EngineError
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.api.frames import STDERR, STDOUT

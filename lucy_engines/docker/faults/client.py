@@ -7,9 +7,8 @@ from typing import TypeVar, final
 import anyio
 import msgspec
 
-from lucy_core.aio import Services
+from lucy_core.engine import Fault, Services
 from lucy_core.errors import FaultError, HelperDiedError, UnsupportedError
-from lucy_core.faults import Fault
 from lucy_core.helpers.forms import Form
 from lucy_core.helpers.helper import Helper, Refused
 from lucy_engines.docker.faults.orders import FaultPlace, Inject, Injected, Lost, Revert, Reverted

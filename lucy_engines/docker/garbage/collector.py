@@ -8,7 +8,7 @@ from typing import final
 
 import anyio.to_thread
 
-from lucy_core.engine.garbage import Leftover, Remark, Search
+from lucy_core.engine import Leftover, Remark, Search
 from lucy_core.errors import EngineUnavailableError
 from lucy_engines.docker.api.caller import Caller, Refusal
 from lucy_engines.docker.api.endpoint import KINDS, USUAL, AddressError, Endpoint, docker_host

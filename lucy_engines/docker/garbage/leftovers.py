@@ -6,7 +6,7 @@ this machine and this namespace can be told dead; of all others that is left to 
 
 from collections.abc import Callable, Iterable
 
-from lucy_core.engine.garbage import Leftover, Search
+from lucy_core.engine import Leftover, Search
 from lucy_engines.docker.garbage.things import Thing
 from lucy_engines.docker.plan.labels import CREATED, OWNER, RUN, Owner
 

@@ -13,9 +13,7 @@ import anyio
 import msgspec
 
 import lucy_engines
-from lucy_core import log
-from lucy_core.aio import carry_through
-from lucy_core.engine import run_files
+from lucy_core.engine import carry_through, log, run_files
 from lucy_core.errors import EngineError, HelperStartError
 from lucy_core.helpers.helper import LastWords, how_it_ended, own_pidfd, until_ended
 from lucy_engines.docker.plan.labels import run_filter

@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from lucy_core.arguments import readable_text
-from lucy_core.engine import Layout, NetworkSpec, NodeSpec, RunPlace, is_on, run_files
+from lucy_core.engine import Layout, NetworkSpec, NodeSpec, RunPlace, is_on, readable_text, run_files
 from lucy_core.errors import ArgumentError, OptionError, TopologyError, shown
 from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_engines.docker.api.endpoint import AddressError, Endpoint, docker_host

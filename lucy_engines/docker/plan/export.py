@@ -8,9 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from lucy_core.capture.fifo import make_fifo
+from lucy_core.engine import check_shared, create_private, make_fifo
 from lucy_core.errors import ExportError
-from lucy_core.private_files import check_shared, create_private
 from lucy_engines.docker.plan.compose import CARRIED, PIPES, compose
 from lucy_engines.docker.plan.config import DockerConfig
 from lucy_engines.docker.plan.node_files import contents, write_files

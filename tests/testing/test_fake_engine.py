@@ -1,0 +1,109 @@
+"""The fake engine is held to what the real ones are held to, as far as nothing but a process could tell them apart."""
+
+import json
+from typing import Any, ClassVar
+
+import anyio
+import pytest
+
+import lucy_core as lucy
+from lucy_core.testing import FakeEngine, FakeNode
+from lucy_core.testing.engine_conformance import (
+    CleanupConformance,
+    CompletenessConformance,
+    ControlConformance,
+    DeathConformance,
+    FaultConformance,
+    LifeCycleConformance,
+)
+from lucy_core.testing.scripted_node import Told
+
+
+def line(node: FakeNode, event: str, **metadata: object) -> bytes:
+    data = {"start": node.starts, **metadata}
+    return json.dumps({"message": event, "event_id": f"lucy.scripted.{event}", "metadata": data}).encode() + b"\n"
+
+
+async def scripted(node: FakeNode) -> int:
+    """Do the steps of a scripted node, as far as they are lines and an end."""
+    node.write(line(node, "told", what="started", value=""))
+    count = 0
+    for step in node.spec.command[node.spec.command.index("{state}") + 1 :]:
+        word, *arguments = step.split(":")
+        match word:
+            case "say":
+                numbers = range(count + 1, count := count + 1 + int(arguments[0]))
+                node.write(b"".join(line(node, "numbered", n=n) for n in numbers))
+            case "tick":
+                while True:
+                    count += 1
+                    node.write(line(node, "numbered", n=count))
+                    await anyio.sleep(0.01)
+            case "complain" | "mutter":
+                node.write(f"{arguments[0]}\n".encode())
+            case "exit":
+                return int(arguments[0])
+            case "die":
+                node.end(signal=arguments[0])
+            case "spawn":
+                node.write(line(node, "told", what="orphan", value=""))
+            case "rest":
+                await anyio.sleep_forever()
+            case _:
+                raise NotImplementedError(step)
+    return 0
+
+
+class TestFakeEngine(
+    LifeCycleConformance,
+    ControlConformance,
+    DeathConformance,
+    CompletenessConformance,
+    FaultConformance,
+    CleanupConformance,
+):
+    checkpoints = (0, 3, 10, 20)
+    captures: ClassVar[dict[str, Any]] = {}
+
+    @pytest.fixture
+    def engine(self) -> FakeEngine:
+        return FakeEngine(scripted)
+
+    # A program is no process: it has no signals, files, ports, environment, half lines, and dies with Lucy.
+    test_a_stop_lets_a_node_say_goodbye_and_takes_its_last_line = None
+    test_a_node_that_ignores_the_stop_is_killed_after_its_grace = None
+    test_a_program_that_is_not_there_is_told_and_nothing_is_left = None
+    test_two_runs_of_one_network_at_once_do_not_meet = None
+    test_a_node_has_the_environment_of_its_spec_and_of_its_start = None
+    test_nodes_reach_each_other_and_lucy_reaches_them = None
+    test_a_nodes_use_of_the_machine_is_measured_while_it_runs = None
+    test_every_line_of_a_flood_arrives_once_and_in_order = None
+    test_large_lines_arrive_whole = None
+    test_restarts_under_flood_lose_no_line = None
+    test_faults_are_felt_while_they_last_or_refused_by_name = None
+    test_a_fault_ends_by_itself_when_its_time_is_over = None
+    test_who_wants_more_memory_than_its_limit_is_killed_and_that_is_told = None
+    test_nothing_is_left_after_a_signal_to_lucy = None
+
+
+SPEC = lucy.NetworkSpec(name="n", nodes=(lucy.NodeSpec(name="a", role="x", command=("anything",)),))
+
+
+async def test_a_program_that_fails_fails_the_test(tmp_path: Any) -> None:
+    async def broken(_: FakeNode) -> int:
+        raise ArithmeticError("the program's own")
+
+    with anyio.fail_after(20), pytest.raises(ArithmeticError, match="the program's own"):
+        async with lucy.deploy(SPEC, engine=FakeEngine(broken), run_directory=tmp_path / "run"):
+            await anyio.sleep_forever()
+
+
+async def test_a_test_speaks_for_a_node_and_ends_it(tmp_path: Any) -> None:
+    engine = FakeEngine()
+    with anyio.fail_after(20), pytest.raises(lucy.NodeExitedError, match="(?s)a exited with code 3.*last words"):
+        async with lucy.deploy(SPEC, engine=engine, run_directory=tmp_path / "run") as network:
+            engine.nodes["a"].write(line(engine.nodes["a"], "told", what="hello", value=""))
+            await network.events(Told, since=0).first(within=20)
+            engine.nodes["a"].write(b"last words\n")
+            engine.nodes["a"].end(code=3)
+            await anyio.sleep_forever()
