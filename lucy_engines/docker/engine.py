@@ -4,6 +4,7 @@
 starts its daemon in there. So a node's daemon comes and goes while its container, address and files stay.
 """
 
+import functools
 import shlex
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,13 +19,14 @@ from lucy_core.engine import Capability, Engine, ExitReport, LineCapture, Networ
 from lucy_engines.docker.api.caller import Caller
 from lucy_engines.docker.api.client import connect
 from lucy_engines.docker.api.endpoint import Endpoint, docker_host
-from lucy_engines.docker.faults.injection import DOCKER_FAULTS
+from lucy_engines.docker.faults.client import WardenClient
+from lucy_engines.docker.faults.injection import DOCKER_FAULTS, DockerFaults
 from lucy_engines.docker.garbage.reaper_client import guarded
 from lucy_engines.docker.garbage.things import find
-from lucy_engines.docker.options import DOCKER_OPTIONS
 from lucy_engines.docker.plan import labels
 from lucy_engines.docker.plan.config import DockerConfig, docker_config
 from lucy_engines.docker.plan.export import write_export
+from lucy_engines.docker.plan.options import DOCKER_OPTIONS
 from lucy_engines.docker.run.network import DockerNetwork
 
 
@@ -44,7 +46,9 @@ class DockerPlan(Plan, msgspec.Struct, frozen=True):
             Services.running() as services,
         ):
             services.start(guard.watch)
-            network = DockerNetwork(config, client, services, capture, on_exit)
+            warden = WardenClient(config.host, services)
+            faults = functools.partial(DockerFaults, config, warden)
+            network = DockerNetwork(config, client, services, capture, on_exit, faults)
             try:
                 await network.make()
                 yield network

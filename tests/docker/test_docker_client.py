@@ -73,7 +73,7 @@ async def test_an_engine_found_dead_is_not_asked_again(tmp_path: Path) -> None:
         (tmp_path / "docker.sock").unlink()
         # Connections that are open already would still be answered.
         with pytest.raises(EngineUnavailableError), client.calling("list", seconds=0.0):
-            await client.get("containers/json")
+            await client.docker.containers.list()
         asked = False
         with pytest.raises(EngineUnavailableError, match="did not list within 0 s"), client.calling("list again"):
             asked = True
@@ -94,7 +94,7 @@ async def test_what_an_engine_refuses_is_told(tmp_path: Path, status: int, said:
     answers = {"/version": (200, VERSION), "/create": (status, {"message": said})}
     async with fake_engine(tmp_path / "docker.sock", answers) as address, connect(address) as client:
         with pytest.raises(DeployError, match=sentence), client.calling("make it"):
-            await client.post("networks/create", {})
+            await client.docker.networks.create({})
 
         assert client.dead is None
 

@@ -49,7 +49,7 @@ def deployed(
 
 
 async def kill(client: EngineClient, container: str) -> None:
-    await client.post(f"containers/{container}/kill")
+    await client.container(container).kill()
 
 
 async def left_of(run_id: str) -> list[str]:

@@ -49,6 +49,9 @@ ROOMS = (
     "testing",
 )
 
+# The same for the Docker engine. What isn't in a folder stands on them all, and is imported by none of them.
+DOCKER_ROOMS = ("supervisor", "api", "plan", "run", "garbage", "faults")
+
 # Started once a run or carried into a container: they must start at once, and need nothing but an interpreter.
 BARE = (
     "lucy_core/filters/expressions.py",
@@ -229,6 +232,22 @@ def imports_against_the_order(tree: Path) -> list[str]:
     return wrong
 
 
+def imports_against_the_order_of_docker(tree: Path) -> list[str]:
+    def room(name: str) -> str | None:
+        """Return the room of a file or a name; an empty text for what stands above them all."""
+        parts = name.removesuffix(".py").replace("/", ".").split(".")
+        if parts[:2] == ["lucy_engines", "docker"]:
+            return parts[2] if len(parts) > 3 and parts[2] in DOCKER_ROOMS else ""
+        return "supervisor" if parts[:2] == ["lucy_engines", "supervisor"] else None
+
+    wrong = []
+    for found in imports(tree):
+        own, other = room(found.file), room(found.name)
+        if own and other is not None and (not other or DOCKER_ROOMS.index(other) > DOCKER_ROOMS.index(own)):
+            wrong.append(f"{found}, but {own} stands below it")
+    return wrong
+
+
 def imports_over_a_fence(tree: Path) -> list[str]:
     # What an engine puts into a container beside its own files is read where it is put together, too.
     carried = [file.removesuffix(".py").replace("/", ".") for file in CARRIED]
@@ -389,6 +408,10 @@ def test_a_room_imports_only_from_the_rooms_before_it():
     assert imports_against_the_order(REPOSITORY) == []
 
 
+def test_a_room_of_the_docker_engine_imports_only_from_the_rooms_before_it():
+    assert imports_against_the_order_of_docker(REPOSITORY) == []
+
+
 def test_the_core_knows_no_engine_and_the_executive_no_vocabulary():
     assert imports_over_a_fence(REPOSITORY) == []
 
@@ -486,6 +509,27 @@ def test_every_listed_exception_is_still_one():
             "from lucy_core import deploy",
             "public face",
             id="a room imports the public face",
+        ),
+        pytest.param(
+            imports_against_the_order_of_docker,
+            "lucy_engines/docker/run/node.py",
+            "from lucy_engines.docker.faults import clock",
+            "run stands below it",
+            id="a room of the Docker engine imports a later one",
+        ),
+        pytest.param(
+            imports_against_the_order_of_docker,
+            "lucy_engines/docker/api/client.py",
+            "from lucy_engines.docker.engine import DockerEngine",
+            "api stands below it",
+            id="or what stands on all of them",
+        ),
+        pytest.param(
+            imports_against_the_order_of_docker,
+            "lucy_engines/supervisor/link.py",
+            "import lucy_engines.docker.api.frames",
+            "supervisor stands below it",
+            id="the supervisor knows the Docker engine",
         ),
         pytest.param(
             imports_over_a_fence,

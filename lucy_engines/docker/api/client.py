@@ -19,6 +19,8 @@ import aiohttp
 import anyio
 from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
+from aiodocker.networks import DockerNetwork
+from aiodocker.volumes import DockerVolume
 
 from lucy_core.errors import EngineError, EngineUnavailableError, RefusedError
 from lucy_engines.docker.api.endpoint import KINDS, AddressError, Endpoint
@@ -27,8 +29,6 @@ OLDEST = (1, 41)
 PING_SECONDS = 10.0
 CALL_SECONDS = 60.0
 """The longest of our calls is a container's start: 0.2 s alone, 13 s when a hundred start at once."""
-Query = str | int | bool
-"""What a query's parameter may be."""
 START_IT = "start it (`sudo systemctl start docker`), or name another with --docker-host"
 
 
@@ -84,6 +84,14 @@ class EngineClient:
         """Return what the calls for one container start from; nobody is asked yet."""
         return self.docker.containers.container(number)
 
+    def network(self, name: str) -> DockerNetwork:
+        """Return what the calls for one network start from."""
+        return DockerNetwork(self.docker, name)  # type: ignore[no-untyped-call]
+
+    def volume(self, name: str) -> Any:
+        """Return what the calls for one volume start from, of which aiodocker gives no types."""
+        return DockerVolume(self.docker, name)  # type: ignore[no-untyped-call]
+
     async def ping(self) -> None:
         """Ask the Engine whether it is there."""
         async with self._got("_ping", {}) as response:
@@ -94,35 +102,12 @@ class EngineClient:
         async with self._got(path, params) as response:
             return json.loads(await response.read())
 
-    async def post(self, path: str, body: object = None, /, **params: Query) -> Any:
-        """Post JSON to the API."""
-        return await self._json("POST", path, body, params)
-
-    async def delete(self, path: str, /, **params: Query) -> None:
-        """Delete something through the API."""
-        await self._json("DELETE", path, None, params)
-
-    async def _json(self, method: str, path: str, body: object, params: Mapping[str, Query]) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        async with self._response(method, path, data, params) as response:
-            content = await response.read()
-        return json.loads(content) if content.strip() else None
-
     async def lines(self, path: str, /, **params: str) -> AsyncGenerator[Any]:
         """Ask for JSON values without end, a line each. Close it (`aclosing`)."""
         async with self._got(path, params) as response:
             async for line in response.content:
                 if line.strip():
                     yield json.loads(line)
-
-    @asynccontextmanager
-    async def _response(
-        self, method: str, path: str, data: bytes | None, params: Mapping[str, Query]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        # aiodocker's own building block; it has no public one for what it doesn't wrap.
-        response = await self.docker._do_query(path, method, params=params, data=data)  # noqa: SLF001
-        async with response:
-            yield response
 
     @asynccontextmanager
     async def _got(self, path: str, params: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:

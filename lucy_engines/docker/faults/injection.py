@@ -45,7 +45,7 @@ class DockerInjection:
 class DockerFaults:
     """Makes faults in the containers of one run."""
 
-    def __init__(self, config: DockerConfig, nodes: Mapping[str, DockerNode], warden: WardenClient) -> None:
+    def __init__(self, config: DockerConfig, warden: WardenClient, nodes: Mapping[str, DockerNode]) -> None:
         self._config = config
         self._nodes = nodes
         self._warden = warden

@@ -14,8 +14,8 @@ from lucy_engines.docker.api.caller import Caller, Refusal
 from lucy_engines.docker.api.endpoint import KINDS, USUAL, AddressError, Endpoint, docker_host
 from lucy_engines.docker.garbage.leftovers import leftovers
 from lucy_engines.docker.garbage.things import Thing, find, sweep
-from lucy_engines.docker.options import DOCKER_HOST
 from lucy_engines.docker.plan.labels import RUN, Owner, start_ticks
+from lucy_engines.docker.plan.options import DOCKER_HOST
 
 
 @final

@@ -7,7 +7,6 @@ process id is used again, together with the moment of its start it isn't.
 
 import contextlib
 import hashlib
-import json
 import os
 import platform
 import time
@@ -86,8 +85,3 @@ def node_labels(run_id: str, node: str, role: str, clock: Callable[[], float] = 
 def run_filter(run_id: str | None = None) -> dict[str, list[str]]:
     """Return the Engine's filter for all that belongs to one run, or to any."""
     return {"label": [RUN if run_id is None else f"{RUN}={run_id}"]}
-
-
-def json_filter(run_id: str | None = None) -> str:
-    """Return the same filter as the API takes it in a query."""
-    return json.dumps(run_filter(run_id))

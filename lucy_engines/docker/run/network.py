@@ -6,11 +6,13 @@ not by what we remember.
 """
 
 import functools
+import json
 import os
-from collections.abc import Callable
-from typing import final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, final
 
 import anyio
+from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 
 from lucy_core.engine import (
@@ -31,8 +33,6 @@ from lucy_core.errors import DeployError, EngineError
 from lucy_engines.docker.api import archive, hijack, statistics
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.api.endpoint import api_path
-from lucy_engines.docker.faults.client import WardenClient
-from lucy_engines.docker.faults.injection import DockerFaults
 from lucy_engines.docker.plan import clock, labels, supervision
 from lucy_engines.docker.plan.config import DockerConfig
 from lucy_engines.docker.plan.inside import DIRECTORY, STATE, USER
@@ -48,6 +48,16 @@ END_SECONDS = 5.0
 """Seconds that its end may take altogether, before its container is removed as it is."""
 
 
+class Faults(Protocol):
+    """What makes faults in the nodes."""
+
+    async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[FaultLost], None]) -> Injection: ...
+
+    async def close(self) -> None:
+        """End all that is in effect. For a shielded caller."""
+        ...
+
+
 @final
 class DockerNetwork(EngineNetwork):
     """The network and the containers of one run. Make it, and take it away."""
@@ -59,6 +69,7 @@ class DockerNetwork(EngineNetwork):
         services: Services,
         capture: LineCapture,
         on_exit: ExitReport,
+        faults: Callable[[Mapping[str, DockerNode]], Faults],
     ) -> None:
         self.nodes: dict[str, DockerNode] = {}
         self._config = config
@@ -67,7 +78,7 @@ class DockerNetwork(EngineNetwork):
         self._capture = capture
         self._on_exit = on_exit
         self._labels = labels.run_labels(config.run_id)
-        self._faults = DockerFaults(config, self.nodes, WardenClient(config.host, services))
+        self._faults = faults(self.nodes)
         self._outflow = Outflow(client, services, capture, network=config.run_id)
         self._leaving = False
 
@@ -100,11 +111,11 @@ class DockerNetwork(EngineNetwork):
     async def _create_network(self) -> None:
         body = {**self._config.network, "Labels": self._labels}
         with anyio.CancelScope(shield=True), self._client.calling(f"create network {self._config.run_id}"):
-            await self._client.post("networks/create", body)
+            await self._client.docker.networks.create(body)
 
     async def _find_image(self, image: str) -> None:
         with self._client.calling(f"look for image {image}"):
-            await self._client.get(api_path("images", image, "json"))
+            await self._client.docker.images.inspect(api_path(image))
 
     def _prepare(self) -> None:
         config = self._config
@@ -133,7 +144,7 @@ class DockerNetwork(EngineNetwork):
         container = config.containers[node.name]
         body = self._outflow.body(node.name, container.labelled({**self._labels, **_whose(config)}))
         with anyio.CancelScope(shield=True), client.calling(f"create container {container.name}"):
-            node.container = (await client.post("containers/create", body, name=container.name))["Id"]
+            node.container = (await client.docker.containers.create(body, name=container.name)).id
         if not config.is_local:
             files = {f"{DIRECTORY}/{name}": content for name, content in node.files().items()}
             own = {target: source.read_bytes() for target, source in supervision.files().items()}
@@ -144,7 +155,7 @@ class DockerNetwork(EngineNetwork):
         await self._outflow.follow(node.name, node.container)
         self._services.start(link.listen)
         with anyio.CancelScope(shield=True), client.calling(f"start container {container.name}"):
-            await client.post(api_path("containers", node.container, "start"))
+            await client.container(node.container).start()
         await node.look()
         if config.statistics:
             self._services.start(functools.partial(statistics.follow, client, node.container, self._measured(node)))
@@ -214,37 +225,42 @@ async def remove_all(client: EngineClient, run_id: str) -> None:
     """
     if client.dead is not None:
         return
-    which = labels.json_filter(run_id)
+    which = labels.run_filter(run_id)
+    volumes: Any = client.docker.volumes  # aiodocker says nothing of its types
     with client.calling("list containers"):
-        containers = await client.get("containers/json", all="true", filters=which)
+        containers = await client.docker.containers.list(all=True, filters=json.dumps(which))
     async with one_error(), anyio.create_task_group() as tasks:
         for container in containers:
-            tasks.start_soon(_remove, client, api_path("containers", container["Id"]))
+            tasks.start_soon(_remove_container, client, container)
     with client.calling("list networks and volumes"):
-        networks = await client.get("networks", filters=which)
-        volumes = (await client.get("volumes", filters=which))["Volumes"] or ()
+        networks = [client.network(each["Id"]) for each in await client.docker.networks.list(filters=which)]
+        names = [each["Name"] for each in (await volumes.list(filters=which))["Volumes"] or ()]
     async with one_error(), anyio.create_task_group() as tasks:
         for network in networks:
-            tasks.start_soon(_remove, client, api_path("networks", network["Id"]))
-        for volume in volumes:
-            tasks.start_soon(_remove, client, api_path("volumes", volume["Name"]))
+            tasks.start_soon(_remove, client, f"network {network.id}", network.delete)
+        for name in names:
+            tasks.start_soon(_remove, client, f"volume {name}", client.volume(name).delete)
 
 
-async def _remove(client: EngineClient, path: str) -> None:
-    with client.calling(f"remove {path}"):
+async def _remove_container(client: EngineClient, container: DockerContainer) -> None:
+    async def remove() -> None:
         try:
-            # Containers with their anonymous volumes; the Engine passes over what means nothing to the others.
-            await client.delete(path, force=True, v=True)
+            await container.delete(force=True, v=True)
         except DockerError as error:
-            if error.status == 404:
-                return  # somebody else was faster: the reaper, or a person
             if error.status != 409 or "in progress" not in error.message:
                 raise
-            try:
-                await client.post(f"{path}/wait", condition="removed")
-            except DockerError as late:
-                if late.status != 404:
-                    raise
+            await container.wait(condition="removed")
+
+    await _remove(client, f"container {container.id}", remove)
+
+
+async def _remove(client: EngineClient, what: str, remove: Callable[[], Awaitable[object]]) -> None:
+    with client.calling(f"remove {what}"):
+        try:
+            await remove()
+        except DockerError as error:
+            if error.status != 404:  # somebody else was faster: the reaper, or a person
+                raise
 
 
 def _whose(config: DockerConfig) -> dict[str, str]:

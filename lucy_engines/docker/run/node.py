@@ -27,7 +27,6 @@ from lucy_core.engine import (
 from lucy_core.errors import CaptureDiedError, CommandError, DeployError, EngineError, SupervisorError
 from lucy_engines.docker.api import archive, commands, statistics
 from lucy_engines.docker.api.client import EngineClient
-from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.plan.node_files import contents
 from lucy_engines.docker.run.outflow import Outflow
 from lucy_engines.supervisor.link import Link, LinkEvent
@@ -178,7 +177,7 @@ class DockerNode(EngineNode):
             DeployError: the container is gone.
         """
         with self._client.calling(f"look at the container of {self.name}"):
-            shown: dict[str, Any] = await self._client.get(api_path("containers", self.container, "json"))
+            shown: dict[str, Any] = await self._client.container(self.container).show()
         self.pid = shown["State"]["Pid"]
         self._published = {
             int(port.partition("/")[0]): int(bindings[0]["HostPort"])
@@ -245,12 +244,12 @@ class DockerNode(EngineNode):
 
     async def pause(self) -> None:
         with self._client.calling(f"pause {self.name}"):
-            await self._client.post(api_path("containers", self.container, "pause"))
+            await self._client.container(self.container).pause()
         self._paused = True
 
     async def resume(self) -> None:
         with self._client.calling(f"resume {self.name}"):
-            await self._client.post(api_path("containers", self.container, "unpause"))
+            await self._client.container(self.container).unpause()
         self._paused = False
 
     async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ASYNC109

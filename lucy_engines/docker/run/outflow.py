@@ -11,7 +11,6 @@ import anyio.abc
 from lucy_core.engine import EngineNotice, LineCapture, Services
 from lucy_core.errors import DeployError, RecordingError
 from lucy_engines.docker.api.client import EngineClient
-from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.plan.routes import EngineFacts, Route, choose_route, routed
 from lucy_engines.docker.run.pump_client import PumpClient
 from lucy_engines.supervisor.link import LinkEvent
@@ -80,9 +79,9 @@ class Outflow:
         client = self._client
         gateway = own = ""
         with client.calling("tell about itself"):
-            system = str((await client.get("info")).get("OperatingSystem", ""))
+            system = str((await client.docker.system.info()).get("OperatingSystem", ""))
             if client.endpoint.path is not None:
-                network = await client.get(api_path("networks", self._network))
+                network = await client.network(self._network).show()
                 gateway = next((each.get("Gateway", "") for each in network["IPAM"]["Config"] or ()), "")
         if client.endpoint.path is None:
             # Nothing is sent: the kernel says which of our addresses would be used.
