@@ -108,21 +108,7 @@ class Delivery(Live):
         gate: Gate | None = None,
         group: Group | None = None,
     ) -> Handle:
-        """Deliver to `sink` what `interest` names from position `since` on (None: from what is delivered next).
-
-        Nothing is delivered before this returns; only after the run's end may `on_end` come that early.
-
-        Args:
-            interest: what is wanted.
-            sink: takes it, a batch at a time. What it raises cuts it off.
-            on_end: called once, when nothing more comes: with the error if there is more, or if the sink raised one.
-            since: where it starts.
-            gate: lets the subscriber say that it can't take more.
-            group: those with whom it reads back, all of whom subscribe in one turn of the loop; it brings the gate.
-
-        Raises:
-            RecordingError: the past is wanted, and nothing was recorded, or the recording is closed.
-        """
+        """See `Feed.subscribe`; without `since` it begins with what is delivered next."""
         start = self.delivered if since is None else since
         is_past = start < self.delivered
         if is_past:
@@ -308,12 +294,7 @@ class Delivery(Live):
                 self._finish(each, self._missing(max(each.next, self.delivered), why))
 
     async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
-        """Give `sink` what `interest` names from `start` to just before `stop`, waiting for `stop` to be delivered.
-
-        Raises:
-            RecordingError: it is past, and nothing was recorded, not all of it, or the recording is closed.
-            Exception: what `sink` raised.
-        """
+        """See `Feed.read_back`."""
         await self.reach_live(stop)
         if start >= stop:
             return
@@ -353,11 +334,7 @@ class Delivery(Live):
         self._finish_behind()
 
     async def reach(self, position: int) -> None:
-        """Wait until all who subscribe now have seen what they want before `position`, or nothing more comes.
-
-        Those who are reading back are waited for as well. Only one who can't take more, whose gate is closed, isn't:
-        whether it opens again is its owner's business, who may be the very task that waits here.
-        """
+        """See `Feed.reach`."""
         await self.reach_live(position)
         for group in tuple(self._behind):
             await group.wait_for(position, None)

@@ -5,7 +5,7 @@ lines come before it. Until it is told it is remembered here: a block that ends 
 cancellation keeps it from being told.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import final
 
@@ -32,25 +32,6 @@ class Ending:
         self._untold = 0
         self._all_told = anyio.Event()
 
-    @property
-    def error(self) -> BaseException | None:
-        return self._pipeline.aborted
-
-    def fail(self, error: BaseException) -> None:
-        """End the run: whatever the test awaits of the network raises this. The first counts."""
-        self._pipeline.abort(error)
-
-    def forget(self) -> None:
-        """Take note that what has ended the run was told to somebody, and that the others who share it go on."""
-        self._pipeline.go_on()
-
-    def when(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have something called once, when the run ends; at once, where it has.
-
-        Returns what takes that back; again is no error.
-        """
-        return self._pipeline.when_aborted(call)
-
     def exited(self, node: Node, end: NodeExit) -> None:
         """Take note that a node's process ended, and tell it if that was its own doing."""
         if (event := node.exited(end)) is not None:
@@ -65,7 +46,7 @@ class Ending:
             if not event.expected:
                 recording = self._pipeline.recording
                 lines = recording.last_lines(node.name, LAST_LINES) if recording else []
-                self.fail(NodeExitedError(node.name, end.how, end.after, lines))
+                self._pipeline.abort(NodeExitedError(node.name, end.how, end.after, lines))
         finally:
             self._untold -= 1
             if not self._untold:
@@ -87,8 +68,8 @@ class Ending:
             yield
         except ImpossibleError:
             await self.deaths_told()
-            if self.error is not None:
-                raise self.error from None
+            if self._pipeline.aborted is not None:
+                raise self._pipeline.aborted from None
             raise
 
     async def settle(self) -> None:
@@ -109,7 +90,7 @@ class Ending:
 
         def ended(error: Exception | None) -> None:
             if isinstance(error, CaptureDiedError):
-                self.fail(error)
+                self._pipeline.abort(error)
             done.set()
 
         self._pipeline.subscribe(Interest(nodes=()), lambda _: None, ended)

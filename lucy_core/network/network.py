@@ -176,15 +176,18 @@ class Network(Observed):
     @property
     def fatal(self) -> BaseException | None:
         """What ended the run from outside the test: a node or a capture that died, a callback's `pytest.fail`."""
-        return self.ending.error
+        return self.pipeline.aborted
 
     def fail(self, error: BaseException) -> None:
-        """End the run from outside the test; see `Ending.fail`."""
-        self.ending.fail(error)
+        """End the run from outside the test: whatever is awaited of the network raises this. The first counts."""
+        self.pipeline.abort(error)
 
     def when_fatal(self, call: Callable[[], None]) -> Callable[[], None]:
-        """Have something called once when the run ends from outside the test; see `Ending.when`."""
-        return self.ending.when(call)
+        """Have something called once, when the run ends from outside the test, or at once, where it has.
+
+        Returns what takes that back; again is no error.
+        """
+        return self.pipeline.when_aborted(call)
 
     def exited(self, end: NodeExit) -> None:
         """Take note that a node's process ended. For `Plan.open`."""

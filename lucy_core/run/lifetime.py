@@ -42,7 +42,7 @@ async def lifetime(network: Network, plan: Plan, *, start: bool, interrupt: bool
             try:
                 with anyio.CancelScope() as body:
                     if interrupt:
-                        network.ending.when(body.cancel)
+                        network.when_fatal(body.cancel)
                     if start:
                         await network.start_all()
                     yield

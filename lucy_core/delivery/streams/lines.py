@@ -209,11 +209,7 @@ class Lines(abc.ABC):
         Raises:
             InconclusiveError: the log has a gap, or a line can't be read that says that it is such an event or, where
                 records are asked for, that begins as one does.
-            AboutNoNodeError: `nodes` is given, and one of the types is about the run as a whole.
-            PlaceError: `since` is no place in this run.
-            NoNodesError: `nodes` is empty.
-            UnknownNodeError: the network, or the recording that is replayed, has no such node.
-            RecordingError: nothing was recorded, or the recording is closed.
+            RecordingError: nothing was recorded, or the recording is closed. For arguments it raises as `events` does.
         """
         feed, chosen = self._feed, self._chosen(nodes)
         types: list[EventType[Any]] | None = _types(kinds, chosen) or None

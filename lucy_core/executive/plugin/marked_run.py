@@ -127,7 +127,7 @@ class MarkedRun:
         report_forgotten(self._network)
         fatal = self._network.fatal
         if isinstance(fatal, NodeExitedError) or self._network.pipeline.escaped is not None:
-            self._network.ending.forget()
+            self._network.pipeline.go_on()
         if fatal is None or (isinstance(fatal, NodeExitedError) and self._is_told(fatal)):
             return self.news()
         if isinstance(fatal, NodeExitedError) and fatal.__traceback__ is not None:
