@@ -72,8 +72,6 @@ def capture_in(directory: Path) -> Iterator[tuple[Capture, socket.socket]]:
     capture = Capture(theirs, bell, str(directory), "lucy", token="", epoch_ns=0)
     with ours, theirs:
         yield capture, ours
-    recorder = capture._recorder
-    kept = [recorder._reserve] if recorder._reserve >= 0 else []
-    for fd in (recorder._arrivals, bell, *kept, *(log.fd for log in recorder._logs.values())):
-        os.close(fd)
+    capture._recorder.close()
     capture._drain.close()
+    os.close(bell)

@@ -10,51 +10,16 @@ import select
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Protocol, final
+from typing import final
 
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import LINE_BYTES, Framer, LongLine, count_lines
+from lucy_core.capture.sink import Sink
 from lucy_core.capture.sockets import GREETING_SECONDS, WAITING_PEERS, Strangers
 from lucy_core.capture.sources import Source
 from lucy_core.capture.tagged import SHARED, Demultiplexer, Piece
 
 NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
-
-
-class Sink(Protocol):
-    """Where blocks and facts go, in the order in which they arrive."""
-
-    def put(
-        self,
-        node: str,
-        pieces: Sequence[bytes | bytearray | memoryview],
-        lines: int,
-        *,
-        torn: bool = False,
-        **counted: int,
-    ) -> None:
-        """Take a block of whole lines, or of one that is torn, with what its row is to count beside them."""
-        ...
-
-    def begin_long(self, node: str) -> LongLine:
-        """Begin a line that is too long to wait in memory."""
-        ...
-
-    def put_part(self, node: str, pieces: Sequence[bytes | bytearray], size: int) -> None:
-        """Take the next bytes of such a line."""
-        ...
-
-    def end_long(self, node: str, line: LongLine, end: bytes, *, torn: bool) -> None:
-        """Take the last bytes of such a line, which `line` has counted."""
-        ...
-
-    def add_blocked(self, node: str, waited_ns: int) -> None:
-        """Account for a time in which a node may have waited for us."""
-        ...
-
-    def note(self, fact: Fact, node: str, **more: str | int) -> None:
-        """Take a fact at this place."""
-        ...
 
 
 @final

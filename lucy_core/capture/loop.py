@@ -23,34 +23,13 @@ import socket
 import time
 from typing import final
 
-from lucy_core.capture import draining
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.fifo import FifoSource
-from lucy_core.capture.files.follow import FileSource
+from lucy_core.capture.intake import Intake, reason
 from lucy_core.capture.recorder import Recorder
-from lucy_core.capture.requests import (
-    Block,
-    Close,
-    Drain,
-    Fence,
-    Fifo,
-    File,
-    Inject,
-    Listen,
-    Listening,
-    ListenResumably,
-    Note,
-    Position,
-    Seen,
-    SharedFifo,
-    check_node,
-)
-from lucy_core.capture.resumable import ResumableListener
-from lucy_core.capture.sockets import Listener
-from lucy_core.capture.tagged import SHARED
+from lucy_core.capture.requests import Block, Close, Inject, Note, Position, Seen, check_node
 from lucy_core.helpers.channel import Malformed, Request
 from lucy_core.helpers.forms import verb
-from lucy_core.helpers.server import Server, reason_of
+from lucy_core.helpers.server import Server
 
 BACKLOG_BYTES = 4 << 20
 """What may wait on the socket once the disk has failed; more, and sources are left unread."""
@@ -77,26 +56,14 @@ class Capture:
         epoch_ns: int,
         lucy: int = -1,
     ) -> None:
-        self._server = Server(
-            control,
-            {
-                Seen: self.seen,
-                Inject: self.inject,
-                Note: self.note,
-                Fifo: self.open_fifo,
-                SharedFifo: self.open_shared_fifo,
-                File: self.follow_file,
-                Listen: self.listen,
-                ListenResumably: self.listen_resumably,
-                Fence: self.fence,
-                Drain: self.drain,
-                Close: self.close,
-            },
-            _reason,
+        # A step of the machine's clock must not reorder arrivals: Lucy has read it once, for both of us, and we count.
+        self._epoch_ns = epoch_ns
+        self._recorder = Recorder(
+            directory, journal, bell, now_ns=lambda: epoch_ns + time.monotonic_ns(), send=self._send_block
         )
-        self._token = token
-        self._recorder = Recorder(directory, journal, bell, epoch_ns=epoch_ns, send=self._send_block)
-        self._drain = draining.Drain(self._recorder)
+        self._intake = Intake(self._recorder, token)
+        self._drain = self._intake.drain
+        self._server = Server(control, {**self._intake.verbs, Seen: self._see, Close: self._close}, reason)
         self._epoll = self._drain.epoll
         self._epoll.register(self._server.fileno(), select.EPOLLIN)
         # A pidfd: a child that Lucy has forked holds her end of the socket open for as long as it lives.
@@ -107,7 +74,6 @@ class Capture:
         self._parked = False
         self._orphaned = False
         self._closing = False
-        self._epoch_ns = epoch_ns
         # Since when every source's lines have had to wait for us.
         self._present_ns = time.monotonic_ns()
 
@@ -225,66 +191,15 @@ class Capture:
             self._recorder.note(Fact.DOUBT, node, reason=f"capture could not do as it was told: {reason}")
             self._publish()
 
-    # What it is asked
-
-    def seen(self, asked: Seen) -> None:
+    def _see(self, asked: Seen) -> None:
         self._recorder.recycler.seen = asked.position
 
-    def inject(self, asked: Inject) -> Position:
-        position = self._recorder.position
-        self._recorder.put(asked.node, [asked.lines], asked.lines.count(b"\n"))
-        return Position(position)
-
-    def note(self, asked: Note) -> None:
-        self._recorder.note(asked.fact, asked.node, **asked.more)
-
-    def open_fifo(self, asked: Fifo) -> None:
-        self._recorder.open_log(asked.node)
-        self._drain.add(FifoSource(asked.path), asked.node)
-
-    def open_shared_fifo(self, asked: SharedFifo) -> None:
-        for each in (*asked.nodes, SHARED):
-            self._recorder.open_log(each)
-        self._drain.add(FifoSource(asked.path), SHARED, asked.nodes)
-
-    def follow_file(self, asked: File) -> None:
-        if self._recorder.owns(asked.path):
-            message = f"{asked.path} is the recording's own: it would grow by being read"
-            raise ValueError(message)
-        self._recorder.open_log(asked.node)
-        self._drain.add(FileSource(asked.path), asked.node)
-
-    def listen(self, asked: Listen) -> Listening:
-        self._recorder.open_log(asked.node)
-        listener = Listener(asked.address, self._token)
-        self._drain.add(listener, asked.node)
-        return Listening(listener.address)
-
-    def listen_resumably(self, asked: ListenResumably) -> Listening:
-        self._recorder.open_log(asked.node)
-        listener = ResumableListener(asked.address, self._token, asked.node)
-        self._drain.add(listener, asked.node)
-        return Listening(listener.address)
-
-    def fence(self, _: Fence) -> Position:
-        return Position(self._recorder.position)
-
-    def drain(self, asked: Drain) -> Position:
-        self._drain.drain(asked.node)
-        return Position(self._recorder.position)
-
-    def close(self, _: Close) -> Position:
+    def _close(self, _: Close) -> Position:
         self._drain.finish()
         self._notice_absence()
         self._recorder.note(Fact.CLOSED)
         self._closing = True
         return Position(self._recorder.position)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno in draining.NO_DESCRIPTOR:
-        return draining.exhausted() + (f": {error.filename}" if error.filename else "")
-    return reason_of(error)
 
 
 def main(control: socket.socket, lucy: int, bell: str, directory: str, journal: str, epoch_ns: str) -> None:

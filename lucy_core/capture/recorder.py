@@ -14,7 +14,6 @@ Once the disk has failed, blocks go to Lucy past the recording.
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Sequence
 from typing import final
 
@@ -34,7 +33,13 @@ class Recorder:
     """Writes one recording; the `Sink` of the capture process."""
 
     def __init__(
-        self, directory: str, journal: str, bell: int, *, epoch_ns: int, send: Callable[[bytes, bytes], None]
+        self,
+        directory: str,
+        journal: str,
+        bell: int,
+        *,
+        now_ns: Callable[[], int],
+        send: Callable[[bytes, bytes], None],
     ) -> None:
         """Begin, or go on behind what is there.
 
@@ -42,17 +47,15 @@ class Recorder:
             directory: the run directory.
             journal: whose log is the journal.
             bell: an eventfd that rings once there is something new to read.
-            epoch_ns: when the monotonic clock read zero. A step of the machine's clock must not reorder arrivals: Lucy
-                has read it once, for both of us, and we count.
+            now_ns: the clock that stamps arrivals.
             send: gives Lucy a row and its block past the recording.
         """
         self.position = 0
-        """The position of the next line."""
+        self.now_ns = now_ns
         self.recycler = Recycler()
         self._directory = directory
         self._journal = journal
         self._bell = bell
-        self._epoch_ns = epoch_ns
         self._send = send
         self._logs: dict[str, Log] = {}
         self._rows: list[BlockRow | FactRow] = []
@@ -65,16 +68,11 @@ class Recorder:
         """Whether the arrivals take no further row: one could not be written, and what follows would hide that."""
         self._deleted = False
 
-    def now_ns(self) -> int:
-        """Return the time on the clock that stamps arrivals."""
-        return self._epoch_ns + time.monotonic_ns()
+    def begin(self, node: str) -> None:
+        """Open a node's log; see `Sink`."""
+        self._log(node)
 
-    def open_log(self, node: str) -> Log:
-        """Return a node's log, opening it at its first mention.
-
-        Raises:
-            OSError: it can't be made.
-        """
+    def _log(self, node: str) -> Log:
         log = self._logs.get(node)
         if log is None:
             path = f"{self._directory}/{run_files.log_of(node, self._journal)}"
@@ -82,7 +80,6 @@ class Recorder:
         return log
 
     def owns(self, path: str) -> bool:
-        """Whether a file is one of the recording's, which would grow by being read."""
         path, own = os.path.realpath(path), os.path.realpath(self._directory)
         return run_files.is_recording(os.path.relpath(path, own))
 
@@ -96,7 +93,7 @@ class Recorder:
         **counted: int,
     ) -> None:
         """Append a block; see `Sink`."""
-        log = self.open_log(node)
+        log = self._log(node)
         size = sum(map(len, pieces))
         row = BlockRow(log, self.position, size, lines, self.now_ns(), torn=torn, counted=counted)
         self.position += lines
@@ -116,12 +113,12 @@ class Recorder:
         log.offset += size
 
     def begin_long(self, node: str) -> LongLine:
-        return LongLine(self.open_log(node).offset)
+        return LongLine(self._log(node).offset)
 
     def put_part(self, node: str, pieces: Sequence[bytes | bytearray], size: int) -> None:
         if not self._recording:
             return
-        log = self.open_log(node)
+        log = self._log(node)
         try:
             write_all(log.fd, pieces)
         except OSError as error:
@@ -137,7 +134,7 @@ class Recorder:
         self.put(node, [own], 1, torn=torn, overlong=line.size, begun=line.begun)
 
     def add_blocked(self, node: str, waited_ns: int) -> None:
-        self.open_log(node).blocked_ns += waited_ns
+        self._log(node).blocked_ns += waited_ns
 
     def note(self, fact: Fact, node: str = "", **more: str | int) -> None:
         """Have the recording say something of itself at this place."""
@@ -212,3 +209,9 @@ class Recorder:
                 os.close(self._reserve)
                 self._reserve = -1
             self._persist(FactRow(Fact.STOPPED, position, self.now_ns(), "", reason=reason))
+
+    def close(self) -> None:
+        """Close all files."""
+        for fd in (self._arrivals, self._reserve, *(log.fd for log in self._logs.values())):
+            if fd >= 0:
+                os.close(fd)

@@ -4,29 +4,23 @@ The drain is the capture process's own. Here a task waits for its epoll, and blo
 subscriber that can't take more holds its nodes up, since there is nothing to read back from.
 """
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import final
+from typing import Any, final
 
 import anyio
 import anyio.lowlevel
 import msgspec
 
-from lucy_core.capture.draining import Drain, Reading
+from lucy_core.capture.draining import Reading
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.fifo import FifoSource
-from lucy_core.capture.files.follow import FileSource
-from lucy_core.capture.framing import LongLine, count_lines
-from lucy_core.capture.resumable import ResumableListener
-from lucy_core.capture.sockets import Listener
-from lucy_core.capture.sources import Source
-from lucy_core.capture.tagged import SHARED
+from lucy_core.capture.framing import LongLine
+from lucy_core.capture.intake import Intake, reason
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
+from lucy_core.helpers.forms import Done, Form, verb
 from lucy_core.recording.recording import Row, overlong_block
 from lucy_core.recording.walk import TURN_BYTES
 from lucy_core.records.record import Block
@@ -39,11 +33,14 @@ BEAT_SECONDS = 0.1
 
 @final
 class DirectSources:
-    """All sources of one pipeline, and the `Sink` of their drain."""
+    """All sources of one pipeline, asked like a `CaptureProcess`, and the `Sink` of what they give."""
+
+    pid = died = None
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
-        self._drain = Drain(self)
+        self._intake = Intake(self, None)
+        self._drain = self._intake.drain
         self._offsets: dict[str, int] = {}
         self._blocked_ns: dict[str, int] = {}
         self._idle: anyio.CancelScope | None = None
@@ -116,54 +113,39 @@ class DirectSources:
             self._drain.found_empty(self._beat_ns)
         self._beat_ns = time.monotonic_ns()
 
-    def open_fifo(self, node: str, path: Path) -> None:
-        """Make and read a FIFO."""
-        with _refused(f"the FIFO {path} can't be opened"):
-            self._add(FifoSource(str(path)), node)
+    def tell(self, form: Form) -> None:
+        """Do what is asked; see `CaptureProcess.tell`."""
+        self._intake.obey(form)
 
-    def open_shared_fifo(self, nodes: Sequence[str], path: Path) -> None:
-        """Make and read a FIFO whose lines are tagged."""
-        with _refused(f"the FIFO {path} can't be opened"):
-            self._add(FifoSource(str(path)), SHARED, nodes)
+    async def ask(self, form: Form, reply: type[Any] = Done) -> Any:  # noqa: ARG002  # the form says what is replied
+        """Do what is asked, and answer.
 
-    def follow_file(self, node: str, path: Path) -> None:
-        """Follow a file."""
-        with _refused(f"{path} can't be followed"):
-            self._add(FileSource(str(path)), node)
-
-    def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
-        """Listen; on loopback, so no token is asked for."""
-        with _refused(f"can't listen on {address}"):
-            listener = Listener(address, None)
-        self._add(listener, node)
-        return listener.address
-
-    def listen_resumably(self, node: str, address: tuple[str, int], token: str) -> str | tuple[str, int]:
-        """Listen to who may come again."""
-        with _refused(f"can't listen on {address}"):
-            listener = ResumableListener(address, token, node)
-        self._add(listener, node)
-        return listener.address
-
-    def _add(self, source: Source, node: str, sharers: Sequence[str] = ()) -> None:
-        for each in (*sharers, node):
-            self._delivery.ledger.of(each)
-        self._drain.add(source, node, sharers)
+        Raises:
+            RecordingError: it is refused, and why.
+        """
+        try:
+            answer = self._intake.obey(form)
+        except (OSError, ValueError) as error:
+            raise RecordingError(f"capture refused {verb(type(form))}", f": {reason(error)}") from error
         self._wake()
-
-    def inject(self, node: str, lines: bytes) -> None:
-        """Deliver lines as if the node had written them."""
-        self.put(node, [lines], count_lines(lines))
-
-    def drain(self, node: str) -> None:
-        """Take what the node's sources hold, and give up on an unfinished line."""
-        self._drain.drain(node)
+        return answer
 
     def finish(self) -> None:
         """Take what all sources hold, at the run's end."""
         self._drain.finish()
 
-    # Where the drain puts what it has read
+    # Where all of it goes
+
+    @property
+    def position(self) -> int:
+        return self._delivery.delivered
+
+    def begin(self, node: str) -> None:
+        self._delivery.ledger.of(node)
+
+    def owns(self, path: str) -> bool:  # noqa: ARG002  # the sink's
+        """Nothing is written."""
+        return False
 
     def put(
         self,
@@ -218,12 +200,3 @@ class DirectSources:
             blocked_ns=self._blocked_ns.get(node, 0),
             torn=torn,
         )
-
-
-@contextlib.contextmanager
-def _refused(what: str) -> Iterator[None]:
-    """Turn a refusal of the system's into an error of Lucy's."""
-    try:
-        yield
-    except OSError as error:
-        raise RecordingError(what, f": {error.strerror}") from error

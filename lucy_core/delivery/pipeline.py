@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import anyio
 import anyio.abc
@@ -50,6 +50,7 @@ from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.follower import Follower
 from lucy_core.delivery.streams.lines import Lines
 from lucy_core.errors import RecordingError
+from lucy_core.helpers.forms import Done, Form
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.ledger import Gap, Ledger
 from lucy_core.recording.recording import Recording, make_run_directory
@@ -68,15 +69,13 @@ class Pipeline(Feed, Lines):
         delivery: Delivery,
         recording: Recording | None = None,
         *,
-        capture: CaptureProcess | None = None,
-        direct: DirectSources | None = None,
+        capture: CaptureProcess | DirectSources | None = None,
     ) -> None:
         super().__init__(delivery, recording)
         self.token = ""
         """What a peer that sends lines over TCP has to say first."""
-        self.is_replay = capture is None and direct is None
+        self.is_replay = capture is None
         self._capture = capture
-        self._direct = direct
 
     @property
     def _feed(self) -> Feed:
@@ -153,7 +152,7 @@ class Pipeline(Feed, Lines):
                 for work in (direct.run, direct.beat):
                     tasks.start_soon(work)
                 try:
-                    with _block(cls(delivery, direct=direct)) as pipeline:
+                    with _block(cls(delivery, capture=direct)) as pipeline:
                         yield pipeline
                 finally:
                     tasks.cancel_scope.cancel()
@@ -195,11 +194,7 @@ class Pipeline(Feed, Lines):
         """
         with _refused_by_name():
             path = self._fifo_path(check_node(node), path)
-        if self._direct is not None:
-            self._direct.open_fifo(node, path)
-        else:
-            self._make_log(node)
-            await self._process.ask(Fifo(node, str(path)))
+        await self._open(Fifo(node, str(path)), node)
         return path
 
     async def open_shared_fifo(self, nodes: Sequence[str], path: Path | None = None) -> Path:
@@ -214,12 +209,7 @@ class Pipeline(Feed, Lines):
             for node in nodes:
                 check_node(node)
             path = self._fifo_path(SHARED, path)
-        if self._direct is not None:
-            self._direct.open_shared_fifo(nodes, path)
-        else:
-            for node in (*nodes, SHARED):
-                self._make_log(node)
-            await self._process.ask(SharedFifo(list(nodes), str(path)))
+        await self._open(SharedFifo(list(nodes), str(path)), *nodes, SHARED)
         return path
 
     def _fifo_path(self, name: str, path: Path | None) -> Path:
@@ -241,11 +231,7 @@ class Pipeline(Feed, Lines):
         with _refused_by_name():
             check_node(node)
             path = Path(check_path(os.fspath(path))).absolute()
-        if self._direct is not None:
-            self._direct.follow_file(node, path)
-        else:
-            self._make_log(node)
-            await self._process.ask(File(node, str(path)))
+        await self._open(File(node, str(path)), node)
 
     async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
         """Take the node's lines over a socket, unix or TCP; return the real address.
@@ -262,10 +248,7 @@ class Pipeline(Feed, Lines):
             address = check_address(address)
         if not isinstance(address, str):
             address = await _resolved(*address)
-        if self._direct is not None:
-            return self._direct.listen(node, address)
-        self._make_log(node)
-        real: str | tuple[str, int] = (await self._process.ask(Listen(node, address), Listening)).address
+        real: str | tuple[str, int] = (await self._open(Listen(node, address), node, reply=Listening)).address
         return real
 
     async def listen_resumably(self, node: str, host: str) -> tuple[str, int]:
@@ -277,22 +260,14 @@ class Pipeline(Feed, Lines):
         with _refused_by_name():
             check_node(node)
             address = await _resolved(*check_port((host, 0)))
-        if self._direct is not None:
-            found: object = self._direct.listen_resumably(node, address, self.token)
-        else:
-            self._make_log(node)
-            found = (await self._process.ask(ListenResumably(node, address), Listening)).address
+        found = (await self._open(ListenResumably(node, address), node, reply=Listening)).address
         assert isinstance(found, tuple)  # noqa: S101  # it is no path
         return found
 
     async def drain(self, node: str) -> int:
         """Take all that the node has written so far; return the position after it. See `LineCapture.drain`."""
         _check_node(node)
-        if self._direct is not None:
-            self._direct.drain(node)
-            return self.delivered
-        reply = await self._process.ask(Drain(node), Position)
-        return reply.position
+        return (await self._taker.ask(Drain(node), Position)).position
 
     def note(self, event: EngineNotice | NodeMeasured) -> None:
         """See `LineCapture.note`."""
@@ -317,10 +292,7 @@ class Pipeline(Feed, Lines):
                 readable_text(value, name)
             else:
                 count_of(value, name)
-        if self._direct is not None:
-            self._direct.note(fact, node, **more)
-        elif self._capture is not None and self._capture.died is None:
-            self._capture.tell(Note(fact, node, more))
+        self._tell(Note(fact, node, more))
 
     def inject(self, node: str, lines: bytes) -> None:
         """Put whole lines into the run's order, as if `node` had written them now.
@@ -332,10 +304,7 @@ class Pipeline(Feed, Lines):
         """
         _check_node(node)
         bytes_of(lines, "lines")
-        if self._direct is not None:
-            self._direct.inject(node, lines)
-        elif self._capture is not None and self._capture.died is None:
-            self._capture.tell(Inject(node, _whole(lines)))
+        self._tell(Inject(node, _whole(lines)))
 
     async def write(self, node: str, lines: bytes) -> int:
         """Put whole lines into the run's order, and return the position of the first once they stand there.
@@ -346,12 +315,7 @@ class Pipeline(Feed, Lines):
         """
         _check_node(node)
         bytes_of(lines, "lines")
-        if self._direct is not None:
-            position = self.delivered
-            self._direct.inject(node, lines)
-            return position
-        reply = await self._process.ask(Inject(node, _whole(lines)), Position)
-        return reply.position
+        return (await self._taker.ask(Inject(node, _whole(lines)), Position)).position
 
     def end_node(self, node: str, position: int) -> None:
         """Say that nothing of this node comes from `position` on: streams of it alone complete there."""
@@ -366,18 +330,26 @@ class Pipeline(Feed, Lines):
         return (await self._capture.ask(Fence(), Position)).position
 
     @property
-    def _process(self) -> CaptureProcess:
+    def _taker(self) -> CaptureProcess | DirectSources:
         if self._capture is None:
             raise RecordingError("a finished recording", "takes no new sources")
         return self._capture
 
-    def _make_log(self, node: str) -> None:
-        """Hold the node's log open before anything is in it: it stays readable if somebody deletes the directory.
+    def _tell(self, form: Form) -> None:
+        if self._capture is not None and self._capture.died is None:
+            self._capture.tell(form)
 
-        Where no descriptor is left for it, the node is refused here, and the others' lines go on being delivered.
+    async def _open(self, form: Form, *nodes: str, reply: type[Any] = Done) -> Any:
+        """Have a source opened, and the nodes' logs before anything is in them.
+
+        So these stay readable if somebody deletes the directory. Where no descriptor is left for one, its node is
+        refused here, and the others' lines go on being delivered.
         """
-        if self._capture is not None and self.recording is not None:
-            self.recording.make_log(node)
+        taker = self._taker
+        if self.recording is not None:
+            for node in nodes:
+                self.recording.make_log(node)
+        return await taker.ask(form, reply)
 
     @property
     def capture_pid(self) -> int | None:

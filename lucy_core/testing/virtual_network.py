@@ -27,9 +27,11 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.requests import Inject, Note, Position
+from lucy_core.capture.framing import count_lines
+from lucy_core.capture.intake import Intake
+from lucy_core.capture.recorder import Recorder
+from lucy_core.capture.requests import Position
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import NetworkSpec, NodeSpec
 from lucy_core.errors import CaptureDiedError
@@ -37,7 +39,7 @@ from lucy_core.helpers.forms import Done, Form
 from lucy_core.network.network import Network
 from lucy_core.network.vocabulary import FixedTopology, Vocabulary
 from lucy_core.recording.capture_process import CaptureProcess
-from lucy_core.recording.recording import Row, make_run_directory
+from lucy_core.recording.recording import make_run_directory
 from lucy_core.records.event import event_type
 from lucy_core.records.journal import JOURNAL
 from lucy_core.run.run import Run, RunOrder, When
@@ -54,45 +56,30 @@ class VirtualCapture:
 
     pid = 0
 
-    def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, directory: Path, now_ns: Callable[[], int]) -> None:
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.died: str | None = None
-        self._directory = directory
-        self._clock = clock
-        self._arrivals = os.open(directory / run_files.ARRIVALS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._logs: dict[str, int] = {}
-        self._offsets: dict[str, int] = {}
-        self._position = 0
+        self._recorder = Recorder(str(directory), JOURNAL, self.bell, now_ns=now_ns, send=lambda *_: None)
+        self._intake = Intake(self._recorder, None)
 
     @property
     def position(self) -> int:
         """The position after the last line that has arrived."""
-        return self._position
+        return self._recorder.position
 
     def dispose(self) -> None:
         """Close all descriptors; nothing is recorded any more."""
         self.died = self.died or "it was closed"
-        for fd in (self.bell, self._arrivals, *self._logs.values()):
-            os.close(fd)
+        self._intake.drain.close()
+        self._recorder.close()
+        os.close(self.bell)
 
-    def append(self, node: str, data: bytes, lines: int) -> int:
+    def append(self, node: str, data: bytes) -> int:
         """Have lines of a node arrive now; return the position of the first."""
-        if node not in self._logs:
-            path = self._directory / run_files.log_of(node, JOURNAL)
-            self._logs[node] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        position, offset = self._position, self._offsets.get(node, 0)
-        os.write(self._logs[node], data)
-        self._write(Row(position, node, offset, len(data), lines, self._now_ns()))
-        self._offsets[node] = offset + len(data)
-        self._position += lines
+        position = self._recorder.position
+        self._recorder.put(node, [data], count_lines(data))
+        self._recorder.publish()
         return position
-
-    def _write(self, row: Row) -> None:
-        os.write(self._arrivals, msgspec.json.encode(row) + b"\n")
-        os.eventfd_write(self.bell, 1)
-
-    def _now_ns(self) -> int:
-        return round(self._clock() * NS)
 
     def die(self, reason: str) -> None:
         """End as a killed capture process does."""
@@ -105,7 +92,7 @@ class VirtualCapture:
         """Obey without an answer."""
         self._obey(form)
 
-    async def ask(self, form: Form, reply: type[Any] = Done) -> Position:  # noqa: ARG002  # what it can give is one
+    async def ask(self, form: Form, reply: type[Any] = Done) -> Any:  # noqa: ARG002  # the form says what is replied
         """Obey and answer, a turn of the loop later, as a process does at the earliest.
 
         Raises:
@@ -113,20 +100,14 @@ class VirtualCapture:
         """
         if self.died is not None:
             raise CaptureDiedError(self.died)
-        position = self._obey(form)
+        answer = self._obey(form)
         await anyio.lowlevel.checkpoint()
-        return Position(position)
+        return answer
 
-    def _obey(self, form: Form) -> int:
-        match form:
-            case _ if self.died is not None:
-                pass
-            case Inject(node, lines):
-                return self.append(node, lines, lines.count(b"\n"))
-            case Note(fact, node, more):
-                row = Row(self._position, node, 0, 0, 0, self._now_ns(), fact=fact)
-                self._write(msgspec.structs.replace(row, **more))
-        return self._position
+    def _obey(self, form: Form) -> Any:
+        answer = self._intake.obey(form) if self.died is None else Position(self.position)
+        self._recorder.publish()
+        return answer
 
     def saw(self, position: int) -> None:
         """Nothing is given up here."""
@@ -136,7 +117,8 @@ class VirtualCapture:
 
     async def close(self) -> None:
         if self.died is None:
-            self._write(Row(self._position, "", 0, 0, 0, self._now_ns(), fact=Fact.CLOSED))
+            self._recorder.note(Fact.CLOSED)
+            self._recorder.publish()
 
 
 @final
@@ -150,11 +132,11 @@ class VirtualNetwork:
 
     def log(self, node: str, *events: msgspec.Struct) -> int:
         """Have a node write a line for each event, which arrive now; return the position of the first."""
-        return self.capture.append(node, b"".join(map(line_of, events)), len(events))
+        return self.capture.append(node, b"".join(map(line_of, events)))
 
     def write(self, node: str, lines: bytes) -> int:
         """Have a node write lines as they are, which arrive now; return the position of the first."""
-        return self.capture.append(node, lines, lines.count(b"\n"))
+        return self.capture.append(node, lines)
 
     def exit(self, node: str, *, code: int = 1) -> None:
         """Have a node end by itself, now."""
@@ -191,17 +173,17 @@ async def virtual_network(
         interrupt: whether an unexpected death cancels the block at once. Otherwise the next wait raises it.
     """
     clock = asyncio.get_running_loop().time
+    now_ns = lambda: round(clock() * NS)  # noqa: E731
     captures: list[VirtualCapture] = []
     engine = FakeEngine()
 
     @asynccontextmanager
     async def record(place: Path) -> AsyncIterator[Pipeline]:
         make_run_directory(place)
-        capture = VirtualCapture(place, clock)
+        capture = VirtualCapture(place, now_ns)
         captures.append(capture)
         try:
-            capture.append(JOURNAL, b"", 0)
-            now_ns = lambda: round(clock() * NS)  # noqa: E731
+            capture.append(JOURNAL, b"")
             async with Pipeline.over(cast("CaptureProcess", capture), place, now_ns) as pipeline:
                 yield pipeline
         finally:

@@ -28,10 +28,17 @@ LINE = b'{"message":"m"}\n'
 class Kept:
     """A sink that keeps all it is given."""
 
+    position = 0
+
     def __init__(self) -> None:
         self.lines: list[tuple[str, bytes]] = []
         self.facts: list[tuple[Fact, str]] = []
         self.blocked: list[str] = []
+
+    def begin(self, node: str) -> None: ...
+
+    def owns(self, path: str) -> bool:
+        return False
 
     def put(
         self,

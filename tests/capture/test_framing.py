@@ -54,7 +54,7 @@ def test_any_chunking_gives_the_same_lines_however_long_they_are(
     directory = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch, capture_in(directory) as (capture, _):
         patch.setattr(draining, "LINE_BYTES", 50)
-        capture.open_fifo(Fifo("a", str(directory / "fifo")))
+        capture._intake.obey(Fifo("a", str(directory / "fifo")))
         (reading,) = capture._drain.readings.values()
         for begin, end in itertools.pairwise(cuts):
             capture._drain.take(reading, text[begin:end])
@@ -142,7 +142,7 @@ async def test_a_disk_that_is_full_in_the_middle_of_a_long_line_costs_no_later_l
 ) -> None:
     monkeypatch.setattr(draining, "LINE_BYTES", 50)
     with capture_in(tmp_path) as (capture, ours):
-        capture.open_fifo(Fifo("a", str(tmp_path / "fifo")))
+        capture._intake.obey(Fifo("a", str(tmp_path / "fifo")))
         (reading,) = capture._drain.readings.values()
         capture._drain.take(reading, b"x" * 60)
         capture._publish()

@@ -72,7 +72,7 @@ async def test_a_stranger_is_one_sentence_and_no_gap(said: bytes, tmp_path: Path
 @pytest.mark.blocking
 async def test_who_says_nothing_for_long_is_turned_away(tmp_path: Path) -> None:
     with capture_in(tmp_path) as (capture, _):
-        address = capture.listen(Listen("a", ("127.0.0.1", 0))).address
+        address = capture._intake.obey(Listen("a", ("127.0.0.1", 0))).address
         (listener,) = capture._drain.readings
         with socket.create_connection(address) as silent, socket.create_connection(address):
             capture._drain.serve(listener)
@@ -112,9 +112,9 @@ async def test_an_address_that_is_taken_is_refused_by_name(recorded: bool, tmp_p
 
 async def test_a_peer_that_came_and_went_before_the_drain_has_been_read(tmp_path: Path) -> None:
     with capture_in(tmp_path) as (capture, _):
-        capture.listen(Listen("a", str(tmp_path / "socket")))
+        capture._intake.obey(Listen("a", str(tmp_path / "socket")))
         for number in range(3):
             with socket.socket(socket.AF_UNIX) as node:
                 node.connect(str(tmp_path / "socket"))
                 node.sendall(say(number))
-        assert capture.drain(Drain("a")).position == 3
+        assert capture._intake.obey(Drain("a")).position == 3

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lucy_core.capture import draining, recorder
+from lucy_core.capture import draining
 from lucy_core.capture import loop as capture_module
 from lucy_core.capture.loop import Capture
 from lucy_core.capture.requests import Fifo
@@ -58,7 +58,7 @@ class Machine:
         self.capture = Capture(theirs, self.bell, str(directory), "lucy", token="", epoch_ns=0)
         self.paths = [directory / name for name in ("a", "b")]
         for path in self.paths:
-            self.capture.open_fifo(Fifo(path.name, str(path)))
+            self.capture._intake.obey(Fifo(path.name, str(path)))
 
     def turn(self) -> None:
         for fd, _ in self.capture._look(0):
@@ -69,10 +69,7 @@ class Machine:
 
     def close(self) -> None:
         self.capture._drain.close()
-        for log in self.capture._recorder._logs.values():
-            os.close(log.fd)
-        os.close(self.capture._recorder._arrivals)
-        os.close(self.capture._recorder._reserve)
+        self.capture._recorder.close()
         os.close(self.bell)
         self.capture._server._control.close()
         self.ours.close()
@@ -81,7 +78,7 @@ class Machine:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    for module in (capture_module, draining, recorder):
+    for module in (capture_module, draining):
         monkeypatch.setattr(module, "time", made)
     return made
 
@@ -133,8 +130,8 @@ def test_a_pipe_that_had_room_blocked_nobody(machine: Machine, clock: Clock) -> 
 
 
 def direct_of(pipeline: Pipeline) -> direct_module.DirectSources:
-    assert pipeline._direct is not None
-    return pipeline._direct
+    assert isinstance(pipeline._capture, direct_module.DirectSources)
+    return pipeline._capture
 
 
 @pytest.mark.anyio

@@ -212,7 +212,7 @@ def test_rows_that_went_in_before_the_disk_was_full_are_not_sent_as_well(tmp_pat
     bell = os.eventfd(0)
     capture = Capture(theirs, bell, str(tmp_path), "lucy", token="", epoch_ns=0)
     for text in ("one", "two", "three", "four"):
-        capture.inject(Inject("a", f"{text}\n".encode()))
+        capture._intake.obey(Inject("a", f"{text}\n".encode()))
     room = sum(len(row.encode()) for row in capture._recorder._rows[:2]) + 10
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
@@ -231,9 +231,9 @@ def test_rows_that_went_in_before_the_disk_was_full_are_not_sent_as_well(tmp_pat
         (3, "a", b"four\n"),
     ]
     assert (rows[0][0]["fact"], rows[0][0]["reason"]) == ("stopped", "arrivals.ndjson: File too large")
-    for fd in (capture._recorder._arrivals, capture._recorder._logs["a"].fd, bell):
-        os.close(fd)
+    capture._recorder.close()
     capture._drain.close()
+    os.close(bell)
     theirs.close()
     ours.close()
 

@@ -249,7 +249,7 @@ async def test_a_capture_that_has_nothing_to_do_is_not_absent(tmp_path: Path) ->
 @pytest.mark.blocking
 async def test_nothing_follows_the_last_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with capture_in(tmp_path) as (capture, ours):
-        capture.open_fifo(Fifo("a", str(tmp_path / "fifo")))
+        capture._intake.obey(Fifo("a", str(tmp_path / "fifo")))
         (source,) = capture._drain.readings
         writer = os.open(tmp_path / "fifo", os.O_WRONLY)
         os.write(writer, say(1))
@@ -508,16 +508,16 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
 @pytest.mark.anyio
 async def test_a_recording_that_could_not_say_that_it_stopped_never_claims_its_end(tmp_path: Path) -> None:
     with capture_in(tmp_path) as (capture, ours):
-        capture.inject(Inject("a", say(1)))
+        capture._intake.obey(Inject("a", say(1)))
         capture._publish()
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "arrivals.ndjson").stat().st_size + 10, limits[1]))
         try:
-            capture.inject(Inject("a", say(2)))
+            capture._intake.obey(Inject("a", say(2)))
             capture._publish()
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        capture.close(Close())
+        capture._close(Close())
         capture._publish()
         told = [json.loads(row) for row, _ in passed_by(ours.recv(1 << 16))]
 

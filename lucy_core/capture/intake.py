@@ -1,0 +1,108 @@
+"""Where lines go in: opens sources, and puts injected lines and facts among what they give. Bare.
+
+It is asked in the forms of `requests`, by the server of the capture process or, where nothing is recorded, by the
+pipeline itself.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, final
+
+from lucy_core.capture import draining, requests
+from lucy_core.capture.fifo import FifoSource
+from lucy_core.capture.files.follow import FileSource
+from lucy_core.capture.framing import count_lines
+from lucy_core.capture.requests import Listening, Position
+from lucy_core.capture.resumable import ResumableListener
+from lucy_core.capture.sink import Sink
+from lucy_core.capture.sockets import Listener
+from lucy_core.capture.sources import Source
+from lucy_core.capture.tagged import SHARED
+from lucy_core.helpers.forms import Done, Form
+from lucy_core.helpers.server import reason_of
+
+S = TypeVar("S", bound=Source)
+
+
+@final
+class Intake:
+    """The sources of one run, and what is put beside them."""
+
+    def __init__(self, sink: Sink, token: str | None) -> None:
+        """Begin without any.
+
+        Args:
+            sink: where all goes.
+            token: what a peer over TCP has to say; None where none is asked for.
+        """
+        self.drain = draining.Drain(sink)
+        self._sink = sink
+        self._token = token
+        self.verbs: Mapping[type[Any], Callable[[Any], Form | None]] = {
+            requests.Inject: self._inject,
+            requests.Note: self._note,
+            requests.Fifo: self._open_fifo,
+            requests.SharedFifo: self._open_shared_fifo,
+            requests.File: self._follow_file,
+            requests.Listen: self._listen,
+            requests.ListenResumably: self._listen_resumably,
+            requests.Fence: self._fence,
+            requests.Drain: self._drain,
+        }
+        """What it can be asked."""
+
+    def obey(self, asked: Form) -> Form:
+        """Do what is asked, and answer.
+
+        Raises:
+            OSError: it can't be done.
+            ValueError: it would make no sense.
+        """
+        return self.verbs[type(asked)](asked) or Done()
+
+    def _inject(self, asked: requests.Inject) -> Position:
+        position = self._sink.position
+        self._sink.put(asked.node, [asked.lines], count_lines(asked.lines))
+        return Position(position)
+
+    def _note(self, asked: requests.Note) -> None:
+        self._sink.note(asked.fact, asked.node, **asked.more)
+
+    def _open_fifo(self, asked: requests.Fifo) -> None:
+        self._open(lambda: FifoSource(asked.path), asked.node)
+
+    def _open_shared_fifo(self, asked: requests.SharedFifo) -> None:
+        self._open(lambda: FifoSource(asked.path), SHARED, asked.nodes)
+
+    def _follow_file(self, asked: requests.File) -> None:
+        if self._sink.owns(asked.path):
+            message = f"{asked.path} is the recording's own: it would grow by being read"
+            raise ValueError(message)
+        self._open(lambda: FileSource(asked.path), asked.node)
+
+    def _listen(self, asked: requests.Listen) -> Listening:
+        return Listening(self._open(lambda: Listener(asked.address, self._token), asked.node).address)
+
+    def _listen_resumably(self, asked: requests.ListenResumably) -> Listening:
+        node = asked.node
+        return Listening(self._open(lambda: ResumableListener(asked.address, self._token or "", node), node).address)
+
+    def _open(self, make: Callable[[], S], node: str, sharers: Sequence[str] = ()) -> S:
+        for each in (*sharers, node):
+            self._sink.begin(each)
+        source = make()
+        self.drain.add(source, node, sharers)
+        return source
+
+    def _fence(self, _: requests.Fence) -> Position:
+        return Position(self._sink.position)
+
+    def _drain(self, asked: requests.Drain) -> Position:
+        self.drain.drain(asked.node)
+        return Position(self._sink.position)
+
+
+def reason(error: Exception) -> str:
+    """Say why something was refused, and what to do where no descriptor is left."""
+    if isinstance(error, OSError) and error.errno in draining.NO_DESCRIPTOR:
+        return draining.exhausted() + (f": {error.filename}" if error.filename else "")
+    return reason_of(error)
