@@ -184,7 +184,7 @@ class ControlConformance(Suite):
             more = {"FROM_START": "1 \\ 2\n3"}
             if await can(network, Capability.ENVIRONMENT, lambda: a.start(environment=more)):
                 for wrong, text in (({"X": "1\0002"}, "'X'.*has a NUL in it"), ({"": "1"}, "'' can't name")):
-                    with pytest.raises(DeployError, match=f"'a' can't be started: .*{text}"):
+                    with pytest.raises(DeployError, match=f"'a': can't be started: .*{text}"):
                         await a.start(environment=wrong)
                 await a.start(environment=more)
                 assert (await told(a, "FROM_START", mark)).data.value == more["FROM_START"]
