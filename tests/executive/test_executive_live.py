@@ -18,7 +18,7 @@ from lucy_core.engine import NodeSpec
 from lucy_core.executive.showing.events_out import EventLines, event_line
 from lucy_core.executive.showing.live import LiveView, Rates, doing, picture
 from lucy_core.executive.showing.views import Sheltered, Told, follow, own
-from lucy_core.executive.showing.voice import Hand, Way
+from lucy_core.executive.showing.voice import Failure, Hand, Way
 from lucy_core.judging.result import OpenWait
 from lucy_engines.process import ProcessEngine
 
@@ -74,8 +74,8 @@ async def network(tmp_path: Path) -> AsyncIterator[lucy.Network]:
         yield network
 
 
-def told(what: str, error: BaseException) -> None:
-    raise AssertionError(what) from error
+def told(failure: Failure) -> None:
+    raise AssertionError(failure.what) from failure.error
 
 
 def drawn(what: object, width: int = 100) -> str:
@@ -185,8 +185,8 @@ class BrokenView:
 async def test_a_view_that_fails_anywhere_is_told_and_is_no_matter_of_the_run(tmp_path: Path, where: str) -> None:
     failures: list[str] = []
 
-    def hear(_what: str, error: BaseException) -> None:
-        failures.extend(str(each) for each in leaves(error))
+    def hear(failure: Failure) -> None:
+        failures.extend(str(each) for each in leaves(failure.error))
 
     view = Sheltered(BrokenView(where, hear), hear)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lucy_core.executive.showing.voice import PATIENCE_BYTES, Hand, Voice, Way
+from lucy_core.executive.showing.voice import PATIENCE_BYTES, Failure, Hand, Voice, Way
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_a_closed_descriptor_takes_what_it_is_given_and_says_so(closed: frozense
 
 def test_a_failure_of_the_showing_is_told_once() -> None:
     voice = Voice()
-    voice.failed("the live view", ValueError("no idea"))
+    voice.failed(Failure("the live view", ValueError("no idea")))
 
     assert voice.new_losses() == ["the live view failed, and the run went on: ValueError: no idea"]
     assert voice.new_losses() == []

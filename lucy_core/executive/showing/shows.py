@@ -12,7 +12,7 @@ from lucy_core.executive.showing import events_out
 from lucy_core.executive.showing.events_out import EventLines
 from lucy_core.executive.showing.plain import PlainLines
 from lucy_core.executive.showing.views import Sheltered, View
-from lucy_core.executive.showing.voice import Voice
+from lucy_core.executive.showing.voice import Failure, Voice
 from lucy_core.executive.signals import Signals
 from lucy_core.reports.text import report
 from lucy_core.run.run import Run
@@ -79,7 +79,7 @@ class Showing:
         try:
             call()
         except Exception as error:  # noqa: BLE001  # told, and no matter of the run's
-            self._voice.failed(what, error)
+            self._voice.failed(Failure(what, error))
 
     def _say_elsewhere(self, loss: str) -> None:
         if not self._voice.err.is_gone:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, final
 import anyio
 
 from lucy_core.delivery.interest import Interest
+from lucy_core.executive.showing.voice import Failure
 from lucy_core.network.network import Network
 from lucy_core.records.event import event_type
 from lucy_core.records.journal import ENGINE_EVENTS, FAULT_EVENTS, LIFE_EVENTS, TEST_EVENTS
@@ -45,8 +46,8 @@ def own() -> Interest:
     return Interest(event_types=[event_type(kind) for kind in (*LIFE_EVENTS, *FAULT_EVENTS, *TEST_EVENTS)])
 
 
-Told = Callable[[str, BaseException], None]
-"""Hears of what failed, and by which error."""
+Told = Callable[[Failure], None]
+"""Hears of what could not be shown any more."""
 
 
 def follow(network: Network, interest: Interest, sink: Callable[[list[Event[Any]]], None], told: Told) -> None:
@@ -65,7 +66,7 @@ def sheltered(sink: Callable[[list[Event[Any]]], None], told: Told) -> Callable[
                 sink(events)
             except Exception as error:  # noqa: BLE001  # told
                 has_failed = True
-                told("showing events", error)
+                told(Failure("showing events", error))
 
     return take
 
@@ -119,4 +120,4 @@ class Sheltered:
     def _fail(self, error: BaseException) -> None:
         if not self._has_failed:
             self._has_failed = True
-            self._told(type(self._view).__name__, error)
+            self._told(Failure(type(self._view).__name__, error))

@@ -23,7 +23,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO, final
+from typing import NamedTuple, TextIO, final
 
 from lucy_core.visible import visible
 
@@ -49,6 +49,13 @@ def _spell(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error(_ERRORS, _spell)
+
+
+class Failure(NamedTuple):
+    """What could not be shown, and the error of its own that kept it."""
+
+    what: str
+    error: BaseException
 
 
 @final
@@ -247,9 +254,10 @@ class Voice:
         dumb = os.environ.get("TERM", "dumb") in ("dumb", "")
         return self.err.isatty() and not dumb and not os.environ.get("NO_COLOR")
 
-    def failed(self, what: str, error: BaseException) -> None:
+    def failed(self, failure: Failure) -> None:
         """Take note that a part of the showing failed by an error of its own, which is not the run's."""
-        self._failures.append(f"{what} failed, and the run went on: {type(error).__name__}: {error}")
+        kind = type(failure.error).__name__
+        self._failures.append(f"{failure.what} failed, and the run went on: {kind}: {failure.error}")
 
     def new_losses(self, *, of_readers: bool = True) -> list[str]:
         """Say what could not be shown, each once; with `of_readers` also who went away, and so has seen enough."""
