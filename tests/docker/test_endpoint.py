@@ -11,7 +11,7 @@ import pytest
 from engines import Serving, serving
 
 from lucy_engines.docker.api.caller import Caller, Refusal
-from lucy_engines.docker.api.endpoint import USUAL, AddressError, Endpoint, docker_host
+from lucy_engines.docker.api.endpoint import USUAL, AddressError, Endpoint, docker_host, is_local
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def test_an_address_is_understood(text: str, path: str | None, host: str, port: 
     endpoint = Endpoint(text)
 
     assert (endpoint.path, endpoint.host, endpoint.port, endpoint.tls, endpoint.url) == (path, host, port, tls, url)
-    assert endpoint.is_local == (path is not None)
+    assert is_local(text) == (path is not None)
 
 
 def test_tcp_is_with_tls_where_docker_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,11 @@ def docker_host(named: str | None = None) -> str:
     return named or os.environ.get("DOCKER_HOST") or USUAL
 
 
+def is_local(host: str) -> bool:
+    """Tell whether the Engine at an address sees this machine's files."""
+    return host.startswith("unix://")
+
+
 def api_path(*parts: str) -> str:
     """Return a path of the Engine's API, each part of it quoted: an image's name holds slashes, and may hold more.
 
@@ -67,11 +72,6 @@ class Endpoint:
         self.port = 0 if self.path is not None else port or (TLS_PORT if self.tls else PORT)
         if parts.scheme not in {"unix", "tcp", "http", "https"}:
             raise AddressError(f"{(parts.scheme or text)[:_SHOWN]!r} is no way to an Engine that Lucy knows")
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the Engine sees this machine's files."""
-        return self.path is not None
 
     @property
     def url(self) -> str:

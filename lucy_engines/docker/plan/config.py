@@ -9,24 +9,16 @@ import msgspec
 
 from lucy_core.engine import Layout, NetworkSpec, NodeSpec, RunPlace, is_on, readable_text, run_files
 from lucy_core.errors import ArgumentError, OptionError, TopologyError, shown
-from lucy_core.filters.logproc import Filter, FilterSyntaxError
-from lucy_engines.docker.api.endpoint import AddressError, Endpoint, docker_host
+from lucy_engines.docker.api.endpoint import is_local
 from lucy_engines.docker.plan import clock, supervision
-from lucy_engines.docker.plan.container import (
-    ContainerConfig,
-    Limits,
-    Mount,
-    container_config,
-    layouts,
-)
+from lucy_engines.docker.plan.container import ContainerConfig, Limits, Mount, container_config, layouts
 from lucy_engines.docker.plan.inside import DIRECTORY, LOG, STATE
+from lucy_engines.docker.plan.options import read_capture, read_filter, read_host, read_limits, read_port, read_size
 
 DEFAULT_IMAGE = "lucy-simnode:latest"
 ARCHIVE_ROLE = "archive"
-CAPTURE_KINDS = ("auto", "fifo", "tcp", "attach")
 IMAGE_PART = r"[A-Za-z0-9_\[][A-Za-z0-9_.:@+\[\]-]*"
 """Between two slashes of an image's name: a registry with its port, a path, a name with tag or digest, an id."""
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 class DockerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,13 +64,11 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
     for node in spec.nodes:
         _check_text(node)
     options = place.options
-    host = docker_host(named := options.get("docker_host"))
-    if named:
-        _check_host(named)
+    host = read_host(options)
     limits = read_limits(options)
     first = read_port(options)
     places = layouts(spec)
-    disk = read_size("docker_disk_size", options["docker_disk_size"]) if "docker_disk_size" in options else 0
+    disk = read_size(options, "docker_disk_size") or 0
     library = options.get("docker_libfaketime")
     if library and not is_local(host):
         raise OptionError("docker_libfaketime", library, f": the Engine at {host} doesn't see this machine's files")
@@ -147,23 +137,6 @@ def _checked(node: str, image: str) -> str:
     return image
 
 
-def _check_host(host: str) -> None:
-    """Refuse an option that is no address. One of the environment's is told as what keeps the Engine from being used.
-
-    Raises:
-        OptionError: saying what to give.
-    """
-    try:
-        Endpoint(host)
-    except AddressError as error:
-        raise OptionError("docker_host", host, f": {error}") from None
-
-
-def is_local(host: str) -> bool:
-    """Tell whether an Engine sees this machine's files."""
-    return host.startswith("unix://")
-
-
 def mounts(place: RunPlace, node: str) -> list[Mount]:
     """Return what a node's container sees of this machine."""
     return [
@@ -179,78 +152,3 @@ def _volume(place: RunPlace, node: str) -> Mount:
 
 def _disk(place: RunPlace, node: str, size: int) -> Mount:
     return Mount(target=STATE, source=f"{place.run_id}-{node}-state", kind="volume", size_bytes=size)
-
-
-def read_port(options: Mapping[str, str]) -> int:
-    """Read the first port of this machine to publish nodes' ports at; 0 leaves the choice to the Engine.
-
-    Raises:
-        OptionError: it is no port.
-    """
-    text = options.get("docker_ports", "0")
-    if not text.isdecimal() or int(text) > 65535:
-        raise OptionError("docker_ports", text, "is no port; write one like 31000")
-    return int(text)
-
-
-def read_capture(options: Mapping[str, str]) -> str:
-    """Read the way that lines are to take.
-
-    Raises:
-        OptionError: there is none of that name.
-    """
-    kind = options.get("capture") or "auto"
-    if kind not in CAPTURE_KINDS:
-        raise OptionError("capture", kind, f"is no way for lines to take; say one of {', '.join(CAPTURE_KINDS)}")
-    return kind
-
-
-def read_filter(options: Mapping[str, str]) -> str:
-    """Read the capture filter, so that a wrong one is found before anything is made.
-
-    Raises:
-        OptionError: it is none; says where.
-    """
-    text = options.get("capture_filter", "")
-    if text:
-        try:
-            Filter(text)
-        except FilterSyntaxError as error:
-            raise OptionError("capture_filter", text, f"is no filter: {error}") from error
-    return text
-
-
-def read_limits(options: Mapping[str, str]) -> Limits:
-    """Read what containers may use from the run's options.
-
-    Raises:
-        OptionError: saying what it should look like.
-    """
-    memory = options.get("docker_memory")
-    cpus = options.get("docker_cpus")
-    log_max_size = options.get("docker_log_max_size", Limits().log_max_size)
-    read_size("docker_log_max_size", log_max_size)
-    try:
-        number = None if cpus is None else float(cpus)
-    except ValueError:
-        number = 0.0
-    if cpus is not None and number is not None and not 0 < number < float("inf"):
-        raise OptionError("docker_cpus", cpus, "is no number of processors; write one like 0.5 or 2")
-    return Limits(
-        memory_bytes=None if memory is None else read_size("docker_memory", memory),
-        cpus=number,
-        log_max_size=log_max_size,
-    )
-
-
-def read_size(option: str, text: str) -> int:
-    """Read a size as Docker writes it, `512m` say, in bytes.
-
-    Raises:
-        OptionError: it is none.
-    """
-    match = re.fullmatch(r"(\d+)([bkmg]?)b?", text.strip().lower())
-    size = int(match[1]) * _UNITS[match[2]] if match else 0
-    if not size:
-        raise OptionError(option, text, "is no size; write one like 512m or 2g")
-    return size

@@ -236,7 +236,7 @@ def _connect(host: str) -> socket.socket:
     """Open a connection to the Engine."""
     endpoint = Endpoint(host)
     peer = endpoint.connect(CONNECT_SECONDS)
-    if endpoint.is_local:
+    if endpoint.path is not None:
         with contextlib.suppress(OSError):
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ATTACH_BUFFER_BYTES)
     return peer
