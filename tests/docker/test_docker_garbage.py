@@ -5,6 +5,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -355,18 +356,28 @@ def test_what_a_killed_lucy_made_goes_though_what_she_forked_lives_on(docker_eng
         os.kill(child, signal.SIGKILL)
 
 
-@given(st.lists(st.binary(max_size=40) | st.sampled_from((b"bye ", b"{}", b"[" * 9000, b'{"host": 1, "label": ""}'))))
+@given(
+    st.lists(
+        st.binary(max_size=40)
+        | st.sampled_from((b"bye", b"{}", b"[" * 9000, b'{"op": "order", "host": 1, "label": ""}'))
+    )
+)
 def test_nothing_that_a_reaper_hears_ends_it_but_its_last_word(lines: list[bytes]) -> None:
-    order = b'{"host": "h", "label": "l"}'
+    order = b'{"op": "order", "host": "http://h", "label": "l"}'
     odd = [line.replace(b"\n", b"") for line in lines]
-    ear = reaper.Ear()
-    for line in (*odd, order, *odd, b'{"host": "other", "label": "x"}'):
-        assert not ear.word
-        ear.hear(line + b"\n")
-    ear.hear(b"x" * 100_000)
-    ear.hear(b"sweep\nsweep\nbye\n")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ear = reaper.Ear(theirs)
+        for line in (*odd, order, *odd, b'{"op": "order", "host": "http://other", "label": "x"}'):
+            assert ear.word is None
+            ours.sendall(line + b"\n")
+            assert ear.server.serve()
+        ours.sendall(b"x" * 100_000 + b'\n{"op": "sweep"}\n{"op": "sweep"}\n{"op": "bye"}\n')
+        ear.listen(ours.fileno())
 
-    assert (ear.order, ear.word) == ({"host": "h", "label": "l"}, "sweep")
+    assert ear.reaper is not None
+    assert ear.reaper._order == reaper.Order("http://h", "l")
+    assert isinstance(ear.word, reaper.Sweep)
 
 
 @pytest.mark.parametrize("state", ("running", "paused", "ended"))
@@ -397,7 +408,7 @@ def test_what_root_made_in_a_container_is_its_users_once_a_reaper_has_removed_it
         word = {"paused": "pause", "ended": "kill"}[state]
         subprocess.run(["docker", word, run_id], check=True, stdout=subprocess.DEVNULL)
 
-    order = {"host": docker_engine, "label": f"lucy.run={run_id}", "log": str(tmp_path.parent / f"{run_id}.log")}
+    order = reaper.Order(docker_engine, f"lucy.run={run_id}", log=str(tmp_path.parent / f"{run_id}.log"))
     assert reaper.Reaper(order).reap(settle=0.0)
 
     assert names_left(docker_engine, run_id) == []
@@ -590,7 +601,7 @@ def test_a_request_of_a_dead_lucys_that_is_carried_out_late_is_undone_too(
     late = f"{run_id}-volume"
     clock = VirtualTime(lambda: make(foreign, "volume", late, labels=run_labels(run_id)))
     monkeypatch.setattr(reaper, "time", clock)
-    order = {"host": docker_engine, "label": f"lucy.run={run_id}", "log": str(tmp_path / "log")}
+    order = reaper.Order(docker_engine, f"lucy.run={run_id}", log=str(tmp_path / "log"))
 
     assert reaper.Reaper(order).reap(settle=reaper.SETTLE_SECONDS)
 

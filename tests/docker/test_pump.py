@@ -20,7 +20,6 @@ from lucy_core.helpers.helper import BOOT, own_pidfd
 from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.run.marks import MarkFinder
 from lucy_engines.docker.run.pump import Sink
-from lucy_engines.orders import COMMAND_BYTES, CommandReader
 
 pytestmark = pytest.mark.blocking
 PATIENCE = 60
@@ -112,24 +111,6 @@ def test_each_command_that_makes_no_sense_is_answered_by_what_is_wrong_with_it(p
     pump.say(*wrong)
 
     assert [pump.hear(number)["error"] for number in range(1, 6)] == list(wrong.values())
-
-
-@given(st.lists(st.binary(max_size=30).map(lambda text: text.replace(b"\n", b"")), max_size=8), st.data())
-def test_any_chunking_of_commands_gives_the_same(lines: list[bytes], data: st.DataObject) -> None:
-    whole = b"".join(line + b"\n" for line in [*lines, b'{"op": "x"}'])
-    cut = data.draw(st.integers(0, len(whole)))
-    reader = CommandReader()
-
-    assert reader.feed(whole[:cut]) + reader.feed(whole[cut:]) == CommandReader().feed(whole)
-
-
-def test_a_command_without_an_end_is_thrown_away_and_costs_no_memory() -> None:
-    reader = CommandReader()
-    said = [each for _ in range(40) for each in reader.feed(b"x" * (COMMAND_BYTES // 8))]
-
-    assert said == ["a command has more than 1,048,576 bytes"]
-    assert len(reader._left) <= COMMAND_BYTES
-    assert reader.feed(b'rest\n{"op": "x"}\n') == [{"op": "x"}]
 
 
 # --- what containers may write --------------------------------------------------------------------------------------

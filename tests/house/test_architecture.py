@@ -97,7 +97,6 @@ BARE = (
     "lucy_engines/docker/garbage/reaper.py",
     "lucy_engines/docker/garbage/things.py",
     "lucy_engines/docker/plan/inside.py",
-    "lucy_engines/orders.py",
     "lucy_core/testing/scripted_program.py",
     "lucy_engines/process/cgroups.py",
     "lucy_engines/process/guardian.py",

@@ -8,7 +8,7 @@ import anyio
 import msgspec
 
 from lucy_core.engine import Fault, Services
-from lucy_core.errors import FaultError, HelperDiedError, UnsupportedError
+from lucy_core.errors import FaultError, HelperDiedError, HelperStartError, UnsupportedError
 from lucy_core.helpers.forms import Form
 from lucy_core.helpers.helper import Helper, Refused
 from lucy_engines.docker.faults.orders import FaultPlace, Inject, Injected, Lost, Revert, Reverted
@@ -76,9 +76,7 @@ class WardenClient:
     async def _ask(self, fault: Fault, order: Form, reply: type[R]) -> R:
         try:
             return await self._started().ask(order, reply)
-        except OSError as error:
-            raise FaultError(fault.kind, f"the process that makes faults does not start: {error.strerror}") from error
-        except HelperDiedError as error:
+        except (HelperStartError, HelperDiedError) as error:
             raise FaultError(fault.kind, str(error)) from error
 
     def _started(self) -> Helper:

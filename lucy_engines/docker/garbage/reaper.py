@@ -1,26 +1,24 @@
 """The reaper: a process that outlives Lucy and removes what her run made in an Engine, if she couldn't herself.
 
-Standard library only, in a session of its own, before the first thing of the run exists. It has a
-pidfd of Lucy's, and costs nothing until she has ended, for which `kill -9` of her, of her process group or of her
-session is as good as any reason; what she has forked may live on, and hold all else that she had open. Then it removes
-everything that bears the run's label. The kernel can't undo a request that Lucy had under way, so it goes on looking
-for a while after the last thing it saw.
+Standard library only, in a session of its own, started before the first thing of the run exists. It has a pidfd of
+Lucy's, and costs nothing until she has ended, for which `kill -9` of her, of her process group or of her session is as
+good as any reason; what she has forked may live on, and hold all else that she had open. Then it removes everything
+that bears the run's label. The kernel can't undo a request that Lucy had under way, so it goes on looking for a while
+after the last thing it saw.
 
-All its code is loaded at its start: when it is needed, the virtual environment may be gone.
-
-On the pipe: a line of JSON with the order, then `bye` (all is removed, end) or `sweep` (nothing is under way any more,
-remove what is left, once). Whatever else comes is passed over. `lucy gc` removes with the same code.
+All its code is loaded at its start: when it is needed, the virtual environment may be gone. `lucy gc` removes with the
+same code.
 """
 
 import contextlib
-import json
 import os
 import select
-import signal
+import socket
 import sys
 import time
-from typing import Any, final
+from typing import NamedTuple, final
 
+from lucy_core.helpers.server import Server
 from lucy_engines.docker.api.caller import Caller
 from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.garbage.things import find, sweep
@@ -29,19 +27,35 @@ SETTLE_SECONDS = 5.0
 """For so long after the last sighting a request of a dead Lucy may still make something."""
 GIVE_UP_SECONDS = 600.0
 """An Engine that doesn't answer for so long is left to `lucy gc`."""
-LINE_BYTES = 1 << 16
-"""What is said is shorter."""
+
+
+class Order(NamedTuple):
+    """What to remove, and where: the first that it is told."""
+
+    host: str
+    """The Engine, as `DOCKER_HOST` has it."""
+    label: str
+    fifos: str | None = None
+    """A directory of FIFOs that nobody needs any more then."""
+    log: str | None = None
+    """A file for what is done."""
+
+
+class Bye(NamedTuple):
+    """All is removed: end."""
+
+
+class Sweep(NamedTuple):
+    """Nothing is under way any more: remove what is left, once, and end."""
 
 
 @final
 class Reaper:
     """One run's."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
-        self._caller = Caller(Endpoint(order["host"]))
-        self._label: str = order["label"]
-        self._fifos: str | None = order.get("fifos")
-        self._log_path: str | None = order.get("log")
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._caller = Caller(Endpoint(order.host))
         self._said = ""
 
     def reap(self, *, settle: float) -> bool:
@@ -52,7 +66,7 @@ class Reaper:
         while True:
             trouble = ""
             try:
-                things = find(self._caller, self._label)
+                things = find(self._caller, self._order.label)
                 for thing, why, remark in sweep(self._caller, things):
                     said = f"left {thing.kind} {thing.name}: {why}" if why else f"removed {thing.kind} {thing.name}"
                     self._say(f"{said}; {remark}" if remark else said)
@@ -74,79 +88,58 @@ class Reaper:
             pause = min(pause * 2, 0.5)
 
     def _remove_fifos(self) -> None:
-        if self._fifos is not None:
+        if (fifos := self._order.fifos) is not None:
             with contextlib.suppress(OSError):
-                for name in os.listdir(self._fifos):
-                    os.unlink(f"{self._fifos}/{name}")
+                for name in os.listdir(fifos):
+                    os.unlink(f"{fifos}/{name}")
 
     def _say(self, text: str) -> None:
         """Write down what happened where the run's other files are, if they are still there; what repeats, once."""
-        if text == self._said or self._log_path is None:
+        if text == self._said or self._order.log is None:
             return
         self._said = text
         moment = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        with contextlib.suppress(OSError), open(self._log_path, "a", encoding="utf-8") as log:
+        with contextlib.suppress(OSError), open(self._order.log, "a", encoding="utf-8") as log:
             log.write(f"{moment} {text}\n")
 
 
 @final
 class Ear:
-    """Takes what Lucy says, and finds the order and the last word in it. Sans-IO."""
+    """Hears Lucy: whose things they are, and whether she has removed them herself."""
 
-    __slots__ = ("_left", "order", "word")
+    def __init__(self, control: socket.socket) -> None:
+        self.server = Server(control, {Order: self._order, Bye: self._hear_last, Sweep: self._hear_last})
+        self.reaper: Reaper | None = None
+        """Ready, so that nothing has to be found or loaded once it is needed."""
+        self.word: Bye | Sweep | None = None
 
-    def __init__(self) -> None:
-        self._left = b""
-        self.order: dict[str, Any] | None = None
-        self.word = ""
-        """`bye` or `sweep`, once that was said."""
+    def _order(self, order: Order) -> None:
+        if self.reaper is None:
+            self.reaper = Reaper(order)
 
-    def hear(self, chunk: bytes) -> None:
-        """Take what came next; what is neither an order nor a word is passed over."""
-        *lines, self._left = (self._left + chunk).split(b"\n")
-        if len(self._left) > LINE_BYTES:
-            self._left = b"-"  # the rest of what is too long is no word either
-        for line in lines:
-            if line in (b"bye", b"sweep"):
-                self.word = self.word or line.decode()
-            elif self.order is None:
-                self.order = _order(line)
+    def _hear_last(self, word: Bye | Sweep) -> None:
+        if self.word is None:
+            self.word = word
 
-
-def _order(line: bytes) -> dict[str, Any] | None:
-    try:
-        order = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    wanted = isinstance(order, dict) and all(isinstance(order.get(name), str) for name in ("host", "label"))
-    return order if wanted else None
-
-
-def listen(pipe: int, lucy: int) -> Ear:
-    """Hear Lucy until she has said her last word or has ended; return what she said."""
-    ear = Ear()
-    poll = select.poll()
-    for descriptor in (pipe, lucy):
-        poll.register(descriptor, select.POLLIN)
-    while not ear.word:
-        ready = {descriptor for descriptor, _ in poll.poll()}
-        if pipe in ready:
-            # What she said before she ended comes first.
-            chunk = os.read(pipe, 1 << 16)
-            if not chunk:
+    def listen(self, lucy: int) -> None:
+        """Hear her until she has said her last word or has ended."""
+        poll = select.poll()
+        for descriptor in (self.server.fileno(), lucy):
+            poll.register(descriptor, select.POLLIN)
+        while self.word is None:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self.server.fileno() in ready:
+                # What she said before she ended comes first.
+                if not self.server.serve():
+                    break
+            elif lucy in ready:
                 break
-            ear.hear(chunk)
-        elif lucy in ready:
-            break
-    return ear
 
 
-def main(arguments: list[str]) -> None:
-    """Wait on two inherited descriptors, a pipe and Lucy's pidfd, and do what the end means."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    ear = listen(int(arguments[0]), int(arguments[1]))
-    if ear.word == "bye" or ear.order is None:
-        return
-    reaper = Reaper(ear.order)
-    sys.exit(0 if reaper.reap(settle=0.0 if ear.word == "sweep" else SETTLE_SECONDS) else 1)
+def main(control: socket.socket, lucy: int, label: str) -> None:  # noqa: ARG001  # the label is for who looks at processes
+    """Wait for Lucy's end, and do what it means."""
+    ear = Ear(control)
+    ear.listen(lucy)
+    if ear.reaper is not None and not isinstance(ear.word, Bye):
+        settle = 0.0 if isinstance(ear.word, Sweep) else SETTLE_SECONDS
+        sys.exit(0 if ear.reaper.reap(settle=settle) else 1)
