@@ -15,8 +15,8 @@ from typing import final
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import LINE_BYTES, Framer, LongLine, count_lines
 from lucy_core.capture.sink import Sink
-from lucy_core.capture.sockets import GREETING_SECONDS, WAITING_PEERS, Strangers
-from lucy_core.capture.sources import Source
+from lucy_core.capture.sources.sockets import GREETING_SECONDS, WAITING_PEERS, Strangers
+from lucy_core.capture.sources.source import Source
 from lucy_core.capture.tagged import SHARED, Demultiplexer, Piece
 
 NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})

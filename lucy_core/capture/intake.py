@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, final
 
 from lucy_core.capture import draining, requests
-from lucy_core.capture.fifo import FifoSource
-from lucy_core.capture.files.follow import FileSource
 from lucy_core.capture.framing import count_lines
 from lucy_core.capture.requests import Listening, Position
-from lucy_core.capture.resumable import ResumableListener
 from lucy_core.capture.sink import Sink
-from lucy_core.capture.sockets import Listener
-from lucy_core.capture.sources import Source
+from lucy_core.capture.sources.fifo import FifoSource
+from lucy_core.capture.sources.files.follow import FileSource
+from lucy_core.capture.sources.resumable import ResumableListener
+from lucy_core.capture.sources.sockets import Listener
+from lucy_core.capture.sources.source import Source
 from lucy_core.capture.tagged import SHARED
 from lucy_core.helpers.forms import Done, Form
 from lucy_core.helpers.server import reason_of

@@ -25,7 +25,7 @@ from typing import final
 
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.intake import Intake, reason
-from lucy_core.capture.recorder import Recorder
+from lucy_core.capture.recorder.recorder import Recorder
 from lucy_core.capture.requests import Block, Close, Inject, Note, Position, Seen, check_node
 from lucy_core.helpers.channel import Malformed, Request
 from lucy_core.helpers.forms import verb

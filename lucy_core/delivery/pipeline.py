@@ -42,7 +42,7 @@ from lucy_core.capture.requests import (
     check_path,
     check_port,
 )
-from lucy_core.capture.sockets import ANY
+from lucy_core.capture.sources.sockets import ANY
 from lucy_core.capture.tagged import SHARED
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.direct import DirectSources

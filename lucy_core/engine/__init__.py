@@ -8,7 +8,7 @@ from lucy_core import log
 from lucy_core.aio import Services, carry_through, one_error
 from lucy_core.arguments import readable_text
 from lucy_core.capture import run_files
-from lucy_core.capture.fifo import make_fifo
+from lucy_core.capture.sources.fifo import make_fifo
 from lucy_core.engine.contract import (
     PIPES,
     Capability,

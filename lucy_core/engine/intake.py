@@ -51,8 +51,8 @@ class LineCapture(Protocol):
     async def listen_resumably(self, node: str, host: str) -> tuple[str, int]:
         """Take a node's lines over TCP, on a free port, through connections that may break; return the real address.
 
-        What is spoken there stands in `lucy_core.capture.resumable`: a connection that takes the place of a broken one
-        goes on where the recording ends, so that nothing is lost and nothing comes twice.
+        What is spoken there stands in `lucy_core.capture.sources.resumable`: a connection that takes the place of a
+        broken one goes on where the recording ends, so that nothing is lost and nothing comes twice.
         """
         ...
 

@@ -30,7 +30,7 @@ import msgspec
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import count_lines
 from lucy_core.capture.intake import Intake
-from lucy_core.capture.recorder import Recorder
+from lucy_core.capture.recorder.recorder import Recorder
 from lucy_core.capture.requests import Position
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import NetworkSpec, NodeSpec

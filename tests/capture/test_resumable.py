@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lucy_core.capture.draining import Drain
 from lucy_core.capture.framing import LongLine
-from lucy_core.capture.resumable import ResumableListener
+from lucy_core.capture.sources.resumable import ResumableListener
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 

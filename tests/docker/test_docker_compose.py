@@ -16,7 +16,7 @@ import pytest
 from places import LUCY
 
 import lucy_core as lucy
-from lucy_core.capture.fifo import make_fifo
+from lucy_core.capture.sources.fifo import make_fifo
 from lucy_core.engine import RunPlace
 from lucy_core.mina import BlockProduced
 from lucy_core.run.exported import all_ended, describe_export

@@ -20,8 +20,8 @@ from typing import final
 from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import LongLine
-from lucy_core.capture.recycling import Recycler
-from lucy_core.capture.rows import BlockRow, FactRow, Log, keep_reserve, write_all
+from lucy_core.capture.recorder.recycling import Recycler
+from lucy_core.capture.recorder.rows import BlockRow, FactRow, Log, keep_reserve, write_all
 
 ROWS_AT_ONCE = 64
 """After how many blocks they are made visible within a turn: to read a long file takes its time, and whoever asked for

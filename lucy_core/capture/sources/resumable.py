@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import final
 
 from lucy_core.capture.framing import Framer
-from lucy_core.capture.sockets import Connection, Listener
+from lucy_core.capture.sources.sockets import Connection, Listener
 
 
 @final

@@ -22,11 +22,11 @@ import stat
 import time
 from typing import final
 
-from lucy_core.capture.files.inotify import FORGOTTEN, MODIFIED, OVERFLOWED, Inotify, Notice
-from lucy_core.capture.files.open_file import OpenFile
-from lucy_core.capture.files.way import Place, Way
 from lucy_core.capture.framing import Framer
-from lucy_core.capture.sources import Source
+from lucy_core.capture.sources.files.inotify import FORGOTTEN, MODIFIED, OVERFLOWED, Inotify, Notice
+from lucy_core.capture.sources.files.open_file import OpenFile
+from lucy_core.capture.sources.files.way import Place, Way
+from lucy_core.capture.sources.source import Source
 
 KEPT_FILES = 8
 """How many files that the name has left are kept open. Beyond that the one that was silent longest is let go; if

@@ -1,0 +1,1 @@
+"""Where lines come from: a class for each kind, all with one contract."""
