@@ -387,38 +387,16 @@ class First(Stream[T_co]):
         return self._wait().__await__()
 
     async def _wait(self) -> T_co:
-        done = anyio.Event()
-        items: list[T_co] = []
-        errors: list[Exception] = []
-
-        def failed(error: Exception) -> None:
-            errors.append(error)
-            done.set()
-
-        def took(item: Any) -> None:
-            items.append(item)
-            done.set()
-
-        pipeline = self._pipeline
         if isinstance(self._observable, Promised):
             self._observable.keep()
-        if pipeline is not None and pipeline.aborted is not None:
+        if self._pipeline is not None and self._pipeline.aborted is not None:
             await anyio.lowlevel.checkpoint()
-            raise pipeline.aborted
-        forget = None if pipeline is None else pipeline.when_aborted(done.set)
-        dispose = self.subscribe(took, failed, done.set)
-        try:
-            await done.wait()
-        finally:
-            dispose()
-            if forget is not None:
-                forget()
-        if items:
-            return items[0]
-        error = end_of_run(pipeline, errors[0] if errors else None)
-        if error is not None:
-            raise error
-        raise StreamEmptyError(self._name)
+            raise self._pipeline.aborted
+        async with self.aiter(limit=1) as items:
+            async for item in items:
+                await anyio.lowlevel.checkpoint()  # it may have been there already
+                return item
+        raise end_of_run(self._pipeline, None) or StreamEmptyError(self._name)
 
 
 STREAM = instance_of(Stream, "a stream, such as network.records()")
