@@ -6,7 +6,6 @@ becomes live in the same turn of the loop. So no line is missing, and none comes
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextvars import copy_context
 from functools import partial
 from typing import Any, final
 
@@ -79,9 +78,8 @@ class Delivery(Live):
         self.closed = False
         """Whether the recording is closed too."""
         self._recording = recording
-        self.start: Callable[[Job], object] | None = None
-        """Has a job run beside delivery."""
-        self._context = copy_context()
+        self._jobs: list[Job] = []
+        self._work_wanted = anyio.Event()
         self._behind: set[Group] = set()
         self._all_caught_up = anyio.Event()
 
@@ -148,9 +146,21 @@ class Delivery(Live):
 
     def run(self, job: Job) -> None:
         """Run something beside delivery, until it is closed. It must not raise."""
-        if self.start is not None and not self.closed:
-            # Not in the caller's context: there, somebody's chain may be being subscribed to.
-            self._context.run(self.start, job)
+        self._jobs.append(job)
+        self._work_wanted.set()
+
+    async def serve(self) -> None:
+        """Run what is to run beside delivery, for as long as this runs.
+
+        Whoever asks for it may be in no task, or amid subscribing to a chain, whose context is no matter of the job's.
+        """
+        async with anyio.create_task_group() as tasks:
+            while True:
+                await self._work_wanted.wait()
+                self._work_wanted = anyio.Event()
+                jobs, self._jobs = self._jobs, []
+                for job in jobs:
+                    tasks.start_soon(job)
 
     # Those who are behind
 

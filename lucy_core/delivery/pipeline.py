@@ -126,7 +126,7 @@ class Pipeline(Feed, Lines):
             pipeline = cls(delivery, recording, capture=capture)
             async with one_error(), anyio.create_task_group() as tasks:
                 services = Services(tasks)
-                delivery.start = services.start
+                services.start(delivery.serve)
                 follower = Follower(capture, recording, delivery)
                 services.start(follower.follow)
                 try:
@@ -148,8 +148,7 @@ class Pipeline(Feed, Lines):
         delivery = Delivery(Ledger(), None)
         with DirectSources(delivery) as direct:
             async with one_error(), anyio.create_task_group() as tasks:
-                delivery.start = tasks.start_soon
-                for work in (direct.run, direct.beat):
+                for work in (direct.run, direct.beat, delivery.serve):
                     tasks.start_soon(work)
                 try:
                     with _block(cls(delivery, capture=direct)) as pipeline:
@@ -175,7 +174,7 @@ class Pipeline(Feed, Lines):
             delivery = Delivery(Ledger(), recording)
             delivery.stand_at_end(await survey(recording, delivery.ledger))
             async with one_error(), anyio.create_task_group() as tasks:
-                delivery.start = tasks.start_soon
+                tasks.start_soon(delivery.serve)
                 try:
                     with _block(cls(delivery, recording)) as pipeline:
                         yield pipeline

@@ -32,11 +32,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 import lucy_core as lucy
 from lucy_core.delivery.delivery import Delivery
+from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import State
 from lucy_core.judging import waits
 from lucy_core.judging.durations import NS
-from lucy_core.network.ending import Ending
 from lucy_core.network.network import Network
 from lucy_core.testing import VirtualTimeLoop, virtual_network
 
@@ -548,7 +548,7 @@ FAULTS = {
     "delivered state": (Pipeline, "write", delivered_state),
     "lost cut-off": (Delivery, "_cut_off", lost_cut_off),
     "late mark": (Pipeline, "write", late_mark),
-    "unarmed death": (Ending, "fail", unarmed_death),
+    "unarmed death": (Feed, "abort", unarmed_death),
     "raised limit": (waits, "limits", raised_limit),
 }
 
