@@ -315,5 +315,6 @@ def test_the_plugin_itself_imports_neither_engines_nor_the_rest_of_the_executive
     loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
 
     executive = {name for name in loaded if name.startswith("lucy_core.executive.")}
-    assert executive == {"lucy_core.executive.plugin", "lucy_core.executive.plugin.plugin"}
+    own = {"lucy_core.executive.plugin", "lucy_core.executive.plugin.plugin", "lucy_core.executive.plugin.scopes"}
+    assert executive == own
     assert not {"aiohttp", "gql", "lucy_engines", "lucy_core.mina"} & set(loaded)

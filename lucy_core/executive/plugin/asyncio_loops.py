@@ -1,4 +1,4 @@
-"""The loops of pytest-asyncio, as fixtures that `pytest_plugin` asks for.
+"""The loops of pytest-asyncio, as fixtures that `plugin` asks for.
 
 Registered where pytest-asyncio is, whose name for the loop has to be known when a fixture is defined: one for each pair
 of a network's scope and the scope of a loop that lasts as long.
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest_asyncio
 
-from lucy_core.executive.plugin.plugin import LOOP_SCOPES, NETWORKS
+from lucy_core.executive.plugin.scopes import LOOP_SCOPES, NETWORKS
 
 
 def _loop(scope: Any, loop_scope: Any) -> Callable[..., object]:

@@ -32,6 +32,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from lucy_core.executive.plugin.scopes import LOOP_SCOPES, NETWORKS
+
 if TYPE_CHECKING:
     # The cost that the line above promises not to have; pytest resolves no annotations.
     import asyncio
@@ -39,10 +41,6 @@ if TYPE_CHECKING:
     from lucy_core.executive.plugin.marked_run import MarkedRun
     from lucy_core.network.network import Network
 
-NETWORKS = {"lucy_network": "function", "lucy_module_network": "module", "lucy_session_network": "session"}
-"""The fixtures, and the scope of each."""
-LOOP_SCOPES = ("session", "package", "module", "class", "function")
-"""Those of pytest-asyncio, the widest first."""
 RUN_DIRECTORY = "lucy_run_directory"
 """The name of JUnit's property."""
 
@@ -83,9 +81,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[REFUSED] = {}
     config.stash[ALIVE] = []
     if config.pluginmanager.has_plugin("asyncio"):
-        from lucy_core.executive.plugin import asyncio_loops as pytest_asyncio_loops
+        from lucy_core.executive.plugin import asyncio_loops
 
-        config.pluginmanager.register(pytest_asyncio_loops, "lucy-asyncio")
+        config.pluginmanager.register(asyncio_loops, "lucy-asyncio")
 
 
 # --- who runs a test ------------------------------------------------------------------------------------------------
