@@ -1,5 +1,6 @@
 """Lines over TCP through connections that break: each comes once, in order, and is there before it is said to be."""
 
+import contextlib
 import itertools
 import socket
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from lucy_core.capture.draining import Drain
 from lucy_core.capture.framing import LongLine
 from lucy_core.capture.sources.resumable import ResumableListener
+from lucy_core.capture.sources.sockets import WAITING_PEERS
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 
@@ -200,6 +202,20 @@ def test_who_is_no_node_of_the_run_is_a_stranger_and_makes_nothing_incomplete(sa
     assert [(fact, more["reason"]) for fact, more in port.heap.noted] == [
         ("refused", "did not begin with this run's token")
     ]
+
+
+def test_peers_that_say_nothing_are_turned_away_and_the_node_is_served(port: Port) -> None:
+    assert not isinstance(port.address, str)
+    with contextlib.ExitStack() as peers:
+        silent = [peers.enter_context(socket.create_connection(port.address, SECONDS)) for _ in range(WAITING_PEERS)]
+        port.serve()
+        with port.connect() as node:
+            assert silent[0].recv(1) == b""
+            node.sendall(b"a line\n")
+            port.serve()
+            assert told(node) == 7
+
+    assert port.heap.blocks == [b"a line\n"]
 
 
 async def test_what_is_told_of_is_in_the_log(tmp_path: Path) -> None:

@@ -96,8 +96,9 @@ def test_a_container_is_told_the_way_and_no_fifo_is_mounted_that_is_not_used() -
 
 
 def test_nodes_that_share_a_pipe_all_see_the_same_one() -> None:
-    got = routed(body(), Route(kind="shared", why=""), log="/runs/run/fifos/_shared")
+    got = routed(body(), Route(kind="shared", why=""), log="/runs/run/fifos/_shared", token="t0")
 
+    assert "LUCY_TOKEN" not in environment(got)  # it would say what none of them has to know
     sources = {mount["Target"]: mount["Source"] for mount in got["HostConfig"]["Mounts"]}
     assert sources[LOG] == "/runs/run/fifos/_shared"
 

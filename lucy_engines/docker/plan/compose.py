@@ -124,7 +124,6 @@ def _service(node: str, config: DockerConfig, carried: dict[str, Path]) -> dict[
     if unknown:
         raise ExportError(node, f"its container has {', '.join(sorted(unknown))}, for which there is no word")
     environment = dict(word.partition("=")[::2] for word in body.get("Env", ()))
-    environment.pop("LUCY_TOKEN", None)  # nobody asks for it at a FIFO
     environment["LUCY_AUTOSTART"] = "1"
     service: dict[str, Any] = {name: body[key] for key, name in PLAIN.items() if key in body}
     service |= {name: change(host[key]) for key, (name, change) in HOST.items() if key in host}

@@ -117,10 +117,12 @@ def routed(
         route: the way.
         log: the FIFO to mount, where it is another one.
         port: where Lucy listens, with TCP.
-        token: the run's.
+        token: the run's, which only who writes into no FIFO has to know.
         keep: the capture filter, or nothing.
     """
-    given = {"LUCY_CAPTURE": route.kind, "LUCY_TOKEN": token}
+    given: dict[str, str] = {"LUCY_CAPTURE": route.kind}
+    if not route.mounts_fifo:
+        given["LUCY_TOKEN"] = token
     if route.kind == "tcp":
         given["LUCY_ADDRESS"] = f"{route.reach}:{port}"
     if keep:
