@@ -121,7 +121,7 @@ async def main(directory):
         pipeline.records().subscribe(lambda event: 1 / 0)
         pipeline.records().subscribe(lambda event: seen.append(event.data.message))
         for number in range(3):
-            pipeline.inject("a", b'{"message":"%d"}\\n' % number)
+            pipeline.write_nowait("a", b'{"message":"%d"}\\n' % number)
             await pipeline.reach(await pipeline.drain("a"))
     with open(f"{directory}/seen", "w") as file:
         file.write(" ".join(seen))

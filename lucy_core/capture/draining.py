@@ -37,7 +37,7 @@ class Reading:
         self.split = Demultiplexer(sharers) if sharers else None
         self.last_ns = time.monotonic_ns()
         self.overlooked = False
-        """Whether it was held back since it was last read, so that no look has found it empty."""
+        """Whether it was suspended since it was last read, so that no look has found it empty."""
         self.taken = 0
 
 
@@ -47,13 +47,13 @@ class Drain:
 
     def __init__(self, sink: Sink) -> None:
         self.epoll = select.epoll()
-        """Becomes readable with any source that isn't held back. Others may register descriptors of their own."""
+        """Becomes readable with any source that isn't suspended. Others may register descriptors of their own."""
         self.readings: dict[int, Reading] = {}
         self._sink = sink
         self._of: defaultdict[str, list[Reading]] = defaultdict(list)
         self._strangers: defaultdict[str, Strangers] = defaultdict(Strangers)
         self._unread: set[int] = set()
-        self._held: set[int] = set()
+        self._suspended: set[int] = set()
         self._resting: set[int] = set()
         """What a full table of descriptors keeps waiting; tried again at each `tick`."""
         self._parked = False
@@ -82,7 +82,7 @@ class Drain:
 
     def poll(self, seconds: float) -> list[tuple[int, int]]:
         """Wait for descriptors that have something to do; return each with its events."""
-        unread = () if self._parked else self._unread - self._held
+        unread = () if self._parked else self._unread - self._suspended
         ready = self.epoll.poll(0 if unread else seconds)
         self.found_empty(self._looked_ns)
         self._looked_ns = time.monotonic_ns()
@@ -90,21 +90,21 @@ class Drain:
         return ready
 
     def found_empty(self, at_ns: int) -> None:
-        """Take note that all sources that aren't held back were empty at a moment, or have been read since."""
+        """Take note that all sources that aren't suspended were empty at a moment, or have been read since."""
         self._empty_ns = max(self._empty_ns, at_ns)
 
-    def hold(self, reading: Reading) -> None:
+    def suspend(self, reading: Reading) -> None:
         """Read a source no more for now; the kernel keeps what is in it. One that has ended is no error."""
-        if self.readings.get(reading.fd) is reading and reading.fd not in self._held:
+        if self.readings.get(reading.fd) is reading and reading.fd not in self._suspended:
             reading.overlooked = True
-            self._held.add(reading.fd)
+            self._suspended.add(reading.fd)
             if not self._parked:
                 self.epoll.unregister(reading.fd)
 
-    def release(self, reading: Reading) -> None:
-        """Read a source again. One that isn't held, or has ended, is no error."""
-        if self.readings.get(reading.fd) is reading and reading.fd in self._held:
-            self._held.remove(reading.fd)
+    def resume(self, reading: Reading) -> None:
+        """Read a source again. One that isn't suspended, or has ended, is no error."""
+        if self.readings.get(reading.fd) is reading and reading.fd in self._suspended:
+            self._suspended.remove(reading.fd)
             reading.overlooked = True
             if not self._parked:
                 self.epoll.register(reading.fd, select.EPOLLIN)
@@ -112,13 +112,13 @@ class Drain:
                 self._unread.add(reading.fd)
 
     def park(self, parked: bool) -> None:  # noqa: FBT001  # a state, not a switch of behaviour
-        """Hold all sources back, or none that isn't held for itself."""
+        """Suspend all sources, or none that isn't suspended for itself."""
         if parked == self._parked:
             return
         self._parked = parked
         for fd, reading in self.readings.items():
             reading.overlooked = True
-            if fd not in self._held:
+            if fd not in self._suspended:
                 if parked:
                     self.epoll.unregister(fd)
                 else:
@@ -127,10 +127,10 @@ class Drain:
     def tick(self) -> None:
         """Do what nobody tells of: to be called each second."""
         for fd in tuple(self._resting):
-            self.release(self.readings[fd])
+            self.resume(self.readings[fd])
         self._resting.clear()
         for reading in tuple(self.readings.values()):
-            if reading.fd not in self._held and not self._parked:
+            if reading.fd not in self._suspended and not self._parked:
                 self._look_at(reading)
         self.turn_away_the_silent(time.monotonic())
 
@@ -204,7 +204,7 @@ class Drain:
                 self._sink.note(Fact.SOURCE_WAITS, reading.node, reason=exhausted())
                 self._resting.add(reading.fd)
                 self._unread.discard(reading.fd)
-                self.hold(reading)
+                self.suspend(reading)
             return 0
         self._drop(reading)
         if reading.source.silent_since is None:
@@ -215,9 +215,9 @@ class Drain:
 
     def _drop(self, reading: Reading) -> None:
         self.tear(reading)
-        if not self._parked and reading.fd not in self._held:
+        if not self._parked and reading.fd not in self._suspended:
             self.epoll.unregister(reading.fd)
-        for waiting in (self._held, self._resting, self._unread):
+        for waiting in (self._suspended, self._resting, self._unread):
             waiting.discard(reading.fd)
         del self.readings[reading.fd]
         for node in reading.sharers:
@@ -243,7 +243,7 @@ class Drain:
             return False
         # What it holds at the moment of the call, and no more: more than that comes from a writer that still lives, and
         # may yet finish its line.
-        budget = reading.taken + reading.source.holds()
+        budget = reading.taken + reading.source.left()
         while reading.taken <= budget and self.readings.get(reading.fd) is reading:
             if not self.serve(reading.fd):
                 return self.readings.get(reading.fd) is reading

@@ -38,7 +38,7 @@ class Intake:
         self._sink = sink
         self._token = token
         self.verbs: Mapping[type[Any], Callable[[Any], Form | None]] = {
-            requests.Inject: self._inject,
+            requests.Write: self._write,
             requests.Note: self._note,
             requests.Fifo: self._open_fifo,
             requests.SharedFifo: self._open_shared_fifo,
@@ -59,7 +59,7 @@ class Intake:
         """
         return self.verbs[type(asked)](asked) or Done()
 
-    def _inject(self, asked: requests.Inject) -> Position:
+    def _write(self, asked: requests.Write) -> Position:
         position = self._sink.position
         self._sink.put(asked.node, [asked.lines], count_lines(asked.lines))
         return Position(position)

@@ -26,7 +26,7 @@ from typing import final
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.intake import Intake, reason
 from lucy_core.capture.recorder.recorder import Recorder
-from lucy_core.capture.requests import Block, Close, Inject, Note, Position, Seen, check_node
+from lucy_core.capture.requests import Block, Close, Note, Position, Seen, Write, check_node
 from lucy_core.helpers.channel import Malformed, Request
 from lucy_core.helpers.forms import verb
 from lucy_core.helpers.server import Server
@@ -183,7 +183,7 @@ class Capture:
 
     def _doubt(self, request: Request, reason: str) -> None:
         """Have the recording say what is missing in it, where nobody waits for an answer."""
-        if request.op in (verb(Inject), verb(Note)):
+        if request.op in (verb(Write), verb(Note)):
             try:
                 node = check_node(request.fields.get("node"))
             except ValueError:

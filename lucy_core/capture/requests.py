@@ -143,7 +143,7 @@ class Seen(NamedTuple):
     position: int
 
 
-class Inject(NamedTuple):
+class Write(NamedTuple):
     """Record lines as if a node had written them now. Answered by the `Position` of the first."""
 
     node: Node

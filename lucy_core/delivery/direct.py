@@ -83,12 +83,12 @@ class DirectSources:
         gate = next(self._delivery.shut_gates(reading.sharers), None)
         if gate is None:
             return False
-        self._drain.hold(reading)
+        self._drain.suspend(reading)
         gate.when_open(partial(self._release, reading))
         return True
 
     def _release(self, reading: Reading) -> None:
-        self._drain.release(reading)
+        self._drain.resume(reading)
         self._wake()
 
     def _wake(self) -> None:

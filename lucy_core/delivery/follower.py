@@ -68,7 +68,7 @@ class Follower:
         return True
 
     async def _deliver_direct(self) -> bool:
-        taken = self._capture.take_direct()
+        taken = self._capture.take_unrecorded()
         if taken is None:
             return False
         row, data = taken

@@ -29,13 +29,13 @@ from lucy_core.capture.requests import (
     Fence,
     Fifo,
     File,
-    Inject,
     Listen,
     Listening,
     ListenResumably,
     Note,
     Position,
     SharedFifo,
+    Write,
     check_address,
     check_lines,
     check_node,
@@ -99,7 +99,7 @@ class Pipeline(Feed, Lines):
                 services = Services(tasks)
                 try:
                     services.start(capture.listen)
-                    await capture.ask(Inject(JOURNAL, b""), Position)
+                    await capture.ask(Write(JOURNAL, b""), Position)
                     async with cls.over(capture, place, lambda: epoch_ns + time.monotonic_ns()) as pipeline:
                         pipeline.token = token
                         yield pipeline
@@ -270,7 +270,7 @@ class Pipeline(Feed, Lines):
 
     def note(self, event: EngineNotice | NodeMeasured) -> None:
         """See `LineCapture.note`."""
-        self.inject(JOURNAL, journal_line(event))
+        self.write_nowait(JOURNAL, journal_line(event))
 
     def note_way(self, node: str, way: str) -> None:
         """See `LineCapture.note_way`."""
@@ -293,7 +293,7 @@ class Pipeline(Feed, Lines):
                 count_of(value, name)
         self._tell(Note(fact, node, more))
 
-    def inject(self, node: str, lines: bytes) -> None:
+    def write_nowait(self, node: str, lines: bytes) -> None:
         """Put whole lines into the run's order, as if `node` had written them now.
 
         Lines given before a call of `drain` or `mark` through the same pipeline stand before its position.
@@ -303,7 +303,7 @@ class Pipeline(Feed, Lines):
         """
         _check_node(node)
         bytes_of(lines, "lines")
-        self._tell(Inject(node, _whole(lines)))
+        self._tell(Write(node, _whole(lines)))
 
     async def write(self, node: str, lines: bytes) -> int:
         """Put whole lines into the run's order, and return the position of the first once they stand there.
@@ -314,7 +314,7 @@ class Pipeline(Feed, Lines):
         """
         _check_node(node)
         bytes_of(lines, "lines")
-        return (await self._taker.ask(Inject(node, _whole(lines)), Position)).position
+        return (await self._taker.ask(Write(node, _whole(lines)), Position)).position
 
     def end_node(self, node: str, position: int) -> None:
         """Say that nothing of this node comes from `position` on: streams of it alone complete there."""

@@ -56,7 +56,7 @@ class LineCapture(Protocol):
         """
         ...
 
-    def inject(self, node: str, lines: bytes) -> None:
+    def write_nowait(self, node: str, lines: bytes) -> None:
         """Put whole lines into the run's order, as if `node` had written them now."""
         ...
 

@@ -7,7 +7,7 @@ looked at: a node's lines cost no quoting, and what they say is never taken for 
     {"id": 7, "pid": 4711}                           its reply, when it is done, in whatever order
     {"id": 7, "error": "no such file"}               or why not
     {"notice": "exited", "pid": 4711, …}             what nobody asked for
-    {"op": "inject", "node": "a", "bytes": 6}\nline\n and so on
+    {"op": "write", "node": "a", "bytes": 6}\nline\n and so on
 
 A request may have descriptors with it (`"fds": 3`). They travel beside the bytes, which is the socket's affair, not
 this module's: the header says whose they are.

@@ -46,7 +46,7 @@ class Journal:
 
     def write(self, event: msgspec.Struct) -> None:
         """Write one of Lucy's own events into the run's order."""
-        self._pipeline.inject(JOURNAL, self._entry(event))
+        self._pipeline.write_nowait(JOURNAL, self._entry(event))
 
     async def written(self, event: msgspec.Struct) -> None:
         """Write one, and return once it has its place: a mark that is taken then stands behind it.

@@ -52,7 +52,7 @@ class CaptureProcess:
             RecordingError: it can't be started.
         """
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        """Rings when there is something new to read, in the recording or in `direct`."""
+        """Rings when there is something new to read, in the recording or in `unrecorded`."""
         try:
             self._helper = Helper(
                 "capture, which takes nodes' lines",
@@ -67,9 +67,9 @@ class CaptureProcess:
             os.close(self.bell)
             raise RecordingError("the capture process", f"can't be started: {error.error.strerror}") from error
         self._helper.before_reading = self._until_there_is_room
-        self.direct: deque[tuple[Row, bytes]] = deque()
+        self.unrecorded: deque[tuple[Row, bytes]] = deque()
         """Blocks and facts that came past the recording, since the disk has failed."""
-        self._direct_bytes = 0
+        self._unrecorded_bytes = 0
         self._room = anyio.Event()
         self._seen = 0
         self._rows_read = 0
@@ -135,20 +135,20 @@ class CaptureProcess:
             with anyio.move_on_after(ANSWER_SECONDS / LOOKS):
                 await done.wait()
             # What we haven't taken off the socket, because a subscriber can't take more, is no silence of its.
-            silent = silent + 1 if self._signs == signs and self._direct_bytes < QUEUE_BYTES else 0
+            silent = silent + 1 if self._signs == signs and self._unrecorded_bytes < QUEUE_BYTES else 0
         if done.is_set():
             return
         self._gave_up = f"for {ANSWER_SECONDS:g} s it did not answer {op!r}, nor record anything, and was killed"
         self._helper.kill()
         raise CaptureDiedError(self._gave_up)
 
-    def take_direct(self) -> tuple[Row, bytes] | None:
+    def take_unrecorded(self) -> tuple[Row, bytes] | None:
         """Return the next row that came past the recording, with its lines."""
-        if not self.direct:
+        if not self.unrecorded:
             return None
-        row, data = self.direct.popleft()
-        self._direct_bytes -= len(data)
-        if self._direct_bytes < QUEUE_BYTES:
+        row, data = self.unrecorded.popleft()
+        self._unrecorded_bytes -= len(data)
+        if self._unrecorded_bytes < QUEUE_BYTES:
             self._room.set()
         return row, data
 
@@ -164,12 +164,12 @@ class CaptureProcess:
 
     def _take(self, block: Block) -> None:
         row, _, data = block.row.partition(b"\n")
-        self.direct.append((_decode_row(row), data))
-        self._direct_bytes += len(data)
+        self.unrecorded.append((_decode_row(row), data))
+        self._unrecorded_bytes += len(data)
         self._ring()
 
     async def _until_there_is_room(self) -> None:
-        while self._direct_bytes >= QUEUE_BYTES:
+        while self._unrecorded_bytes >= QUEUE_BYTES:
             self._room = anyio.Event()
             await self._room.wait()
 

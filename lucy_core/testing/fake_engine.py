@@ -40,7 +40,7 @@ class FakeNode(contract.EngineNode):
     def write(self, lines: bytes) -> None:
         """Write whole lines, which arrive now or, of a paused node, once it is resumed."""
         if self._held is None:
-            self._capture.inject(self.spec.name, lines)
+            self._capture.write_nowait(self.spec.name, lines)
         else:
             self._held.append(lines)
 

@@ -112,7 +112,7 @@ class VirtualCapture:
     def saw(self, position: int) -> None:
         """Nothing is given up here."""
 
-    def take_direct(self) -> None:
+    def take_unrecorded(self) -> None:
         """Nothing comes past the recording."""
 
     async def close(self) -> None:

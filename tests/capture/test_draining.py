@@ -89,14 +89,14 @@ def fifo(drain: Drain, path: Path) -> tuple[Reading, int]:
 def test_a_source_that_is_held_keeps_its_lines_until_it_is_released(drain: Drain, kept: Kept, tmp_path: Path) -> None:
     held, writer = fifo(drain, tmp_path / "a")
     _, other = fifo(drain, tmp_path / "b")
-    drain.hold(held)
+    drain.suspend(held)
     for fd in (writer, other):
         os.write(fd, LINE)
         os.close(fd)
     assert turn(drain) == len(LINE)
     assert turn(drain) == 0
     assert kept.lines == [("b", LINE)]
-    drain.release(held)
+    drain.resume(held)
     assert turn(drain) == len(LINE)
     assert kept.lines == [("b", LINE), ("a", LINE)]
 
@@ -104,7 +104,7 @@ def test_a_source_that_is_held_keeps_its_lines_until_it_is_released(drain: Drain
 def test_parked_none_is_read_and_who_was_held_for_itself_stays_so(drain: Drain, kept: Kept, tmp_path: Path) -> None:
     held, writer = fifo(drain, tmp_path / "a")
     (tmp_path / "file").write_bytes(LINE)
-    drain.hold(held)
+    drain.suspend(held)
     drain.park(parked=True)
     os.write(writer, LINE)
     os.close(writer)
@@ -118,7 +118,7 @@ def test_parked_none_is_read_and_who_was_held_for_itself_stays_so(drain: Drain, 
 
 def test_what_is_held_is_taken_by_a_drain_all_the_same(drain: Drain, kept: Kept, tmp_path: Path) -> None:
     held, writer = fifo(drain, tmp_path / "a")
-    drain.hold(held)
+    drain.suspend(held)
     os.write(writer, LINE + b"half")
     os.close(writer)
     drain.drain("a")
@@ -129,15 +129,15 @@ def test_a_source_that_ends_while_it_is_held_leaves_no_other_held(drain: Drain, 
     ours, theirs = socket.socketpair()
     drain.add(Connection(theirs, None), "a")
     (held,) = drain.readings.values()
-    drain.hold(held)
+    drain.suspend(held)
     ours.close()
     drain.drain("a")
     assert not drain.readings
     ours, theirs = socket.socketpair()
     assert theirs.fileno() == held.fd  # the number is another's by now
     drain.add(Connection(theirs, None), "b")
-    drain.hold(held)
-    drain.release(held)
+    drain.suspend(held)
+    drain.resume(held)
     ours.sendall(LINE)
     assert turn(drain) == len(LINE)
     assert kept.lines == [("b", LINE)]
@@ -146,13 +146,13 @@ def test_a_source_that_ends_while_it_is_held_leaves_no_other_held(drain: Drain, 
 
 def test_a_writer_waits_for_who_holds_it_back_and_not_for_idleness(drain: Drain, kept: Kept, tmp_path: Path) -> None:
     held, writer = fifo(drain, tmp_path / "a")
-    drain.hold(held)
+    drain.suspend(held)
     os.set_blocking(writer, False)
     with pytest.raises(BlockingIOError):
         while True:
             os.write(writer, LINE * 256)
     drain.found_empty(held.last_ns + 10**12)
-    drain.release(held)
+    drain.resume(held)
     while turn(drain):
         pass
     os.close(writer)

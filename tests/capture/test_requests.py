@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.requests import Inject
+from lucy_core.capture.requests import Write
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 
-WORDS = ("seen", "inject", "note", "fifo", "shared_fifo", "file", "listen", "fence", "drain", "close")
+WORDS = ("seen", "write", "note", "fifo", "shared_fifo", "file", "listen", "fence", "drain", "close")
 NAMES = ("op", "id", "node", "nodes", "path", "address", "text", "fact", "more", "position")
 odd = st.recursive(
     st.one_of(
@@ -72,7 +72,7 @@ def test_no_command_ends_the_capture_or_its_recording(tmp_path_factory: Any, sai
                 numbers = [json.loads(reply)["id"] for reply in replies]
                 assert [number for number in numbers if number is not None] == asked(line)
             ours.setblocking(True)
-            ours.sendall(b'{"op":"inject","id":7,"node":"b","bytes":3}\non\n')
+            ours.sendall(b'{"op":"write","id":7,"node":"b","bytes":3}\non\n')
             capture._serve_control(select.EPOLLIN)
             assert json.loads(ours.recv(1 << 20))["id"] == 7
     finally:
@@ -100,7 +100,7 @@ def test_no_command_ends_the_capture_or_its_recording(tmp_path_factory: Any, sai
         (b'{"op":"listen","node":"a","address":[1,2,3]}', "an address is a path, or a host and a port"),
         (b'{"op":"listen","node":"a","address":"%b"}' % (b"x" * 108), "the path of a socket has 107 bytes at most"),
         (b'{"op":"shared_fifo","nodes":"ab","path":"p"}', "'shared_fifo' takes no nodes='ab': it is no list"),
-        (b'{"op":"inject","node":"a","bytes":4}\nhalf', "what is to be recorded is whole lines"),
+        (b'{"op":"write","node":"a","bytes":4}\nhalf', "what is to be recorded is whole lines"),
         (b'{"op":"note","fact":"fun","node":"a","more":{}}', "'note' takes no fact='fun'"),
         (b'{"op":"note","fact":"way","node":"a","more":{"position":1}}', "a fact says nothing like {'position': 1}"),
         (b'{"op":"note","fact":"way","node":"a","more":{"reason":1}}', "a fact says nothing like {'reason': 1}"),
@@ -199,18 +199,18 @@ class Explode(NamedTuple):
 async def test_what_could_not_be_written_down_as_told_is_a_doubt(tmp_path: Path) -> None:
     async with Pipeline.record(tmp_path / "run") as pipeline:
         with pytest.raises(RecordingError, match="whole lines in UTF-8"):
-            pipeline.inject("a", b"half")
+            pipeline.write_nowait("a", b"half")
         assert pipeline._capture is not None
-        pipeline._capture.tell(Inject("a", b"half"))
+        pipeline._capture.tell(Write("a", b"half"))
         await pipeline.reach(await pipeline.fence())
         with anyio.fail_after(20):
             while pipeline.ledger.complete:
                 await anyio.sleep(0.001)
         pipeline._capture.tell(Explode())
         pipeline._capture._helper._send(b"garbage\0\xff\n")
-        pipeline._capture.tell(Inject("a", b"whole\n"))
+        pipeline._capture.tell(Write("a", b"whole\n"))
         await pipeline.reach(await pipeline.drain("a"))
         (gap,) = pipeline.ledger.gaps
         assert gap.node == "a"
         assert pipeline.ledger.of("a").lines == 1
-        assert gap.reason.startswith("capture could not do as it was told: 'inject' takes no lines=b'half': what is to")
+        assert gap.reason.startswith("capture could not do as it was told: 'write' takes no lines=b'half': what is to")

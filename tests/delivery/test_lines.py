@@ -485,7 +485,7 @@ async def test_a_deleted_run_directory_is_told_and_live_goes_on(tmp_path: Path) 
         with anyio.fail_after(20):
             while pipeline.ledger.recording_deleted is None:
                 await anyio.sleep(0.01)
-                pipeline.inject("lucy", say("x"))
+                pipeline.write_nowait("lucy", say("x"))
 
 
 @pytest.mark.anyio

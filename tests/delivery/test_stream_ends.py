@@ -624,14 +624,14 @@ async def test_an_item_is_not_missed_that_comes_between_asking_and_awaiting(pipe
 async def test_without_a_recording_awaiting_starts_where_it_is(tmp_path: Path) -> None:
     async with Pipeline.pass_through() as pipeline, anyio.create_task_group() as tasks:
         asked = pipeline.events(Numbered).first(within=60)
-        pipeline.inject("a", numbered(1))
+        pipeline.write_nowait("a", numbered(1))
 
         async def first() -> None:
             assert (await asked).data.n == 2
 
         tasks.start_soon(first)
         await anyio.lowlevel.checkpoint()
-        pipeline.inject("a", numbered(2))
+        pipeline.write_nowait("a", numbered(2))
 
 
 async def test_a_stream_of_one_ended_node_completes(pipeline: Pipeline) -> None:

@@ -227,7 +227,7 @@ async def test_any_time_there_is_can_be_waited_for() -> None:
         for limit in TIMES:
             tasks.start_soon(wait, limit)
         await anyio.lowlevel.checkpoint()
-        pipeline.inject("a", numbered(1))
+        pipeline.write_nowait("a", numbered(1))
     assert got == [1] * len(TIMES)
 
 

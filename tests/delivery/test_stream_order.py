@@ -204,7 +204,7 @@ async def test_so_far_serves_replays_and_needs_a_recording(tmp_path: Path) -> No
         with pytest.raises(lucy.UnknownNodeError):
             replayed.events(Numbered, nodes=("a", "z"))
     async with Pipeline.pass_through() as passing:
-        passing.inject("a", numbered(1))
+        passing.write_nowait("a", numbered(1))
         with pytest.raises(lucy.RecordingError, match="keeps no recording"):
             await passing.so_far(Numbered)
 

@@ -68,7 +68,7 @@ async def test_an_error_that_is_held_for_a_nodes_error_is_no_nodes_error(tmp_pat
         def hold(event: lucy.Event[LogRecord]) -> None:
             seen.append(event.node)
             if len(seen) < 100:  # where Lucy's own came too, each error would bring the next
-                pipeline.inject(JOURNAL, journal_line(RunError("soft", f"{event.node} logged an error", "check")))
+                pipeline.write_nowait(JOURNAL, journal_line(RunError("soft", f"{event.node} logged an error", "check")))
 
         pipeline.records(level=lucy.Level.ERROR).subscribe(hold)
         chosen: dict[str, list[str]] = {"by name": [], "by type": [], "by both": []}
@@ -309,7 +309,7 @@ async def test_first_of_a_shared_stream_takes_nothing_that_arrived_before_its_ca
     shared.subscribe(lambda _: None)
     results: list[int] = []
     before = pipeline.mark().position
-    pipeline.inject("a", numbered(1))
+    pipeline.write_nowait("a", numbered(1))
     while pipeline.mark().position == before:  # it arrives, and is not delivered while the loop is blocked
         time.sleep(0.001)
     assert pipeline.delivered == before

@@ -277,5 +277,5 @@ async def test_a_stream_is_filtered_by_it(tmp_path: Path) -> None:
         pipeline.records().filter(wanted).subscribe(lambda event: found.append(event.data.message))
         for level, peer in (("Warn", "p1"), ("Info", "p1"), ("Error", "p3"), ("Fatal", "p2")):
             line = {"level": level, "message": f"{level} of {peer}", "metadata": {"peer": peer}}
-            pipeline.inject("a", json.dumps(line).encode() + b"\n")
+            pipeline.write_nowait("a", json.dumps(line).encode() + b"\n")
     assert found == ["Warn of p1", "Fatal of p2"]

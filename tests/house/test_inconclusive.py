@@ -85,7 +85,7 @@ async def a_filtered_run(place: Path) -> Path:
         write(fifo, lines(1, 2, 3))
         await pipeline.reach(await pipeline.drain("a"))
         pipeline.note_filtered("a", lines=5, bytes=500, events=5)
-        pipeline.inject("a", lines(4))
+        pipeline.write_nowait("a", lines(4))
     return place / "run"
 
 

@@ -301,7 +301,7 @@ async def test_a_pipeline_survives_what_it_is_given(tmp_path: Path, anyio_backen
         for target in methods_of(lucy.Pipeline, pipeline, dict(LIKELY), INTERNAL["Pipeline"]):
             found += await faults_of(target, PATIENCE)
         before = await pipeline.fence()
-        pipeline.inject("a", b"well\n")
+        pipeline.write_nowait("a", b"well\n")
         assert await pipeline.fence() == before + 1
     assert found == []
 

@@ -209,7 +209,7 @@ async def record(place: Path) -> None:
         await pipeline.open_shared_fifo(("b", "c"))
         await pipeline.listen("d", ("127.0.0.1", 0))
         await pipeline.follow_file("e", place / "e.log")
-        pipeline.inject("a", b'{"message":"tick","metadata":{"n":1}}\n')
+        pipeline.write_nowait("a", b'{"message":"tick","metadata":{"n":1}}\n')
         await pipeline.reach(await pipeline.drain("a"))
 
 
@@ -224,7 +224,7 @@ async def pass_through(place: Path) -> None:
     async with Pipeline.pass_through() as pipeline:
         await pipeline.open_fifo("a", place / "fifo")
         await pipeline.listen("b", str(place / "socket"))
-        pipeline.inject("a", b'{"message":"tick","metadata":{"n":1}}\n')
+        pipeline.write_nowait("a", b'{"message":"tick","metadata":{"n":1}}\n')
         await pipeline.reach(await pipeline.drain("a"))
 
 

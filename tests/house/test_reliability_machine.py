@@ -19,7 +19,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.capture.loop import Capture
-from lucy_core.capture.requests import Inject
+from lucy_core.capture.requests import Write
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.helpers import helper
 from lucy_core.recording.recording import Cursor, Recording
@@ -212,7 +212,7 @@ def test_rows_that_went_in_before_the_disk_was_full_are_not_sent_as_well(tmp_pat
     bell = os.eventfd(0)
     capture = Capture(theirs, bell, str(tmp_path), "lucy", token="", epoch_ns=0)
     for text in ("one", "two", "three", "four"):
-        capture._intake.obey(Inject("a", f"{text}\n".encode()))
+        capture._intake.obey(Write("a", f"{text}\n".encode()))
     room = sum(len(row.encode()) for row in capture._recorder._rows[:2]) + 10
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.requests import Close, Fifo, Inject
+from lucy_core.capture.requests import Close, Fifo, Write
 from lucy_core.capture.tagged import tag_line
 from lucy_core.delivery import delivery
 from lucy_core.delivery.interest import Interest
@@ -475,12 +475,12 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
                     tasks.start_soon(follow, pipeline, node)
                 for n in range(0, lines, 100):
                     for node in got:
-                        pipeline.inject(node, b"".join(say(f"{node}-{n + k}-{'x' * 500}") for k in range(100)))
+                        pipeline.write_nowait(node, b"".join(say(f"{node}-{n + k}-{'x' * 500}") for k in range(100)))
             assert pipeline.ledger.recording_stopped is not None
             pipeline.records(nodes="a").subscribe(lambda event: live.append(event.data.message))
             async with pipeline.records(nodes="a").aiter(limit=16):
                 for _ in range(2):  # the second waits for it
-                    pipeline.inject("a", say("early") * 100)
+                    pipeline.write_nowait("a", say("early") * 100)
                 while len(live) < 100:
                     await anyio.sleep(0.001)
             with anyio.fail_after(20):  # it is left, and nobody waits for it any more
@@ -490,7 +490,7 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
             monkeypatch.setattr(delivery, "HELD_UP_SECONDS", 0.05)
             async with pipeline.records(nodes="a").aiter(limit=16) as untouched:
                 for _ in range(3):
-                    pipeline.inject("a", say("late") * 100)
+                    pipeline.write_nowait("a", say("late") * 100)
                     await pipeline.reach(await pipeline.fence())
                 assert live == ["late"] * 300
                 held = [await anext(untouched) for _ in range(100)]
@@ -508,12 +508,12 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
 @pytest.mark.anyio
 async def test_a_recording_that_could_not_say_that_it_stopped_never_claims_its_end(tmp_path: Path) -> None:
     with capture_in(tmp_path) as (capture, ours):
-        capture._intake.obey(Inject("a", say(1)))
+        capture._intake.obey(Write("a", say(1)))
         capture._publish()
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "arrivals.ndjson").stat().st_size + 10, limits[1]))
         try:
-            capture._intake.obey(Inject("a", say(2)))
+            capture._intake.obey(Write("a", say(2)))
             capture._publish()
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)

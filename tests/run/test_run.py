@@ -198,7 +198,7 @@ async def test_a_capture_that_stands_still_for_good_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, asking: bool
 ) -> None:
     monkeypatch.setattr(capture_process, "ANSWER_SECONDS", 0.5)
-    with anyio.fail_after(20), pytest.raises(lucy.CaptureDiedError, match="did not answer '(inject|drain)'"):
+    with anyio.fail_after(20), pytest.raises(lucy.CaptureDiedError, match="did not answer '(write|drain)'"):
         async with lucy.deploy(spec("a", "b", "c"), run_directory=tmp_path / "run") as network:
             network.soft_error("held before it stood still")
             os.kill(network.pipeline.capture_pid, signal.SIGSTOP)

@@ -84,7 +84,7 @@ class FifoSource(Source):
         # A pipe is full in pages: one that can't take a whole page more may already block its writer.
         return taken + int(left) > self._capacity - 2 * 4096
 
-    def holds(self) -> int:
+    def left(self) -> int:
         return self._capacity * 2
 
     @property

@@ -85,7 +85,7 @@ class Connection(Source):
         """Tell whether a first line is the right one."""
         return hmac.compare_digest(greeting, b"LUCY " + token.encode())
 
-    def holds(self) -> int:
+    def left(self) -> int:
         (size,) = struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))
         return int(size)
 

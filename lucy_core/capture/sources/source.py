@@ -56,7 +56,7 @@ class Source(ABC):
         """
         return None
 
-    def holds(self) -> int:
+    def left(self) -> int:
         """Tell how many bytes it may hold by now, at most: what one drain takes."""
         return 0
 

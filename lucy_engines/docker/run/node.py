@@ -140,7 +140,7 @@ class DockerNode(EngineNode):
         with contextlib.suppress(CaptureDiedError):  # whoever watches the capture says so
             # It may have left half a line in its FIFO, which must not grow together with the next.
             await self._reports.capture.drain(self.name)
-            self._reports.capture.inject(self.name, "".join(f"{line}\n" for line in lines).encode())
+            self._reports.capture.write_nowait(self.name, "".join(f"{line}\n" for line in lines).encode())
         if end.signal == "SIGKILL" and self.memory_is_limited and not asked:
             # Whether it was for want of memory comes another way, and may be late.
             with anyio.move_on_after(OOM_SECONDS):

@@ -354,7 +354,7 @@ class FileSource(Source):
             file.number = number
         self._soil(file)
 
-    def holds(self) -> int:
+    def left(self) -> int:
         return sum(file.size() for file in self._files.values())
 
     def close(self) -> None:
