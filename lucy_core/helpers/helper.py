@@ -26,6 +26,7 @@ import anyio
 
 from lucy_core import log
 from lucy_core.errors import HelperDiedError, HelperStartError
+from lucy_core.helpers.calls import Call, Calls
 from lucy_core.helpers.channel import Channel, Malformed, Message, Notice, Reply
 from lucy_core.helpers.forms import Done, Form, fill_in, shown, verb
 
@@ -71,16 +72,6 @@ class LastWords:
             os.close(fd)
 
 
-async def until_ended(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a child of this process has ended; its `poll` says how. Cancelled, it leaves all as it is."""
-    if process.poll() is None:
-        pidfd = os.pidfd_open(process.pid)
-        try:
-            await anyio.wait_readable(pidfd)
-        finally:
-            os.close(pidfd)
-
-
 def how_it_ended(code: int, last_line: str = "") -> str:
     """Say how a process ended, of whose `Popen` this is the return code: `was killed by SIGKILL`, `exited with 1`."""
     if code < 0:
@@ -105,39 +96,6 @@ class Refused(Exception):  # noqa: N818  # no error of Lucy's: an answer, which 
         self.op = op
         self.reason = reason
         super().__init__(f"{op}: {reason}")
-
-
-@final
-class Call:
-    """A request that is under way. Whoever gives up waiting for it undoes nothing."""
-
-    __slots__ = ("_helper", "_op", "done", "number", "reply")
-
-    def __init__(self, helper: "Helper", number: int, op: str) -> None:
-        self._helper = helper
-        self._op = op
-        self.number = number
-        self.done = anyio.Event()
-        """Set once it is answered, or never will be."""
-        self.reply: Reply | None = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it was answered that it was done."""
-        return self.reply is not None and self.reply.error is None
-
-    def result(self, form: type[R]) -> R:
-        """Return the reply, once `done`.
-
-        Raises:
-            Refused: it says why not.
-            HelperDiedError: there is none, for the helper is gone.
-        """
-        if self.reply is None:
-            raise self._helper.death
-        if self.reply.error is not None:
-            raise Refused(self._op, self.reply.error)
-        return fill_in(form, self.reply.fields, self.reply.data)
 
 
 @final
@@ -199,10 +157,9 @@ class Helper:
         ours.setblocking(False)
         self._control = ours
         self._channel = Channel()
-        self._calls: dict[int, Call] = {}
+        self._calls: Calls[Reply] = Calls()
         self._outgoing: deque[tuple[memoryview, Sequence[int]]] = deque()
         self._stuck = anyio.Event()
-        self._deaf = False
         self._dismissed = False
         self.signs = 0
         """Of its being alive: how often something came from it."""
@@ -237,14 +194,10 @@ class Helper:
         """Send a request that wants no answer. Requests are obeyed in order."""
         self._send(self._channel.tell(form))
 
-    def call(self, form: Form, descriptors: Sequence[int] = ()) -> Call:
+    def call(self, form: Form, descriptors: Sequence[int] = ()) -> Call[Reply]:
         """Send a request, with descriptors that are closed here once they are sent, and don't wait."""
         number, data = self._channel.ask(form, descriptors=len(descriptors))
-        call = Call(self, number, verb(type(form)))
-        if self._deaf:
-            call.done.set()
-        else:
-            self._calls[number] = call
+        call = self._calls.begin(number, verb(type(form)))
         self._send(data, descriptors)
         return call
 
@@ -261,7 +214,20 @@ class Helper:
         """
         call = self.call(form)
         await call.done.wait()
-        return call.result(reply)
+        return self.result(call, reply)
+
+    def result(self, call: Call[Reply], form: type[R]) -> R:
+        """Return what came of a call that is done.
+
+        Raises:
+            Refused: the helper says why not.
+            HelperDiedError: it is gone.
+        """
+        if call.answer is None:
+            raise self.death
+        if call.answer.error is not None:
+            raise Refused(call.op, call.answer.error)
+        return fill_in(form, call.answer.fields, call.answer.data)
 
     def _send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
         self._outgoing.append((memoryview(data), descriptors))
@@ -300,10 +266,7 @@ class Helper:
                 how = how_it_ended(self._process.wait())
                 self.died = self._death(self.what, self.pid, how, self._words.last_line())
         finally:
-            self._deaf = True
-            calls, self._calls = self._calls, {}
-            for call in calls.values():
-                call.done.set()
+            self._calls.end()
 
     async def _send_rest(self) -> None:
         while True:
@@ -332,10 +295,7 @@ class Helper:
     def _understand(self, message: Message) -> None:
         match message:
             case Reply(number=int(number)):
-                call = self._calls.pop(number, None)
-                if call is not None:
-                    call.reply = message
-                    call.done.set()
+                self._calls.settle(number, message)  # whoever asked may have given up
             case Notice(name=name) if name in self._hear:
                 form, act = self._hear[name]
                 try:
@@ -366,7 +326,12 @@ class Helper:
 
     async def ended(self) -> None:
         """Wait until it has ended. Cancelled, it leaves all as it is."""
-        await until_ended(self._process)
+        if self._process.poll() is None:
+            pidfd = os.pidfd_open(self.pid)
+            try:
+                await anyio.wait_readable(pidfd)
+            finally:
+                os.close(pidfd)
 
     def leave(self) -> None:
         """Close all descriptors, and let it go on by itself if it still runs."""

@@ -14,8 +14,10 @@ import msgspec
 
 from lucy_core.capture.requests import Block, Close, Seen
 from lucy_core.errors import CaptureDiedError, HelperDiedError, HelperStartError, RecordingError
+from lucy_core.helpers.calls import Call
+from lucy_core.helpers.channel import Reply
 from lucy_core.helpers.forms import Done, Form, verb
-from lucy_core.helpers.helper import Call, Helper, Refused
+from lucy_core.helpers.helper import Helper, Refused
 from lucy_core.recording.recording import Row
 from lucy_core.records.journal import JOURNAL
 
@@ -74,7 +76,7 @@ class CaptureProcess:
         self._seen = 0
         self._rows_read = 0
         self._gave_up: str | None = None
-        self._closing: Call | None = None
+        self._closing: Call[Reply] | None = None
 
     @property
     def pid(self) -> int:
@@ -85,7 +87,8 @@ class CaptureProcess:
     def died(self) -> str | None:
         """How it ended, unless it was told to."""
         died = self._helper.died
-        if died is None or (self._closing is not None and self._closing.is_done):
+        closed = self._closing and self._closing.answer
+        if died is None or (closed is not None and closed.error is None):
             return None
         return self._gave_up or died.how + (f", saying: {died.last_words}" if died.last_words else "")
 
@@ -116,7 +119,7 @@ class CaptureProcess:
         call = self._helper.call(form)
         await self._answered(verb(type(form)), call.done)
         try:
-            return call.result(reply)
+            return self._helper.result(call, reply)
         except Refused as refused:
             raise RecordingError(f"capture refused {refused.op}", f": {refused.reason}") from refused
         except HelperDiedError as error:

@@ -120,7 +120,7 @@ class GuardianClient:
                         tasks.start_soon(_hand_on, end, output, take)
                     await call.done.wait()
                     tasks.cancel_scope.cancel()
-                reply = call.result(Executed)
+                reply = self._helper.result(call, Executed)
                 # All that it wrote lies there by now. Who still holds a pipe may not be killed, and isn't waited for,
                 # nor read for as long as it goes on writing.
                 for end, output in outputs:

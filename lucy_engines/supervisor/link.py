@@ -13,6 +13,7 @@ import anyio
 import msgspec
 
 from lucy_core.errors import NodeGoneError, SupervisorError
+from lucy_core.helpers.calls import Calls
 
 _QUOTED = re.compile(rb"[^A-Za-z0-9_./:=@%+,-]")
 _BEGIN = re.compile(rb'\{"(?:reply|event)"')
@@ -96,15 +97,6 @@ def decode_message(line: bytes) -> LinkEvent | LinkReply | None:
 
 
 @final
-class _Request:
-    __slots__ = ("done", "reply")
-
-    def __init__(self) -> None:
-        self.done = anyio.Event()
-        self.reply: LinkReply | None = None
-
-
-@final
 class Link:
     """A link to one container's PID 1. `listen` has to run for as long as it is used."""
 
@@ -113,10 +105,8 @@ class Link:
         self._node = node
         self._line = b""
         self._last = 0
-        self._requests: dict[int, _Request] = {}
+        self._calls: Calls[LinkReply] = Calls()
         self._sending = anyio.Lock()
-        self.gone = False
-        """Whether the container, or the Engine, has hung up."""
         self.ready = anyio.Event()
         """Set by the puppeteer's first word, and by its end."""
         self.form = ""
@@ -133,21 +123,23 @@ class Link:
             NodeGoneError: there is nobody to ask any more.
         """
         self._last += 1
-        number = self._last
-        request = self._requests[number] = _Request()
+        call = self._calls.begin(self._last, verb)
         try:
             if not self.gone:
                 async with self._sending:
-                    await self._stream.send(encode_command(number, verb, words))
-                await request.done.wait()
+                    await self._stream.send(encode_command(call.number, verb, words))
+                await call.done.wait()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass
-        finally:
-            del self._requests[number]
-        if request.reply is None:
+        if call.answer is None:
             raise NodeGoneError(self._node, verb)
-        if request.reply.error is not None:
-            raise SupervisorError(self._node, verb, request.reply.error)
+        if call.answer.error is not None:
+            raise SupervisorError(self._node, verb, call.answer.error)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the container, or the Engine, has hung up."""
+        return self._calls.ended
 
     async def listen(self) -> None:
         """Hear the puppeteer until it is gone."""
@@ -156,10 +148,8 @@ class Link:
                 self._feed(await self._stream.receive())
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             pass
-        self.gone = True
+        self._calls.end()
         self.ready.set()
-        for request in self._requests.values():
-            request.done.set()
 
     def _feed(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
@@ -169,11 +159,7 @@ class Link:
             message = decode_message(line)
             if isinstance(message, LinkEvent):
                 self._hear(message)
-            elif message is not None and message.reply in self._requests:
-                request = self._requests[message.reply]
-                request.reply = message
-                request.done.set()
-            else:
+            elif message is None or not self._calls.settle(message.reply, message):
                 self.strays += bool(line.strip())
 
     def _hear(self, event: LinkEvent) -> None:

@@ -155,7 +155,7 @@ async def test_a_request_that_a_socket_can_not_hold_is_sent_as_there_is_room() -
         for call in calls:
             await call.done.wait()
             with pytest.raises(Refused):
-                call.result(End)
+                helper.result(call, End)
         assert not helper._outgoing
 
 
@@ -188,7 +188,7 @@ async def test_whoever_waits_is_told_of_its_death_with_its_last_words() -> None:
                     assert error is helper.died  # noqa: PT017
         said = r"the helper, which is tested, was killed by SIGKILL \(process \d+\); its last words: MemoryError"
         with pytest.raises(HelperDiedError, match=said):
-            call.result(End)
+            helper.result(call, End)
 
 
 async def test_an_end_that_it_was_told_is_no_death() -> None:
@@ -196,7 +196,7 @@ async def test_an_end_that_it_was_told_is_no_death() -> None:
         helper.hang_up()
         with anyio.fail_after(20):
             await helper.ended()
-            while not helper._deaf:
+            while not helper._calls.ended:
                 await anyio.lowlevel.checkpoint()
         assert (helper.died, helper.code, helper.how) == (None, 0, "exited with code 0")
         with pytest.raises(HelperDiedError, match="was told to end"):
