@@ -213,7 +213,7 @@ def test_rows_that_went_in_before_the_disk_was_full_are_not_sent_as_well(tmp_pat
     capture = Capture(theirs, bell, str(tmp_path), "lucy", token="", epoch_ns=0)
     for text in ("one", "two", "three", "four"):
         capture._intake.obey(Write("a", f"{text}\n".encode()))
-    room = sum(len(row.encode()) for row in capture._recorder._rows[:2]) + 10
+    room = sum(len(row.text) for row in capture._recorder._rows[:2]) + 10
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:

@@ -238,7 +238,7 @@ async def test_a_capture_that_has_nothing_to_do_is_not_absent(tmp_path: Path) ->
     with capture_in(tmp_path) as (capture, ours):
         for _ in range(4):
             capture._look(0.25)
-        assert not [row for row in capture._recorder._rows if b"absent" in row.encode()]
+        assert not [row for row in capture._recorder._rows if b"absent" in row.text]
         capture._present_ns -= 600_000_000
         ours.sendall(b'{"op":"fence","id":1}\n')
         capture._serve_control(select.EPOLLIN)

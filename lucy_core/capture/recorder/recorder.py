@@ -14,14 +14,14 @@ Once the disk has failed, blocks go to Lucy past the recording.
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import LongLine
 from lucy_core.capture.recorder.recycling import Recycler
-from lucy_core.capture.recorder.rows import BlockRow, FactRow, Log, keep_reserve, write_all
+from lucy_core.capture.recorder.rows import Log, Row, block_row, fact_row, keep_reserve, write_all
 
 ROWS_AT_ONCE = 64
 """After how many blocks they are made visible within a turn: to read a long file takes its time, and whoever asked for
@@ -58,7 +58,7 @@ class Recorder:
         self._bell = bell
         self._send = send
         self._logs: dict[str, Log] = {}
-        self._rows: list[BlockRow | FactRow] = []
+        self._rows: list[Row] = []
         path = f"{directory}/{run_files.ARRIVALS}"
         self._arrivals = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._arrivals_size = os.fstat(self._arrivals).st_size
@@ -95,7 +95,7 @@ class Recorder:
         """Append a block; see `Sink`."""
         log = self._log(node)
         size = sum(map(len, pieces))
-        row = BlockRow(log, self.position, size, lines, self.now_ns(), torn=torn, counted=counted)
+        row = block_row(log, self.position, size, lines, self.now_ns(), torn=torn, counted=counted)
         self.position += lines
         if self._recording:
             try:
@@ -109,7 +109,7 @@ class Recorder:
                 if len(self._rows) >= ROWS_AT_ONCE:
                     self.publish()
                 return
-        self._send(row.encode(), b"".join(pieces))
+        self._send(row.text, b"".join(pieces))
         log.offset += size
 
     def begin_long(self, node: str) -> LongLine:
@@ -124,8 +124,7 @@ class Recorder:
         except OSError as error:
             self._stop_at(log, self.position, error)
         else:
-            row = FactRow(Fact.PART, self.position, self.now_ns(), node, offset=log.offset, part=size)
-            self._rows.append(row)
+            self._rows.append(self._fact(Fact.PART, node, {"offset": log.offset, "part": size}))
             log.offset += size
             self.recycler.wrote(log.fd, log.offset, self.position)
 
@@ -138,11 +137,14 @@ class Recorder:
 
     def note(self, fact: Fact, node: str = "", **more: str | int) -> None:
         """Have the recording say something of itself at this place."""
-        row = FactRow(fact, self.position, self.now_ns(), node, **more)
+        row = self._fact(fact, node, more)
         if self._recording:
             self._rows.append(row)
         else:
             self._persist(row)
+
+    def _fact(self, fact: Fact, node: str, more: Mapping[str, object]) -> Row:
+        return fact_row(fact, self.position, self.now_ns(), node, more)
 
     def publish(self) -> None:
         """Make what was put visible: rows after bytes, the bell after rows."""
@@ -154,10 +156,10 @@ class Recorder:
             rest = rows[written:]
             self._stop(rest[0].position, f"{run_files.ARRIVALS}: {error.strerror}")
             for row in rest:
-                if isinstance(row, FactRow):
+                if row.log is None:
                     self._persist(row)
                 else:
-                    self._send(row.encode(), row.data())
+                    self._send(row.text, row.data())
         os.eventfd_write(self._bell, 1)
 
     def check_directory(self) -> None:
@@ -167,9 +169,9 @@ class Recorder:
             self.note(Fact.DELETED)
             self.publish()
 
-    def _write_rows(self, rows: Sequence[BlockRow | FactRow]) -> tuple[int, OSError | None]:
+    def _write_rows(self, rows: Sequence[Row]) -> tuple[int, OSError | None]:
         """Append rows; return how many went in, and why the others didn't."""
-        text = b"".join([row.encode() for row in rows])
+        text = b"".join([row.text for row in rows])
         try:
             write_all(self._arrivals, [text])
         except OSError as error:
@@ -185,13 +187,13 @@ class Recorder:
         self._arrivals_size += len(text)
         return len(rows), None
 
-    def _persist(self, row: FactRow) -> None:
+    def _persist(self, row: Row) -> None:
         """Write a fact once lines aren't written any more, or else tell it to Lucy: both, and it would count twice."""
         if not self._sealed:
             written, _ = self._write_rows([row])
             self._sealed |= not written
         if self._sealed:
-            self._send(row.encode(), b"")
+            self._send(row.text, b"")
         else:
             os.eventfd_write(self._bell, 1)
 
@@ -208,7 +210,7 @@ class Recorder:
             if self._reserve >= 0:
                 os.close(self._reserve)
                 self._reserve = -1
-            self._persist(FactRow(Fact.STOPPED, position, self.now_ns(), "", reason=reason))
+            self._persist(fact_row(Fact.STOPPED, position, self.now_ns(), "", {"reason": reason}))
 
     def close(self) -> None:
         """Close all files."""

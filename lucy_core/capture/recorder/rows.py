@@ -6,7 +6,7 @@ A block goes into its node's log first, then a row about it into the arrivals: w
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import NamedTuple, final
 
 from lucy_core.capture.facts import Fact
 
@@ -29,78 +29,47 @@ class Log:
 
 
 @final
-class BlockRow:
-    """A block that is in its log but not yet in the arrivals."""
+class Row(NamedTuple):
+    """A line of the arrivals that is yet to be written there."""
 
-    __slots__ = ("arrived_ns", "counted", "lines", "log", "offset", "position", "size", "torn")
-
-    def __init__(
-        self,
-        log: Log,
-        position: int,
-        size: int,
-        lines: int,
-        arrived_ns: int,
-        *,
-        torn: bool,
-        counted: Mapping[str, int],
-    ) -> None:
-        self.log = log
-        self.position = position
-        self.offset = log.offset
-        self.size = size
-        self.lines = lines
-        self.arrived_ns = arrived_ns
-        self.torn = torn
-        self.counted = counted
-        """What it counts beside lines."""
-
-    def encode(self) -> bytes:
-        return b'{"position":%d,"node":%b,"offset":%d,"bytes":%d,"lines":%d,"arrived_ns":%d,"blocked_ns":%d%b%b}\n' % (
-            self.position,
-            self.log.quoted,
-            self.offset,
-            self.size,
-            self.lines,
-            self.arrived_ns,
-            self.log.blocked_ns,
-            b',"torn":true' if self.torn else b"",
-            b"".join([b',"%b":%d' % (name.encode(), count) for name, count in self.counted.items()]),
-        )
+    position: int
+    text: bytes
+    log: Log | None = None
+    """Which has its block; a fact has none."""
+    offset: int = 0
+    size: int = 0
 
     def data(self) -> bytes:
         """Read the block back."""
-        return os.pread(self.log.fd, self.size, self.offset)
+        return b"" if self.log is None else os.pread(self.log.fd, self.size, self.offset)
 
 
-@final
-class FactRow:
-    """What the recording says of itself, at a place in it."""
-
-    __slots__ = ("_members", "position")
-
-    def __init__(self, fact: Fact, position: int, arrived_ns: int, node: str, **more: object) -> None:
-        self.position = position
-        self._members = {
-            "position": position,
-            "node": node,
-            "offset": 0,
-            "bytes": 0,
-            "lines": 0,
-            "arrived_ns": arrived_ns,
-            "fact": fact,
-            **{name: readable(value) for name, value in more.items()},
-        }
-
-    def encode(self) -> bytes:
-        return json.dumps(self._members, separators=(",", ":")).encode() + b"\n"
-
-    def data(self) -> bytes:
-        """Return nothing: it has no lines."""
-        return b""
+def block_row(
+    log: Log, position: int, size: int, lines: int, arrived_ns: int, *, torn: bool, counted: Mapping[str, int]
+) -> Row:
+    """Make the row of a block that is about to be appended, with what it counts beside lines."""
+    text = b'{"position":%d,"node":%b,"offset":%d,"bytes":%d,"lines":%d,"arrived_ns":%d,"blocked_ns":%d%b%b}\n' % (
+        position,
+        log.quoted,
+        log.offset,
+        size,
+        lines,
+        arrived_ns,
+        log.blocked_ns,
+        b',"torn":true' if torn else b"",
+        b"".join([b',"%b":%d' % (name.encode(), count) for name, count in counted.items()]),
+    )
+    return Row(position, text, log, log.offset, size)
 
 
-def readable(value: object) -> object:
+def fact_row(fact: Fact, position: int, arrived_ns: int, node: str, more: Mapping[str, object]) -> Row:
+    """Make the row of what the recording says of itself, at a place in it."""
+    members = {"position": position, "node": node, "offset": 0, "bytes": 0, "lines": 0, "arrived_ns": arrived_ns}
+    told = {**members, "fact": fact, **{name: _readable(value) for name, value in more.items()}}
+    return Row(position, json.dumps(told, separators=(",", ":")).encode() + b"\n")
+
+
+def _readable(value: object) -> object:
     """Return a value as JSON can have it: file names may be no text in any encoding."""
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
