@@ -66,10 +66,10 @@ ODD = st.one_of(
     st.lists(st.sampled_from(("a", 1, None)), max_size=2),
     st.dictionaries(st.sampled_from(("a", "seconds", "bytes")), st.none() | st.just({"container": "x"}), max_size=2),
 )
-NAMES = ("id", "lease", "kind", "nodes", "others", "amounts", "lasting", "places")
+NAMES = ("id", "number", "kind", "nodes", "others", "amounts", "lasting", "places")
 FITTING = {
     "id": st.integers(),
-    "lease": st.integers(),
+    "number": st.integers(),
     "kind": st.sampled_from(("Pause", "ClockOffset", "CpuLimit", "Disconnect")),
     "nodes": st.just(["a"]),
     "others": st.just([]),
@@ -86,7 +86,7 @@ LINES = st.lists(COMMANDS | ODD.map(lambda odd: json.dumps(odd).encode()) | st.b
 @given(LINES)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_no_command_ends_the_warden(warden: BareWarden, lines: list[bytes]) -> None:
-    warden.say(*lines, b'{"id": 77777, "op": "revert", "lease": "none"}')
+    warden.say(*lines, b'{"id": 77777, "op": "revert", "number": "none"}')
 
     assert "none" in warden.hear(77777)["error"]
 
@@ -95,10 +95,10 @@ def test_each_command_that_makes_no_sense_is_answered_by_what_is_wrong_with_it(w
     pause = {"op": "inject", "kind": "Pause", "nodes": ["a"], "others": [], "amounts": {}, "places": {}}
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"op": "dance"}, "no command is called 'dance'"),
-        ({"op": "revert", "lease": 1}, "no fault has the number 1"),
-        ({**pause, "lasting": 1}, "'inject' needs 'lease'"),
-        ({**pause, "lease": 1, "lasting": float("nan")}, "'inject' takes no lasting=nan: it is no length of time"),
-        ({**pause, "lease": 1, "lasting": 1}, "nobody has said where a is"),
+        ({"op": "revert", "number": 1}, "no fault has the number 1"),
+        ({**pause, "lasting": 1}, "'inject' needs 'number'"),
+        ({**pause, "number": 1, "lasting": float("nan")}, "'inject' takes no lasting=nan: it is no length of time"),
+        ({**pause, "number": 1, "lasting": 1}, "nobody has said where a is"),
     ]
 
     warden.say(*(json.dumps({**command, "id": number}).encode() for number, (command, _) in enumerate(wrong)))

@@ -27,7 +27,7 @@ class WardenClient:
         self._services = services
         self._helper: Helper | None = None
         self._on_lost: dict[int, Callable[[str], None]] = {}
-        self._leases = 0
+        self._last = 0
 
     @property
     def pid(self) -> int | None:
@@ -45,32 +45,32 @@ class WardenClient:
         """
         amounts = msgspec.to_builtins(fault)
         kind, nodes, others = amounts.pop("type"), tuple(amounts.pop("nodes")), tuple(amounts.pop("others", ()))
-        self._leases += 1
-        lease = self._leases
-        self._on_lost[lease] = on_lost
-        order = Inject(lease, kind, nodes, others, amounts, lasting, dict(places))
+        self._last += 1
+        number = self._last
+        self._on_lost[number] = on_lost
+        order = Inject(number, kind, nodes, others, amounts, lasting, dict(places))
         try:
             reply = await self._ask(fault, order, Injected)
         except Refused as refused:
-            del self._on_lost[lease]
+            del self._on_lost[number]
             raise FaultError(fault.kind, f"it could not be made: {refused.reason}") from refused
         if reply.unable is not None:
-            del self._on_lost[lease]
+            del self._on_lost[number]
             raise UnsupportedError("docker", fault.kind, reply.unable)
-        return lease
+        return number
 
-    async def revert(self, fault: Fault, lease: int) -> float:
+    async def revert(self, fault: Fault, number: int) -> float:
         """Have a fault undone; return for how many seconds it was in effect.
 
         Raises:
             FaultError: it could not be undone.
         """
         try:
-            reply = await self._ask(fault, Revert(lease), Reverted)
+            reply = await self._ask(fault, Revert(number), Reverted)
         except Refused as refused:
             why = f"it could not be undone: {refused.reason}; `docker rm -f` ends it"
             raise FaultError(fault.kind, why) from refused
-        self._on_lost.pop(lease, None)
+        self._on_lost.pop(number, None)
         return reply.seconds
 
     async def _ask(self, fault: Fault, order: Form, reply: type[R]) -> R:
@@ -97,8 +97,8 @@ class WardenClient:
             call(f"{helper.death}; it may still be in effect")
 
     def _lost(self, lost: Lost) -> None:
-        if lost.lease in self._on_lost:
-            self._on_lost[lost.lease](lost.why)
+        if lost.number in self._on_lost:
+            self._on_lost[lost.number](lost.why)
 
     async def close(self) -> None:
         """Have all faults undone and the warden end. For a shielded caller; again does nothing."""

@@ -21,16 +21,16 @@ DOCKER_FAULTS = FAULT_KINDS
 class DockerInjection:
     """A fault in effect in some containers."""
 
-    def __init__(self, warden: WardenClient, fault: Fault, lease: int, nodes: list[DockerNode]) -> None:
+    def __init__(self, warden: WardenClient, fault: Fault, number: int, nodes: list[DockerNode]) -> None:
         self._warden = warden
         self._fault = fault
-        self._lease = lease
+        self._number = number
         self._nodes = nodes
         self._seconds: float | None = None
 
     async def revert(self) -> float:
         if self._seconds is None:
-            self._seconds = await self._warden.revert(self._fault, self._lease)
+            self._seconds = await self._warden.revert(self._fault, self._number)
             for node in self._nodes:
                 if isinstance(self._fault, Disconnect):
                     # It has other ports now, or is gone: the fault is undone all the same, and others tell of its end.
@@ -54,9 +54,9 @@ class DockerFaults:
         """Make a fault; see `EngineNetwork.inject`."""
         places = {name: self._place(name) for name in fault.members}
         lost = lambda reason: on_lost(FaultLost(fault, reason))  # noqa: E731
-        lease = await self._warden.inject(fault, places, lasting=lasting, on_lost=lost)
+        number = await self._warden.inject(fault, places, lasting=lasting, on_lost=lost)
         nodes = [self._nodes[name] for name in fault.nodes]
-        injection = DockerInjection(self._warden, fault, lease, nodes)
+        injection = DockerInjection(self._warden, fault, number, nodes)
         for node in nodes:
             if isinstance(fault, Disconnect):
                 try:

@@ -18,7 +18,7 @@ class FaultPlace(NamedTuple):
 class Inject(NamedTuple):
     """Make a fault, and end it after a time. Answered by `Injected`."""
 
-    lease: int
+    number: int
     """A number for it."""
     kind: str
     nodes: tuple[str, ...]
@@ -37,7 +37,7 @@ class Injected(NamedTuple):
 class Revert(NamedTuple):
     """End a fault. Answered by `Reverted`."""
 
-    lease: int
+    number: int
 
 
 class Reverted(NamedTuple):
@@ -49,5 +49,5 @@ class Reverted(NamedTuple):
 class Lost(NamedTuple):
     """Unasked: a fault has ended with a container."""
 
-    lease: int
+    number: int
     why: str

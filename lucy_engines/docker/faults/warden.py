@@ -31,7 +31,7 @@ LONGEST_POLL = 3600.0
 
 
 @final
-class Lease:
+class Effect:
     """A fault, from when it was made until somebody has asked what became of it."""
 
     __slots__ = ("began", "deadline", "fault", "seconds")
@@ -53,7 +53,7 @@ class Warden:
         self._server = Server(control, {Inject: self._inject, Revert: self._revert}, _reason)
         self._lucy = lucy
         self._machine = Machine(Caller(Endpoint(host), ENGINE_SECONDS), chain, has_netem())
-        self._leases: dict[int, Lease] = {}
+        self._effects: dict[int, Effect] = {}
         self._places: dict[str, Place] = {}
 
     def run(self) -> None:
@@ -85,12 +85,12 @@ class Warden:
                     return
             self._expire()
 
-    def _active(self) -> list[Lease]:
-        return [lease for lease in self._leases.values() if lease.seconds is None]
+    def _active(self) -> list[Effect]:
+        return [effect for effect in self._effects.values() if effect.seconds is None]
 
     def _inject(self, order: Inject) -> Injected:
-        if order.lease in self._leases:
-            message = f"a fault has the number {order.lease} already"
+        if order.number in self._effects:
+            message = f"a fault has the number {order.number} already"
             raise Trouble(message)
         try:
             self._make(order)
@@ -111,43 +111,43 @@ class Warden:
                     self._places[name] = Place(self._machine, name, order.places[name])
             for name in fault.members if fault.others else fault.nodes:
                 self._places[name].check(fault.kind)
-            lease = self._leases[order.lease] = Lease(fault, order.lasting)
+            effect = self._effects[order.number] = Effect(fault, order.lasting)
             self._settle()
         except Exception:
-            self._leases.pop(order.lease, None)
+            self._effects.pop(order.number, None)
             with contextlib.suppress(Trouble):
                 self._settle()
             raise
-        lease.began = time.monotonic()
-        lease.deadline = lease.began + order.lasting
+        effect.began = time.monotonic()
+        effect.deadline = effect.began + order.lasting
 
     def _revert(self, order: Revert) -> Reverted:
-        lease = self._leases.get(order.lease)
-        if lease is None:
-            message = f"no fault has the number {order.lease}"
+        effect = self._effects.get(order.number)
+        if effect is None:
+            message = f"no fault has the number {order.number}"
             raise Trouble(message)
-        seconds = self._undo(lease)
-        del self._leases[order.lease]
+        seconds = self._undo(effect)
+        del self._effects[order.number]
         return Reverted(seconds)
 
-    def _undo(self, lease: Lease) -> float:
+    def _undo(self, effect: Effect) -> float:
         """End a fault that is in effect; return for how long it was."""
-        if lease.seconds is None:
-            lease.seconds = time.monotonic() - lease.began
+        if effect.seconds is None:
+            effect.seconds = time.monotonic() - effect.began
             try:
                 self._settle()
             except Trouble:
-                lease.seconds = None
-                lease.deadline = time.monotonic() + AGAIN_SECONDS
+                effect.seconds = None
+                effect.deadline = time.monotonic() + AGAIN_SECONDS
                 raise
-        return lease.seconds
+        return effect.seconds
 
     def _expire(self) -> None:
         now = time.monotonic()
-        for lease in self._active():
-            if lease.deadline <= now:
+        for effect in self._active():
+            if effect.deadline <= now:
                 with contextlib.suppress(Trouble):  # Lucy, who asks next, is told; and it is tried again
-                    self._undo(lease)
+                    self._undo(effect)
 
     def _lose(self, place: Place) -> None:
         """Forget a container that has ended, and end the faults that named it."""
@@ -155,16 +155,16 @@ class Warden:
         with contextlib.suppress(Trouble):
             place.settle_here(Wanted())  # its network may be somebody else's too, and live on
         place.close()
-        for number, lease in self._leases.items():
-            if lease.seconds is None and place.name in lease.fault.members:
-                lease.seconds = time.monotonic() - lease.began
+        for number, effect in self._effects.items():
+            if effect.seconds is None and place.name in effect.fault.members:
+                effect.seconds = time.monotonic() - effect.began
                 self._server.notify(Lost(number, f"the container of {place.name} has ended"))
         with contextlib.suppress(Trouble):
             self._settle()
 
     def _settle(self) -> None:
         """Bring all places to the condition that the faults in effect leave them in; let go of those that have none."""
-        faults = [lease.fault for lease in self._active()]
+        faults = [effect.fault for effect in self._active()]
         troubles: list[Trouble] = []
 
         def attempt(act: Callable[[], object]) -> None:
