@@ -57,26 +57,13 @@ class Topology(Protocol):
 
 
 class PlainTopology(msgspec.Struct, frozen=True):
-    """A network of plain programs, with nothing known of what they log."""
+    """A network that is described already; of plain programs, unless a vocabulary says what they log."""
 
     spec: NetworkSpec
-
-    @property
-    def vocabulary(self) -> Vocabulary | None:
-        """None: lines are records, and events are what the test declares."""
-        return None
+    vocabulary: Vocabulary | None = None
+    """Without one, lines are records, and events are what the test declares."""
 
     def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # nothing to choose
-        return self.spec
-
-
-class FixedTopology(msgspec.Struct, frozen=True):
-    """A topology whose network has been described, so that what is written down is what is deployed."""
-
-    vocabulary: Vocabulary | None
-    spec: NetworkSpec
-
-    def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # they were used before
         return self.spec
 
 

@@ -41,7 +41,7 @@ from lucy_core.judging.result import (
     ledger_rows,
 )
 from lucy_core.network.network import Network
-from lucy_core.network.vocabulary import FixedTopology, Topology
+from lucy_core.network.vocabulary import PlainTopology, Topology
 from lucy_core.recording.recording import make_run_directory
 from lucy_core.records.journal import carriable, encodable
 from lucy_core.removal import remove
@@ -65,7 +65,7 @@ class When(enum.StrEnum):
         return self is When.ALWAYS or (self is When.ON_FAILURE and outcome is not Outcome.PASSED)
 
 
-def fix(topology: Topology, options: Mapping[str, str]) -> FixedTopology:
+def fix(topology: Topology, options: Mapping[str, str]) -> PlainTopology:
     """Describe a network once and for all.
 
     Raises:
@@ -76,7 +76,7 @@ def fix(topology: Topology, options: Mapping[str, str]) -> FixedTopology:
         reason = f"describes its network by {shown(spec)}, which is no NetworkSpec"
         raise TopologyError(f"the topology {shown(topology)}", reason)
     spec.validate()
-    return FixedTopology(topology.vocabulary, spec)
+    return PlainTopology(spec, topology.vocabulary)
 
 
 def new_run_id(name: str) -> str:
@@ -90,7 +90,7 @@ class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     test: str
     """The test's name, for people."""
-    topology: FixedTopology
+    topology: PlainTopology
     engine: Engine
     options: dict[str, str]
     run_id: str

@@ -37,7 +37,7 @@ from lucy_core.engine import NetworkSpec, NodeSpec
 from lucy_core.errors import CaptureDiedError
 from lucy_core.helpers.forms import Done, Form
 from lucy_core.network.network import Network
-from lucy_core.network.vocabulary import FixedTopology, Vocabulary
+from lucy_core.network.vocabulary import PlainTopology, Vocabulary
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.recording import make_run_directory
 from lucy_core.records.event import event_type
@@ -196,7 +196,7 @@ async def virtual_network(
     with tempfile.TemporaryDirectory(prefix="lucy-virtual-", dir=in_memory) as own:
         order = RunOrder(
             test="virtual",
-            topology=FixedTopology(vocabulary, spec),
+            topology=PlainTopology(spec, vocabulary),
             engine=engine,
             options={},
             run_id="virtual",

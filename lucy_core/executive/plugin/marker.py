@@ -1,13 +1,13 @@
 """What a marker `lucy` asks for. Each mistake in it is one sentence, and is found before anything is started."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import msgspec
 
-from lucy_core.engine import Engine, NetworkSpec, load_engine
-from lucy_core.errors import UnknownEngineError, UnknownNameError, UsageError, shown
-from lucy_core.network.vocabulary import PlainTopology, Topology
+from lucy_core.engine import Engine, load_engine
+from lucy_core.errors import TopologyError, UnknownEngineError, UnknownNameError, UsageError, shown
+from lucy_core.network.vocabulary import Topology, topology_of
 
 ACCEPTED = ("topology", "engine", "options")
 EXAMPLE = "@pytest.mark.lucy(topology=…)"
@@ -90,12 +90,11 @@ def check_topology(topology: Any) -> Topology:  # whatever stands in the marker
     """
     if callable(topology) and not isinstance(topology, type) and not hasattr(topology, "network_spec"):
         topology = topology()
-    if isinstance(topology, NetworkSpec):
-        return PlainTopology(topology)
-    if isinstance(topology, type) or not (hasattr(topology, "network_spec") and hasattr(topology, "vocabulary")):
+    try:
+        return topology_of(topology)
+    except TopologyError:
         where = f"topology={shown(topology)} in the marker lucy"
-        raise UsageError(where, "is neither a topology, a NetworkSpec nor a function")
-    return cast("Topology", topology)
+        raise UsageError(where, "is neither a topology, a NetworkSpec nor a function") from None
 
 
 def check_engine(engine: Any, where: str) -> Engine:  # whatever stands there
