@@ -291,7 +291,7 @@ def _processes(job: Job, name: str, command: list[str], *more: str) -> Result:
 
 
 def _lucy(job: Job, name: str, *, record: bool) -> Result:
-    from lucy_core.delivery.interest import Interest
+    from lucy_core.delivery.interests.interest import Interest
     from lucy_core.delivery.pipeline import Pipeline
     from lucy_core.records.event import event_type
 
@@ -358,7 +358,7 @@ lucy_event = object
 
 def _check_every_line(pipeline: object, size: dict[str, int]) -> None:
     """Subscribe to all records too, and demand number after number."""
-    from lucy_core.delivery.interest import Interest
+    from lucy_core.delivery.interests.interest import Interest
 
     following = dict.fromkeys(size, 0)
 

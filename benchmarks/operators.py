@@ -22,10 +22,10 @@ from reactivex.subject import Subject
 from benchmarks.corpus import Numbered
 from benchmarks.measurement import BenchmarkError, Say, alternate, apart
 from benchmarks.report import Curve, Report, Table
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
+from lucy_core.delivery.interests.subscription import Gate, Group, Sink
 from lucy_core.delivery.streams import Stream
 from lucy_core.delivery.streams.lines import Lines
-from lucy_core.delivery.subscription import Gate, Group, Sink
 from lucy_core.records.record import Event, LogRecord
 
 BATCH = 256

@@ -3,7 +3,7 @@
 This is the one list: `as` itself is how type checkers are told that a name is meant for others.
 """
 
-from lucy_core.delivery.interest import Interest as Interest
+from lucy_core.delivery.interests.interest import Interest as Interest
 from lucy_core.delivery.pipeline import Pipeline as Pipeline
 from lucy_core.engine import NetworkSpec as NetworkSpec, NodeSpec as NodeSpec
 from lucy_core.engine.execution import ExecResult as ExecResult, Output as Output, Written as Written

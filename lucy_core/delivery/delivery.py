@@ -12,11 +12,11 @@ from typing import Any, final
 import anyio
 import anyio.lowlevel
 
-from lucy_core.delivery.hub import Hub
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.hub import Hub
+from lucy_core.delivery.interests.interest import Interest
+from lucy_core.delivery.interests.plan import Plan
+from lucy_core.delivery.interests.subscription import Gate, Group, Sink, Subscription
 from lucy_core.delivery.live import Live
-from lucy_core.delivery.plan import Plan
-from lucy_core.delivery.subscription import Gate, Group, Sink, Subscription
 from lucy_core.errors import RecordingError
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Recording, Row

@@ -7,9 +7,9 @@ from lucy_core.arguments import count_of, function_of, instance_of, optional
 from lucy_core.capture import run_files
 from lucy_core.delivery.audit import Audit
 from lucy_core.delivery.delivery import Delivery, Handle, Job
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
+from lucy_core.delivery.interests.subscription import Gate, Group, Sink
 from lucy_core.delivery.promises import Promises
-from lucy_core.delivery.subscription import Gate, Group, Sink
 from lucy_core.errors import PlaceError, RecordingError
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Recording

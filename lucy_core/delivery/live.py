@@ -14,10 +14,10 @@ import anyio.lowlevel
 
 from lucy_core.aio import as_exception
 from lucy_core.delivery.decoding import Batch, decode
-from lucy_core.delivery.hub import Hub
-from lucy_core.delivery.plan import Dealt, Plan
+from lucy_core.delivery.interests.hub import Hub
+from lucy_core.delivery.interests.plan import Dealt, Plan
+from lucy_core.delivery.interests.subscription import Subscription
 from lucy_core.delivery.run_end import RunEnd
-from lucy_core.delivery.subscription import Subscription
 from lucy_core.recording.ledger import Ledger, NodeLedger
 from lucy_core.recording.recording import Row
 from lucy_core.records.record import Block

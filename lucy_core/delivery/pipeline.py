@@ -5,77 +5,38 @@ Without one, the sources are read here, on the test's loop: nothing can be read 
 wait once their pipes are full, and no process is started; good for a tool that only wants the lines.
 """
 
-import contextlib
-import ipaddress
-import os
 import secrets
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
 
 from lucy_core.aio import Services, one_error
-from lucy_core.arguments import bytes_of, count_of, new_place_of, readable_text
-from lucy_core.capture import run_files
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.requests import (
-    Drain,
-    Fence,
-    Fifo,
-    File,
-    Listen,
-    Listening,
-    ListenResumably,
-    Note,
-    Position,
-    SharedFifo,
-    Write,
-    check_address,
-    check_lines,
-    check_node,
-    check_path,
-    check_port,
-)
-from lucy_core.capture.sources.sockets import ANY
-from lucy_core.capture.tagged import SHARED
+from lucy_core.arguments import new_place_of
+from lucy_core.capture.requests import Position, Write
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.direct import DirectSources
 from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.follower import Follower
+from lucy_core.delivery.inlet import Inlet
 from lucy_core.delivery.streams.lines import Lines
-from lucy_core.errors import RecordingError
-from lucy_core.helpers.forms import Done, Form
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.ledger import Gap, Ledger
 from lucy_core.recording.recording import Recording, make_run_directory
 from lucy_core.recording.survey import survey
-from lucy_core.records.journal import JOURNAL, EngineNotice, NodeMeasured, journal_line
+from lucy_core.records.journal import JOURNAL
 
 LAST_DELIVERY_SECONDS = 30.0
 
 
 @final
-class Pipeline(Feed, Lines):
+class Pipeline(Inlet, Lines):
     """Lines from sources to subscribers. Open one with `record`, `pass_through` or `replay`."""
-
-    def __init__(
-        self,
-        delivery: Delivery,
-        recording: Recording | None = None,
-        *,
-        capture: CaptureProcess | DirectSources | None = None,
-    ) -> None:
-        super().__init__(delivery, recording)
-        self.token = ""
-        """What a peer that sends lines over TCP has to say first."""
-        self.is_replay = capture is None
-        self._capture = capture
 
     @property
     def _feed(self) -> Feed:
@@ -183,178 +144,6 @@ class Pipeline(Feed, Lines):
                     tasks.cancel_scope.cancel()
         delivery.run_end.leave()
 
-    # Sources
-
-    async def open_fifo(self, node: str, path: Path | None = None) -> Path:
-        """Make the node's FIFO and drain it from now on.
-
-        Raises:
-            RecordingError: it can't be made or opened.
-        """
-        with _refused_by_name():
-            path = self._fifo_path(check_node(node), path)
-        await self._open(Fifo(node, str(path)), node)
-        return path
-
-    async def open_shared_fifo(self, nodes: Sequence[str], path: Path | None = None) -> Path:
-        """Make one FIFO for several nodes and drain it from now on; see `LineCapture.open_shared_fifo`.
-
-        Raises:
-            RecordingError: it can't be made or opened, or is for nobody.
-        """
-        if not nodes:
-            raise RecordingError("a shared FIFO", "needs the names of the nodes that share it")
-        with _refused_by_name():
-            for node in nodes:
-                check_node(node)
-            path = self._fifo_path(SHARED, path)
-        await self._open(SharedFifo(list(nodes), str(path)), *nodes, SHARED)
-        return path
-
-    def _fifo_path(self, name: str, path: Path | None) -> Path:
-        if path is not None:
-            return Path(check_path(os.fspath(path)))
-        if self.directory is None:
-            raise RecordingError("a FIFO", "needs a path where there is no run directory")
-        return self.directory / run_files.FIFOS / name
-
-    async def follow_file(self, node: str, path: Path) -> None:
-        """Read a file from its start and follow it by name, through rotation, links and truncation.
-
-        Every file that the name leads to is read for as long as it is written. What may be missing all the same, as
-        after a truncation, is a gap in the ledger.
-
-        Raises:
-            RecordingError: its directory doesn't exist or can't be watched, or it is no regular file.
-        """
-        with _refused_by_name():
-            check_node(node)
-            path = Path(check_path(os.fspath(path))).absolute()
-        await self._open(File(node, str(path)), node)
-
-    async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
-        """Take the node's lines over a socket, unix or TCP; return the real address.
-
-        Args:
-            node: whose lines.
-            address: a path, or a host and a port; a host is an address, v4 or v6, or a name that leads to one.
-
-        Raises:
-            RecordingError: it is no address, or can't be listened on.
-        """
-        with _refused_by_name():
-            check_node(node)
-            address = check_address(address)
-        if not isinstance(address, str):
-            address = await _resolved(*address)
-        real: str | tuple[str, int] = (await self._open(Listen(node, address), node, reply=Listening)).address
-        return real
-
-    async def listen_resumably(self, node: str, host: str) -> tuple[str, int]:
-        """Take the node's lines over TCP through connections that may break; see `LineCapture.listen_resumably`.
-
-        Raises:
-            RecordingError: the host is no address of this machine.
-        """
-        with _refused_by_name():
-            check_node(node)
-            address = await _resolved(*check_port((host, 0)))
-        found = (await self._open(ListenResumably(node, address), node, reply=Listening)).address
-        assert isinstance(found, tuple)  # noqa: S101  # it is no path
-        return found
-
-    async def drain(self, node: str) -> int:
-        """Take all that the node has written so far; return the position after it. See `LineCapture.drain`."""
-        _check_node(node)
-        return (await self._taker.ask(Drain(node), Position)).position
-
-    def note(self, event: EngineNotice | NodeMeasured) -> None:
-        """See `LineCapture.note`."""
-        self.write_nowait(JOURNAL, journal_line(event))
-
-    def note_way(self, node: str, way: str) -> None:
-        """See `LineCapture.note_way`."""
-        self._note(Fact.WAY, node, reason=way)
-
-    def note_filtered(self, node: str, *, lines: int, bytes: int, events: int) -> None:  # noqa: A002  # the contract's
-        """See `LineCapture.note_filtered`."""
-        self._note(Fact.FILTERED, node, filtered_lines=lines, filtered_bytes=bytes, filtered_events=events)
-
-    def note_failed(self, node: str, reason: str) -> None:
-        """See `LineCapture.note_failed`."""
-        self._note(Fact.SOURCE_FAILED, node, reason=reason)
-
-    def _note(self, fact: Fact, node: str, **more: str | int) -> None:
-        _check_node(node)
-        for name, value in more.items():
-            if name == "reason":
-                readable_text(value, name)
-            else:
-                count_of(value, name)
-        self._tell(Note(fact, node, more))
-
-    def write_nowait(self, node: str, lines: bytes) -> None:
-        """Put whole lines into the run's order, as if `node` had written them now.
-
-        Lines given before a call of `drain` or `mark` through the same pipeline stand before its position.
-
-        Raises:
-            RecordingError: these are no whole lines in UTF-8.
-        """
-        _check_node(node)
-        bytes_of(lines, "lines")
-        self._tell(Write(node, _whole(lines)))
-
-    async def write(self, node: str, lines: bytes) -> int:
-        """Put whole lines into the run's order, and return the position of the first once they stand there.
-
-        Raises:
-            RecordingError: these are no whole lines in UTF-8.
-            CaptureDiedError: the capture process is gone.
-        """
-        _check_node(node)
-        bytes_of(lines, "lines")
-        return (await self._taker.ask(Write(node, _whole(lines)), Position)).position
-
-    def end_node(self, node: str, position: int) -> None:
-        """Say that nothing of this node comes from `position` on: streams of it alone complete there."""
-        _check_node(node)
-        count_of(position, "position")
-        self._delivery.end_node(node, position)
-
-    async def fence(self) -> int:
-        """Return a position before which everything stands that has arrived by now; see `Feed.fence`."""
-        if self._capture is None or self.ended:
-            return self.delivered
-        return (await self._capture.ask(Fence(), Position)).position
-
-    @property
-    def _taker(self) -> CaptureProcess | DirectSources:
-        if self._capture is None:
-            raise RecordingError("a finished recording", "takes no new sources")
-        return self._capture
-
-    def _tell(self, form: Form) -> None:
-        if self._capture is not None and self._capture.died is None:
-            self._capture.tell(form)
-
-    async def _open(self, form: Form, *nodes: str, reply: type[Any] = Done) -> Any:
-        """Have a source opened, and the nodes' logs before anything is in them.
-
-        So these stay readable if somebody deletes the directory. Where no descriptor is left for one, its node is
-        refused here, and the others' lines go on being delivered.
-        """
-        taker = self._taker
-        if self.recording is not None:
-            for node in nodes:
-                self.recording.make_log(node)
-        return await taker.ask(form, reply)
-
-    @property
-    def capture_pid(self) -> int | None:
-        """The process that captures, if there is one."""
-        return None if self._capture is None else self._capture.pid
-
     # The end
 
     async def _finish(self, capture: CaptureProcess, follower: Follower) -> None:
@@ -370,47 +159,6 @@ class Pipeline(Feed, Lines):
         await self._delivery.finish_late_comers()
         if self.ledger.recording_stopped is None and self._audit is not None:
             await self._audit.finish()
-
-
-def _check_node(node: str) -> None:
-    with _refused_by_name():
-        check_node(node)
-
-
-@contextmanager
-def _refused_by_name() -> Iterator[None]:
-    """Turn what a check of a request says into an error of Lucy's."""
-    try:
-        yield
-    except (ValueError, TypeError) as error:
-        raise RecordingError(str(error)) from error
-
-
-def _whole(lines: bytes) -> bytes:
-    """Return whole lines as a command can carry them.
-
-    Raises:
-        RecordingError: they aren't whole, or not in UTF-8.
-    """
-    with _refused_by_name():
-        return check_lines(bytes(lines))
-
-
-async def _resolved(host: str, port: int) -> tuple[str, int]:
-    """Return the address that a host's name leads to, v4 rather than v6: capture may not wait for an answer.
-
-    Raises:
-        RecordingError: it leads to none.
-    """
-    with contextlib.suppress(ValueError):
-        return str(ipaddress.ip_address(host or ANY)), port  # needs no look-up, which a thread does that stays
-    try:
-        found = await anyio.getaddrinfo(host or ANY, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise RecordingError(f"can't listen on {(host, port)}", f": {reason}") from error
-    _, _, _, _, (address, _) = min(found, key=lambda each: each[0] != socket.AF_INET)
-    return address, port
 
 
 @contextmanager

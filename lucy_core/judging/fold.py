@@ -20,7 +20,7 @@ from typing import Any, final
 
 import msgspec
 
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import InconclusiveError
 from lucy_core.judging.result import (

@@ -7,7 +7,7 @@ nearest copy instead of from the run's beginning; without a copy near by it read
 import bisect
 from typing import Any, final
 
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import StateError
 from lucy_core.judging.conditions.condition import StateFold

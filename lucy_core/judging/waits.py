@@ -13,7 +13,7 @@ import msgspec
 
 from lucy_core.aio import one_error
 from lucy_core.delivery.delivery import Handle
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import CaptureDiedError, InconclusiveError, RecordingError
 from lucy_core.judging.conditions.about import sightings_of

@@ -12,7 +12,7 @@ from typing import final
 import anyio
 import anyio.abc
 
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import NodeExit
 from lucy_core.errors import CaptureDiedError, ImpossibleError, NodeExitedError

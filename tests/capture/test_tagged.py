@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import lucy_core as lucy
 from lucy_core.capture import tagged
 from lucy_core.capture.tagged import SHARED, Demultiplexer, Piece, tag_line
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 
 # What a daemon may write in a line: anything but a newline, what looks like a tag included.

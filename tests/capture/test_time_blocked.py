@@ -13,9 +13,9 @@ from lucy_core.capture import loop as capture_module
 from lucy_core.capture.loop import Capture
 from lucy_core.capture.requests import Fifo
 from lucy_core.delivery import direct as direct_module
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
+from lucy_core.delivery.interests.subscription import Gate
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.delivery.subscription import Gate
 
 LINE = b'{"message":"m"}\n'
 

@@ -10,10 +10,10 @@ import pytest
 from stream_sources import Numbered, Other, numbered, other, write
 
 from lucy_core.delivery.delivery import Delivery
-from lucy_core.delivery.hub import Hub
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.hub import Hub
+from lucy_core.delivery.interests.interest import Interest
+from lucy_core.delivery.interests.subscription import Gate, Group, Subscription
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.delivery.subscription import Gate, Group, Subscription
 from lucy_core.errors import RecordingError
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Row

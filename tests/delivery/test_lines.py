@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import lucy_core as lucy
 from lucy_core.capture.framing import Framer
 from lucy_core.delivery.decoding import decode
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.helpers.helper import BOOT
 from lucy_core.recording.recording import Cursor, Recording

@@ -15,7 +15,7 @@ import lucy_core as lucy
 from lucy_core.capture.framing import count_lines
 from lucy_core.delivery.decoding import decode
 from lucy_core.delivery.delivery import Delivery
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.delivery.scanning import scan, spelt
 from lucy_core.errors import RecordingError

@@ -16,7 +16,7 @@ from reactivex.subject import Subject
 from stream_sources import Numbered, Other, numbered, write
 
 import lucy_core as lucy
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.testing import scripted_node
 from lucy_core.testing.scripted_node import Numbered as Ticked

@@ -10,9 +10,9 @@ from reactivex import operators
 from stream_sources import Numbered, Other, numbered, other, write
 
 import lucy_core as lucy
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
+from lucy_core.delivery.interests.subscription import Gate
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.delivery.subscription import Gate
 from lucy_core.recording.ledger import Gap
 from lucy_core.records.record import Mark
 

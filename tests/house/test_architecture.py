@@ -134,7 +134,6 @@ LONG_MODULES: dict[str, str] = {
     "lucy_core/errors.py": "one tree, all of it in one place",
     "lucy_core/records/journal.py": "one table: what Lucy says, and of which nodes",
     "lucy_core/network/node.py": "one face, a command a method: mostly signatures and what they promise",
-    "lucy_core/delivery/pipeline.py": "the face of a room: mostly signatures and what they promise",
     "lucy_core/delivery/streams/stream.py": "one face, a step a method: mostly signatures and what they promise",
     "lucy_engines/supervisor/puppeteer.py": "carried into containers as one file; half is the account of its protocols",
     "lucy_core/filters/logproc.py": "one language in one file, which a container's supervisor has to carry",
@@ -161,7 +160,7 @@ SPEAKS_OF_OTHERS: dict[str, str] = {
 # Where an error's whole text is somebody else's: file and error, and whose.
 READY_SENTENCES: dict[tuple[str, str], str] = {
     ("lucy_core/judging/judgement.py", "CheckFailedError"): "the test's own words",
-    ("lucy_core/delivery/pipeline.py", "RecordingError"): "what capture's own check says, which is bare",
+    ("lucy_core/delivery/inlet.py", "RecordingError"): "what capture's own check says, which is bare",
 }
 
 
@@ -209,7 +208,7 @@ def absolute_origin(file: str, node: ast.ImportFrom) -> str:
 
 
 def room_of(name: str) -> str | None:
-    """The room that a file (lucy_core/delivery/hub.py) or a name (lucy_core.delivery.hub) belongs to."""
+    """The room that a file (lucy_core/delivery/live.py) or a name (lucy_core.delivery.live) belongs to."""
     parts = name.removesuffix(".py").replace("/", ".").split(".")
     return parts[1] if parts[0] == "lucy_core" and len(parts) > 1 else None
 
@@ -485,7 +484,7 @@ def test_every_listed_exception_is_still_one():
         ),
         pytest.param(
             imports_against_the_order,
-            "lucy_core/delivery/hub.py",
+            "lucy_core/delivery/live.py",
             "def run():\n    from ..judging import waits",
             "delivery comes before judging",
             id="relatively and inside a function",

@@ -76,6 +76,7 @@ LIKELY: Mapping[str, Any] = {
     "cliff_amount": "1",
     "cliff_time": "1",
     "hard": lucy.seconds(2),
+    "host": "127.0.0.1",
     "how": "interrupted",
     "initial_minimum_balance": "1",
     "vesting_increment": "1",

@@ -27,7 +27,7 @@ from lucy_core.capture.facts import Fact
 from lucy_core.capture.requests import Close, Fifo, Write
 from lucy_core.capture.tagged import tag_line
 from lucy_core.delivery import delivery
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 from lucy_core.recording import capture_process

@@ -9,7 +9,7 @@ import pytest
 
 from lucy_core.capture.facts import Fact
 from lucy_core.delivery.delivery import CATCH_UP_BYTES
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 from lucy_core.recording.recording import Recording

@@ -19,9 +19,9 @@ from reactivex.scheduler import CurrentThreadScheduler
 from lucy_core.aio import as_exception
 from lucy_core.answers import refuse_coroutine
 from lucy_core.delivery.feed import Feed
+from lucy_core.delivery.interests.subscription import Gate, Group
 from lucy_core.delivery.streams.opening import Opening, opening, subscribe_within
 from lucy_core.delivery.streams.scheduling import LoopScheduler
-from lucy_core.delivery.subscription import Gate, Group
 from lucy_core.errors import CallbackError
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from reactivex.disposable import Disposable
 
 from lucy_core.arguments import names_of
 from lucy_core.delivery.feed import Feed
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.streams.opening import Opening, current
 from lucy_core.delivery.streams.stream import Stream
 from lucy_core.errors import (

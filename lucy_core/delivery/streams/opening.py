@@ -12,8 +12,8 @@ from typing import Any, final
 import msgspec
 from reactivex import Observable, abc
 
+from lucy_core.delivery.interests.subscription import Group
 from lucy_core.delivery.streams.watching import Watch
-from lucy_core.delivery.subscription import Group
 
 
 @final

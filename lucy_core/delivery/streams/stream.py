@@ -24,11 +24,11 @@ from reactivex.internal.utils import NotSet
 from lucy_core.answers import refuse_async, refuse_awaitable
 from lucy_core.arguments import count_of, each_of, function_of, instance_of, optional, seconds_of
 from lucy_core.delivery.feed import Feed
+from lucy_core.delivery.interests.subscription import Group
 from lucy_core.delivery.streams.ends import End, Items, end_of_run
 from lucy_core.delivery.streams.limits import Limited
 from lucy_core.delivery.streams.opening import Opened, Opening, Promised, current, opening, since, subscribe_within
 from lucy_core.delivery.streams.several import Merged, Shared
-from lucy_core.delivery.subscription import Group
 from lucy_core.errors import ArgumentError, EventDefinitionError, OperatorError, StreamEmptyError
 from lucy_core.records.event import EventType, event_type
 from lucy_core.records.journal import JOURNAL

@@ -8,7 +8,7 @@ from typing import Any, final
 
 from lucy_core.delivery.delivery import Handle
 from lucy_core.delivery.feed import Feed
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.records.described import described
 from lucy_core.records.journal import JOURNAL
 

@@ -17,8 +17,8 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from lucy_core.delivery.interests.subscription import Gate
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.delivery.subscription import Gate
 from lucy_core.errors import RecordingError
 from lucy_core.executive.showing.views import Told, own_and_vocabulary, sheltered
 from lucy_core.executive.showing.voice import Way

@@ -10,7 +10,7 @@ from typing import Any, Protocol, final
 
 import anyio
 
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.executive.showing.voice import Failure
 from lucy_core.network.network import Network
 from lucy_core.records.event import event_type

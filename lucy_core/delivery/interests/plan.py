@@ -13,8 +13,8 @@ from typing import Any, final
 import msgspec
 
 from lucy_core.delivery.decoding import Batch, decode
+from lucy_core.delivery.interests.subscription import Subscription
 from lucy_core.delivery.scanning import scan, spelt, without_disguise
-from lucy_core.delivery.subscription import Subscription
 from lucy_core.records.event import EventType
 from lucy_core.records.journal import is_of
 from lucy_core.records.record import Arrived, Block, Event, Level, LogRecord, Malformed, Undecodable

@@ -6,7 +6,7 @@ from typing import Any, final
 
 import anyio
 
-from lucy_core.delivery.interest import Interest
+from lucy_core.delivery.interests.interest import Interest
 
 Sink = Callable[[list[Any]], None]
 """Takes a batch's items, in order, synchronously."""

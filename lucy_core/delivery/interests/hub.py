@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import final
 
-from lucy_core.delivery.plan import Plan
-from lucy_core.delivery.subscription import Subscription
+from lucy_core.delivery.interests.plan import Plan
+from lucy_core.delivery.interests.subscription import Subscription
 
 
 @final
