@@ -32,7 +32,7 @@
     │   ├── StateError              a vocabulary's own code failed, and its state is worth nothing any more
     │   └── InconclusiveError       the log has a gap where the answer would be
     ├── EngineError
-    │   ├── UnknownEngineError      no engine of that name is installed: an UnknownPluginError too
+    │   ├── UnknownEngineError      no engine of that name is installed: an UnknownNameError too
     │   ├── UnsupportedError        the engine lacks a capability
     │   ├── LifeCycleError          the right call at the wrong moment
     │   ├── EngineUnavailableError  what the engine stands on can't be used
@@ -63,13 +63,13 @@
     │   ├── CommandLineError        the command line is none that the command understands
     │   ├── OptionError             an option of a run is of no use, so that it is a TopologyError too
     │   └── UnknownNameError        nothing is called so, of what can be named there
-    │       └── UnknownPluginError  no plug-in of a kind is called so
     ├── BrokenPluginError           a plug-in is installed and can't be used
     ├── EventLoopError              Lucy was called on another event loop than asyncio's
     ├── StrayTaskError              a network was left while the task that entered it ran elsewhere
     └── StrayCallError              a network was called from another thread or loop than its own
 
-Each message is built from typed attributes and says the input, what was found and what to do.
+Each message is built from typed attributes and says the input, what was found and what to do. An attribute is described
+where its name doesn't say what it holds.
 """
 
 import reprlib
@@ -123,12 +123,7 @@ class EventDefinitionError(_AboutError):
 
 
 class FilterError(LucyError):
-    """A logproc filter is not of the language, or asks for what isn't there.
-
-    Attributes:
-        text: the filter.
-        problem: what is wrong with it, and where.
-    """
+    """A logproc filter is not of the language, or asks for what isn't there."""
 
     def __init__(self, text: str, problem: str) -> None:
         self.text = text
@@ -160,12 +155,7 @@ class CommandLineError(UsageError):
 
 
 class OptionError(UsageError, TopologyError):
-    """An option of a run is of no use; nothing has been started.
-
-    Attributes:
-        name: of the option.
-        value: what was given.
-    """
+    """An option of a run is of no use; nothing has been started."""
 
     def __init__(self, name: str, value: str, reason: str) -> None:
         self.name = name
@@ -178,8 +168,7 @@ class UnknownNameError(UsageError):
 
     Attributes:
         kind: what was named: `option`, `scenario`.
-        name: what was given.
-        known: what there is.
+        known: what there is, sorted.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
@@ -191,10 +180,6 @@ class UnknownNameError(UsageError):
         close = get_close_matches(name, self.known, n=3)
         meant = f"; did you mean {' or '.join(close)}?" if close else ""
         super().__init__(f"no {kind} is called {shown(name)}{meant}", f"(there is: {', '.join(self.known) or 'none'})")
-
-
-class UnknownPluginError(UnknownNameError):
-    """No plug-in of a kind is called so; what `known` has is installed."""
 
 
 class BrokenPluginError(LucyError):
@@ -226,12 +211,7 @@ class EventLoopError(LucyError):
 
 
 class StrayTaskError(LucyError):
-    """A network was left while the task that entered it ran elsewhere; the network has been taken down.
-
-    Attributes:
-        entered_in: the task that entered it, by name.
-        left_in: the one that left it.
-    """
+    """A network was left while the task that entered it ran elsewhere; the network has been taken down."""
 
     def __init__(self, entered_in: str, left_in: str) -> None:
         self.entered_in = entered_in
@@ -246,8 +226,8 @@ class StrayCallError(LucyError):
     """A network was called from another thread or loop than the one that deployed it; the call changed nothing.
 
     Attributes:
-        thread: the thread that called, by name.
-        home: the thread in which the network lives.
+        thread: which called, by name.
+        home: where the network lives.
     """
 
     def __init__(self, thread: str, home: str) -> None:
@@ -265,11 +245,7 @@ class PipelineError(LucyError):
 
 
 class CaptureDiedError(PipelineError):
-    """The capture process ended by itself, or was silent for so long that it was killed; what came later is lost.
-
-    Attributes:
-        reason: how it ended, with the last of what it said.
-    """
+    """The capture process ended by itself, or was silent for so long that it was killed; what came later is lost."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -284,10 +260,8 @@ class IncompleteError(RecordingError):
     """All that was recorded has come, and something is missing in it, so that its end is not the end.
 
     Attributes:
-        what: what was asked for.
         position: of the first line that may be missing, or of the one behind it.
         node: whose lines; None for anybody's.
-        reason: why they are missing.
     """
 
     def __init__(self, what: str, position: int, node: str | None, reason: str) -> None:
@@ -303,12 +277,7 @@ class IncompleteError(RecordingError):
 
 
 class PlaceError(LucyError, ValueError):
-    """What was given as `since=` names no place in this run.
-
-    Attributes:
-        since: what was given.
-        reason: what is wrong with it.
-    """
+    """What was given as `since=` names no place in this run."""
 
     def __init__(self, since: object, reason: str) -> None:
         self.since = since
@@ -323,8 +292,6 @@ class ArgumentError(LucyError, TypeError, ValueError):
 
     Attributes:
         name: of the argument, and the place in it: `command[1]`.
-        value: what was given.
-        reason: what is wrong with it, and what to give.
     """
 
     def __init__(self, name: str, value: object, reason: str) -> None:
@@ -339,8 +306,6 @@ class LimitError(LucyError, ValueError):
 
     Attributes:
         name: which limit: `soft`, `hard`, `lasting`, `within`.
-        value: what was given.
-        reason: what is wrong with it.
     """
 
     def __init__(self, name: str, value: object, reason: str) -> None:
@@ -398,11 +363,7 @@ class ForgottenAwaitError(StreamError):
 
 
 class CallbackError(StreamError):
-    """A callback raised what is no `Exception`, so that no handler could take it; its cause is what was raised.
-
-    Attributes:
-        raised: that very error.
-    """
+    """A callback raised what is no `Exception`, so that no handler could take it; its cause is what was raised."""
 
     def __init__(self, raised: BaseException) -> None:
         self.raised = raised
@@ -410,12 +371,7 @@ class CallbackError(StreamError):
 
 
 class OperatorError(StreamError):
-    """An operator makes no stream; nothing was subscribed.
-
-    Attributes:
-        operator: which.
-        reason: what it makes, and what to use instead.
-    """
+    """An operator makes no stream; nothing was subscribed."""
 
     def __init__(self, operator: str, reason: str) -> None:
         self.operator = operator
@@ -431,11 +387,7 @@ class NoNodesError(LucyError, ValueError):
 
 
 class AboutNoNodeError(LucyError, ValueError):
-    """Events of the run as a whole were asked for by node, so that nothing could ever come.
-
-    Attributes:
-        kind: the type of these events, by name.
-    """
+    """Events of the run as a whole were asked for by node, so that nothing could ever come."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -465,11 +417,7 @@ class RunFailedError(JudgementError):
 
 
 class RunOverError(JudgementError):
-    """Something was to be held against a run whose result is written.
-
-    Attributes:
-        held: what was to be held.
-    """
+    """Something was to be held against a run whose result is written."""
 
     def __init__(self, held: str) -> None:
         self.held = held
@@ -477,11 +425,7 @@ class RunOverError(JudgementError):
 
 
 class CheckFailedError(JudgementError):
-    """A hard check of the test's own failed.
-
-    Attributes:
-        message: what the test says of it.
-    """
+    """A hard check of the test's own failed."""
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -565,12 +509,7 @@ class ConditionError(JudgementError):
 
 
 class StateError(JudgementError):
-    """A vocabulary's own code failed at an event: from there on its picture of the network is worth nothing.
-
-    Attributes:
-        state: the class of the picture.
-        error: what its code raised; also this error's cause.
-    """
+    """A vocabulary's own code failed at an event: from there on its picture of the network is worth nothing."""
 
     def __init__(self, state: str, error: BaseException) -> None:
         self.state = state
@@ -599,7 +538,7 @@ class EngineError(LucyError):
     """The infrastructure, not the product under test, failed."""
 
 
-class UnknownEngineError(UnknownPluginError, EngineError):
+class UnknownEngineError(UnknownNameError, EngineError):
     """No engine of that name is installed."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
@@ -636,13 +575,7 @@ class LifeCycleError(EngineError):
 
 
 class EngineUnavailableError(EngineError):
-    """What the engine stands on can't be used: it isn't there, lets nobody in, is too old, hangs or has died.
-
-    Attributes:
-        host: its address.
-        found: what was found there.
-        advice: what to do.
-    """
+    """What the engine stands on can't be used: it isn't there, lets nobody in, is too old, hangs or has died."""
 
     def __init__(self, host: str, found: str, advice: str) -> None:
         self.host = host
@@ -670,12 +603,7 @@ class DeployError(_OfNodeError):
 
 
 class HelperStartError(DeployError):
-    """A process of Lucy's own, which an engine can't do without, can't be started.
-
-    Attributes:
-        helper: which, with what it is for.
-        error: what the system said.
-    """
+    """A process of Lucy's own, which an engine can't do without, can't be started."""
 
     def __init__(self, helper: str, error: OSError) -> None:
         self.helper = helper
@@ -685,12 +613,7 @@ class HelperStartError(DeployError):
 
 
 class PortsTakenError(DeployError):
-    """No port is free for a node.
-
-    Attributes:
-        first: of those that nodes are given.
-        last: of them.
-    """
+    """No port is free of those that nodes are given."""
 
     def __init__(self, first: int, last: int) -> None:
         self.first = first
@@ -699,11 +622,7 @@ class PortsTakenError(DeployError):
 
 
 class UnknownProgramError(DeployError):
-    """A node's program, or that of a command in it, is not there.
-
-    Attributes:
-        program: as it was given.
-    """
+    """A node's program, or that of a command in it, is not there."""
 
     def __init__(self, node: str, program: str) -> None:
         self.program = program
@@ -711,11 +630,7 @@ class UnknownProgramError(DeployError):
 
 
 class InapplicableError(DeployError):
-    """An option can't be honoured by what the engine stands on.
-
-    Attributes:
-        option: as it is written on the command line.
-    """
+    """An option can't be honoured by what the engine stands on."""
 
     def __init__(self, option: str, reason: str) -> None:
         self.option = option
@@ -723,12 +638,7 @@ class InapplicableError(DeployError):
 
 
 class RefusedError(DeployError):
-    """What an engine stands on refused to do something.
-
-    Attributes:
-        action: what was asked of it.
-        status: the number that it gave.
-    """
+    """What an engine stands on refused to do something."""
 
     def __init__(self, action: str, status: int, reason: str) -> None:
         self.action = action
@@ -737,12 +647,7 @@ class RefusedError(DeployError):
 
 
 class ExportError(EngineError):
-    """A network can't be written down for others to run; what was written is removed.
-
-    Attributes:
-        subject: the file, or the node.
-        reason: what is wrong with it.
-    """
+    """A network can't be written down for others to run; what was written is removed."""
 
     def __init__(self, subject: str, reason: str) -> None:
         self.subject = subject
@@ -751,12 +656,7 @@ class ExportError(EngineError):
 
 
 class AttachError(EngineError):
-    """A network that somebody else runs can't be captured.
-
-    Attributes:
-        path: what was to be captured.
-        reason: what is wrong with it.
-    """
+    """A network that somebody else runs can't be captured."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
@@ -780,7 +680,6 @@ class NodeExitedError(EngineError):
     """A node died that should be running.
 
     Attributes:
-        node: its name.
         how: `exited with code 1`, `was killed by SIGKILL`.
         after: seconds since it was started.
         last_lines: the last lines that it wrote, oldest first.
@@ -800,8 +699,6 @@ class HelperDiedError(EngineError):
 
     Attributes:
         helper: which, with what it is for: `the pump, which carries nodes' lines`.
-        pid: its process id.
-        how: `exited with code 1`, `was killed by SIGKILL`.
         last_words: the last of what it wrote to its stderr.
     """
 
@@ -819,12 +716,7 @@ class CarrierDiedError(HelperDiedError, PipelineError):
 
 
 class NodeGoneError(EngineError):
-    """What a node runs in, or what runs that, ended before a command was obeyed.
-
-    Attributes:
-        node: which.
-        command: what was asked of it.
-    """
+    """What a node runs in, or what runs that, ended before a command was obeyed."""
 
     def __init__(self, node: str, command: str) -> None:
         self.node = node
@@ -833,13 +725,7 @@ class NodeGoneError(EngineError):
 
 
 class SupervisorError(EngineError):
-    """A node's supervisor refused a command; nothing was done.
-
-    Attributes:
-        node: whose supervisor.
-        command: what was asked of it.
-        reason: what it answered.
-    """
+    """A node's supervisor refused a command; nothing was done."""
 
     def __init__(self, node: str, command: str, reason: str) -> None:
         self.node = node
@@ -849,12 +735,7 @@ class SupervisorError(EngineError):
 
 
 class FaultError(EngineError):
-    """A fault makes no sense, or could not be made effective, or not be undone.
-
-    Attributes:
-        fault: its kind, e.g. `Loss`.
-        reason: what is wrong, and what to do.
-    """
+    """A fault makes no sense, or could not be made effective, or not be undone."""
 
     def __init__(self, fault: str, reason: str) -> None:
         self.fault = fault
@@ -867,12 +748,7 @@ class CommandError(_OfNodeError):
 
 
 class UnknownPortError(CommandError):
-    """A node has no port of that name.
-
-    Attributes:
-        port: what was given.
-        known: the ports that it has.
-    """
+    """A node has no port of that name."""
 
     def __init__(self, node: str, port: str, known: Iterable[str]) -> None:
         self.port = port
@@ -882,12 +758,7 @@ class UnknownPortError(CommandError):
 
 
 class NodeFileError(CommandError):
-    """A file of a node can't be read or written.
-
-    Attributes:
-        action: `read` or `write`.
-        path: of the file, as it was given.
-    """
+    """A file of a node can't be read or written."""
 
     def __init__(self, node: str, action: str, path: str, reason: str) -> None:
         self.action = action
@@ -899,7 +770,6 @@ class CommandTimeoutError(CommandError):
     """A command in a node did not end in time; it was killed, with all that it had started.
 
     Attributes:
-        node: where it ran.
         command: its program.
         seconds: the limit.
         said: the last of what it wrote to its stderr.
@@ -919,7 +789,6 @@ class OutputLimitError(CommandError):
     """A command in a node wrote more than is kept; it was killed, with all that it had started.
 
     Attributes:
-        node: where it ran.
         command: its program.
         limit: how many bytes are kept, of both outputs together.
     """
@@ -938,8 +807,7 @@ class NodeApiError(LucyError):
     """A node's own API failed.
 
     Attributes:
-        node: whose API.
-        operation: which operation, e.g. `sendPayment`.
+        operation: e.g. `sendPayment`.
         code: a stable word for the cause, e.g. `connection_refused`, `http_503`, `insufficient_funds`.
     """
 

@@ -67,7 +67,6 @@ from lucy_core.errors import (
     UnknownEngineError as UnknownEngineError,
     UnknownNameError as UnknownNameError,
     UnknownNodeError as UnknownNodeError,
-    UnknownPluginError as UnknownPluginError,
     UnknownPortError as UnknownPortError,
     UnknownProgramError as UnknownProgramError,
     UnsupportedError as UnsupportedError,

@@ -4,7 +4,7 @@ import enum
 from importlib.metadata import entry_points
 from typing import TypeVar
 
-from lucy_core.errors import BrokenPluginError, UnknownEngineError, UnknownPluginError
+from lucy_core.errors import BrokenPluginError, UnknownEngineError, UnknownNameError
 
 T = TypeVar("T")
 
@@ -38,14 +38,14 @@ def load_plugin(kind: Kind, name: str, contract: type[T]) -> T:
         contract: a class to derive from, or a protocol that can be checked at run time.
 
     Raises:
-        UnknownPluginError: none is called so; of engines, an UnknownEngineError.
+        UnknownNameError: none is called so; of engines, an UnknownEngineError.
         BrokenPluginError: it can't be imported or made, or lacks part of the contract.
     """
     point = next((point for point in entry_points(group=kind) if point.name == name), None)
     if point is None:
         if kind is Kind.ENGINE:
             raise UnknownEngineError(name, plugin_names(kind))
-        raise UnknownPluginError(kind.word, name, plugin_names(kind))
+        raise UnknownNameError(kind.word, name, plugin_names(kind))
     try:
         loaded = point.load()
         found: T = loaded() if isinstance(loaded, type) else loaded

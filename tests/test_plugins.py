@@ -61,7 +61,7 @@ def test_a_class_is_made_and_a_value_is_taken_as_it_is() -> None:
 
 
 def test_an_unknown_name_is_refused_with_what_there_is_and_what_was_perhaps_meant() -> None:
-    with pytest.raises(lucy.UnknownPluginError, match="no format is called 'hole'; did you mean whole") as refusal:
+    with pytest.raises(lucy.UnknownNameError, match="no format is called 'hole'; did you mean whole") as refusal:
         load_plugin(Kind.FORMAT, "hole", Worker)
     assert set(refusal.value.known) >= {"gone", "half", "made", "picky", "whole"}
     with pytest.raises(lucy.UnknownEngineError):

@@ -13,7 +13,7 @@ import msgspec
 
 from lucy_core.arguments import place_of
 from lucy_core.engine import NetworkSpec
-from lucy_core.errors import AttachError, TopologyError, UnknownPluginError
+from lucy_core.errors import AttachError, TopologyError, UnknownNameError
 from lucy_core.network.network import Network
 from lucy_core.network.vocabulary import Vocabulary, load_vocabulary
 from lucy_core.private_files import create_private
@@ -47,7 +47,7 @@ class ExportedNetwork(msgspec.Struct, frozen=True, kw_only=True):
         """What the network's lines mean, if that is known here."""
         try:
             return None if self.vocabulary_name is None else load_vocabulary(self.vocabulary_name)
-        except UnknownPluginError:
+        except UnknownNameError:
             return None
 
     def network_spec(self, options: Mapping[str, str]) -> NetworkSpec:  # noqa: ARG002  # nothing to choose

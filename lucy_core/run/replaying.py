@@ -15,7 +15,7 @@ import msgspec
 from lucy_core.arguments import place_of
 from lucy_core.capture import run_files
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.errors import RecordingError, UnknownPluginError
+from lucy_core.errors import RecordingError, UnknownNameError
 from lucy_core.judging import waits
 from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.conditions.probes import Prober
@@ -115,7 +115,7 @@ def _find_vocabulary(name: str | None) -> Vocabulary | None:
         return None
     try:
         return load_vocabulary(name)
-    except UnknownPluginError as error:
+    except UnknownNameError as error:
         reason = f"are in the vocabulary {name!r}, which isn't installed here: give vocabulary="
         raise RecordingError("this run's lines", reason) from error
 
