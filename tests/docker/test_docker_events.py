@@ -1,9 +1,16 @@
 """What an Engine says of containers, read and remembered."""
 
+import asyncio
+import json
+from pathlib import Path
+
+import anyio
+from engines import VERSION, Serving, serving
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucy_engines.docker.run.events import ContainerEvent, Heard, container_event
+from lucy_engines.docker.api.client import connect
+from lucy_engines.docker.run.events import ContainerEvent, ContainerEvents, Heard, container_event
 
 
 def died(node: str, at: int) -> ContainerEvent:
@@ -39,3 +46,39 @@ def test_what_is_no_nodes_is_passed_over() -> None:
     health = container_event({**said, "Action": "health_status: unhealthy"})
     assert health is not None
     assert (health.action, health.detail) == ("health_status", "unhealthy")
+
+
+async def test_a_stream_that_breaks_before_its_first_event_is_asked_for_all_since_the_session_began(
+    tmp_path: Path,
+) -> None:
+    asked: list[str] = []
+    said = {"Action": "die", "timeNano": 5, "Actor": {"Attributes": {"lucy.node": "a", "exitCode": "3"}}}
+    bodies = [VERSION, None, "OK", said]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            asked.append(head.split(b" ")[1].decode())
+            body = bodies.pop(0) if bodies else "OK"
+            text = json.dumps(body).encode() + b"\n"
+            date = "Date: Mon, 30 Nov 2026 12:00:00 GMT"
+            writer.write(f"HTTP/1.1 200 OK\r\n{date}\r\nContent-Length: {len(text)}\r\n\r\n".encode())
+            if body is None:
+                return  # the stream breaks
+            writer.write(text)
+
+    heard: list[ContainerEvent] = []
+    async with (
+        serving(Serving(serve), tmp_path / "docker.sock"),
+        connect(f"unix://{tmp_path}/docker.sock") as client,
+        anyio.create_task_group() as tasks,
+    ):
+
+        def hear(event: ContainerEvent) -> None:
+            heard.append(event)
+            tasks.cancel_scope.cancel()
+
+        await ContainerEvents(client, "run", hear).watch()
+
+    assert [each.partition("?")[0] for each in asked][:4] == ["/version", "/events", "/_ping", "/events"]
+    assert all("since=1796040000" in each for each in asked if each.startswith("/events"))
+    assert [each.node for each in heard] == ["a"]

@@ -9,9 +9,11 @@ An Engine that was found dead stays dead: every later call is refused at once, s
 timeout a call.
 """
 
+import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from email.utils import parsedate_to_datetime
 from typing import Any, final
 
 import aiodocker
@@ -45,6 +47,8 @@ class EngineClient:
         """What the Engine says of itself: `Version`, `ApiVersion`, `Os`, `Arch`."""
         self.dead: EngineUnavailableError | None = None
         """Why no call can succeed any more."""
+        self.began = 0
+        """By the Engine's clock, in seconds, when the session began; 0 where it doesn't say."""
         self._session = session
 
     @contextmanager
@@ -178,7 +182,10 @@ async def connect(address: str) -> AsyncIterator[EngineClient]:
         client = EngineClient(endpoint, session)
         with client.calling("say its version", seconds=PING_SECONDS):
             # Without a version in the path: an Engine that is too old, or too new, would refuse the question itself.
-            client.version = await client.get("version")
+            async with client._got("version", {}) as response:  # noqa: SLF001  # its maker
+                client.version = json.loads(await response.read())
+                with contextlib.suppress(KeyError, ValueError):
+                    client.began = int(parsedate_to_datetime(response.headers["Date"]).timestamp())
         client.docker.api_version = f"v{usable_version(endpoint.text, client.version)}"
         yield client
     finally:

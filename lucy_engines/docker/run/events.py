@@ -63,14 +63,16 @@ class Heard:
     the later one may come first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, began: int = 0) -> None:
+        """Begin with the second from which on events are wanted, or 0: from now."""
+        self._began = began
         self._recent: deque[ContainerEvent] = deque(maxlen=RECENT)
         self._newest_ns = 0
 
     @property
     def since(self) -> int:
         """From which second on a stream has to repeat itself so that nothing is missed, or 0: from now."""
-        return max(0, self._newest_ns // 10**9 - 1)
+        return max(self._began, self._newest_ns // 10**9 - 1)
 
     def is_news(self, event: ContainerEvent) -> bool:
         """Tell whether an event was not heard before; from now on it was."""
@@ -89,7 +91,7 @@ class ContainerEvents:
         self._client = client
         self._run_id = run_id
         self._hear = hear
-        self._heard = Heard()
+        self._heard = Heard(client.began)
 
     async def watch(self) -> None:
         """Hear events for as long as there is an Engine.
