@@ -4,91 +4,49 @@ Beside the contract stands what engines are built with: nothing else of the core
 `lucy_core.errors` and, for engines with helper processes of their own, `lucy_core.helpers`.
 """
 
-from lucy_core import log
-from lucy_core.aio import Services, carry_through, one_error
-from lucy_core.arguments import readable_text
-from lucy_core.capture import run_files
-from lucy_core.capture.sources.fifo import make_fifo
+from lucy_core import log as log
+from lucy_core.aio import Services as Services, carry_through as carry_through, one_error as one_error
+from lucy_core.arguments import readable_text as readable_text
+from lucy_core.capture import run_files as run_files
+from lucy_core.capture.sources.fifo import make_fifo as make_fifo
 from lucy_core.engine.contract import (
-    PIPES,
-    Capability,
-    Engine,
-    EngineNetwork,
-    EngineNode,
-    ExitReport,
-    NodeExit,
-    Plan,
-    Resources,
-    RunPlace,
-    engine_names,
-    engine_of,
-    load_engine,
-    require,
+    PIPES as PIPES,
+    Capability as Capability,
+    Engine as Engine,
+    EngineNetwork as EngineNetwork,
+    EngineNode as EngineNode,
+    ExitReport as ExitReport,
+    NodeExit as NodeExit,
+    Plan as Plan,
+    Resources as Resources,
+    RunPlace as RunPlace,
+    engine_names as engine_names,
+    engine_of as engine_of,
+    load_engine as load_engine,
+    require as require,
 )
-from lucy_core.engine.execution import ExecResult, Output, Take, Written
-from lucy_core.engine.garbage import Collector, Leftover, Remark, Search
-from lucy_core.engine.injection import FaultLost, Injection
-from lucy_core.engine.intake import LineCapture
-from lucy_core.engine.lifecycle import LifeCycle, State
-from lucy_core.engine.options import EngineOption, is_on
-from lucy_core.engine.spec import HostForm, Layout, NetworkSpec, NodeSpec, fill_in, fill_in_bytes, start_order
-from lucy_core.faults import FAULT_KINDS, Disconnect, Fault, MemoryLimit, Pause
-from lucy_core.private_files import check_shared, create_private
-from lucy_core.records.journal import EngineNotice, NodeMeasured
-from lucy_core.removal import make_empty
-
-__all__ = [
-    "FAULT_KINDS",
-    "PIPES",
-    "Capability",
-    "Collector",
-    "Disconnect",
-    "Engine",
-    "EngineNetwork",
-    "EngineNode",
-    "EngineNotice",
-    "EngineOption",
-    "ExecResult",
-    "ExitReport",
-    "Fault",
-    "FaultLost",
-    "HostForm",
-    "Injection",
-    "Layout",
-    "Leftover",
-    "LifeCycle",
-    "LineCapture",
-    "MemoryLimit",
-    "NetworkSpec",
-    "NodeExit",
-    "NodeMeasured",
-    "NodeSpec",
-    "Output",
-    "Pause",
-    "Plan",
-    "Remark",
-    "Resources",
-    "RunPlace",
-    "Search",
-    "Services",
-    "State",
-    "Take",
-    "Written",
-    "carry_through",
-    "check_shared",
-    "create_private",
-    "engine_names",
-    "engine_of",
-    "fill_in",
-    "fill_in_bytes",
-    "is_on",
-    "load_engine",
-    "log",
-    "make_empty",
-    "make_fifo",
-    "one_error",
-    "readable_text",
-    "require",
-    "run_files",
-    "start_order",
-]
+from lucy_core.engine.execution import ExecResult as ExecResult, Output as Output, Take as Take, Written as Written
+from lucy_core.engine.garbage import Collector as Collector, Leftover as Leftover, Remark as Remark, Search as Search
+from lucy_core.engine.injection import FaultLost as FaultLost, Injection as Injection
+from lucy_core.engine.intake import LineCapture as LineCapture
+from lucy_core.engine.lifecycle import LifeCycle as LifeCycle, State as State
+from lucy_core.engine.options import EngineOption as EngineOption, is_on as is_on
+from lucy_core.engine.spec import (
+    HostForm as HostForm,
+    Layout as Layout,
+    NetworkSpec as NetworkSpec,
+    NodeSpec as NodeSpec,
+    fill_in as fill_in,
+    fill_in_bytes as fill_in_bytes,
+    start_order as start_order,
+)
+from lucy_core.faults import (
+    FAULT_KINDS as FAULT_KINDS,
+    Disconnect as Disconnect,
+    Fault as Fault,
+    MemoryLimit as MemoryLimit,
+    Pause as Pause,
+)
+from lucy_core.private_files import check_shared as check_shared, create_private as create_private
+from lucy_core.records.journal import EngineNotice as EngineNotice, NodeMeasured as NodeMeasured
+from lucy_core.removal import make_empty as make_empty

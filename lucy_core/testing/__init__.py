@@ -5,25 +5,13 @@ loop in virtual time; and a check that nothing was left behind. The suite that e
 `lucy_core.testing.engine_conformance`.
 """
 
-from lucy_core.testing.fake_engine import FakeEngine, FakeNode
-from lucy_core.testing.leaks import Held, left_behind, no_leaks
-from lucy_core.testing.scripted_node import Dialled, Numbered, Told, scripted_node
-from lucy_core.testing.virtual_network import VirtualNetwork, virtual_network
-from lucy_core.testing.virtual_time import BACKEND, VirtualTimeLoop, run
-
-__all__ = [
-    "BACKEND",
-    "Dialled",
-    "FakeEngine",
-    "FakeNode",
-    "Held",
-    "Numbered",
-    "Told",
-    "VirtualNetwork",
-    "VirtualTimeLoop",
-    "left_behind",
-    "no_leaks",
-    "run",
-    "scripted_node",
-    "virtual_network",
-]
+from lucy_core.testing.fake_engine import FakeEngine as FakeEngine, FakeNode as FakeNode
+from lucy_core.testing.leaks import Held as Held, left_behind as left_behind, no_leaks as no_leaks
+from lucy_core.testing.scripted_node import (
+    Dialled as Dialled,
+    Numbered as Numbered,
+    Told as Told,
+    scripted_node as scripted_node,
+)
+from lucy_core.testing.virtual_network import VirtualNetwork as VirtualNetwork, virtual_network as virtual_network
+from lucy_core.testing.virtual_time import BACKEND as BACKEND, VirtualTimeLoop as VirtualTimeLoop, run as run

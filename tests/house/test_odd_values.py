@@ -174,7 +174,7 @@ def public_calls() -> list[Target]:
     """List what the two faces offer to be called: functions, and the types that people write down."""
     found: list[Target] = []
     for module in (lucy, mina):
-        for name in module.__all__:
+        for name in [name for name in dir(module) if not name.startswith("_")]:
             member = getattr(module, name)
             is_made_by_lucy = isinstance(member, type) and issubclass(member, (BaseException, Enum))
             is_event = isinstance(member, type) and module is mina and is_event_type(member)
