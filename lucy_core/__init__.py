@@ -25,8 +25,7 @@ def __getattr__(name: str) -> object:
     face = importlib.import_module(f"{__name__}.face") if may_be_there else object()
     value: object = _listed(face) if name == "__all__" else getattr(face, name, _MISSING)
     if value is _MISSING:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
 

@@ -75,8 +75,7 @@ class Intake:
 
     def _follow_file(self, asked: requests.File) -> None:
         if self._sink.owns(asked.path):
-            message = f"{asked.path} is the recording's own: it would grow by being read"
-            raise ValueError(message)
+            raise ValueError(f"{asked.path} is the recording's own: it would grow by being read")
         self._open(lambda: FileSource(asked.path), asked.node)
 
     def _listen(self, asked: requests.Listen) -> Listening:

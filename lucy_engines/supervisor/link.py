@@ -54,7 +54,7 @@ class LinkReply(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class LinkStream(Protocol):
+class LinkConnection(Protocol):
     """What a link runs over: PID 1's stdin and stdout, however far away."""
 
     async def receive(self) -> bytes:
@@ -100,7 +100,7 @@ def decode_message(line: bytes) -> LinkEvent | LinkReply | None:
 class Link:
     """A link to one container's PID 1. `listen` has to run for as long as it is used."""
 
-    def __init__(self, stream: LinkStream, node: str) -> None:
+    def __init__(self, stream: LinkConnection, node: str) -> None:
         self._stream = stream
         self._node = node
         self._line = b""

@@ -60,8 +60,7 @@ class FrameDecoder:
                     break
                 self._stream = self._header[0]
                 if self._stream > STDERR or self._header[1:4] != b"\0\0\0":
-                    message = f"no frame begins with {self._header!r}"
-                    raise FrameError(message)
+                    raise FrameError(f"no frame begins with {self._header!r}")
                 self._left = int.from_bytes(self._header[4:], "big")
                 self._header = b""
                 continue

@@ -47,8 +47,7 @@ class Upgrade:
             return None
         words = head.split(b"\r\n")[0].split(b" ", 2)
         if len(words) < 2 or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
-            message = f"it answered {head[:80]!r}"
-            raise ValueError(message)
+            raise ValueError(f"it answered {head[:80]!r}")
         self.status = int(words[1])
         self.reason = rest.decode(errors="replace").strip() or b" ".join(words[2:]).decode(errors="replace")
         return rest

@@ -78,8 +78,7 @@ class Place:
         self._limits: dict[str, Any] = shown["HostConfig"]
         pid = shown["State"]["Pid"]
         if not shown["State"]["Running"]:
-            reason = f"the container of {name} doesn't run"
-            raise Trouble(reason)
+            raise Trouble(f"the container of {name} doesn't run")
         self.pidfd = self._open(pid)
 
     def _open(self, pid: int) -> int:
@@ -243,8 +242,7 @@ class Place:
         for line in self._inside(["tc", "qdisc", "show"]).splitlines():
             kind, device = line.split()[1], line.partition(" dev ")[2].split()[0]
             if device in self._interfaces and kind not in ("noqueue", "pfifo_fast", "fq_codel", "mq"):
-                reason = f"somebody else shapes {device} of {self.name} ({line.strip()}); remove that first"
-                raise Trouble(reason)
+                raise Trouble(f"somebody else shapes {device} of {self.name} ({line.strip()}); remove that first")
 
     def _queue(self, links: Mapping[str, Link]) -> None:
         wanted = set(links.values())
@@ -287,8 +285,7 @@ class Place:
         answer = int(os.read(told, 64) or b"-5")
         os.close(told)
         if answer < 0:
-            reason = f"the disk at {self._disk} of {self.name} can't be resized: {os.strerror(-answer)}"
-            raise Trouble(reason)
+            raise Trouble(f"the disk at {self._disk} of {self.name} can't be resized: {os.strerror(-answer)}")
         if full:
             self._disk_bytes = answer
 
@@ -355,11 +352,9 @@ class Place:
         try:
             return self._machine.caller.call(method, path, body)
         except Refusal as refusal:
-            reason = f"the Docker Engine refused {method} /{path}: {refusal}"
-            raise Trouble(reason) from refusal
+            raise Trouble(f"the Docker Engine refused {method} /{path}: {refusal}") from refusal
         except OSError as error:
-            reason = f"the Docker Engine can't be asked for {method} /{path}: {error}"
-            raise Trouble(reason) from error
+            raise Trouble(f"the Docker Engine can't be asked for {method} /{path}: {error}") from error
 
 
 def own_aliases(container: str, aliases: Iterable[str] | None) -> list[str]:

@@ -45,12 +45,10 @@ def check(kind: str) -> None:
         return  # through the Engine's API, whoever may ask it
     held = capabilities()
     if not (held >> CAP_NET_ADMIN & 1 and held >> CAP_SYS_ADMIN & 1):
-        reason = "it takes CAP_NET_ADMIN and CAP_SYS_ADMIN to enter a container's network; run Lucy as root"
-        raise Unable(reason)
+        raise Unable("it takes CAP_NET_ADMIN and CAP_SYS_ADMIN to enter a container's network; run Lucy as root")
     for program in _NEEDS[kind]:
         if shutil.which(program, path=PATH) is None:
-            reason = f"there is no program {program} on this machine; install {_PACKAGES[program]}"
-            raise Unable(reason)
+            raise Unable(f"there is no program {program} on this machine; install {_PACKAGES[program]}")
 
 
 def run(command: Sequence[str], script: str = "", descriptors: Sequence[int] = ()) -> str:
@@ -72,11 +70,9 @@ def run(command: Sequence[str], script: str = "", descriptors: Sequence[int] = (
             env={**os.environ, "PATH": PATH},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        reason = f"{command[0]}: {error}"
-        raise Trouble(reason) from error
+        raise Trouble(f"{command[0]}: {error}") from error
     if done.returncode:
-        reason = f"{' '.join(command)}: {done.stderr.strip() or f'exit code {done.returncode}'}"
-        raise Trouble(reason)
+        raise Trouble(f"{' '.join(command)}: {done.stderr.strip() or f'exit code {done.returncode}'}")
     return done.stdout
 
 

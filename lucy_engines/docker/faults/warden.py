@@ -90,8 +90,7 @@ class Warden:
 
     def _inject(self, order: Inject) -> Injected:
         if order.number in self._effects:
-            message = f"a fault has the number {order.number} already"
-            raise Trouble(message)
+            raise Trouble(f"a fault has the number {order.number} already")
         try:
             self._make(order)
         except Unable as unable:
@@ -103,8 +102,7 @@ class Warden:
         check(fault.kind)
         for name in fault.members:
             if name not in self._places and name not in order.places:
-                message = f"nobody has said where {name} is"
-                raise Trouble(message)
+                raise Trouble(f"nobody has said where {name} is")
         try:
             for name in fault.members:
                 if name not in self._places:
@@ -124,8 +122,7 @@ class Warden:
     def _revert(self, order: Revert) -> Reverted:
         effect = self._effects.get(order.number)
         if effect is None:
-            message = f"no fault has the number {order.number}"
-            raise Trouble(message)
+            raise Trouble(f"no fault has the number {order.number}")
         seconds = self._undo(effect)
         del self._effects[order.number]
         return Reverted(seconds)

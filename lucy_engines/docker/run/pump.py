@@ -251,8 +251,7 @@ def _upgraded(peer: socket.socket) -> bytes:
             raise ConnectionResetError(errno.ECONNRESET, "the Engine hung up")
         rest = upgrade.feed(chunk)
     if not upgrade.accepted:
-        message = f"{upgrade.reason} (status {upgrade.status})"
-        raise ValueError(message)
+        raise ValueError(f"{upgrade.reason} (status {upgrade.status})")
     return rest
 
 
