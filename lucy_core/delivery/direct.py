@@ -21,9 +21,8 @@ from lucy_core.capture.intake import Intake, reason
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
 from lucy_core.helpers.forms import Done, Form, verb
-from lucy_core.recording.recording import Row, overlong_block
+from lucy_core.recording.recording import Row, block_of
 from lucy_core.recording.walk import TURN_BYTES
-from lucy_core.records.record import Block
 
 LOOK_SECONDS = 1.0
 """How often sources are looked at of which nobody tells."""
@@ -163,14 +162,8 @@ class DirectSources:
             row = msgspec.structs.replace(row, **counted)
         self._offsets[node] = row.offset + row.bytes
         self._delivery.ledger.take(row)
-
-        def block(row: Row) -> Block:
-            if row.overlong:
-                return overlong_block(row, data)
-            return Block(node, row.position, row.offset, lines, row.arrived_ns, data, torn)
-
         if lines:
-            self._delivery.deliver(row, block)
+            self._delivery.deliver(row, lambda row: block_of(row, data))
 
     def begin_long(self, node: str) -> LongLine:  # noqa: ARG002  # the sink's
         return LongLine(0)

@@ -16,9 +16,8 @@ from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import CaptureDiedError, RecordingError
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.ledger import Gap
-from lucy_core.recording.recording import Recording, Row, overlong_block
+from lucy_core.recording.recording import Recording, Row, block_of
 from lucy_core.recording.walk import Walk
-from lucy_core.records.record import Block
 
 
 @final
@@ -77,11 +76,7 @@ class Follower:
             return True
         await self._delivery.gather(row.node)
         self._ledger.take(row)
-        if row.overlong:
-            block = overlong_block(row, data.removesuffix(b"\n"))
-        else:
-            block = Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn)
-        self._delivery.deliver_whole(block)
+        self._delivery.deliver_whole(block_of(row, data.removesuffix(b"\n") if row.overlong else data))
         await anyio.lowlevel.checkpoint()
         return True
 

@@ -65,9 +65,10 @@ class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     filtered_events: int = 0
 
 
-def overlong_block(row: Row, head: bytes) -> Block:
-    """Make the block of a line that is too long to be given: its beginning."""
-    return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, head, torn=True, overlong=row.overlong)
+def block_of(row: Row, data: bytes) -> Block:
+    """Make the block of a row of its lines, or of the beginning of one that is too long to be given."""
+    torn = row.torn or row.overlong > 0
+    return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, torn, row.overlong)
 
 
 _decode_rows = msgspec.json.Decoder(Row).decode_lines
@@ -310,13 +311,11 @@ class Recording:
             RecordingError: the log is shorter than its row says, and was not when the recording was opened.
         """
         if row.overlong:
-            head = self._read_log(row, row.begun, min(row.overlong, HEAD_BYTES))
-            return overlong_block(row, head)
+            return block_of(row, self._read_log(row, row.begun, min(row.overlong, HEAD_BYTES)))
         data = self._read_log(row, row.offset, row.bytes)
-        whole = len(data) == row.bytes
-        if not whole:
-            data = data[: data.rfind(b"\n") + 1]
-        return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, row.torn and whole)
+        if len(data) == row.bytes:
+            return block_of(row, data)
+        return msgspec.structs.replace(block_of(row, data[: data.rfind(b"\n") + 1]), torn=False)
 
     def _read_log(self, row: Row, offset: int, size: int) -> bytes:
         if self._bound is not None:
