@@ -449,6 +449,22 @@ def test_contributings_map_shows_every_room_in_its_order():
     assert tuple(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == ROOMS
 
 
+HOP = re.compile(r"^\| \d+ \| `(\S+)` \| `(?:(\w+)\.)?(\w+)` \|", re.MULTILINE)
+
+
+def test_the_hops_that_contributing_tells_are_there_and_a_lines_make_no_step_back():
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for file, owner, function in HOP.findall(text):
+        (path,) = [REPOSITORY / package / file for package in PACKAGES if (REPOSITORY / package / file).is_file()]
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        (within,) = [node for node in module.body if getattr(node, "name", "") == owner] if owner else [module]
+        assert function in {getattr(node, "name", "") for node in within.body}, (file, owner, function)
+    way = text.partition("## A line's way")[2].partition("\n## ")[0]
+    rooms = [ROOMS.index(file.split("/")[0]) for file, _, _ in HOP.findall(way)]
+    assert len(rooms) == 13
+    assert rooms == sorted(rooms)
+
+
 def test_every_listed_room_is_still_there():
     there = {path.stem for path in (REPOSITORY / "lucy_core").iterdir()}
     assert [room for room in ROOMS if room not in there] == []
