@@ -20,16 +20,6 @@ from lucy_core.mina.events import (
 )
 from lucy_core.mina.state import MinaState
 
-__all__ = [
-    "block_height_growth",
-    "blocks_produced",
-    "nodes_initialized",
-    "nodes_synchronized",
-    "persisted_frontier_loaded",
-    "signed_command_included",
-]
-
-
 _NAMES = tuple_of(readable_text, "('bp-1', 'bp-2')")
 
 

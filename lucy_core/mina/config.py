@@ -7,8 +7,6 @@ import msgspec
 
 from lucy_core.mina.topology_parts import Account, Constants
 
-__all__ = ["runtime_config"]
-
 
 def runtime_config(
     accounts: tuple[Account, ...], public_keys: dict[str, str], constants: Constants, genesis_time: float

@@ -26,12 +26,12 @@ import pytest
 _PARTS = ("suite", "life_cycle", "control", "deaths", "completeness", "faults", "cleanup")
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
-from lucy_core.testing.engine_conformance.cleanup import CleanupConformance  # noqa: E402
-from lucy_core.testing.engine_conformance.completeness import CompletenessConformance  # noqa: E402
-from lucy_core.testing.engine_conformance.control import ControlConformance  # noqa: E402
-from lucy_core.testing.engine_conformance.deaths import DeathConformance  # noqa: E402
-from lucy_core.testing.engine_conformance.faults import FaultConformance  # noqa: E402
-from lucy_core.testing.engine_conformance.life_cycle import LifeCycleConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.cleanup import CleanupConformance as CleanupConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.completeness import CompletenessConformance as CompletenessConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.control import ControlConformance as ControlConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.deaths import DeathConformance as DeathConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.faults import FaultConformance as FaultConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.life_cycle import LifeCycleConformance as LifeCycleConformance  # noqa: E402
 
 
 class EngineConformance(
@@ -43,14 +43,3 @@ class EngineConformance(
     CleanupConformance,
 ):
     """Everything that an engine has to hold. Subclass it, and define the fixture `engine`."""
-
-
-__all__ = [
-    "CleanupConformance",
-    "CompletenessConformance",
-    "ControlConformance",
-    "DeathConformance",
-    "EngineConformance",
-    "FaultConformance",
-    "LifeCycleConformance",
-]
