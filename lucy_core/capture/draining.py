@@ -72,7 +72,6 @@ class Drain:
             self._unread.add(reading.fd)
 
     def close(self) -> None:
-        """Close all sources."""
         for reading in self.readings.values():
             reading.source.close()
         self.readings.clear()
@@ -176,7 +175,6 @@ class Drain:
         return len(chunk)
 
     def take(self, reading: Reading, chunk: bytes) -> None:
-        """Take what was read from a source."""
         source, framer = reading.source, reading.source.framer
         now = time.monotonic_ns()
         if source.blocked:

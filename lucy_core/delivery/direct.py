@@ -106,14 +106,12 @@ class DirectSources:
             await anyio.sleep(BEAT_SECONDS)
 
     def beat_nowait(self) -> None:
-        """Take note that the loop runs now."""
         if self._idle is not None:
             # Had there been anything at the beat before, the loop would have read it by now.
             self._drain.found_empty(self._beat_ns)
         self._beat_ns = time.monotonic_ns()
 
     def tell(self, form: Form) -> None:
-        """Do what is asked; see `CaptureProcess.tell`."""
         self._intake.obey(form)
 
     async def ask(self, form: Form, reply: type[Any] = Done) -> Any:  # noqa: ARG002  # the form says what is replied

@@ -42,7 +42,6 @@ class Feed:
 
     @property
     def directory(self) -> Path | None:
-        """The run directory."""
         return None if self.recording is None else self.recording.directory
 
     @property

@@ -146,19 +146,15 @@ class Inlet(Feed):
         return (await self._taker.ask(Drain(node), Position)).position
 
     def note(self, event: EngineNotice | NodeMeasured) -> None:
-        """See `LineCapture.note`."""
         self.write_nowait(JOURNAL, journal_line(event))
 
     def note_way(self, node: str, way: str) -> None:
-        """See `LineCapture.note_way`."""
         self._note(Fact.WAY, node, reason=way)
 
     def note_filtered(self, node: str, *, lines: int, bytes: int, events: int) -> None:  # noqa: A002  # the contract's
-        """See `LineCapture.note_filtered`."""
         self._note(Fact.FILTERED, node, filtered_lines=lines, filtered_bytes=bytes, filtered_events=events)
 
     def note_failed(self, node: str, reason: str) -> None:
-        """See `LineCapture.note_failed`."""
         self._note(Fact.SOURCE_FAILED, node, reason=reason)
 
     def _note(self, fact: Fact, node: str, **more: str | int) -> None:

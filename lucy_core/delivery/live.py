@@ -56,7 +56,6 @@ class Live:
 
     @property
     def live(self) -> int:
-        """How many subscriptions are live."""
         return len(self._hub)
 
     def _deliver(self, plan: Plan, row: Row, read: Callable[[Row], Block]) -> int:

@@ -170,12 +170,10 @@ class Helper:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         return self._process.pid
 
     @property
     def code(self) -> int | None:
-        """Its return code, once it has ended."""
         return self._process.poll()
 
     @property

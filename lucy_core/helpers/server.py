@@ -72,12 +72,10 @@ class Server:
         """What came with it; closed once it is obeyed."""
 
     def fileno(self) -> int:
-        """Return what to poll."""
         return self._control.fileno()
 
     @property
     def awaited(self) -> int:
-        """For what to poll it."""
         return select.POLLIN | (select.POLLOUT if self._outgoing else 0)
 
     @property

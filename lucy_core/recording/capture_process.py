@@ -80,7 +80,6 @@ class CaptureProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         return self._helper.pid
 
     @property
@@ -156,7 +155,6 @@ class CaptureProcess:
         return row, data
 
     async def listen(self) -> None:
-        """Hear what it says, until it ends."""
         await self._helper.listen()
         if self.died is not None:
             self._ring()

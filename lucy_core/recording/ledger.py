@@ -95,7 +95,6 @@ class NodeLedger(msgspec.Struct):
     _stranger: str = ""
 
     def turn_away(self, peers: int, reason: str) -> None:
-        """Count strangers."""
         if not self.strangers:
             self._stranger = f"a stranger at its port that {reason}"
             self.failures.append(self._stranger)
@@ -255,12 +254,10 @@ class Ledger:
 
     @property
     def lines(self) -> int:
-        """Lines captured in all."""
         return sum(account.lines for account in self.nodes.values())
 
     @property
     def bytes(self) -> int:
-        """Bytes captured in all."""
         return sum(account.bytes for account in self.nodes.values())
 
     @property
@@ -270,12 +267,10 @@ class Ledger:
 
     @property
     def filtered_lines(self) -> int:
-        """Lines that a capture filter left out."""
         return sum(account.filtered_lines for account in self.nodes.values())
 
     @property
     def filtered_events(self) -> int:
-        """Events that a capture filter left out."""
         return sum(account.filtered_events for account in self.nodes.values())
 
     @property

@@ -110,7 +110,6 @@ class Recording:
         self.close()
 
     def close(self) -> None:
-        """Close all descriptors. Again is no error."""
         arrivals, self._arrivals = self._arrivals, -1
         for fd in (arrivals, *self._logs.values()):
             if fd >= 0:

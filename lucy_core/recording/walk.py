@@ -60,7 +60,6 @@ class Walk:
             yield row
 
     def blocks(self) -> Iterator[Row]:
-        """Give the rows of blocks alone."""
         return (row for row in self.rows() if row.fact is None)
 
     def spend(self, bytes_read: int) -> None:

@@ -66,7 +66,6 @@ class DockerPlan(Plan, msgspec.Struct, frozen=True):
         return f"docker-compose -f {shlex.quote(str(file))} up"
 
     def export(self, file: Path, about: Mapping[str, str]) -> None:
-        """Write a Compose file."""
         write_export(self.config, file, about)
 
 

@@ -101,7 +101,6 @@ class Freeze:
         self._seconds: float | None = None
 
     async def begin(self, lasting: float) -> None:
-        """Freeze them."""
         # Before the guardian's clock starts: once it has let them go, at least `lasting` is over here too.
         self._began, self._lasting = time.monotonic(), lasting
         for node in self._nodes:
@@ -192,7 +191,6 @@ class ProcessEngine(Engine):
     )
 
     def plan(self, spec: NetworkSpec, place: RunPlace) -> ProcessPlan:
-        """Choose the directories."""
         directories = {node.name: str(place.directory / run_files.NODES / node.name) for node in spec.nodes}
         return ProcessPlan(spec, place.run_id, directories, statistics=is_on(place.options, "statistics"))
 

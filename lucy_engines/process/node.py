@@ -74,7 +74,6 @@ class ProcessNode(EngineNode):
 
     @property
     def pid(self) -> int | None:
-        """The leader's process id while it runs."""
         return self._pid
 
     def prepare(self) -> None:

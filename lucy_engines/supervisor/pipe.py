@@ -50,7 +50,6 @@ class Pipe:
                 self._pieces[0] = piece[written:]
 
     def interests(self) -> dict[int, int]:
-        """Return what to poll for."""
         return {self._descriptor: select.POLLOUT} if self._pieces else {}
 
     def patience(self) -> float:
@@ -62,9 +61,7 @@ class Pipe:
 
     @property
     def finished(self) -> bool:
-        """Whether all is out."""
         return not self._pieces
 
     def close(self) -> None:
-        """Close the descriptor."""
         os.close(self._descriptor)

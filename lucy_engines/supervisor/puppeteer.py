@@ -150,7 +150,6 @@ class End:
         self.after = after
 
     def fields(self) -> dict[str, Any]:
-        """The end as a message has it."""
         return {"code": self.code, "signal": self.signal, "at": round(self.at, 6), "after": round(self.after, 6)}
 
     def line(self) -> str:

@@ -75,7 +75,6 @@ class Relay:
         return self._write
 
     def interests(self) -> dict[int, int]:
-        """Return what to poll for."""
         found = self._way.interests()
         if self._reads:
             found[self._read] = select.POLLIN
@@ -163,7 +162,6 @@ class Relay:
         return {"lost": self._way.lost} if self._way.lost else {}
 
     def close(self) -> None:
-        """Close what is open."""
         os.close(self._read)
         self._way.close()
 

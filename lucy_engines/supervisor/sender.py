@@ -84,7 +84,6 @@ class Sender:
         return len(self._kept)
 
     def put(self, piece: bytes) -> None:
-        """Queue bytes."""
         self._kept += piece
 
     def end(self) -> None:
@@ -161,7 +160,6 @@ class Sender:
             self._hang_up()
 
     def interests(self) -> dict[int, int]:
-        """Return what to poll for."""
         if self._socket is None:
             return {}
         waits = self._connecting or self._unsent_greeting or (self._resumed and self._sent < self._taken + self.backlog)
@@ -179,10 +177,8 @@ class Sender:
 
     @property
     def lost(self) -> int:
-        """Return how many bytes were given up."""
         return len(self._kept) if self.finished else 0
 
     def close(self) -> None:
-        """Close the connection."""
         if self._socket is not None:
             self._socket.close()

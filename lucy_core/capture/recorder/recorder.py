@@ -69,7 +69,6 @@ class Recorder:
         self._deleted = False
 
     def begin(self, node: str) -> None:
-        """Open a node's log; see `Sink`."""
         self._log(node)
 
     def _log(self, node: str) -> Log:
@@ -92,7 +91,6 @@ class Recorder:
         torn: bool = False,
         **counted: int,
     ) -> None:
-        """Append a block; see `Sink`."""
         log = self._log(node)
         size = sum(map(len, pieces))
         row = block_row(log, self.position, size, lines, self.now_ns(), torn=torn, counted=counted)
@@ -213,7 +211,6 @@ class Recorder:
             self._persist(fact_row(Fact.STOPPED, position, self.now_ns(), "", {"reason": reason}))
 
     def close(self) -> None:
-        """Close all files."""
         for fd in (self._arrivals, self._reserve, *(log.fd for log in self._logs.values())):
             if fd >= 0:
                 os.close(fd)

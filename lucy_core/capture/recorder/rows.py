@@ -40,7 +40,6 @@ class Row(NamedTuple):
     size: int = 0
 
     def data(self) -> bytes:
-        """Read the block back."""
         return b"" if self.log is None else os.pread(self.log.fd, self.size, self.offset)
 
 

@@ -149,7 +149,6 @@ class Listener(Source):
 
     @property
     def address(self) -> str | tuple[str, int]:
-        """Where it really listens."""
         if self._path is not None:
             return self._path
         host, port = self._socket.getsockname()[:2]

@@ -25,7 +25,6 @@ class Hub:
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
-        """All there are."""
         return tuple(self._subscriptions)
 
     def add(self, subscription: Subscription) -> None:
@@ -45,7 +44,6 @@ class Hub:
             del self._plans[node]
 
     def plan(self, node: str) -> Plan:
-        """Return what is wanted of a node."""
         plan = self._plans.get(node)
         if plan is None:
             plan = self._plans[node] = Plan(node, self._subscriptions)

@@ -43,7 +43,6 @@ class Gate:
         self.closed = True
 
     def open(self) -> None:
-        """Let through again."""
         self.closed = False
         self.opened += 1
         calls, self._reopened = self._reopened, []

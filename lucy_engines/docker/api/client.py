@@ -97,7 +97,6 @@ class EngineClient:
         return DockerVolume(self.docker, name)  # type: ignore[no-untyped-call]
 
     async def ping(self) -> None:
-        """Ask the Engine whether it is there."""
         async with self._got("_ping", {}) as response:
             await response.read()
 

@@ -68,7 +68,6 @@ class Attachment:
                 raise anyio.BrokenResourceError from error
 
     async def aclose(self) -> None:
-        """Hang up. The container runs on."""
         # A TLS stream would first wait for the peer's goodbye.
         await anyio.aclose_forcefully(self._stream)
 

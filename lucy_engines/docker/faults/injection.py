@@ -51,7 +51,6 @@ class DockerFaults:
         self._warden = warden
 
     async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[FaultLost], None]) -> DockerInjection:
-        """Make a fault; see `EngineNetwork.inject`."""
         places = {name: self._place(name) for name in fault.members}
         lost = lambda reason: on_lost(FaultLost(fault, reason))  # noqa: E731
         number = await self._warden.inject(fault, places, lasting=lasting, on_lost=lost)

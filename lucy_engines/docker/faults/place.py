@@ -97,7 +97,6 @@ class Place:
         return -1
 
     def close(self) -> None:
-        """Let go of the container."""
         for fd in (self.pidfd, self._network, self._mounts):
             if fd >= 0:
                 os.close(fd)

@@ -19,7 +19,6 @@ class Made(NamedTuple):
 
     @property
     def members(self) -> tuple[str, ...]:
-        """All nodes that it names."""
         return (*self.nodes, *self.others)
 
 

@@ -47,7 +47,6 @@ class Owner(msgspec.Struct, frozen=True):
 
     @classmethod
     def me(cls) -> "Owner":
-        """Return this process."""
         pid = os.getpid()
         ticks = start_ticks(pid)
         assert ticks is not None  # noqa: S101  # this very process runs

@@ -117,7 +117,6 @@ class DockerNode(EngineNode):
     # What is heard of it
 
     def attached(self, link: Link) -> None:
-        """Take the link to its supervisor."""
         self._link = link
         link.on_event = self._hear
 
@@ -286,7 +285,6 @@ class DockerNode(EngineNode):
             return await statistics.measure(self._client, self.container)
 
     async def aclose(self) -> None:
-        """Hang up on the supervisor."""
         if self._link is not None:
             await self._link.aclose()
 

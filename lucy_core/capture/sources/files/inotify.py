@@ -78,7 +78,6 @@ class Inotify:
         return notices
 
     def close(self) -> None:
-        """Close it. Again is no error."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

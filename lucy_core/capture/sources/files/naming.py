@@ -24,7 +24,6 @@ class Entry(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Where it is."""
         return os.path.join(self.directory, self.name)
 
 

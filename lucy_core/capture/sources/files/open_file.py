@@ -39,7 +39,6 @@ class OpenFile:
 
     @property
     def is_open(self) -> bool:
-        """Whether it can be read."""
         return self._fd >= 0
 
     def is_same(self, found: os.stat_result) -> bool:
@@ -98,7 +97,6 @@ class OpenFile:
         self._fd = fd
 
     def close(self) -> None:
-        """Close the descriptor. Again is no error."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

@@ -50,7 +50,6 @@ class Place:
         return None
 
     def close(self) -> None:
-        """Close the directory. Again is no error."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
