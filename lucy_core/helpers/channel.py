@@ -178,7 +178,7 @@ def _encoded(header: dict[str, Any], form: Form) -> bytes:
 def _decoded(line: bytes) -> tuple[Message, int]:
     """Return what a header says, and how many bytes come behind it."""
     try:
-        told = json.loads(line)
+        told = json.loads(line.decode())
     except (ValueError, RecursionError) as error:
         return Malformed(f"a command is a JSON object, and {shown(line)} is none: {error}"), 0
     if not isinstance(told, dict):

@@ -41,7 +41,7 @@ class Done(NamedTuple):
 
 def verb(form: type[Form]) -> str:
     """Return what a form says."""
-    return "".join(f"_{each.lower()}" if each.isupper() else each for each in form.__name__).lstrip("_")
+    return _shape(form).verb
 
 
 def fill_in(form: type[F], fields: Mapping[str, Any], data: bytes = b"") -> F:
@@ -98,6 +98,7 @@ Seconds = Annotated[float, _seconds]
 
 
 class _Shape(NamedTuple):
+    verb: str
     readers: dict[str, Reader]
     needed: frozenset[str]
     behind: str
@@ -108,7 +109,8 @@ def _shape(form: type[Any]) -> _Shape:
     hints = get_type_hints(form, include_extras=True)
     behind = next((name for name, hint in hints.items() if bytes in (hint, *get_args(hint)[:1])), "")
     readers = {name: _reader(hint) for name, hint in hints.items()}
-    return _Shape(readers, frozenset(readers.keys() - form._field_defaults), behind)
+    verb = "".join(f"_{each.lower()}" if each.isupper() else each for each in form.__name__).lstrip("_")
+    return _Shape(verb, readers, frozenset(readers.keys() - form._field_defaults), behind)
 
 
 def _reader(hint: Any) -> Reader:

@@ -32,7 +32,7 @@ from lucy_core.helpers.forms import Done, Form, fill_in, shown, verb
 
 R = TypeVar("R", bound=Form)
 BOOT = str(Path(__file__).with_name("boot.py"))
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 16
 SAID_BYTES = 1 << 16
 
 
@@ -236,7 +236,7 @@ class Helper:
             while self._outgoing:
                 data, descriptors = self._outgoing[0]
                 # They go with the first byte that does, and belong to the request that it begins.
-                sent = socket.send_fds(self._control, [data], descriptors)
+                sent = socket.send_fds(self._control, [data], descriptors) if descriptors else self._control.send(data)
                 _close(descriptors)
                 self._outgoing[0] = (data[sent:], ())
                 if sent == len(data):

@@ -199,10 +199,9 @@ def understood(line: bytes) -> list[Any]:
     with ours, theirs:
         server = Server(theirs, dict.fromkeys(ORDERS, found.append))
         ours.sendall(line + b"\n")
-        for request in server.receive() or ():
-            outcome = server.obey(request)
-            if outcome.error is not None:
-                found.append(outcome.error)
+        ours.shutdown(socket.SHUT_WR)
+        while (requests := server.receive()) is not None:
+            found += filter(None, [server.obey(request).error for request in requests])
     return found
 
 
