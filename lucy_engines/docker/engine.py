@@ -85,5 +85,5 @@ class DockerEngine(Engine):
     async def leftovers(self, run_id: str) -> list[str]:
         """Name what the Engine of this machine has of a run."""
         caller = Caller(Endpoint(docker_host()))
-        (label,) = labels.run_filter(run_id)["label"]
+        label = labels.run_label(run_id)
         return [f"{thing.kind} {thing.name}" for thing in await anyio.to_thread.run_sync(find, caller, label)]

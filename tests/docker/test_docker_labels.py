@@ -6,7 +6,7 @@ import subprocess
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucy_engines.docker.plan.labels import CREATED, NODE, OWNER, ROLE, RUN, Owner, node_labels, run_filter, start_ticks
+from lucy_engines.docker.plan.labels import CREATED, OWNER, RUN, Owner, run_label, run_labels, start_ticks
 
 words = st.text(st.characters(exclude_characters=":", exclude_categories=("Cs",)), min_size=1)
 
@@ -32,19 +32,12 @@ def test_a_process_that_ended_has_no_start_even_before_it_is_waited_for() -> Non
     assert start_ticks(process.pid) is None
 
 
-def test_a_nodes_things_bear_run_node_role_moment_and_owner() -> None:
-    labels = node_labels("small-1", "bp-1", "block producer", clock=lambda: 12.7)
+def test_a_runs_things_bear_run_moment_and_owner() -> None:
+    labels = run_labels("small-1", clock=lambda: 12.7)
 
-    assert labels == {
-        RUN: "small-1",
-        NODE: "bp-1",
-        ROLE: "block producer",
-        CREATED: "13",
-        OWNER: str(Owner.me()),
-    }
+    assert labels == {RUN: "small-1", CREATED: "13", OWNER: str(Owner.me())}
     assert Owner.me().pid == os.getpid()
 
 
-def test_a_filter_names_one_run_or_any() -> None:
-    assert run_filter("small-1") == {"label": ["lucy.run=small-1"]}
-    assert run_filter() == {"label": ["lucy.run"]}
+def test_a_runs_things_are_found_by_what_they_bear() -> None:
+    assert run_label("small-1") == "lucy.run=small-1"

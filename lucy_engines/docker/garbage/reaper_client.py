@@ -11,7 +11,7 @@ from lucy_core.engine import carry_through, log, run_files
 from lucy_core.errors import HelperStartError
 from lucy_core.helpers.helper import Helper
 from lucy_engines.docker.garbage.reaper import Bye, Order, Sweep
-from lucy_engines.docker.plan.labels import run_filter
+from lucy_engines.docker.plan.labels import run_label
 
 WHAT = "the reaper, which removes this run should Lucy be killed"
 SWEEP_SECONDS = 10.0
@@ -100,7 +100,7 @@ async def guarded(host: str, run_id: str, *, run_directory: Path | None = None) 
     """
     order = Order(
         host=host,
-        label=run_filter(run_id)["label"][0],
+        label=run_label(run_id),
         fifos=None if run_directory is None else str(run_directory / run_files.FIFOS),
         log=None if run_directory is None else str(run_directory / "reaper.log"),
     )

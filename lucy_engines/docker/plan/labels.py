@@ -76,11 +76,6 @@ def run_labels(run_id: str, clock: Callable[[], float] = time.time) -> dict[str,
     return {RUN: run_id, CREATED: f"{clock():.0f}", OWNER: str(Owner.me())}
 
 
-def node_labels(run_id: str, node: str, role: str, clock: Callable[[], float] = time.time) -> dict[str, str]:
-    """Return what each thing of one node bears."""
-    return {**run_labels(run_id, clock), NODE: node, ROLE: role}
-
-
-def run_filter(run_id: str | None = None) -> dict[str, list[str]]:
-    """Return the Engine's filter for all that belongs to one run, or to any."""
-    return {"label": [RUN if run_id is None else f"{RUN}={run_id}"]}
+def run_label(run_id: str) -> str:
+    """Return the one by which all that belongs to a run is found."""
+    return f"{RUN}={run_id}"

@@ -107,7 +107,7 @@ class ContainerEvents:
 
     async def _listen(self) -> None:
         wanted: dict[str, list[str]] = {
-            **labels.run_filter(self._run_id),
+            "label": [labels.run_label(self._run_id)],
             "type": ["container"],
             "event": list(ACTIONS),
         }

@@ -225,7 +225,7 @@ async def remove_all(client: EngineClient, run_id: str) -> None:
     """
     if client.dead is not None:
         return
-    which = labels.run_filter(run_id)
+    which = {"label": [labels.run_label(run_id)]}
     volumes: Any = client.docker.volumes  # aiodocker says nothing of its types
     with client.calling("list containers"):
         containers = await client.docker.containers.list(all=True, filters=json.dumps(which))
