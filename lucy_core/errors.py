@@ -454,40 +454,36 @@ class WaitTimeoutError(JudgementError, TimeoutError):
         super().__init__(f"timed out after {waited:.1f} s waiting for {description}\n{explanation}")
 
 
-class ImpossibleError(JudgementError):
-    """A wait was given up early, since it can't come true any more.
+class _DecidedError(JudgementError):
+    """A wait was decided against before its time was over.
 
     Attributes:
-        description: what was awaited.
+        description: what was awaited, or had to hold.
         waited: seconds from the call to the decision.
         reason: what decided it.
         explanation: how close it came, the last related events, the ledger.
     """
 
-    def __init__(self, description: str, waited: float, reason: str, explanation: str) -> None:
-        self.description = description
-        self.waited = waited
-        self.reason = reason
-        self.explanation = explanation
-        super().__init__(f"gave up after {waited:.1f} s waiting for {description}: {reason}\n{explanation}")
-
-
-class ViolationError(JudgementError):
-    """What had to hold was broken, at a line that the reason names.
-
-    Attributes:
-        description: what had to hold.
-        waited: seconds from the call to the decision.
-        reason: what broke it.
-        explanation: the last related events, the ledger.
-    """
+    _head = ""
 
     def __init__(self, description: str, waited: float, reason: str, explanation: str) -> None:
         self.description = description
         self.waited = waited
         self.reason = reason
         self.explanation = explanation
-        super().__init__(f"{description} was broken after {waited:.1f} s: {reason}\n{explanation}")
+        super().__init__(f"{self._head.format(description, waited)}: {reason}\n{explanation}")
+
+
+class ImpossibleError(_DecidedError):
+    """A wait was given up early, since it can't come true any more."""
+
+    _head = "gave up after {1:.1f} s waiting for {0}"
+
+
+class ViolationError(_DecidedError):
+    """What had to hold was broken, at a line that the reason names."""
+
+    _head = "{0} was broken after {1:.1f} s"
 
 
 class ConditionError(JudgementError):
