@@ -2,20 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar, final
+from typing import Protocol, final
 
 import msgspec
 
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.delivery.streams import Stream
 from lucy_core.engine import Engine
 from lucy_core.judging.scopes import Scopes
 from lucy_core.records.journal import CommandEnded, CommandStarted, bounded
-from lucy_core.records.record import Event, Level, LogRecord, Mark
-
-T = TypeVar("T")
 
 
 class Home(Protocol):
@@ -36,18 +32,6 @@ class NodeHome(Home, Protocol):
 
     async def journaled(self, event: msgspec.Struct) -> None:
         """Write one, and return once it has its place there."""
-        ...
-
-    def events(
-        self, kind: type[T], *others: type[T], nodes: Iterable[str] | None = None, since: Mark | int | None = None
-    ) -> Stream[Event[T]]:
-        """Stream events of one or more types."""
-        ...
-
-    def records(
-        self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int | None = None
-    ) -> Stream[Event[LogRecord]]:
-        """Stream records."""
         ...
 
 

@@ -13,14 +13,13 @@ from typing import Protocol, final
 
 import anyio
 import anyio.abc
-import msgspec
 
 from lucy_core.arguments import instance_of
-from lucy_core.engine import Engine, EngineNetwork, FaultLost, Injection, NodeExit
+from lucy_core.engine import EngineNetwork, FaultLost, Injection, NodeExit
 from lucy_core.errors import FaultError, LifeCycleError, LucyError, UnsupportedError, shown
 from lucy_core.faults import AnyFault, Fault, Pause
 from lucy_core.judging.durations import Clock, Duration
-from lucy_core.judging.scopes import Scopes
+from lucy_core.network.asking import NodeHome
 from lucy_core.network.node import Node
 from lucy_core.records.journal import FaultEffective, FaultRequested, FaultReverted
 
@@ -38,17 +37,11 @@ class LeaseEnd(enum.StrEnum):
     """It never came into effect."""
 
 
-class Home(Protocol):
+class Home(NodeHome, Protocol):
     """What faults need of the network that they are made in."""
 
-    engine: Engine
     clock: Clock
     nodes: dict[str, Node]
-    scopes: Scopes
-
-    async def journaled(self, event: msgspec.Struct) -> None:
-        """Write one of Lucy's own events into the run's order, and return once it has its place there."""
-        ...
 
     def fail(self, error: LucyError) -> None:
         """End the run from outside the test."""

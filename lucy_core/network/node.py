@@ -436,8 +436,8 @@ class Node:
 
     def events(self, kind: type[T], *others: type[T], since: Mark | int | None = None) -> Stream[Event[T]]:
         """Stream this node's events of one or more types; completes when the node is gone for good."""
-        return self._network.events(kind, *others, nodes=(self.name,), since=since)
+        return self._network.pipeline.events(kind, *others, nodes=(self.name,), since=since)
 
     def records(self, *, level: Level | None = None, since: Mark | int | None = None) -> Stream[Event[LogRecord]]:
         """Stream this node's records; completes when the node is gone for good."""
-        return self._network.records(nodes=(self.name,), level=level, since=since)
+        return self._network.pipeline.records(nodes=(self.name,), level=level, since=since)
