@@ -7,10 +7,9 @@ is done. The same checks stand before it, on Lucy's side, where a name or a path
 from typing import Annotated, Any, NamedTuple
 
 from lucy_core.capture.facts import Fact
-from lucy_core.helpers.forms import shown
+from lucy_core.helpers.forms import is_natural, shown
 
 PORTS = 1 << 16
-NUMBERS = 1 << 63
 NAME_BYTES = 240
 """A node's name is its log's too, and a file's name has at most 255 bytes."""
 UNIX_PATH_BYTES = 107
@@ -57,7 +56,7 @@ def check_address(value: object) -> str | tuple[str, int]:
     host, port = value
     if not isinstance(host, str) or "\0" in host or not _is_utf8(host):
         raise ValueError(f"a host is text: {shown(host)} is none")
-    if not _is_natural(port) or port >= PORTS:
+    if not is_natural(port) or port >= PORTS:
         raise ValueError(f"a port is a number below {PORTS}, or 0 for any: {shown(port)} is none")
     return host, port
 
@@ -101,10 +100,10 @@ def _check_more(value: dict[str, Any]) -> dict[str, Any]:
     for name, each in value.items():
         right = {
             "reason": isinstance(each, str) and _is_utf8(each),
-            "since_ns": _is_natural(each),
-            "filtered_lines": _is_natural(each),
-            "filtered_bytes": _is_natural(each),
-            "filtered_events": _is_natural(each),
+            "since_ns": is_natural(each),
+            "filtered_lines": is_natural(each),
+            "filtered_bytes": is_natural(each),
+            "filtered_events": is_natural(each),
         }
         if not right.get(name, False):
             raise ValueError(f"a fact says nothing like {shown({name: each})}")
@@ -119,10 +118,6 @@ def _is_name(value: str) -> bool:
         and _is_utf8(value)
         and len(value.encode()) <= NAME_BYTES
     )
-
-
-def _is_natural(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < NUMBERS
 
 
 def _is_utf8(value: str) -> bool:

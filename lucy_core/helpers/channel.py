@@ -20,13 +20,12 @@ bounded, whoever writes.
 import json
 from typing import Any, NamedTuple, final
 
-from lucy_core.helpers.forms import Form, shown, spread, verb
+from lucy_core.helpers.forms import Form, is_natural, shown, spread, verb
 
 HEADER_BYTES = 1 << 24
 """Ten times what a program may be given as words and environment."""
 DATA_BYTES = 1 << 28
 """Thrice the longest line that capture keeps whole."""
-NUMBERS = 1 << 63
 
 
 class Request(NamedTuple):
@@ -184,11 +183,11 @@ def _decoded(line: bytes) -> tuple[Message, int]:
     if not isinstance(told, dict):
         return Malformed(f"a command is a JSON object, and {shown(line)} is none"), 0
     number = told.pop("id", None)
-    if number is not None and not _is_natural(number):
+    if number is not None and not is_natural(number):
         return Malformed(f"a command's id is a number, and {shown(number)} is none"), 0
     size, descriptors = told.pop("bytes", 0), told.pop("fds", 0)
     # What is announced wrong isn't waited for: the next line is a message again, or is refused like this one.
-    if not _is_natural(size) or size > DATA_BYTES or not _is_natural(descriptors):
+    if not is_natural(size) or size > DATA_BYTES or not is_natural(descriptors):
         return Malformed(f"{shown(line)} announces what can't come behind it", number), 0
     if (op := told.pop("op", None)) is not None:
         if not isinstance(op, str):
@@ -200,7 +199,3 @@ def _decoded(line: bytes) -> tuple[Message, int]:
     if number is not None or refusal is not None:
         return Reply(number, told, error=None if refusal is None else str(refusal)), size
     return Malformed(f"{shown(line)} is no command: it has no `op`"), 0
-
-
-def _is_natural(value: object) -> bool:
-    return type(value) is int and 0 <= value < NUMBERS

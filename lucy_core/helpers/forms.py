@@ -12,18 +12,13 @@ msgspec would do all this; but a helper starts without site packages, and in 20 
 import enum
 import math
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, get_args, get_origin, get_type_hints
 
 SHOWN = 60
 """How much of what is refused is shown."""
-Reader = Callable[[Any], Any]
-"""Returns a value of JSON as its hint wants it.
-
-Raises:
-    ValueError: it is something else.
-"""
+NUMBERS = 1 << 63
 
 
 class Form(Protocol):
@@ -57,10 +52,10 @@ def fill_in(form: type[F], fields: Mapping[str, Any], data: bytes = b"") -> F:
         message = f"{verb(form)!r} takes no bytes behind it"
         raise ValueError(message)
     values: dict[str, Any] = {}
-    for name, read in shape.readers.items():
+    for name, hint in shape.hints.items():
         if name in fields:
             try:
-                values[name] = read(fields[name])
+                values[name] = _fit(hint, fields[name])
             except (ValueError, RecursionError) as error:
                 message = f"{verb(form)!r} takes no {name}={shown(fields[name])}: {error}"
                 raise ValueError(message) from error
@@ -97,109 +92,52 @@ Seconds = Annotated[float, _seconds]
 """A length of time, which may be for ever."""
 
 
+def is_natural(value: object) -> bool:
+    """Tell whether a value is a whole number that 63 bits hold."""
+    return type(value) is int and 0 <= value < NUMBERS
+
+
 class _Shape(NamedTuple):
     verb: str
-    readers: dict[str, Reader]
+    hints: dict[str, Any]
     needed: frozenset[str]
     behind: str
 
 
 @cache
 def _shape(form: type[Any]) -> _Shape:
+    verb = "".join(f"_{each.lower()}" if each.isupper() else each for each in form.__name__).lstrip("_")
     hints = get_type_hints(form, include_extras=True)
     behind = next((name for name, hint in hints.items() if bytes in (hint, *get_args(hint)[:1])), "")
-    readers = {name: _reader(hint) for name, hint in hints.items()}
-    verb = "".join(f"_{each.lower()}" if each.isupper() else each for each in form.__name__).lstrip("_")
-    return _Shape(verb, readers, frozenset(readers.keys() - form._field_defaults), behind)
+    return _Shape(verb, hints, frozenset(hints.keys() - form._field_defaults), behind)
 
 
-def _reader(hint: Any) -> Reader:
+def _fit(hint: Any, value: Any) -> Any:
+    """Return a value of JSON as its hint wants it, or raise a ValueError."""
+    if type(value) is hint or hint is Any:
+        return value
     origin, inner = get_origin(hint), get_args(hint)
-    if hint in _READERS:
-        return _READERS[hint]
     if origin is Annotated:
-        return _in_turn([_reader(inner[0]), *hint.__metadata__])
-    if origin in (Union, types.UnionType):
-        return _either([_reader(each) for each in inner])
-    if origin is dict:
-        return _table(_reader(inner[1]))
-    if origin in (list, tuple):
-        return _row(origin, _reader(inner[0]))
-    if issubclass(hint, enum.Enum):
-        return _in_turn([hint])
-    return lambda value: fill_in(hint, _table(lambda each: each)(value))
-
-
-def _in_turn(readers: list[Reader]) -> Reader:
-    def read(value: Any) -> Any:
-        for each in readers:
-            value = each(value)
+        value = _fit(inner[0], value)
+        for check in hint.__metadata__:
+            value = check(value)
         return value
-
-    return read
-
-
-def _either(readers: list[Reader]) -> Reader:
-    def read(value: Any) -> Any:
-        for each in readers[:-1]:
-            try:
-                return each(value)
-            except ValueError:
-                continue
-        return readers[-1](value)
-
-    # What is nothing is seldom meant where something doesn't fit.
-    readers.sort(key=lambda each: each is not _nothing)
-    return read
+    if origin is types.UnionType:
+        return None if value is None else _fit(inner[0], value)
+    if type(value) is dict and origin in (dict, None) and hint not in _NAMES:
+        return {name: _fit(inner[1], each) for name, each in value.items()} if origin else fill_in(hint, value)
+    if type(value) is list and origin in (list, tuple):
+        return origin(_fit(inner[0], each) for each in value)
+    if type(value) is int and hint is float:
+        # A length of time may be for ever, and be written as any number.
+        return float(value) if value.bit_length() < 1024 else math.inf if value > 0 else -math.inf
+    if type(value) is str and isinstance(hint, enum.EnumMeta):
+        return hint(value)
+    message = f"it is no {_NAMES.get(origin or hint, 'table')}"
+    raise ValueError(message)
 
 
-def _table(reader: Reader) -> Reader:
-    def read(value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise ValueError("it is no table")  # noqa: TRY004  # what came over a wire, not what a caller passed
-        return {name: reader(each) for name, each in value.items()}
-
-    return read
-
-
-def _row(kind: type[Any], reader: Reader) -> Reader:
-    def read(value: Any) -> Any:
-        if not isinstance(value, list):
-            raise ValueError("it is no list")  # noqa: TRY004  # as above
-        return kind(reader(each) for each in value)
-
-    return read
-
-
-def _exactly(kind: type[Any], name: str) -> Reader:
-    def read(value: Any) -> Any:
-        if type(value) is not kind:
-            message = f"it is no {name}"
-            raise ValueError(message)
-        return value
-
-    return read
-
-
-def _number(value: Any) -> float:
-    if type(value) not in (int, float):
-        raise ValueError("it is no number")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.copysign(math.inf, value > 0 or -1)
-
-
-_nothing = _exactly(types.NoneType, "null")
-_READERS: dict[Any, Reader] = {
-    Any: lambda value: value,
-    str: _exactly(str, "text"),
-    bytes: _exactly(bytes, "bytes"),
-    int: _exactly(int, "whole number"),
-    bool: _exactly(bool, "truth value"),
-    float: _number,
-    types.NoneType: _nothing,
-}
+_NAMES = {str: "text", int: "whole number", bool: "truth value", float: "number", list: "list", tuple: "list"}
 
 
 def _plain(value: Any) -> Any:

@@ -85,7 +85,8 @@ class Server:
         return len(self._outgoing)
 
     def serve(self) -> bool:
-        """Obey and answer all that has come; return False once the other end is closed."""
+        """Send what waits, obey and answer all that has come; return False once the other end is closed."""
+        self.flush()
         requests = self.receive()
         for request in requests or ():
             self.answer(request, self.obey(request))

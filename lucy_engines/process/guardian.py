@@ -134,18 +134,15 @@ class Guardian:
 
     def _turn(self) -> bool:
         self._poll.modify(self._server.fileno(), self._server.awaited)
-        for fd, events in self._poll.poll(self._patience() * 1000):
+        for fd, _ in self._poll.poll(self._patience() * 1000):
             if fd == self._lucy:
                 return False
             if fd == self._wakeup:
                 with contextlib.suppress(BlockingIOError):
                     while os.read(fd, 4096):
                         pass
-            if fd == self._server.fileno():
-                if events & select.POLLOUT:
-                    self._server.flush()
-                if events & ~select.POLLOUT and not self._server.serve():
-                    return False
+            if fd == self._server.fileno() and not self._server.serve():
+                return False
         return True
 
     def _patience(self) -> float:

@@ -79,10 +79,8 @@ class Warden:
                 return
             for pidfd in ready & set(watched):
                 self._lose(watched[pidfd])
-            if self._server.fileno() in ready:
-                self._server.flush()
-                if not self._server.serve():
-                    return
+            if self._server.fileno() in ready and not self._server.serve():
+                return
             self._expire()
 
     def _active(self) -> list[Effect]:

@@ -139,13 +139,11 @@ class Pump:
         """Serve until Lucy ends or hangs up."""
         while True:
             self._epoll.modify(self._server.fileno(), self._server.awaited)
-            for fd, events in self._epoll.poll():
+            for fd, _ in self._epoll.poll():
                 if fd == self._lucy:
                     return
                 if fd == self._server.fileno():
-                    if events & select.EPOLLOUT:
-                        self._server.flush()
-                    if events & ~select.EPOLLOUT and not self._server.serve():
+                    if not self._server.serve():
                         return
                 elif fd in self._blocked:
                     self._unblock(fd)
