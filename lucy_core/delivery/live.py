@@ -24,7 +24,7 @@ from lucy_core.records.record import Block
 
 
 def _clock() -> Callable[[], int]:
-    # Read once, for whoever stamps arrivals too: the machine's clock may step, and a lag is no matter of that.
+    # Read once, for whoever stamps arrivals too: the machine's clock may step, and a lag must not depend on that.
     epoch_ns = time.time_ns() - time.monotonic_ns()
     return lambda: epoch_ns + time.monotonic_ns()
 

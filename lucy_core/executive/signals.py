@@ -5,7 +5,7 @@ to be interrupted where he stands. The second ends Lucy at once. Once a verdict 
 first ends the showing, the second the process, with the verdict's own exit code.
 
 The handler is Python's own and not a loop's, so that the second signal works while a test blocks the loop. It may run
-between any two byte codes, and so does the least.
+between any two byte codes, and so does as little as it can.
 """
 
 import contextlib

@@ -47,7 +47,7 @@ _REFUSED = {
     "ATOMIC_GROUP": "an atomic group",
     "POSSESSIVE_REPEAT": "a possessive repetition",
 }
-_REPEATS = ("MAX_REPEAT", "MIN_REPEAT")  # which of both is no matter to whether there is a match
+_REPEATS = ("MAX_REPEAT", "MIN_REPEAT")  # either way there is a match or not
 _TYPES = int(re.ASCII | re.UNICODE | re.LOCALE)
 _OWN = int(re.IGNORECASE | re.MULTILINE | re.DOTALL)
 _START, _NEWLINE, _WORD, _ASCII_WORD = 8, 1, 2, 4

@@ -76,7 +76,7 @@ class History:
                 del self._copies[1]
 
     def copy_before(self, start: int) -> tuple[int, StateFold]:
-        """Return a picture to fold on from, one's own, with its position: the last that is known not after `start`.
+        """Return the latest picture that is known and not after `start`, for the caller to fold on, with its position.
 
         Raises:
             StateError: the vocabulary's own code failed.

@@ -174,7 +174,7 @@ class Judgement:
         self._over = True
 
     def cut_short(self) -> None:
-        """Take note that the run was cancelled behind the test's end, which it has then not come to the end of.
+        """Take note that the run was cancelled after its test, on the way out, so that it has not passed.
 
         Whoever opened it hears of the cancellation and of no verdict; what is held against it already stands.
         """

@@ -23,7 +23,7 @@ HIDDEN = (
 
 
 def hide_frames(call: pytest.CallInfo[None], config: pytest.Config) -> bool:
-    """Leave the hidden frames out of an error of Lucy's; return whether no other is there. `--full-trace` shows all."""
+    """Leave the hidden frames out of an error of Lucy's; return whether none is left then. `--full-trace` shows all."""
     error = call.excinfo
     if error is None or not isinstance(error.value, LucyError) or config.getoption("fulltrace", default=False):
         return False

@@ -142,7 +142,7 @@ def _carried(test: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
 
 
 def _excuse_temporary_path(test: pytest.Item) -> None:
-    """Have `tmp_path` find the reports that pytest makes of no test whose setup was interrupted: it raises else."""
+    """Give `tmp_path` the reports that it asks for at its end, and that pytest never made of an interrupted setup."""
     with suppress(ImportError):
         from _pytest.tmpdir import tmppath_result_key
 

@@ -198,7 +198,7 @@ class MarkedRun:
         """Take note of what a test failed with; the report of it has all else that is held."""
         self._told.append(error)
         if self._network is not None:
-            self._network.pipeline.promises.forgotten()  # what a test that fails awaits no more is no matter
+            self._network.pipeline.promises.forgotten()  # a test that has failed need not await it
             for each in (error, self._network.fatal):
                 if each is not None:
                     self._network.judgement.record(each)

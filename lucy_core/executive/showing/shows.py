@@ -78,7 +78,7 @@ class Showing:
     def _try(self, what: str, call: Callable[[], None]) -> None:
         try:
             call()
-        except Exception as error:  # noqa: BLE001  # told, and no matter of the run's
+        except Exception as error:  # noqa: BLE001  # told; the run goes on
             self._voice.failed(Failure(what, error))
 
     def _say_elsewhere(self, loss: str) -> None:

@@ -73,7 +73,7 @@ def sheltered(sink: Callable[[list[Event[Any]]], None], told: Told) -> Callable[
 
 @final
 class Sheltered:
-    """A view whose errors are told, and are no matter of the run's. In a task of its own, which it may end."""
+    """Keeps a view's errors from the run: they are told. It runs in a task of its own, so that it may fail alone."""
 
     def __init__(self, view: View, told: Told) -> None:
         """Have `told` know of the first error, and of what failed by it."""

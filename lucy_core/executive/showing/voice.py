@@ -1,6 +1,6 @@
 """All that the command line says, on stdout and stderr, to people and to programs.
 
-Whoever reads may go away, be slow, hang up, sit behind a full disk or know no Unicode: that is no matter of the run's.
+Whoever reads may go away, be slow, hang up, sit behind a full disk or know no Unicode: the run goes on all the same.
 So nothing here raises, and Lucy waits for nobody while the run goes on: what is said is queued, and a thread writes it.
 Only a test's own prints wait once a megabyte is queued, as a print does everywhere. A daemon thread, for a reader who
 never reads again must not keep the process from its end.

@@ -67,7 +67,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
     def probes(self) -> tuple[Probe, ...]:
         return (self.probe,)
 
-    def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before is no matter
+    def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before does not count
         return _Answered(str(self.probe))
 
 

@@ -113,7 +113,7 @@ class Seen(_Sighted[T], frozen=True, kw_only=True):
     def description(self) -> str:
         return f"{self.of}" if self.count == 1 else f"{self.count} times {self.of}"
 
-    def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before is no matter
+    def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before does not count
         return _Counter(self.of, self.count)
 
 
@@ -177,7 +177,7 @@ class Never(_Sighted[T], frozen=True, kw_only=True):
     def description(self) -> str:
         return f"never {self.of}"
 
-    def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before is no matter
+    def begin(self, start: Start) -> Machine:  # noqa: ARG002  # what was before does not count
         return _Ban(self.of)
 
 
