@@ -15,7 +15,7 @@ from typing import final
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import LINE_BYTES, Framer, LongLine, count_lines
 from lucy_core.capture.sink import Sink
-from lucy_core.capture.sources.sockets import GREETING_SECONDS, WAITING_PEERS, Strangers
+from lucy_core.capture.sources.sockets import GREETING_SECONDS, WAITING_PEERS
 from lucy_core.capture.sources.source import Source
 from lucy_core.capture.tagged import SHARED, Demultiplexer, Piece
 
@@ -51,7 +51,8 @@ class Drain:
         self.readings: dict[int, Reading] = {}
         self._sink = sink
         self._of: defaultdict[str, list[Reading]] = defaultdict(list)
-        self._strangers: defaultdict[str, Strangers] = defaultdict(Strangers)
+        self._strangers: dict[str, tuple[int, str]] = {}
+        """How many were turned away at a node's port of whom nobody was told yet, and what the last of them did."""
         self._unread: set[int] = set()
         self._suspended: set[int] = set()
         self._resting: set[int] = set()
@@ -315,13 +316,12 @@ class Drain:
     # Strangers
 
     def turn_away_the_silent(self, now: float) -> None:
-        """Turn away who has owed its first word for long, and tell of who was turned away since the last time."""
+        """Turn away who has owed its first word for long, and tell of all that were turned away since the last time."""
         for node in tuple(self._of):
             for reading, since in self._silent(node):
                 if now - since > GREETING_SECONDS:
                     self._turn_away(reading, f"said nothing for {GREETING_SECONDS:g} s")
-            if node in self._strangers:
-                self._tell_of_strangers(node)
+        self._tell_of_strangers()
 
     def _make_room(self, node: str) -> None:
         """Turn the peer away that has been silent longest, where too many are."""
@@ -341,14 +341,18 @@ class Drain:
             self._turned_away(reading.node, reason)
 
     def _turned_away(self, node: str, reason: str) -> None:
-        if self._strangers[node].add(reason):
-            self._tell_of_strangers(node)
+        """Count a stranger; the first of a node is told of at once, the others now and then, together."""
+        is_first = node not in self._strangers
+        peers, _ = self._strangers.get(node, (0, ""))
+        self._strangers[node] = (peers + 1, reason)
+        if is_first:
+            self._tell_of_strangers()
 
-    def _tell_of_strangers(self, node: str) -> None:
-        strangers = self._strangers[node]
-        if strangers.count:
-            self._sink.note(Fact.REFUSED, node, reason=strangers.reason, peers=strangers.count)
-            strangers.count = 0
+    def _tell_of_strangers(self) -> None:
+        for node, (peers, reason) in self._strangers.items():
+            if peers:
+                self._sink.note(Fact.REFUSED, node, reason=reason, peers=peers)
+                self._strangers[node] = (0, "")
 
 
 def exhausted() -> str:

@@ -7,7 +7,6 @@ subscriber that can't take more holds its nodes up, since there is nothing to re
 import time
 from collections.abc import Sequence
 from functools import partial
-from types import TracebackType
 from typing import Any, final
 
 import anyio
@@ -46,12 +45,8 @@ class DirectSources:
         """What is cancelled where a source has something to do of which no descriptor tells."""
         self._beat_ns = time.monotonic_ns()
 
-    def __enter__(self) -> "DirectSources":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close all sources."""
         self._drain.close()
 
     async def run(self) -> None:

@@ -8,7 +8,7 @@ wait once their pipes are full, and no process is started; good for a tool that 
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import final
 
@@ -107,7 +107,7 @@ class Pipeline(Inlet, Lines):
     async def pass_through(cls) -> AsyncIterator["Pipeline"]:
         """Read sources on this loop and keep nothing."""
         delivery = Delivery(Ledger(), None)
-        with DirectSources(delivery) as direct:
+        with closing(DirectSources(delivery)) as direct:
             async with one_error(), anyio.create_task_group() as tasks:
                 for work in (direct.run, direct.beat, delivery.serve):
                     tasks.start_soon(work)

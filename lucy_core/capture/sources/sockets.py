@@ -18,7 +18,7 @@ import socket
 import struct
 import termios
 import time
-from typing import Any, final
+from typing import Any
 
 from lucy_core.capture.sources.source import READ_BYTES, Source
 
@@ -91,27 +91,6 @@ class Connection(Source):
 
     def close(self) -> None:
         self._socket.close()
-
-
-@final
-class Strangers:
-    """Those that were turned away at a node's port: the first is told of at once, the others now and then, together."""
-
-    __slots__ = ("_told", "count", "reason")
-
-    def __init__(self) -> None:
-        self.count = 0
-        """How many nobody was told of yet."""
-        self.reason = ""
-        """What the last of them did."""
-        self._told = False
-
-    def add(self, reason: str) -> bool:
-        """Count one; return whether it is the first."""
-        self.count += 1
-        self.reason = reason
-        first, self._told = not self._told, True
-        return first
 
 
 class Listener(Source):
