@@ -1,4 +1,4 @@
-"""The contract for authors of engines. `lucy_core.engine.contract` tells what an engine is.
+"""The contract for authors of engines. `contract` tells what an engine is; `docs/engines.md` builds one from nothing.
 
 Beside the contract stands what engines are built with: nothing else of the core is theirs to import, but for
 `lucy_core.errors` and, for engines with helper processes of their own, `lucy_core.helpers`.
@@ -26,6 +26,7 @@ from lucy_core.engine.contract import (
     require as require,
 )
 from lucy_core.engine.execution import ExecResult as ExecResult, Output as Output, Take as Take, Written as Written
+from lucy_core.engine.files import node_files as node_files, write_node_files as write_node_files
 from lucy_core.engine.garbage import Collector as Collector, Leftover as Leftover, Remark as Remark, Search as Search
 from lucy_core.engine.injection import FaultLost as FaultLost, Injection as Injection
 from lucy_core.engine.intake import LineCapture as LineCapture
@@ -37,7 +38,6 @@ from lucy_core.engine.spec import (
     NetworkSpec as NetworkSpec,
     NodeSpec as NodeSpec,
     fill_in as fill_in,
-    fill_in_bytes as fill_in_bytes,
     start_order as start_order,
 )
 from lucy_core.faults import (

@@ -22,14 +22,7 @@ from lucy_core.network.network import Network
 
 @asynccontextmanager
 async def lifetime(network: Network, plan: Plan, *, start: bool, interrupt: bool) -> AsyncIterator[None]:
-    """Have a planned network up for the length of a block.
-
-    Args:
-        network: the network, as its test sees it.
-        plan: what the engine is about to do.
-        start: whether to start all nodes.
-        interrupt: whether what ends the run from outside cancels the block at once. Otherwise the next wait raises.
-    """
+    """Have a planned network up for the length of a block; see `Run.opened` for `start` and `interrupt`."""
     failure: BaseException | None = None
     trouble: BaseException | None = None
     is_up = was_cut_by_scope = False
@@ -52,7 +45,10 @@ async def lifetime(network: Network, plan: Plan, *, start: bool, interrupt: bool
                 was_cut_by_scope = _is_cut_by_scope()
             # No shield keeps out the cancelling of its own task, which Ctrl-C does too: it stands in the journal.
             with anyio.CancelScope(shield=True):
-                failure = await _decided(network, failure)
+                await network.ending.deaths_told()
+                is_decided = failure is not None and not is_cancellation(failure)
+                network.judgement.decide(failure if is_decided else network.fatal or failure)
+                failure = failure or network.fatal
                 try:
                     await network.release()
                 except LucyError as error:
@@ -68,11 +64,22 @@ async def lifetime(network: Network, plan: Plan, *, start: bool, interrupt: bool
             failure = trouble  # the task's own, which is told but once
     with anyio.CancelScope(shield=True):
         try:
-            failure = await _taken_down(network, failure, trouble)
+            await network.take_last_lines()
+        except Exception as error:  # noqa: BLE001  # raised, unless the test has failed already
+            trouble = trouble or error
+        except asyncio.CancelledError:
+            network.judgement.cut_short()
+            raise
         finally:
             network.judgement.end_waits()
-    if failure is not None:
-        raise failure
+    if isinstance(trouble, Exception):
+        network.judgement.record(trouble)
+    elif trouble is not None:
+        network.judgement.cut_short()
+    if network.fatal is not None:  # told since, of a node that had died before
+        network.judgement.record(network.fatal)
+    if (reason := failure or trouble or network.fatal) is not None:
+        raise reason
 
 
 def report_forgotten(network: Network) -> None:
@@ -101,36 +108,6 @@ def _said_of_system(error: BaseException) -> RefusedError | None:
     advice = {errno.EMFILE: "; raise the limit of open files (`ulimit -n`)"}.get(error.errno or 0, "")
     where = f"{error.filename}: " if error.filename else ""
     return RefusedError("make the network", error.errno or 0, f"{where}{error.strerror or error}{advice}")
-
-
-async def _decided(network: Network, failure: BaseException | None) -> BaseException | None:
-    """Have the verdict stand, and return what has failed the test."""
-    await network.ending.deaths_told()
-    if failure is None or (is_cancellation(failure) and network.fatal is not None):
-        network.judgement.decide(network.fatal)
-    else:
-        network.judgement.decide(failure)
-    return failure or network.fatal
-
-
-async def _taken_down(
-    network: Network, failure: BaseException | None, trouble: BaseException | None
-) -> BaseException | None:
-    """Take the last lines, and return what is to be raised."""
-    try:
-        await network.take_last_lines()
-    except asyncio.CancelledError:
-        network.judgement.cut_short()
-        raise
-    except Exception as error:  # noqa: BLE001  # raised, unless the test has failed already
-        trouble = trouble or error
-    if isinstance(trouble, Exception):
-        network.judgement.record(trouble)
-    elif trouble is not None:
-        network.judgement.cut_short()
-    if network.fatal is not None:  # told since, of a node that had died before
-        network.judgement.record(network.fatal)
-    return failure or trouble or network.fatal
 
 
 def _is_cut_by_scope() -> bool:

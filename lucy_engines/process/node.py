@@ -19,8 +19,9 @@ from lucy_core.engine import (
     Resources,
     Take,
     fill_in,
-    fill_in_bytes,
     make_empty,
+    node_files,
+    write_node_files,
 )
 from lucy_core.errors import CommandError, CommandTimeoutError, DeployError, NodeFileError, UnknownProgramError
 from lucy_core.helpers.helper import Refused
@@ -83,10 +84,7 @@ class ProcessNode(EngineNode):
             DeployError: naming the one that can't be made.
         """
         try:
-            for place in (self.directory, Path(self._layout.state)):
-                place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for name, content in self._spec.files.items():
-                _write(self.directory / name, fill_in_bytes(content, self.name, self._layout))
+            write_node_files(self.directory, node_files(self._spec, self._layout))
         except OSError as error:
             raise DeployError(f"{error.filename or self.directory}: {error.strerror}", self.name) from error
 
@@ -199,7 +197,7 @@ class ProcessNode(EngineNode):
 
     async def write_file(self, path: str, content: bytes) -> None:
         try:
-            _write(self.directory / path, content)
+            write_node_files(self.directory, {path: content})
         except OSError as error:
             raise self._no_file("write", path, error) from error
 
@@ -223,9 +221,3 @@ class ProcessNode(EngineNode):
             threads += int(fields[17])
             memory += int(fields[21]) * _PAGE
         return Resources(cpu, memory, threads)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_bytes(content)

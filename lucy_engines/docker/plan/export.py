@@ -8,11 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from lucy_core.engine import check_shared, create_private, make_fifo
+from lucy_core.engine import check_shared, create_private, make_fifo, node_files, write_node_files
 from lucy_core.errors import ExportError
 from lucy_engines.docker.plan.compose import CARRIED, PIPES, compose
 from lucy_engines.docker.plan.config import DockerConfig
-from lucy_engines.docker.plan.node_files import contents, write_files
 
 NODES = "nodes"
 
@@ -33,7 +32,7 @@ def write_export(config: DockerConfig, file: Path, about: Mapping[str, str]) -> 
             str(there[0]), "is there already, and nothing is overwritten; remove it, or choose a new directory"
         )
     composition = compose(config, about)
-    files = {node.name: contents(node, config.layouts[node.name]) for node in config.spec.nodes}
+    files = {node.name: node_files(node, config.layouts[node.name]) for node in config.spec.nodes}
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_shared(directory)
@@ -47,7 +46,7 @@ def write_export(config: DockerConfig, file: Path, about: Mapping[str, str]) -> 
         for target, source in composition.carried.items():
             shutil.copy(source, directory / target)
         for name, content in files.items():
-            write_files(directory / NODES / name, content)
+            write_node_files(directory / NODES / name, content)
         # Last, so that a file that is there is whole; read by its owner alone, for passwords are in it.
         create_private(file, msgspec.json.format(msgspec.json.encode(composition.content), indent=2) + b"\n")
     except OSError as error:

@@ -28,6 +28,7 @@ from lucy_core.engine import (
     Services,
     one_error,
     run_files,
+    write_node_files,
 )
 from lucy_core.errors import DeployError, EngineError
 from lucy_engines.docker.api import archive, hijack, statistics
@@ -36,7 +37,6 @@ from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.plan import clock, labels, supervision
 from lucy_engines.docker.plan.config import DockerConfig
 from lucy_engines.docker.plan.inside import DIRECTORY, STATE, USER
-from lucy_engines.docker.plan.node_files import write_files
 from lucy_engines.docker.run.events import ContainerEvent, ContainerEvents
 from lucy_engines.docker.run.node import DockerNode, Reports
 from lucy_engines.docker.run.outflow import Outflow
@@ -133,7 +133,7 @@ class DockerNetwork(EngineNetwork):
             )
             if directory is not None:
                 try:
-                    write_files(directory, {clock.FILE: clock.RIGHT, **node.files()})
+                    write_node_files(directory, {clock.FILE: clock.RIGHT, **node.files()})
                 except OSError as error:
                     raise DeployError(f"{error.filename or directory}: {error.strerror}", spec.name) from error
             self.nodes[spec.name] = node

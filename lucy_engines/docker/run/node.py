@@ -23,11 +23,11 @@ from lucy_core.engine import (
     Services,
     Take,
     fill_in,
+    node_files,
 )
 from lucy_core.errors import CaptureDiedError, CommandError, DeployError, EngineError, SupervisorError
 from lucy_engines.docker.api import archive, commands, statistics
 from lucy_engines.docker.api.client import EngineClient
-from lucy_engines.docker.plan.node_files import contents
 from lucy_engines.docker.run.outflow import Outflow
 from lucy_engines.supervisor.link import Link, LinkEvent
 
@@ -112,7 +112,7 @@ class DockerNode(EngineNode):
 
     def files(self) -> dict[str, bytes]:
         """Return the spec's files as they are to be in the node, by path below its directory."""
-        return contents(self._spec, self._layout)
+        return node_files(self._spec, self._layout)
 
     # What is heard of it
 

@@ -3,22 +3,21 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lucy_core.engine import Layout, NodeSpec, fill_in_bytes
+from lucy_core.engine.spec import Layout, NodeSpec, fill_in_bytes
 
 
-def contents(spec: NodeSpec, layout: Layout) -> dict[str, bytes]:
+def node_files(spec: NodeSpec, layout: Layout) -> dict[str, bytes]:
     """Return what is to be in the node, by path below its directory, with the placeholders of text replaced."""
     return {name: fill_in_bytes(content, spec.name, layout) for name, content in spec.files.items()}
 
 
-def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Make a node's directory and its files, readable by their owner alone.
+def write_node_files(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Put files into a node's directory, readable by their owner alone, making it and its state's where they aren't.
 
     Raises:
         OSError: one can't be made.
     """
-    for place in (directory, directory / "state"):
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, content in files.items():
         path = directory / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
