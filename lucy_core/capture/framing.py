@@ -1,7 +1,10 @@
 """Chunks to blocks of whole lines. Sans-IO; standard library only, since the capture process loads it."""
 
+from collections.abc import Sequence
 from typing import final
 
+Pieces = Sequence[bytes | bytearray | memoryview]
+"""What is to be written one after the other, without a copy that joins it."""
 LINE_BYTES = 72 << 20
 """How long a line may be that is kept in memory and given as a record: more than any logger writes on purpose, and what
 a node can cost each of two processes. A longer one goes into the recording as it comes, and is given by reference."""

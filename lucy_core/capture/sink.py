@@ -1,10 +1,9 @@
 """The contract of whoever takes what is drained: the recording, or a delivery without one. Bare."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import LongLine
+from lucy_core.capture.framing import LongLine, Pieces
 
 
 class Sink(Protocol):
@@ -27,15 +26,7 @@ class Sink(Protocol):
         """Tell whether a file would grow by being read, since what is read goes there."""
         ...
 
-    def put(
-        self,
-        node: str,
-        pieces: Sequence[bytes | bytearray | memoryview],
-        lines: int,
-        *,
-        torn: bool = False,
-        **counted: int,
-    ) -> None:
+    def put(self, node: str, pieces: Pieces, lines: int, *, torn: bool = False, **counted: int) -> None:
         """Take a block of whole lines, or of one that is torn, with what its row is to count beside them."""
         ...
 
@@ -43,7 +34,7 @@ class Sink(Protocol):
         """Begin a line that is too long to wait in memory."""
         ...
 
-    def put_part(self, node: str, pieces: Sequence[bytes | bytearray], size: int) -> None:
+    def put_part(self, node: str, pieces: Pieces, size: int) -> None:
         """Take the next bytes of such a line."""
         ...
 

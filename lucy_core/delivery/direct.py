@@ -5,7 +5,6 @@ subscriber that can't take more holds its nodes up, since there is nothing to re
 """
 
 import time
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, final
 
@@ -15,7 +14,7 @@ import msgspec
 
 from lucy_core.capture.draining import Reading
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import LongLine
+from lucy_core.capture.framing import LongLine, Pieces
 from lucy_core.capture.intake import Intake, reason
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
@@ -139,15 +138,7 @@ class DirectSources:
         """Nothing is written."""
         return False
 
-    def put(
-        self,
-        node: str,
-        pieces: Sequence[bytes | bytearray | memoryview],
-        lines: int,
-        *,
-        torn: bool = False,
-        **counted: int,
-    ) -> None:
+    def put(self, node: str, pieces: Pieces, lines: int, *, torn: bool = False, **counted: int) -> None:
         """Do with a block what is done with a recording's: account for it, then deliver it."""
         data = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
         row = self._row(node, len(data), lines, torn=torn)
@@ -161,7 +152,7 @@ class DirectSources:
     def begin_long(self, node: str) -> LongLine:  # noqa: ARG002  # the sink's
         return LongLine(0)
 
-    def put_part(self, node: str, pieces: Sequence[bytes | bytearray], size: int) -> None:
+    def put_part(self, node: str, pieces: Pieces, size: int) -> None:
         """Pass over it: nobody can be given it."""
 
     def end_long(self, node: str, line: LongLine, end: bytes, *, torn: bool) -> None:  # noqa: ARG002  # the sink's

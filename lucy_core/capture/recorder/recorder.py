@@ -19,7 +19,7 @@ from typing import final
 
 from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import LongLine
+from lucy_core.capture.framing import LongLine, Pieces
 from lucy_core.capture.recorder.recycling import Recycler
 from lucy_core.capture.recorder.rows import Log, Row, block_row, fact_row, keep_reserve, write_all
 
@@ -82,15 +82,7 @@ class Recorder:
         path, own = os.path.realpath(path), os.path.realpath(self._directory)
         return run_files.is_recording(os.path.relpath(path, own))
 
-    def put(
-        self,
-        node: str,
-        pieces: Sequence[bytes | bytearray | memoryview],
-        lines: int,
-        *,
-        torn: bool = False,
-        **counted: int,
-    ) -> None:
+    def put(self, node: str, pieces: Pieces, lines: int, *, torn: bool = False, **counted: int) -> None:
         log = self._log(node)
         size = sum(map(len, pieces))
         row = block_row(log, self.position, size, lines, self.now_ns(), torn=torn, counted=counted)
@@ -113,7 +105,7 @@ class Recorder:
     def begin_long(self, node: str) -> LongLine:
         return LongLine(self._log(node).offset)
 
-    def put_part(self, node: str, pieces: Sequence[bytes | bytearray], size: int) -> None:
+    def put_part(self, node: str, pieces: Pieces, size: int) -> None:
         if not self._recording:
             return
         log = self._log(node)

@@ -5,10 +5,11 @@ A block goes into its node's log first, then a row about it into the arrivals: w
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple, final
 
 from lucy_core.capture.facts import Fact
+from lucy_core.capture.framing import Pieces
 
 RESERVE_BYTES = 1 << 14
 """What is kept for the last rows of a recording whose disk is full: some blocks, or one that is larger."""
@@ -73,7 +74,7 @@ def _readable(value: object) -> object:
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
-def write_all(fd: int, pieces: Sequence[bytes | bytearray | memoryview]) -> None:
+def write_all(fd: int, pieces: Pieces) -> None:
     """Write all pieces; a short write means a full disk, which the next attempt reports."""
     left: list[bytes | bytearray | memoryview] = list(pieces)
     while left:
