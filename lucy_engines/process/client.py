@@ -12,7 +12,7 @@ from typing import final
 
 import anyio
 
-from lucy_core.engine import NodeExit, Output, Take, Written, log, one_error
+from lucy_core.engine import Output, Take, Written, log, one_error
 from lucy_core.errors import HelperDiedError
 from lucy_core.helpers.helper import Helper
 from lucy_engines.process import garbage
@@ -52,7 +52,7 @@ class GuardianClient:
             hear={Exited: self._exited, Left: _tell_what_is_left},
         )
         self._fifos: list[Path] = []
-        self.on_exit: Callable[[int, NodeExit], None] | None = None
+        self.on_exit: Callable[[Exited], None] | None = None
         self.on_death: Callable[[HelperDiedError], None] | None = None
 
     @property
@@ -156,10 +156,7 @@ class GuardianClient:
 
     def _exited(self, end: Exited) -> None:
         if self.on_exit is not None:
-            exit_of = NodeExit(
-                node=end.name, code=end.code, signal=end.signal, after=end.after, asked=end.asked, left=end.left
-            )
-            self.on_exit(end.pid, exit_of)
+            self.on_exit(end)
 
     async def close(self) -> None:
         """Have it take everything down, and wait until it has; kill it where it doesn't. For a shielded caller."""

@@ -25,7 +25,6 @@ from lucy_core.engine import (
     Layout,
     LineCapture,
     NetworkSpec,
-    NodeExit,
     Pause,
     Plan,
     RunPlace,
@@ -39,6 +38,7 @@ from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
 from lucy_engines.process.kinship import variables_of
 from lucy_engines.process.node import ProcessNode, find_program
+from lucy_engines.process.orders import Exited
 from lucy_engines.process.ports import Ports
 
 GRACE = 2.0
@@ -56,8 +56,8 @@ class ProcessNetwork(EngineNetwork):
         guardian.on_exit = self._exited
         guardian.on_death = self._lost
 
-    def _exited(self, pid: int, end: NodeExit) -> None:
-        self.nodes[end.node].exited(pid, end)
+    def _exited(self, end: Exited) -> None:
+        self.nodes[end.name].exited(end)
 
     def _lost(self, error: HelperDiedError) -> None:
         self._capture.abort(error)

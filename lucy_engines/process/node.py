@@ -28,6 +28,7 @@ from lucy_core.helpers.helper import Refused
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
 from lucy_engines.process.kinship import descendants, session_of
+from lucy_engines.process.orders import Exited
 
 END_SECONDS = 10.0
 """How long what was killed may take to end; longer only where it waits for a disk."""
@@ -63,7 +64,7 @@ class ProcessNode(EngineNode):
         self._run_id = run_id
         self._pid: int | None = None
         self._gone = anyio.Event()
-        self._early: tuple[int, NodeExit] | None = None
+        self._early: Exited | None = None
 
     @property
     def name(self) -> str:
@@ -114,17 +115,18 @@ class ProcessNode(EngineNode):
         except Refused as refused:
             raise DeployError(f"can't run {argv[0]}: {refused.reason}", self.name) from refused
         early, self._early = self._early, None
-        if early is not None and early[0] == pid:
-            self.exited(*early)
+        if early is not None and early.pid == pid:
+            self.exited(early)
 
-    def exited(self, pid: int, end: NodeExit) -> None:
+    def exited(self, end: Exited) -> None:
         """Take note that a leader ended; it may be heard of before `start` has heard its pid."""
-        if pid != self._pid:
-            self._early = (pid, end)
+        if end.pid != self._pid:
+            self._early = end
             return
         self._pid = None
         self._gone.set()
-        self._on_exit(end)
+        how = NodeExit(node=end.name, code=end.code, signal=end.signal, after=end.after, asked=end.asked, left=end.left)
+        self._on_exit(how)
 
     def lost(self) -> None:
         """Take note that its leader is gone with the guardian, of which others tell."""

@@ -151,7 +151,7 @@ class DockerNetwork(EngineNetwork):
             await archive.write_files(client, node.container, node.name, {**own, f"{STATE}/": b"", **files})
         with client.calling(f"attach to container {container.name}"):
             link = Link(await hijack.attach(client.endpoint, node.container), node.name)
-        node.attached(link)
+        node.linked(link)
         await self._outflow.follow(node.name, node.container)
         self._services.start(link.listen)
         with anyio.CancelScope(shield=True), client.calling(f"start container {container.name}"):

@@ -116,7 +116,7 @@ class DockerNode(EngineNode):
 
     # What is heard of it
 
-    def attached(self, link: Link) -> None:
+    def linked(self, link: Link) -> None:
         self._link = link
         link.on_event = self._hear
 
