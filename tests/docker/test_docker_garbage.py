@@ -35,14 +35,14 @@ PATIENCE = 90
 # A Lucy that kills herself, with her whole process group: at the moment when a call to the Engine has been sent and
 # not answered, or once all is up.
 DRIVER = """
-import json, os, signal, socket, sys
+import os, signal, socket, sys
+import aiohttp
 import anyio
 import lucy_core as lucy
 import lucy_engines.docker.engine as engine
-from lucy_engines.docker.api.client import EngineClient
 
 run_id, directory, point, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-post, guarded, seen = EngineClient.post, engine.guarded, []
+request, guarded, seen = aiohttp.ClientSession.request, engine.guarded, []
 
 def watched(*arguments, **named):
     context = guarded(*arguments, **named)
@@ -59,20 +59,20 @@ def watched(*arguments, **named):
 def die():
     os.killpg(0, signal.SIGKILL)
 
-async def posting(self, path, body=None, **params):
-    if path.endswith(point):
-        seen.append(path)
+def asking(self, method, url, *, params=None, data=None, **more):
+    if method == "POST" and url.path.endswith(point):
+        seen.append(url)
         if len(seen) == count:
-            text = json.dumps(body).encode() if body else b""
+            text = data or b""
             line = socket.socket(socket.AF_UNIX)
             line.connect("/var/run/docker.sock")
-            query = "&".join(f"{key}={value}" for key, value in params.items())
-            line.sendall(f"POST /{path}?{query} HTTP/1.1\\r\\nHost: d\\r\\nContent-Type: application/json\\r\\n"
+            query = "&".join(f"{key}={value}" for key, value in (params or {}).items())
+            line.sendall(f"POST {url.path}?{query} HTTP/1.1\\r\\nHost: d\\r\\nContent-Type: application/json\\r\\n"
                          f"Content-Length: {len(text)}\\r\\n\\r\\n".encode() + text)
             die()
-    return await post(self, path, body, **params)
+    return request(self, method, url, params=params, data=data, **more)
 
-EngineClient.post, engine.guarded = posting, watched
+aiohttp.ClientSession.request, engine.guarded = asking, watched
 nodes = [lucy.NodeSpec(name=name, role="node", command=("sleep", "600")) for name in "abc"]
 
 async def main():
