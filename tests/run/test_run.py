@@ -459,7 +459,7 @@ async def test_commands_stand_in_the_journal_with_their_parents_and_results(tmp_
     exec_result = by_name["exec"].result
     assert exec_result.startswith('{"code":3,"stdout":"xxx')
     assert by_name["exec"].left_out > 2000
-    assert by_name["read_file"].outcome == "CommandError"
+    assert by_name["read_file"].outcome == "NodeFileError"
     assert next(each.result for each in ended if each.command == "read_file") == "\\xffnoted"
     assert '"memory_bytes":' in by_name["resources"].result
     assert (by_name["resume"].outcome, by_name["kill"].outcome) == ("LifeCycleError", "done")
