@@ -452,7 +452,7 @@ def test_contributings_map_shows_every_room_in_its_order():
 HOP = re.compile(r"^\| \d+ \| `(\S+)` \| `(?:(\w+)\.)?(\w+)` \|", re.MULTILINE)
 
 
-def test_the_hops_that_contributing_tells_are_there_and_a_lines_make_no_step_back():
+def test_the_hops_that_contributing_tells_are_there_and_make_no_step_back():
     text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for file, owner, function in HOP.findall(text):
         (path,) = [REPOSITORY / package / file for package in PACKAGES if (REPOSITORY / package / file).is_file()]
@@ -463,6 +463,12 @@ def test_the_hops_that_contributing_tells_are_there_and_a_lines_make_no_step_bac
     rooms = [ROOMS.index(file.split("/")[0]) for file, _, _ in HOP.findall(way)]
     assert len(rooms) == 13
     assert rooms == sorted(rooms)
+    command = [file.split("/")[0] for file, _, _ in HOP.findall(text.partition("## A command's way")[2])]
+    asked = [ROOMS.index(room.removesuffix(".py")) for room in command[:4]]
+    told = command[7:]
+    assert len(command) == 12
+    assert asked == sorted(asked, reverse=True)
+    assert told == sorted(told, key=lambda room: room in ROOMS)
 
 
 def test_every_listed_room_is_still_there():
