@@ -161,6 +161,8 @@ class Helper:
         self._outgoing: deque[tuple[memoryview, Sequence[int]]] = deque()
         self._stuck = anyio.Event()
         self._dismissed = False
+        self.heard_out = anyio.Event()
+        """Set once it has ended and all that it said was heard."""
         self.signs = 0
         """Of its being alive: how often something came from it."""
         self.before_reading: Callable[[], Awaitable[None]] | None = None
@@ -265,6 +267,7 @@ class Helper:
                 self.died = self._death(self.what, self.pid, how, self._words.last_line())
         finally:
             self._calls.end()
+            self.heard_out.set()
 
     async def _send_rest(self) -> None:
         while True:

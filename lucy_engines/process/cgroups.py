@@ -105,6 +105,13 @@ def kill(group: str) -> bool:
     return True
 
 
+def kill_members(group: str) -> set[int]:
+    """Kill all that is in a group; return who that was, which is nobody where it can't be had."""
+    # Looked at before: who is dying already is a member no more, and would pass for one that can't be killed.
+    inside = set(members(group))
+    return inside if kill(group) else set()
+
+
 def remove(group: str) -> bool:
     """Remove a group, and those below it; return False where something is in it still."""
     for each in reversed(list(_all_of(group))):

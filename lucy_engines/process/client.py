@@ -162,7 +162,7 @@ class GuardianClient:
         """Have it take everything down, and wait until it has; kill it where it doesn't. For a shielded caller."""
         self._helper.hang_up()
         with anyio.move_on_after(CLOSE_SECONDS) as limit:
-            await self._helper.ended()
+            await self._helper.heard_out.wait()  # its last word may be of what it could not end
         if limit.cancelled_caught:
             self._helper.kill()
 

@@ -329,7 +329,7 @@ class Guardian:
         while (left := [pid for pid in self._all(groups) if lives(pid)]) and time.monotonic() < give_up:
             refused = kill_all(left)
             if refused:
-                refused -= {pid for group in groups if cgroups.kill(group) for pid in cgroups.members(group)}
+                refused.difference_update(*map(cgroups.kill_members, groups))
             if refused.issuperset(left):
                 break
             with contextlib.suppress(ChildProcessError):

@@ -257,6 +257,6 @@ class Kinship:
 def kill_all(pids: list[int], group: str | None = None) -> set[int]:
     """Kill processes, and the group that they are in if that takes it; return those that we may not."""
     refused = {pid for pid in pids if not send_signal(pid, signal.SIGKILL)}
-    if refused and group is not None and cgroups.kill(group):
-        refused.difference_update(cgroups.members(group))
+    if refused and group is not None:
+        refused -= cgroups.kill_members(group)
     return refused

@@ -196,8 +196,7 @@ async def test_an_end_that_it_was_told_is_no_death() -> None:
         helper.hang_up()
         with anyio.fail_after(20):
             await helper.ended()
-            while not helper._calls.ended:
-                await anyio.lowlevel.checkpoint()
+            await helper.heard_out.wait()
         assert (helper.died, helper.code, helper.how) == (None, 0, "exited with code 0")
         with pytest.raises(HelperDiedError, match="was told to end"):
             await helper.ask(End())

@@ -83,7 +83,8 @@ async def test_the_guardians_last_words_are_told(tmp_path: Path) -> None:
     with anyio.fail_after(SECONDS), pytest.raises(lucy.HelperDiedError, match="exited with code 1.*MemoryError"):
         async with lucy.deploy(SPEC, run_directory=tmp_path / "run") as network:
             resource.prlimit(guardian_of(network), resource.RLIMIT_AS, (1 << 20, 1 << 20))
-            await network["a"].exec(["true"])
+            # More than it can take in, as it is now.
+            await network["a"].exec(["true", "x" * 1_000_000])
 
 
 @pytest.mark.anyio
