@@ -19,7 +19,7 @@ from lucy_core.errors import CarrierDiedError
 from lucy_core.helpers.helper import BOOT, own_pidfd
 from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.run.marks import MarkFinder
-from lucy_engines.docker.run.pump import Sink
+from lucy_engines.docker.run.pump import Fifo
 
 pytestmark = pytest.mark.blocking
 PATIENCE = 60
@@ -130,7 +130,7 @@ def test_a_fifo_that_nobody_reads_any_more_costs_its_bytes_and_says_why(tmp_path
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    sink = Sink(str(fifo))
+    sink = Fifo(str(fifo))
     os.close(reader)
     done: list[str] = []
     sink.queue.extend((b"lost", lambda: done.append("acknowledged"), b"lost too"))

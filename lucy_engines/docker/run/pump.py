@@ -66,7 +66,7 @@ class Broken(NamedTuple):
 
 
 @final
-class Sink:
+class Fifo:
     """A node's FIFO, and what waits for room in it: bytes, and what to do once the bytes before are in."""
 
     __slots__ = ("failure", "fd", "queue")
@@ -106,11 +106,11 @@ class Sink:
 class Carried:
     """A node: the connection that brings its bytes, what is found in them, and its FIFO."""
 
-    __slots__ = ("finder", "frames", "is_broken", "node", "peer", "sink")
+    __slots__ = ("fifo", "finder", "frames", "is_broken", "node", "peer")
 
-    def __init__(self, node: str, sink: Sink, peer: socket.socket, finder: MarkFinder) -> None:
+    def __init__(self, node: str, fifo: Fifo, peer: socket.socket, finder: MarkFinder) -> None:
         self.node = node
-        self.sink = sink
+        self.fifo = fifo
         self.peer = peer
         self.finder = finder
         self.frames = FrameDecoder()
@@ -158,7 +158,7 @@ class Pump:
             peer.sendall(attach_request(wanted.container, "stderr"))
             rest = _upgraded(peer)
             peer.setblocking(False)
-            carried = Carried(wanted.node, Sink(wanted.fifo), peer, MarkFinder(wanted.token))
+            carried = Carried(wanted.node, Fifo(wanted.fifo), peer, MarkFinder(wanted.token))
         except BaseException:
             peer.close()
             raise
@@ -189,28 +189,28 @@ class Pump:
             self._close(carried)
             return
         for item in carried.finder.feed(b"".join([part.data for part in parts if part.stream == STDERR])):
-            carried.sink.queue.append(item if isinstance(item, bytes) else self._passed(carried.node, item))
+            carried.fifo.queue.append(item if isinstance(item, bytes) else self._passed(carried.node, item))
         self._flush(carried)
 
     def _passed(self, node: str, number: int) -> Callable[[], None]:
         return lambda: self._server.notify(Passed(node, number))
 
     def _flush(self, carried: Carried) -> None:
-        sink = carried.sink
-        empty = sink.flush()
-        if sink.failure and not carried.is_broken:
+        fifo = carried.fifo
+        empty = fifo.flush()
+        if fifo.failure and not carried.is_broken:
             carried.is_broken = True
-            self._server.notify(Broken(carried.node, f"its FIFO takes no more: {sink.failure}"))
-        if empty or sink.fd in self._blocked:
+            self._server.notify(Broken(carried.node, f"its FIFO takes no more: {fifo.failure}"))
+        if empty or fifo.fd in self._blocked:
             return
-        self._blocked[sink.fd] = carried
-        self._epoll.register(sink.fd, select.EPOLLOUT)
+        self._blocked[fifo.fd] = carried
+        self._epoll.register(fifo.fd, select.EPOLLOUT)
         if carried.peer.fileno() in self._attached:
             self._epoll.modify(carried.peer.fileno(), 0)
 
     def _unblock(self, fd: int) -> None:
         carried = self._blocked[fd]
-        if not carried.sink.flush():
+        if not carried.fifo.flush():
             return
         del self._blocked[fd]
         self._epoll.unregister(fd)
@@ -225,8 +225,8 @@ class Pump:
             return
         self._epoll.unregister(fd)
         carried.peer.close()
-        carried.sink.queue.append(carried.finder.flush())
-        carried.sink.queue.append(lambda: self._server.notify(Closed(carried.node)))
+        carried.fifo.queue.append(carried.finder.flush())
+        carried.fifo.queue.append(lambda: self._server.notify(Closed(carried.node)))
         self._flush(carried)
 
 
