@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import msgspec
 import pytest
+from ticking import TICKER, Tick, ticks
 
 import lucy_core as lucy
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import State
-from lucy_core.judging.conditions.condition import Condition, Progress
 from lucy_core.testing import Held
 from lucy_engines.docker import DockerEngine
 
@@ -28,20 +27,6 @@ pytestmark = pytest.mark.anyio
 
 SAMPLE = 6
 Operation = Callable[[Path], Coroutine[Any, Any, None]]
-
-TICKER = """
-import time
-n = 0
-while True:
-    n += 1
-    print('{"level":"Info","message":"tick","metadata":{"n":%d}}' % n, flush=True)
-    time.sleep(0.005)
-"""
-
-
-@lucy.event(message="tick")
-class Tick(msgspec.Struct, frozen=True):
-    n: int
 
 
 @types.coroutine
@@ -145,23 +130,6 @@ def network() -> lucy.NetworkSpec:
             lucy.NodeSpec(name=name, role="scripted", command=(sys.executable, "-I", "-S", "-c", TICKER))
             for name in ("a", "b")
         ),
-    )
-
-
-def ticks(count: int) -> Condition:
-    seen: list[int] = []
-
-    def check(_before: object, _now: object) -> Progress:
-        seen.append(1)
-        return Progress(have=len(seen) - 1, need=count, missing=("more ticks",))
-
-    return Condition(
-        name="ticks",
-        description=f"{count} ticks",
-        check=check,
-        event_types=(Tick,),
-        soft=lucy.seconds(20),
-        hard=lucy.seconds(30),
     )
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import anyio
 import msgspec
 import pytest
+from ticking import TICKER, Tick
 
 import lucy_core as lucy
 from lucy_core import mina
@@ -313,20 +314,6 @@ def test_a_fault_reads_as_a_sentence() -> None:
 
 # --- the process engine ---------------------------------------------------------------------------------------------
 
-TICKER = """
-import sys, time
-n = 0
-while True:
-    n += 1
-    print('{"level":"Info","message":"fault tick","metadata":{"n":%d}}' % n, flush=True)
-    time.sleep(0.01)
-"""
-
-
-@lucy.event(message="fault tick")
-class FaultTick(msgspec.Struct, frozen=True):
-    n: int
-
 
 def spec(*names: str) -> lucy.NetworkSpec:
     return lucy.NetworkSpec(
@@ -339,22 +326,20 @@ def spec(*names: str) -> lucy.NetworkSpec:
 async def test_a_frozen_process_is_silent_and_goes_on(tmp_path: Path) -> None:
     async with lucy.deploy(spec("a", "b"), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
         a = network["a"]
-        await a.events(FaultTick, since=0).first(within=20)
+        await a.events(Tick, since=0).first(within=20)
         async with network.faults.inject(lucy.Pause(nodes=("a",)), lasting=60):
             assert a.state is State.PAUSED
             await network.pipeline.drain("a")
             mark = network.mark()
             # The other's lines show that time passes.
-            await (
-                network["b"].events(FaultTick, since=mark).filter(lambda event: event.data.n % 20 == 0).first(within=20)
-            )
+            await network["b"].events(Tick, since=mark).filter(lambda event: event.data.n % 20 == 0).first(within=20)
             assert network.mark().position > mark.position
             assert not any(lines.node == "a" for lines in await since(network, mark))
             with pytest.raises(lucy.LifeCycleError, match="can't pause node a: it is paused"):
                 async with network.faults.inject(lucy.Pause(nodes=("b", "a")), lasting=60):
                     pass
         assert a.state is State.RUNNING
-        await a.events(FaultTick, since=network.mark()).first(within=20)
+        await a.events(Tick, since=network.mark()).first(within=20)
         reverted = await network.events(lucy.FaultReverted, since=0).first(within=20)
         assert (reverted.data.fault, reverted.data.reason) == (lucy.Pause(nodes=("a",)), "ended")
         with pytest.raises(lucy.UnsupportedError, match="the process engine has no capability 'Drop'"):
@@ -365,7 +350,7 @@ async def test_a_frozen_process_is_silent_and_goes_on(tmp_path: Path) -> None:
 async def since(network: lucy.Network, mark: lucy.Mark) -> list[lucy.Event]:
     end = network.mark().position
     found: list[lucy.Event] = []
-    stop = network.events(FaultTick, since=mark).subscribe(found.append)
+    stop = network.events(Tick, since=mark).subscribe(found.append)
     await network.pipeline.reach(end)
     stop()
     return found
@@ -375,7 +360,7 @@ async def since(network: lucy.Network, mark: lucy.Mark) -> list[lucy.Event]:
 @pytest.mark.blocking
 async def test_a_frozen_process_thaws_while_the_loop_is_blocked(tmp_path: Path) -> None:
     async with lucy.deploy(spec("a"), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
-        await network["a"].events(FaultTick, since=0).first(within=20)
+        await network["a"].events(Tick, since=0).first(within=20)
         async with network.faults.inject(lucy.Pause(nodes=("a",)), lasting=0.2) as lease:
             stat = Path(f"/proc/{network['a']._engine_node.pid}/stat")
             deadline = time.monotonic() + 20

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
-import msgspec
 import pytest
+from ticking import TICKER, Tick, ticks
 
 import lucy_core as lucy
 from lucy_core.engine import Engine, Plan
@@ -21,22 +21,6 @@ from lucy_engines.process import ProcessEngine
 
 pytestmark = pytest.mark.anyio
 
-# Logs a numbered line each time it is told to, and ends when it is told to.
-TICKER = """
-import sys, time
-n = 0
-while True:
-    n += 1
-    head = '{"timestamp":"2026-01-10 12:00:00.000001Z","level":"Info","message":"tick"'
-    print(head + ',"metadata":{"n":%d}}' % n, flush=True)
-    time.sleep(0.01)
-"""
-
-
-@lucy.event(message="tick")
-class Tick(msgspec.Struct, frozen=True):
-    n: int
-
 
 def node(name: str, program: str = TICKER, **more: object) -> lucy.NodeSpec:
     return lucy.NodeSpec(name=name, role="scripted", command=(sys.executable, "-c", program), **more)
@@ -44,23 +28,6 @@ def node(name: str, program: str = TICKER, **more: object) -> lucy.NodeSpec:
 
 def spec(*nodes: lucy.NodeSpec) -> lucy.NetworkSpec:
     return lucy.NetworkSpec(name="scripted", nodes=nodes)
-
-
-def ticks(count: int) -> Condition:
-    seen: list[int] = []
-
-    def check(before: object, now: object) -> Progress:
-        seen.append(1)
-        return Progress(have=len(seen) - 1, need=count, missing=("more ticks",))
-
-    return Condition(
-        name="ticks",
-        description=f"{count} ticks",
-        check=check,
-        event_types=(Tick,),
-        soft=lucy.seconds(20),
-        hard=lucy.seconds(30),
-    )
 
 
 def never() -> Condition:
