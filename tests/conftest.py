@@ -9,6 +9,7 @@ import importlib.util
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,18 @@ def _nothing_leaks(request: pytest.FixtureRequest, _once_a_process: None) -> Ite
         return
     if leaked := left_behind(before, grace=10):  # waited for only where something is there: the machine may be busy
         pytest.fail("the test left behind:\n" + "\n".join(f"  {line}" for line in leaked), pytrace=False)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 2 MB, to be filled."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 # --- pytest in pytest -----------------------------------------------------------------------------------------------

@@ -7,10 +7,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -483,17 +482,6 @@ async def test_sections_faults_and_waits_count_from_one_without_a_twin(tmp_path:
         (requested,) = await collected(network, lucy.FaultRequested)
     assert [command.id, section.id, wait.id, lease.number] == [1, 2, 3, 4]
     assert (wait.inside, requested.lease, requested.parent) == (2, 4, 2)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small tmpfs needs root")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def fill(disk: Path) -> None:
