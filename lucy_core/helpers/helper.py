@@ -133,29 +133,28 @@ class Helper:
         self.what = what
         self._death = death
         self._hear = {verb(form): (form, act) for form, act in (hear or {}).items()}
-        self._words = LastWords()
-        ours, theirs = socket.socketpair()
         try:
-            with theirs, own_pidfd() as lucy:
-                control = str(theirs.fileno())
-                self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
-                    [sys.executable, "-I", "-S", BOOT, module, control, str(lucy), *words],
-                    pass_fds=(theirs.fileno(), lucy, *keep),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=self._words.fileno(),
-                    start_new_session=True,
-                    env=environment,
-                    cwd=directory,
-                )
-        except BaseException as error:
-            ours.close()
-            self._words.close()
-            if isinstance(error, OSError):
-                raise HelperStartError(what, error) from error
-            raise
-        ours.setblocking(False)
-        self._control = ours
+            with contextlib.ExitStack() as undo:
+                self._words = LastWords()
+                undo.callback(self._words.close)
+                self._control, theirs = socket.socketpair()
+                undo.callback(self._control.close)
+                self._control.setblocking(False)
+                with theirs, own_pidfd() as lucy:
+                    own = (theirs.fileno(), lucy)
+                    self._process = subprocess.Popen(  # noqa: S603  # our own interpreter and our own program
+                        [sys.executable, "-I", "-S", BOOT, module, *map(str, own), *words],
+                        pass_fds=(*own, *keep),
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=self._words.fileno(),
+                        start_new_session=True,
+                        env=environment,
+                        cwd=directory,
+                    )
+                undo.pop_all()
+        except OSError as error:
+            raise HelperStartError(what, error) from error
         self._channel = Channel()
         self._calls: Calls[Reply] = Calls()
         self._outgoing: deque[tuple[memoryview, Sequence[int]]] = deque()

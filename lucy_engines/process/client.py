@@ -14,7 +14,7 @@ import anyio
 
 from lucy_core.engine import Output, Take, Written, log, one_error
 from lucy_core.errors import HelperDiedError
-from lucy_core.helpers.helper import Helper
+from lucy_core.helpers.helper import Helper, Refused
 from lucy_engines.process import garbage
 from lucy_engines.process.orders import (
     Cancel,
@@ -128,6 +128,8 @@ class GuardianClient:
                     while there > 0 and (data := _read(end)):
                         there -= len(data)
                         take(Written(output, data))
+            except Refused:
+                raise
             except BaseException:
                 with anyio.CancelScope(shield=True), contextlib.suppress(HelperDiedError):
                     _tell_what_is_left(await self._helper.ask(Cancel(call.number), Executed))

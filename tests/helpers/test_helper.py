@@ -1,6 +1,8 @@
 """What Lucy's own processes have in common: they see her end whoever holds her sockets, and have last words."""
 
+import contextlib
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -224,6 +226,34 @@ async def test_what_is_not_understood_is_told_and_ends_nothing(capsys: pytest.Ca
 async def test_a_helper_that_can_not_be_started_leaves_nothing_behind() -> None:
     with pytest.raises(HelperStartError, match="the helper, does not start: .*/nowhere"):
         Helper("the helper", "lucy_engines.process.guardian", directory="/nowhere")
+
+
+def fill_descriptors() -> list[int]:
+    """Open files until that is refused."""
+    taken: list[int] = []
+    with contextlib.suppress(OSError):
+        while True:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    return taken
+
+
+async def test_a_helper_for_which_no_descriptor_is_left_says_so_and_keeps_none() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    taken = fill_descriptors()
+    try:
+        for free in range(5):
+            with pytest.raises(HelperStartError, match="the helper, does not start: Too many open files"):
+                Helper("the helper", "lucy_engines.process.guardian")
+            again = fill_descriptors()
+            assert len(again) == free
+            taken += again
+            for fd in (taken.pop() for _ in range(free + 1)):
+                os.close(fd)
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.leaks("a helper lives on, as it was left to")
