@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 from places import LUCY
 
 import lucy_core as lucy
+from lucy_core.engine import Search
+from lucy_core.errors import EngineUnavailableError
 from lucy_engines.docker.api.caller import Caller
 from lucy_engines.docker.api.endpoint import Endpoint
-from lucy_engines.docker.garbage import reaper, reaper_client
+from lucy_engines.docker.garbage import collector, reaper, reaper_client
 from lucy_engines.docker.garbage.reaper_client import guarded
 from lucy_engines.docker.garbage.things import find
 from lucy_engines.docker.plan.inside import USER
@@ -181,6 +183,24 @@ def test_a_lucy_killed_at_any_moment_leaves_nothing_in_the_engine(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("named", ("by an option", "by the environment", "by nobody"))
+async def test_no_engine_at_the_usual_place_is_a_failure_for_who_named_it_alone(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = f"unix://{tmp_path}/nobody"
+    monkeypatch.setattr(collector, "USUAL", usual)
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    if named == "by the environment":
+        monkeypatch.setenv("DOCKER_HOST", usual)
+    search = Search(options={"docker_host": usual} if named == "by an option" else {})
+
+    if named == "by nobody":
+        assert await collector.DockerCollector().find(search) == []
+    else:
+        with pytest.raises(EngineUnavailableError, match="it gives no list of what it has"):
+            await collector.DockerCollector().find(search)
+
+
 @pytest.mark.leaks("a Lucy and her reaper are killed, so that nobody waits for them")
 def test_gc_removes_what_a_power_cut_left_and_nothing_of_others(
     docker_engine: str, simnode_image: str, tmp_path: Path, foreign: list[list[str]]

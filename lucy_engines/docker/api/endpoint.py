@@ -17,9 +17,14 @@ KINDS = "give unix:///path, tcp://host:port or https://host:port"
 _SHOWN = 60
 
 
-def docker_host(named: str | None = None) -> str:
-    """Return the Engine's address: what was named, else `DOCKER_HOST`, else the usual socket."""
-    return named or os.environ.get("DOCKER_HOST") or USUAL
+def named_host(option: str | None = None) -> str | None:
+    """Return the address that somebody gave: that of an option, else that of `DOCKER_HOST`."""
+    return option or os.environ.get("DOCKER_HOST") or None
+
+
+def docker_host(option: str | None = None) -> str:
+    """Return the Engine's address: what was given, else the usual socket."""
+    return named_host(option) or USUAL
 
 
 def is_local(host: str) -> bool:

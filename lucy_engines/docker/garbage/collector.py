@@ -11,7 +11,7 @@ import anyio.to_thread
 from lucy_core.engine import Leftover, Remark, Search
 from lucy_core.errors import EngineUnavailableError
 from lucy_engines.docker.api.caller import Caller, Refusal
-from lucy_engines.docker.api.endpoint import KINDS, USUAL, AddressError, Endpoint, docker_host
+from lucy_engines.docker.api.endpoint import KINDS, USUAL, AddressError, Endpoint, named_host
 from lucy_engines.docker.garbage.leftovers import leftovers
 from lucy_engines.docker.garbage.things import Thing, find, sweep
 from lucy_engines.docker.plan.labels import RUN, Owner, start_ticks
@@ -34,13 +34,14 @@ class DockerCollector:
         Raises:
             EngineError: it doesn't answer.
         """
-        host = docker_host(search.options.get("docker_host"))
+        named = named_host(search.options.get("docker_host"))
+        if named is None and not Path(USUAL.removeprefix("unix://")).exists():
+            return []
+        host = named or USUAL
         try:
             endpoint = Endpoint(host)
         except AddressError as error:
             raise EngineUnavailableError(host, error.found, KINDS) from error
-        if host == USUAL and not Path(str(endpoint.path)).exists():
-            return []
         self._caller = Caller(endpoint)
         try:
             things = await anyio.to_thread.run_sync(find, self._caller, RUN)
