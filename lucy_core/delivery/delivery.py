@@ -323,8 +323,9 @@ class Delivery(Live):
                     dealt = plan.deal(plan.read(recording.block(row)))
                     for error in dealt.escaped:
                         self.run_end.escape(error)
-                    for _, items in dealt.shares:
-                        sink([item for item in items if item.position < stop])
+                    for _, share in dealt.shares:
+                        if items := [item for item in share if item.position < stop]:
+                            sink(items)
                     walk.spend(row.bytes)
                 position = max(position, row.position + row.lines)
 

@@ -18,7 +18,7 @@ from lucy_core.errors import RecordingError
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Row
 from lucy_core.records.event import event_type
-from lucy_core.records.record import Block
+from lucy_core.records.record import Block, Level
 
 NUMBERED = event_type(Numbered)
 OTHER = event_type(Other)
@@ -195,6 +195,17 @@ async def test_one_who_leaves_a_group_that_reads_back_gets_no_more_and_the_other
     assert others == [*(f"Numbered(n={n})" for n in range(50)), "Other(text='x')"]
     await write(pipeline, "a", numbered(50))
     assert (len(found), len(others)) == (1, 52)
+
+
+@pytest.mark.anyio
+async def test_whoever_reads_back_is_called_for_what_it_wants_alone(pipeline: Pipeline) -> None:
+    await write(pipeline, "a", numbered(1, level="Error"))
+    await write(pipeline, "a", numbered(2))
+    await write(pipeline, "a", numbered(3, level="Error"))
+    batches: list[list[Any]] = []
+    stop = pipeline.mark().position - 1
+    await pipeline.read_back(Interest(nodes="a", level=Level.ERROR), batches.append, 0, stop)
+    assert [[item.position for item in batch] for batch in batches] == [[stop - 2]]
 
 
 place: contextvars.ContextVar[str] = contextvars.ContextVar("place", default="nowhere")
