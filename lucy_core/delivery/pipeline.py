@@ -36,7 +36,16 @@ LAST_DELIVERY_SECONDS = 30.0
 
 @final
 class Pipeline(Inlet, Lines):
-    """Lines from sources to subscribers. Open one with `record`, `pass_through` or `replay`."""
+    """Lines from sources to subscribers. Open one with `record`, `pass_through` or `replay`.
+
+    A network has one, and a tool without a network needs no more::
+
+        async with lucy.Pipeline.record("lucy-runs/mine") as pipeline:
+            fifo = await pipeline.open_fifo("a")
+            pipeline.events(BecameLeader).subscribe(print)
+            ...
+            await pipeline.reach(await pipeline.drain("a"))
+    """
 
     @property
     def _feed(self) -> Feed:

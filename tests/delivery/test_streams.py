@@ -216,3 +216,21 @@ def test_a_declaration_that_means_no_line_is_refused() -> None:
         lucy.event()
     with pytest.raises(lucy.EventDefinitionError, match="int is no event type; declare it"):
         lucy.event_type(int)
+
+
+async def test_a_tool_without_a_network_has_all_that_it_needs_of_a_pipeline_itself(tmp_path: Path) -> None:
+    got: list[int] = []
+    async with lucy.Pipeline.record(tmp_path / "run") as pipeline:
+        fifo = await pipeline.open_fifo("a")
+        pipeline.events(N).subscribe(lambda event: got.append(event.data.n))
+        mark = pipeline.mark()
+        with fifo.open("wb") as node:
+            node.write(number(1) + line(None, "{}", level="Error") + b"no record\n")
+        await pipeline.reach(await pipeline.drain("a"))
+        assert got == [1]
+        assert [record.position for record in await pipeline.so_far(level=lucy.Level.ERROR, since=mark)] == [1]
+        assert (await pipeline.malformed(since=mark).first()).raw == b"no record"
+        assert pipeline.live == 1
+    assert pipeline.ledger.complete
+    async with lucy.Pipeline.replay(tmp_path / "run") as replayed, replayed.records().aiter() as records:
+        assert [record.position async for record in records] == [0, 1]
