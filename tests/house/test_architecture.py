@@ -317,6 +317,16 @@ def imports_of_bare_modules(tree: Path) -> list[str]:
     ]
 
 
+def processes_started_bare_beside_the_helpers(tree: Path) -> list[str]:
+    return [
+        f"{file}:{node.lineno} starts an isolated interpreter: let it be a Helper"
+        for file, module in sources(tree)
+        if file != "lucy_core/helpers/helper.py"
+        for node in ast.walk(module)
+        if isinstance(node, ast.Constant) and node.value == "-I"
+    ]
+
+
 def carried_modules_that_old_interpreters_cannot_read(tree: Path) -> list[str]:
     wrong = []
     for path in [tree / file for file in CARRIED if (tree / file).is_file()]:
@@ -421,6 +431,10 @@ def test_an_error_is_made_of_what_it_is_about_and_not_of_a_ready_sentence():
 
 def test_what_starts_bare_needs_nothing_but_the_standard_library():
     assert imports_of_bare_modules(REPOSITORY) == []
+
+
+def test_every_process_of_lucys_own_is_started_in_one_way():
+    assert processes_started_bare_beside_the_helpers(REPOSITORY) == []
 
 
 def test_what_is_carried_into_containers_reads_under_python_3_7():
@@ -640,6 +654,13 @@ def test_every_listed_exception_is_still_one():
             "import msgspec",
             "standard library",
             id="the puppeteer imports a dependency",
+        ),
+        pytest.param(
+            processes_started_bare_beside_the_helpers,
+            "lucy_engines/external/prober.py",
+            "import subprocess, sys\nsubprocess.Popen([sys.executable, '-I', '-S', 'probe.py'])",
+            "let it be a Helper",
+            id="a process is started in a way of its own",
         ),
         pytest.param(
             carried_modules_that_old_interpreters_cannot_read,
