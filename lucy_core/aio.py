@@ -124,8 +124,8 @@ class Services:
     @classmethod
     @asynccontextmanager
     async def running(cls) -> AsyncIterator["Services"]:
-        """Have services for the length of a block, in a task group of their own. One that fails cancels the block."""
-        async with anyio.create_task_group() as tasks:
+        """Have services for the length of a block. One that fails cancels the block, and its error is raised alone."""
+        async with one_error(), anyio.create_task_group() as tasks:
             services = cls(tasks)
             try:
                 yield services

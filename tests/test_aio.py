@@ -108,7 +108,7 @@ async def test_of_nodes_that_cannot_start_the_first_is_told_and_the_others_noted
         async with lucy.deploy(lucy.NetworkSpec(name="x", nodes=nodes), run_directory=tmp_path / "run"):
             pass
     (note,) = caught.value.__notes__
-    assert "beside it, DeployError" in note
+    assert "beside it, UnknownProgramError" in note
     assert "no-such-program-b" in note
 
 

@@ -65,16 +65,12 @@ class Pipeline(Inlet, Lines):
         epoch_ns = time.time_ns() - time.monotonic_ns()
         capture = CaptureProcess(place, token, epoch_ns)
         try:
-            async with one_error(), anyio.create_task_group() as tasks:
-                services = Services(tasks)
-                try:
-                    services.start(capture.listen)
-                    await capture.ask(Write(JOURNAL, b""), Position)
-                    async with cls.over(capture, place, lambda: epoch_ns + time.monotonic_ns()) as pipeline:
-                        pipeline.token = token
-                        yield pipeline
-                finally:
-                    services.stop()
+            async with Services.running() as services:
+                services.start(capture.listen)
+                await capture.ask(Write(JOURNAL, b""), Position)
+                async with cls.over(capture, place, lambda: epoch_ns + time.monotonic_ns()) as pipeline:
+                    pipeline.token = token
+                    yield pipeline
         finally:
             capture.dispose()
 
@@ -94,8 +90,7 @@ class Pipeline(Inlet, Lines):
             recording.make_log(JOURNAL)
             delivery = Delivery(Ledger(), recording, now_ns)
             pipeline = cls(delivery, recording, capture=capture)
-            async with one_error(), anyio.create_task_group() as tasks:
-                services = Services(tasks)
+            async with Services.running() as services:
                 services.start(delivery.serve)
                 follower = Follower(capture, recording, delivery)
                 services.start(follower.follow)
@@ -103,12 +98,9 @@ class Pipeline(Inlet, Lines):
                     with _block(pipeline):
                         yield pipeline
                 finally:
-                    try:
-                        with anyio.CancelScope(shield=True):
-                            await pipeline._finish(capture, follower)  # its own
-                        delivery.close()
-                    finally:
-                        services.stop()
+                    with anyio.CancelScope(shield=True):
+                        await pipeline._finish(capture, follower)  # its own
+                    delivery.close()
         delivery.run_end.leave()
 
     @classmethod

@@ -24,6 +24,7 @@ from lucy_engines.docker.plan.compose import compose
 from lucy_engines.docker.plan.config import DockerConfig, docker_config
 from lucy_engines.docker.plan.export import write_export
 from lucy_engines.docker.plan.inside import LOG
+from lucy_engines.external import ExternalEngine
 
 PATIENCE = 90
 SPEC = lucy.NetworkSpec(
@@ -215,6 +216,11 @@ def exported(tmp_path: Path) -> Path:
 def write(exported: Path, node: str, **line: object) -> None:
     with (exported / "pipes" / node).open("r+b", buffering=0) as pipe:
         pipe.write(json.dumps(line).encode() + b"\n")
+
+
+def test_the_external_engine_asks_where_the_network_is() -> None:
+    with pytest.raises(lucy.TopologyError, match="the external engine captures .*; say where by --exported DIR"):
+        ExternalEngine().plan(SPEC, RunPlace(run_id="r", directory=Path("run")))
 
 
 async def test_lines_are_captured_as_in_a_run_of_lucys_own(exported: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lucy_core.engine import Capability, Engine, NodeSpec, State
+from lucy_core.engine import Capability, Engine, NetworkSpec, NodeSpec, RunPlace, State
 from lucy_core.errors import DeployError, LifeCycleError, TopologyError, UnknownNodeError
 from lucy_core.records.journal import NodeStarted
 from lucy_core.testing.engine_conformance.suite import (
@@ -31,6 +31,12 @@ class LifeCycleConformance(Suite):
         assert re.fullmatch(r"[a-z][a-z0-9-]*", engine.name)
         assert engine.capabilities == frozenset(map(Capability, engine.capabilities))
         assert type(engine)().name == engine.name
+
+    def test_a_plan_touches_nothing(self, engine: Engine, script: Script, tmp_path: Path, run_id: str) -> None:
+        """So that everything about it may be refused, and looked at, before anything is made."""
+        spec = NetworkSpec(name="conformance", nodes=(script("a", "tick", ports=("p",)),))
+        engine.plan(spec, RunPlace(run_id=run_id, directory=tmp_path / "run", options=self.options))
+        assert list(tmp_path.iterdir()) == []
 
     async def test_a_stopped_node_keeps_its_state_and_a_fresh_start_has_none(
         self, deploy: Deploy, script: Script
