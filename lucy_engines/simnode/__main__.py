@@ -6,14 +6,14 @@ import sys
 import time
 from pathlib import Path
 
-from lucy_engines.simnode import identifiers
+from lucy_engines.simnode.api.http_server import serve
+from lucy_engines.simnode.api.operations import Api
+from lucy_engines.simnode.chain import identifiers
+from lucy_engines.simnode.chain.runtime_config import RuntimeConfig, RuntimeConfigError
 from lucy_engines.simnode.command_line import Options, UsageError, parse
-from lucy_engines.simnode.daemon import Daemon, shared_metadata
-from lucy_engines.simnode.flood import Flood
-from lucy_engines.simnode.graphql_api import Api
-from lucy_engines.simnode.http_server import serve
-from lucy_engines.simnode.logs import Logger, Output
-from lucy_engines.simnode.runtime_config import RuntimeConfig, RuntimeConfigError
+from lucy_engines.simnode.daemon import SIMULATOR, Daemon, shared_metadata
+from lucy_engines.simnode.logs.flood import Flood
+from lucy_engines.simnode.logs.logger import Logger, Output
 
 HELP = """lucy-simnode: a simulator of a Mina daemon (no cryptography), for trying and testing Lucy
 
@@ -25,7 +25,6 @@ usage: lucy-simnode daemon -config-file FILE [mina daemon's flags] [--log-flood 
 
 `lucy-simnode daemon -help` lists the daemon's flags.
 """
-_SOURCE = ("Simulated_node", 'File "src/app/simnode.ml", line 1, characters 0-1')
 
 
 class StartError(Exception):
@@ -115,11 +114,11 @@ def _daemon(arguments: list[str]) -> int:
     )
     if "MINA_TIME_OFFSET" not in os.environ:
         logger.plain("Environment variable MINA_TIME_OFFSET not found, using default of 0")
-    logger.log("Info", _SOURCE, "Simulated Mina daemon: no cryptography, no claim about real Mina")
+    logger.log("Info", SIMULATOR, "Simulated Mina daemon: no cryptography, no claim about real Mina")
     try:
         asyncio.run(_run(options, logger))
     except StartError as error:
-        logger.log("Fatal", _SOURCE, "Simulated daemon can't start: $error", {"error": str(error)})
+        logger.log("Fatal", SIMULATOR, "Simulated daemon can't start: $error", {"error": str(error)})
         sys.stderr.write(f"lucy-simnode: {error}\n")
         return 1
     finally:

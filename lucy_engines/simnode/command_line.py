@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import msgspec
 
-from lucy_engines.simnode.logs import level_number
+from lucy_engines.simnode.logs.logger import level_number
 
 
 class UsageError(ValueError):

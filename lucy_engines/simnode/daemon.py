@@ -7,20 +7,21 @@ import signal
 import time
 from typing import Any, final
 
-from lucy_engines.simnode import event_lines as lines
-from lucy_engines.simnode import messages, storage
-from lucy_engines.simnode.chain import Applied, Frontier, Refused, Snapshot
+from lucy_engines.simnode.chain import storage
+from lucy_engines.simnode.chain.frontier import Applied, Frontier, Refused, Snapshot
+from lucy_engines.simnode.chain.ledger import Command, Ledger
+from lucy_engines.simnode.chain.mempool import Mempool
+from lucy_engines.simnode.chain.runtime_config import RuntimeConfig
 from lucy_engines.simnode.command_line import Options
-from lucy_engines.simnode.event_lines import Kind
-from lucy_engines.simnode.gossip import Gossip, Peer
-from lucy_engines.simnode.ledger import Command, Ledger
-from lucy_engines.simnode.logs import Logger, timestamp
-from lucy_engines.simnode.mempool import Mempool
-from lucy_engines.simnode.messages import Hello, Message, NewBlock, NewCommand, NewWork, Status
-from lucy_engines.simnode.runtime_config import RuntimeConfig
+from lucy_engines.simnode.logs import event_lines as lines
+from lucy_engines.simnode.logs.event_lines import Kind
+from lucy_engines.simnode.logs.logger import Logger, timestamp
+from lucy_engines.simnode.peers import messages
+from lucy_engines.simnode.peers.gossip import Gossip, Peer
+from lucy_engines.simnode.peers.messages import Hello, Message, NewBlock, NewCommand, NewWork, Status
 
 ASK_AGAIN_SECONDS = 2.0
-_SIMULATOR = ("Simulated_node", 'File "src/app/simnode.ml", line 1, characters 0-1')
+SIMULATOR = ("Simulated_node", 'File "src/app/simnode.ml", line 1, characters 0-1')
 
 
 @final
@@ -66,7 +67,7 @@ class Daemon:
 
     def note(self, level: str, message: str, metadata: dict[str, Any] | None = None) -> None:
         """Log a line without an event id."""
-        self.logger.log(level, _SIMULATOR, message, metadata)
+        self.logger.log(level, SIMULATOR, message, metadata)
 
     def ledger(self) -> Ledger:
         return self.frontier.ledger_at(self.frontier.best)

@@ -17,7 +17,7 @@ from lucy_core.mina.events import STATE_EVENTS
 from lucy_core.mina.graphql import connect
 from lucy_core.records.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStopped
 from lucy_core.records.record import Event, LogRecord
-from lucy_engines.simnode.schema import SDL
+from lucy_engines.simnode.api.schema import SDL
 
 # Event: path and constructor that the id is the MD5 of (mina-events: how ids come about).
 PATHS = {

@@ -16,16 +16,16 @@ from lucy_core import mina
 from lucy_core.mina.graphql import client
 from lucy_core.records.journal import CommandEnded
 from lucy_engines.process import ProcessEngine
-from lucy_engines.simnode import messages
-from lucy_engines.simnode.chain import Frontier
-from lucy_engines.simnode.election import winners
-from lucy_engines.simnode.flood import Flood
-from lucy_engines.simnode.gossip import Gossip
-from lucy_engines.simnode.ledger import Command
-from lucy_engines.simnode.logs import ELIDED, render
-from lucy_engines.simnode.mempool import Mempool
-from lucy_engines.simnode.messages import Hello
-from lucy_engines.simnode.runtime_config import RuntimeConfig
+from lucy_engines.simnode.chain.election import winners
+from lucy_engines.simnode.chain.frontier import Frontier
+from lucy_engines.simnode.chain.ledger import Command
+from lucy_engines.simnode.chain.mempool import Mempool
+from lucy_engines.simnode.chain.runtime_config import RuntimeConfig
+from lucy_engines.simnode.logs.flood import Flood
+from lucy_engines.simnode.logs.logger import ELIDED, render
+from lucy_engines.simnode.peers import messages
+from lucy_engines.simnode.peers.gossip import Gossip
+from lucy_engines.simnode.peers.messages import Hello
 
 SIMNODE = [sys.executable, "-m", "lucy_engines.simnode"]
 

@@ -4,9 +4,9 @@ import asyncio
 
 import msgspec
 
-from lucy_engines.simnode.blocks import Block
-from lucy_engines.simnode.chain import Snapshot
-from lucy_engines.simnode.ledger import Command
+from lucy_engines.simnode.chain.blocks import Block
+from lucy_engines.simnode.chain.frontier import Snapshot
+from lucy_engines.simnode.chain.ledger import Command
 
 MAX_BYTES = 256 << 20
 

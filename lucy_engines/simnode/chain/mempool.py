@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from lucy_engines.simnode.ledger import Command, Ledger, Rules, apply_command, why_excluded
+from lucy_engines.simnode.chain.ledger import Command, Ledger, Rules, apply_command, why_excluded
 
 
 class Mempool:

@@ -9,7 +9,7 @@ import random
 import time
 from typing import final
 
-from lucy_engines.simnode.logs import timestamp
+from lucy_engines.simnode.logs.logger import timestamp
 
 _TEMPLATES = (
     ("Spam", "Libp2p_helper.Go.pubsub", "libp2p_helper: message on $topic from $sender"),

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from lucy_engines.simnode.blocks import Block
-from lucy_engines.simnode.chain import Applied
-from lucy_engines.simnode.ledger import Command
+from lucy_engines.simnode.chain.blocks import Block
+from lucy_engines.simnode.chain.frontier import Applied
+from lucy_engines.simnode.chain.ledger import Command
 
 
 class Kind(msgspec.Struct, frozen=True):

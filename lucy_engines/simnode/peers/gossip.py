@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import Callable
 from typing import final
 
-from lucy_engines.simnode import messages
-from lucy_engines.simnode.messages import Hello, Message, Peers
+from lucy_engines.simnode.peers import messages
+from lucy_engines.simnode.peers.messages import Hello, Message, Peers
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 HANDSHAKE_SECONDS = 5.0

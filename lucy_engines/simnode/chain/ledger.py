@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from lucy_engines.simnode import identifiers
+from lucy_engines.simnode.chain import identifiers
 
 APPLIED: tuple[str, ...] = ()
 """The status of a command without failures."""

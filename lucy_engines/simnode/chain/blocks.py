@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from lucy_engines.simnode import identifiers
-from lucy_engines.simnode.ledger import Account, Command
+from lucy_engines.simnode.chain import identifiers
+from lucy_engines.simnode.chain.ledger import Account, Command
 
 
 class Included(msgspec.Struct, frozen=True, gc=False, array_like=True):

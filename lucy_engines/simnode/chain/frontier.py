@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from lucy_engines.simnode import election
-from lucy_engines.simnode.blocks import Block, Included, is_better, staged_ledger_hash
-from lucy_engines.simnode.ledger import Account, Ledger, Rules, apply_command, pay_producer, why_excluded
-from lucy_engines.simnode.mempool import Mempool
-from lucy_engines.simnode.runtime_config import RuntimeConfig
+from lucy_engines.simnode.chain import election
+from lucy_engines.simnode.chain.blocks import Block, Included, is_better, staged_ledger_hash
+from lucy_engines.simnode.chain.ledger import Account, Ledger, Rules, apply_command, pay_producer, why_excluded
+from lucy_engines.simnode.chain.mempool import Mempool
+from lucy_engines.simnode.chain.runtime_config import RuntimeConfig
 
 
 class RootTransition(msgspec.Struct, frozen=True):

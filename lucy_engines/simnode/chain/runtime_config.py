@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import msgspec
 
-from lucy_engines.simnode import identifiers
-from lucy_engines.simnode.ledger import Account, Timing
+from lucy_engines.simnode.chain import identifiers
+from lucy_engines.simnode.chain.ledger import Account, Timing
 
 NANOMINA = 1_000_000_000
 

@@ -9,7 +9,7 @@ So a slot has no winner, one, or several (a fork), and more stake wins proportio
 import hashlib
 from collections.abc import Mapping
 
-from lucy_engines.simnode.ledger import Account
+from lucy_engines.simnode.chain.ledger import Account
 
 ACTIVE_SLOTS = 0.75
 """f: the share of slots in which somebody wins."""

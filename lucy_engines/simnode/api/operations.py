@@ -6,11 +6,11 @@ graphql-core is imported at the first question: 100 ms that a starting network d
 import asyncio
 from typing import Any, final
 
-from lucy_engines.simnode.blocks import Block
+from lucy_engines.simnode.api.schema import SDL
+from lucy_engines.simnode.chain.blocks import Block
+from lucy_engines.simnode.chain.ledger import UINT32_MAX, Command
+from lucy_engines.simnode.chain.runtime_config import nanomina
 from lucy_engines.simnode.daemon import Daemon
-from lucy_engines.simnode.ledger import UINT32_MAX, Command
-from lucy_engines.simnode.runtime_config import nanomina
-from lucy_engines.simnode.schema import SDL
 
 _REASONS = {
     "Fee_payer_account_not_found": "Couldn't find account of the fee payer in the ledger",

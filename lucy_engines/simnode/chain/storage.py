@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from lucy_engines.simnode.chain import Snapshot
+from lucy_engines.simnode.chain.frontier import Snapshot
 
 FILE_NAME = "simulated-frontier.json"
 

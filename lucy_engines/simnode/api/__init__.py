@@ -1,0 +1,1 @@
+"""What a simulated daemon answers: GraphQL over HTTP."""

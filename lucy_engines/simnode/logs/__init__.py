@@ -1,0 +1,1 @@
+"""What a simulated daemon logs, and how it leaves."""

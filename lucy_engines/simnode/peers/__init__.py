@@ -1,0 +1,1 @@
+"""What simulated daemons say to each other, and over which connections."""
