@@ -82,12 +82,11 @@ class Drain:
 
     def poll(self, seconds: float) -> list[tuple[int, int]]:
         """Wait for descriptors that have something to do; return each with its events."""
-        unread = () if self._parked else self._unread - self._suspended
+        unread = self._unread - self._suspended if self._unread and not self._parked else None
         ready = self.epoll.poll(0 if unread else seconds)
-        self.found_empty(self._looked_ns)
+        self._empty_ns = max(self._empty_ns, self._looked_ns)
         self._looked_ns = time.monotonic_ns()
-        ready += [(fd, 0) for fd in unread]
-        return ready
+        return [*ready, *((fd, 0) for fd in unread)] if unread else ready
 
     def found_empty(self, at_ns: int) -> None:
         """Take note that all sources that aren't suspended were empty at a moment, or have been read since."""
@@ -165,15 +164,22 @@ class Drain:
             if source.silent_since is not None:
                 self._turned_away(reading.node, "left without a word of the run's token")
             return 1
-        (self._unread.add if source.unread else self._unread.discard)(fd)
+        if not source.is_plain:
+            self._heed(reading)
+        if chunk:
+            self.take(reading, chunk)
+            if not source.is_plain:
+                source.kept()
+        return len(chunk)
+
+    def _heed(self, reading: Reading) -> None:
+        """Take what a source has to say beside its bytes."""
+        source = reading.source
+        (self._unread.add if source.unread else self._unread.discard)(reading.fd)
         for framer in source.take_torn():
             self._give_up(framer, reading.node)
         for reason in source.take_doubts():
             self._sink.note(Fact.DOUBT, reading.node, reason=reason)
-        if chunk:
-            self.take(reading, chunk)
-            source.kept()
-        return len(chunk)
 
     def take(self, reading: Reading, chunk: bytes) -> None:
         source, framer = reading.source, reading.source.framer

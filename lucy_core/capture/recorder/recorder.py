@@ -83,7 +83,7 @@ class Recorder:
         return run_files.is_recording(os.path.relpath(path, own))
 
     def put(self, node: str, pieces: Pieces, lines: int, *, torn: bool = False, **counted: int) -> None:
-        log = self._log(node)
+        log = self._logs.get(node) or self._log(node)
         size = sum(map(len, pieces))
         row = block_row(log, self.position, size, lines, self.now_ns(), torn=torn, counted=counted)
         self.position += lines

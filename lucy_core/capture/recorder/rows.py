@@ -57,7 +57,7 @@ def block_row(
         arrived_ns,
         log.blocked_ns,
         b',"torn":true' if torn else b"",
-        b"".join([b',"%b":%d' % (name.encode(), count) for name, count in counted.items()]),
+        b"".join([b',"%b":%d' % (name.encode(), count) for name, count in counted.items()]) if counted else b"",
     )
     return Row(position, text, log, log.offset, size)
 

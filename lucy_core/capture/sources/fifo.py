@@ -45,7 +45,7 @@ def make_fifo(path: str) -> None:
 class FifoSource(Source):
     """The reading end of a FIFO."""
 
-    __slots__ = ("_capacity", "_fd", "_full")
+    __slots__ = ("_capacity", "_fd", "blocked")
 
     def __init__(self, path: str) -> None:
         """Make it, unless it is there, and open it.
@@ -59,7 +59,7 @@ class FifoSource(Source):
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._capacity = fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ)
-        self._full = False
+        self.blocked = False
 
     @property
     def capacity(self) -> int:
@@ -74,9 +74,9 @@ class FifoSource(Source):
         try:
             chunk = os.read(self._fd, READ_BYTES)
         except BlockingIOError:
-            self._full = False
+            self.blocked = False
             return b""
-        self._full = len(chunk) >= min(READ_BYTES, self._capacity) and self._nearly_full(len(chunk))
+        self.blocked = len(chunk) >= min(READ_BYTES, self._capacity) and self._nearly_full(len(chunk))
         return chunk
 
     def _nearly_full(self, taken: int) -> bool:
@@ -86,10 +86,6 @@ class FifoSource(Source):
 
     def left(self) -> int:
         return self._capacity * 2
-
-    @property
-    def blocked(self) -> bool:
-        return self._full
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1

@@ -39,6 +39,8 @@ class ResumableConnection(Connection):
 
     __slots__ = ("_life", "_lives", "_node")
 
+    is_plain = False
+
     def __init__(self, peer: socket.socket, token: str, node: str, lives: dict[bytes, Life]) -> None:
         super().__init__(peer, token)
         self._node = node

@@ -72,13 +72,14 @@ class FileSource(Source):
         "_inotify",
         "_looks",
         "_missed",
-        "_more",
         "_path",
         "_reads",
         "_told",
         "_torn",
         "_way",
+        "unread",
     )
+    is_plain = False
 
     def __init__(self, path: str) -> None:
         """Open it, where it is there.
@@ -95,7 +96,7 @@ class FileSource(Source):
         self._told: set[int] = set()
         self._missed: dict[int, tuple[str, int]] = {}
         self._looks = 0
-        self._more = True
+        self.unread = True
         self._reads = 0
         self._inotify = Inotify()
         self._way = Way(self._path, self._inotify)
@@ -120,11 +121,6 @@ class FileSource(Source):
     def fileno(self) -> int:
         return self._inotify.fileno()
 
-    @property
-    def unread(self) -> bool:
-        """Whether the last read stopped at its cap, or something is to be looked at."""
-        return self._more
-
     def take_doubts(self) -> list[str]:
         doubts, self._doubts = [*self._doubts, *self._way.doubts], []
         self._way.doubts.clear()
@@ -143,7 +139,7 @@ class FileSource(Source):
         What was there and isn't, without a notice of it, is doubted at the second look.
         """
         self._looks += 1
-        self._way.stale = self._more = True
+        self._way.stale = self.unread = True
         self._dirty = [file for file in self._in_order() if file.is_open]
         self._hear(patient=False)
         if self._leads_to_unknown():
@@ -169,12 +165,12 @@ class FileSource(Source):
                 self._reads += 1
                 file.last_read = self._reads
                 self.framer = file.framer
-                self._more = True
+                self.unread = True
                 return chunk
             else:
                 self._dirty.pop(0)
         self._let_go()
-        self._more = self._way.stale
+        self.unread = self._way.stale
         return b""
 
     def _in_order(self) -> list[OpenFile]:
