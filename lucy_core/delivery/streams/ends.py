@@ -9,7 +9,8 @@ Whoever waits, rather than being called, also ends when the run does: with its e
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar, final
 
 import anyio
@@ -184,20 +185,20 @@ class Items(Generic[T]):
         self._completed = False
         self.peak = 0
 
-    def open(self, name: str, observable: "Observable[T]") -> Callable[[], None]:
-        """Subscribe; return what ends it for whoever still pulls."""
+    @asynccontextmanager
+    async def open(self, name: str, observable: "Observable[T]") -> AsyncIterator[AsyncIterator[T]]:
+        """Be subscribed for the length of a block; its end is one for whoever still pulls."""
         end = End(name, self._pipeline, self._put, self._fail, self._complete)
         forget = self._pipeline.when_aborted(self._wake) if self._pipeline is not None else None
-        end.open(observable, Opening(Group(self.gate), is_later=False))
-
-        def close() -> None:
+        try:
+            end.open(observable, Opening(Group(self.gate), is_later=False))
+            yield self
+        finally:
             end.dispose()
             self.gate.open()  # whoever was held up by it waits for nobody
             if forget is not None:
                 forget()
             self._complete()
-
-        return close
 
     def _put(self, item: T) -> None:
         if self._waiting:

@@ -11,7 +11,7 @@ Everything happens on one loop thread, synchronously, a batch at a time. No oper
 """
 
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, NoReturn, TypeVar, final, overload
 
 import anyio
@@ -369,7 +369,8 @@ class Stream(Generic[T_co]):
         that is held. Several tasks may share the iterator: an item goes to the one that has waited longest, the end to
         all. Leaving the block unsubscribes.
         """
-        return _iterate(self._name, self._observable, self._pipeline, count_of(limit, "limit", 1))
+        items: Items[T_co] = Items(self._pipeline, count_of(limit, "limit", 1))
+        return items.open(self._name, self._observable)
 
     def __aiter__(self) -> NoReturn:
         """Refuse `async for` over the stream itself: a loop that is left would stay subscribed. Raises TypeError."""
@@ -426,15 +427,3 @@ def is_event_type(kind: object) -> bool:
     except EventDefinitionError:
         return False
     return True
-
-
-@asynccontextmanager
-async def _iterate(
-    name: str, observable: "Observable[T]", pipeline: Feed | None, limit: int
-) -> AsyncIterator[AsyncIterator[T]]:
-    items: Items[T] = Items(pipeline, limit)
-    close = items.open(name, observable)
-    try:
-        yield items
-    finally:
-        close()
