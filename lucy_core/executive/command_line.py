@@ -179,7 +179,7 @@ def list_all() -> str:
         try:
             engine = load_engine(name)
             able = sorted({*engine.capabilities, *(("faults",) if engine.faults else ())})
-            abilities = ", ".join(able) or "start and stop only"
+            abilities = ", ".join(able) or "no further abilities"
             if engine.name != name:
                 abilities = f"another name for {engine.name}"
         except Exception as error:  # noqa: BLE001  # one broken plug-in must not hide the others
