@@ -6,6 +6,7 @@ accept every form that daemons since 2020 have written. Source of ids, templates
 `structured_log_events.ml`, `event_type.ml` and the files named in the ids' comments.
 """
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -230,20 +231,21 @@ class _Gossip(msgspec.Struct):
     sender: _Remote | str = "Local"
 
 
-def _sender(gossip: _Gossip) -> RemotePeer | None:
-    return None if isinstance(gossip.sender, str) else gossip.sender.remote
+G = TypeVar("G", bound=_Gossip)
+
+
+def _gossip(kind: type[G], make: Callable[[G, RemotePeer | None], T]) -> Callable[[LogRecord], T]:
+    decode = _decoder(kind).decode
+
+    def read(record: LogRecord) -> T:
+        gossip = decode(record.metadata)
+        return make(gossip, None if isinstance(gossip.sender, str) else gossip.sender.remote)
+
+    return read
 
 
 class _BlockGossip(_Gossip, kw_only=True):
     state_hash: str
-
-
-_decode_block_gossip = _decoder(_BlockGossip).decode
-
-
-def _block_gossip(record: LogRecord) -> "BlockGossip":
-    gossip = _decode_block_gossip(record.metadata)
-    return BlockGossip(gossip.state_hash, _sender(gossip))
 
 
 @event(
@@ -253,7 +255,7 @@ def _block_gossip(record: LogRecord) -> "BlockGossip":
         "586638300e6d186ec71e4cf1e1808a1b",  # src/lib/coda_networking/coda_networking.ml (2020)
     ),
     message="Received a block from $sender",
-    decode=_block_gossip,
+    decode=_gossip(_BlockGossip, lambda gossip, sender: BlockGossip(gossip.state_hash, sender)),
 )
 class BlockGossip(msgspec.Struct, frozen=True):
     """A node received a block."""
@@ -275,14 +277,6 @@ class _WorkGossip(_Gossip, kw_only=True):
     work: SnarkWork
 
 
-_decode_work_gossip = _decoder(_WorkGossip).decode
-
-
-def _work_gossip(record: LogRecord) -> "SnarkWorkGossip":
-    gossip = _decode_work_gossip(record.metadata)
-    return SnarkWorkGossip(gossip.work, _sender(gossip))
-
-
 @event(
     ids=(
         "27953f46376ba8abc0c61400e2c38f8b",  # src/lib/network_pool/snark_pool_diff.ml.Make.Snark_work_received
@@ -290,7 +284,7 @@ def _work_gossip(record: LogRecord) -> "SnarkWorkGossip":
         "52bf201134af34b30739d57786df2b65",  # src/lib/coda_networking/coda_networking.ml (2020)
     ),
     message="Received Snark-pool diff $work from $sender",
-    decode=_work_gossip,
+    decode=_gossip(_WorkGossip, lambda gossip, sender: SnarkWorkGossip(gossip.work, sender)),
 )
 class SnarkWorkGossip(msgspec.Struct, frozen=True):
     """A node received proving work for its pool."""
@@ -304,15 +298,11 @@ class _TransactionsGossip(_Gossip, kw_only=True):
     txns: msgspec.Raw = msgspec.Raw()
 
 
-_decode_transactions_gossip = _decoder(_TransactionsGossip).decode
-
-
-def _transactions_gossip(record: LogRecord) -> "TransactionsGossip":
-    gossip = _decode_transactions_gossip(record.metadata)
+def _transactions(gossip: _TransactionsGossip, sender: RemotePeer | None) -> "TransactionsGossip":
     if gossip.fee_payer_summaries is None and not bytes(gossip.txns):
         raise ValueError("neither fee_payer_summaries nor txns is there")
     summaries = tuple(FeePayerSummary(*each) for each in gossip.fee_payer_summaries or ())
-    return TransactionsGossip(summaries, _sender(gossip))
+    return TransactionsGossip(summaries, sender)
 
 
 class FeePayerSummary(msgspec.Struct, frozen=True):
@@ -330,7 +320,7 @@ class FeePayerSummary(msgspec.Struct, frozen=True):
         "5858c962c699b8a169d1457e8b59779b",  # src/lib/coda_networking/coda_networking.ml (2020)
     ),
     message="Received transaction-pool $fee_payer_summaries from $sender",
-    decode=_transactions_gossip,
+    decode=_gossip(_TransactionsGossip, _transactions),
 )
 class TransactionsGossip(msgspec.Struct, frozen=True):
     """A node received transactions for its pool. Before 2023-09 daemons named no fee payers here."""
