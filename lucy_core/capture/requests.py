@@ -7,6 +7,7 @@ is done. The same checks stand before it, on Lucy's side, where a name or a path
 from typing import Annotated, Any, NamedTuple
 
 from lucy_core.capture.facts import Fact
+from lucy_core.helpers.channel import DATA_BYTES
 from lucy_core.helpers.forms import is_natural, shown
 
 PORTS = 1 << 16
@@ -87,6 +88,8 @@ def check_lines(value: bytes) -> bytes:
         is_text = True
     if not is_text or (value and not value.endswith(b"\n")):
         raise ValueError(f"what is to be recorded is whole lines in UTF-8, and this is not: {shown(value)}")
+    if len(value) > DATA_BYTES:
+        raise ValueError(f"what is to be recorded at once has {DATA_BYTES:,} bytes at most, not {len(value):,}")
     return value
 
 

@@ -19,6 +19,8 @@ from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, get_args, get_
 SHOWN = 60
 """How much of what is refused is shown."""
 NUMBERS = 1 << 63
+TAKEN = frozenset({"op", "id", "error", "notice", "bytes", "fds"})
+"""What a header says itself, so that no field may be called so."""
 
 
 class Form(Protocol):
@@ -108,6 +110,9 @@ class _Shape(NamedTuple):
 def _shape(form: type[Any]) -> _Shape:
     verb = "".join(f"_{each.lower()}" if each.isupper() else each for each in form.__name__).lstrip("_")
     hints = get_type_hints(form, include_extras=True)
+    if taken := TAKEN & hints.keys():
+        message = f"{form.__name__} can't have a field called {', '.join(taken)!r}: a header says that itself"
+        raise TypeError(message)
     behind = next((name for name, hint in hints.items() if bytes in (hint, *get_args(hint)[:1])), "")
     return _Shape(verb, hints, frozenset(hints.keys() - form._field_defaults), behind)
 

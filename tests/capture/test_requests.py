@@ -13,6 +13,7 @@ from captures import capture_in, say
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lucy_core.capture import requests
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.requests import Write
 from lucy_core.delivery.pipeline import Pipeline
@@ -189,6 +190,18 @@ async def test_an_address_that_is_none_is_refused_in_a_sentence(address: Any, re
             await pipeline.open_fifo("a/b", tmp_path / "fifo")
         await pipeline.open_fifo("a", tmp_path / "fifo")
         assert pipeline.ledger.complete
+
+
+@pytest.mark.anyio
+async def test_more_lines_at_once_than_a_channel_carries_are_refused_and_the_next_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "DATA_BYTES", 10)
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        with pytest.raises(RecordingError, match="at once has 10 bytes at most, not 11"):
+            await pipeline.write("a", b"0123456789\n")
+        await pipeline.write("a", b"012345678\n")
+        assert await pipeline.drain("a") == 1
 
 
 class Explode(NamedTuple):

@@ -81,6 +81,14 @@ def test_what_is_missing_is_named_and_bytes_go_only_where_there_is_a_field_for_t
         fill_in(Place, {"path": "p"}, b"x")
 
 
+def test_a_field_may_not_be_called_what_a_header_says_itself() -> None:
+    class Odd(NamedTuple):
+        error: str
+
+    with pytest.raises(TypeError, match="Odd can't have a field called 'error'"):
+        verb(Odd)
+
+
 def test_a_length_of_time_may_be_for_ever() -> None:
     assert fill_in(PaintAll, {**FITTING, "lasting": 10**400}).lasting == math.inf
 
