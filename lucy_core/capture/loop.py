@@ -3,8 +3,8 @@
 Why a process. A test may block its loop for seconds, spin in pure Python, or pause in a debugger, and no node may feel
 it. A thread shares the interpreter's lock: each of its system calls then waits up to 5 ms for a spinning test, which
 leaves five nodes about 100 MB/s in the best case and doubles every latency. A process shares nothing, costs 12 MB, and
-goes on when the test is stopped with SIGSTOP. It starts in some 30 ms because it loads the standard library and its
-neighbours in this folder alone; `test_architecture` holds it to that.
+goes on when the test is stopped with SIGSTOP. It starts in some 30 ms because it loads nothing but the standard library
+and modules that do with it; `test_architecture` holds it to that.
 
 One channel. What the drain reads, the recorder writes down, and whoever wants lines follows its rows: live is a
 recording that still grows. The socket beside it carries commands and replies only, until the disk fails: from then on
