@@ -165,6 +165,7 @@ class GuardianClient:
         self._helper.hang_up()
         with anyio.move_on_after(CLOSE_SECONDS) as limit:
             await self._helper.heard_out.wait()  # its last word may be of what it could not end
+            await self._helper.ended()  # nobody hears it any more where a loop is closed over an open network
         if limit.cancelled_caught:
             self._helper.kill()
 
