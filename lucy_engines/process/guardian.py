@@ -332,10 +332,9 @@ class Guardian:
                 refused.difference_update(*map(cgroups.kill_members, groups))
             if refused.issuperset(left):
                 break
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
+            _bury()
             time.sleep(FIRST_LOOK)
+        _bury()  # the last of them too: init may take its time, and a zombie's number looks like a node that lives
         for path in self._fifos:
             with contextlib.suppress(OSError, ValueError):
                 os.unlink(path)
@@ -349,6 +348,13 @@ class Guardian:
         return list(
             dict.fromkeys([*descendants(self._me), *(pid for group in groups for pid in cgroups.members(group))])
         )
+
+
+def _bury() -> None:
+    """Take note of the children that are dead."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def main(control: socket.socket, lucy: int) -> None:
