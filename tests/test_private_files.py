@@ -14,7 +14,9 @@ from lucy_core.private_files import check_shared, create_private, make_private, 
 
 OTHER = 65534
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="makes another user's files")
-SPEC = lucy.NetworkSpec(name="t", nodes=(lucy.NodeSpec(name="a", role="r", command=("sleep", "600")),))
+SPEC = lucy.NetworkSpec(
+    name="t", nodes=(lucy.NodeSpec(name="a", role="r", command=("sleep", "600"), files={"etc/keys/k": b"x"}),)
+)
 
 
 def modes(directory: Path) -> dict[str, int]:

@@ -17,9 +17,11 @@ def write_node_files(directory: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         OSError: one can't be made.
     """
-    (directory / "state").mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / "state").mkdir(mode=0o700, exist_ok=True)
     for name, content in files.items():
+        for place in reversed(Path(name).parents):  # with `parents=True` those above it would be open to everybody
+            (directory / place).mkdir(mode=0o700, exist_ok=True)
         path = directory / name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_bytes(content)
