@@ -2,7 +2,7 @@
 
 The order is the same however the block ends: the deaths that were heard of are told, the verdict stands, faults are
 undone, the engine takes the nodes down, and then their last lines are taken. What failed the test is raised before any
-trouble that the taking down has made.
+trouble that the taking down has made, and a cancellation before both; what isn't raised stands in the journal.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from lucy_core.network.network import Network
 async def lifetime(network: Network, plan: Plan, *, start: bool, interrupt: bool) -> AsyncIterator[None]:
     """Have a planned network up for the length of a block; see `Run.opened` for `start` and `interrupt`."""
     failure: BaseException | None = None
-    trouble: BaseException | None = None
+    troubles: list[BaseException] = []
     is_up = was_cut_by_scope = False
     try:
         async with one_error(), AsyncExitStack() as stack:
@@ -52,12 +52,12 @@ async def lifetime(network: Network, plan: Plan, *, start: bool, interrupt: bool
                 try:
                     await network.release()
                 except LucyError as error:
-                    trouble = error
+                    troubles.append(error)
     except BaseException as error:
         if not is_up:
             raise
-        trouble = trouble or error
-    if trouble is not None and not _is_cut_by_scope():
+        troubles.append(error)
+    if (trouble := _gravest(troubles)) is not None and not _is_cut_by_scope():
         if was_cut_by_scope:
             failure = None  # the engine had cut the block itself: the trouble says what failed of it
         elif is_cancellation(trouble):
@@ -66,20 +66,26 @@ async def lifetime(network: Network, plan: Plan, *, start: bool, interrupt: bool
         try:
             await network.take_last_lines()
         except Exception as error:  # noqa: BLE001  # raised, unless the test has failed already
-            trouble = trouble or error
-        except asyncio.CancelledError:
-            network.judgement.cut_short()
-            raise
+            troubles.append(error)
+        except asyncio.CancelledError as error:
+            troubles.append(error)
+            failure = error
         finally:
             network.judgement.end_waits()
-    if isinstance(trouble, Exception):
-        network.judgement.record(trouble)
-    elif trouble is not None:
-        network.judgement.cut_short()
+    for each in troubles:
+        if isinstance(each, Exception):
+            network.judgement.record(each)
+        else:
+            network.judgement.cut_short()
     if network.fatal is not None:  # told since, of a node that had died before
         network.judgement.record(network.fatal)
-    if (reason := failure or trouble or network.fatal) is not None:
+    if (reason := failure or _gravest(troubles) or network.fatal) is not None:
         raise reason
+
+
+def _gravest(troubles: list[BaseException]) -> BaseException | None:
+    """Choose what is raised: an order to end goes first, since whoever gave it has to hear of it."""
+    return next((each for each in troubles if not isinstance(each, Exception)), next(iter(troubles), None))
 
 
 def report_forgotten(network: Network) -> None:

@@ -21,8 +21,17 @@ class Failing(Engine, Plan):
 
     name = "failing"
 
-    def __init__(self, *, leaving: Exception | None = None, under: Exception | None = None) -> None:
-        self._leaving, self._under = leaving, under
+    faults = frozenset({lucy.MemoryLimit})
+
+    def __init__(
+        self,
+        *,
+        leaving: Exception | None = None,
+        under: Exception | None = None,
+        undoing: Exception | None = None,
+        cancelled: bool = False,
+    ) -> None:
+        self._leaving, self._under, self._undoing, self._cancelled = leaving, under, undoing, cancelled
         self.fail = anyio.Event()
 
     def plan(self, spec: lucy.NetworkSpec, place: Any) -> Plan:
@@ -38,9 +47,23 @@ class Failing(Engine, Plan):
         async with Services.running() as services, self._inner.open(capture, on_exit) as network:
             if self._under is not None:
                 services.start(self._serve)
+            network.inject = self._inject
             yield network
+            if self._cancelled:  # as Ctrl-C does
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                await anyio.sleep_forever()
             if self._leaving is not None:
                 raise self._leaving
+
+    async def _inject(self, *_: Any, **__: Any) -> Any:
+        return self
+
+    async def revert(self) -> float:
+        if self._undoing is not None:
+            raise self._undoing
+        return 1.0
 
 
 TROUBLE = lucy.EngineError("it can't be taken away")
@@ -95,3 +118,37 @@ async def test_a_task_that_is_cancelled_is_cancelled_though_leaving_makes_troubl
     task.cancel()
     with anyio.fail_after(20), pytest.raises(asyncio.CancelledError):
         await task
+
+
+UNDONE = lucy.FaultError("memory limit", "it can't be undone")
+
+
+async def leave_a_fault(network: lucy.Network) -> None:
+    """Have a fault that can't be undone: the network's end tries once more."""
+    with pytest.raises(lucy.FaultError):
+        async with network.faults.inject(lucy.MemoryLimit(nodes=("a",), bytes=64 << 20), lasting=60):
+            pass
+
+
+async def test_of_two_things_that_fail_of_the_end_the_first_is_raised_and_both_are_told(tmp_path: Path) -> None:
+    engine = Failing(undoing=UNDONE, leaving=TROUBLE)
+    with pytest.raises(lucy.FaultError) as caught:
+        async with lucy.deploy(SPEC, engine=engine, run_directory=tmp_path / "run") as network:
+            await leave_a_fault(network)
+    assert caught.value is UNDONE
+    assert [each.message for each in network.judgement.findings().errors] == [str(UNDONE), str(TROUBLE)]
+
+
+async def test_who_cancels_while_the_network_is_taken_down_hears_of_it_though_a_fault_was_not_undone(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        engine = Failing(undoing=UNDONE, cancelled=True)
+        async with lucy.deploy(SPEC, engine=engine, run_directory=tmp_path / "run") as network:
+            networks.append(network)
+            await leave_a_fault(network)
+
+    networks: list[lucy.Network] = []
+    with anyio.fail_after(20), pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(run())
+    assert [each.message for each in networks[0].judgement.findings().errors] == [str(UNDONE)]
