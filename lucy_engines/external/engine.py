@@ -9,7 +9,6 @@ read. Two readers of one FIFO would each get some of it, so whoever reads holds 
 
 import fcntl
 import os
-import stat
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -65,17 +64,27 @@ class ExternalPlan(Plan, msgspec.Struct, frozen=True):
         """Read the pipes, and hold the lock. Nobody tells of exits.
 
         Raises:
-            AttachError: somebody else has the lock, or a pipe is gone.
+            AttachError: somebody else has the lock, a pipe is gone, or they are another network's.
         """
-        lock = _lock(next(iter(self.pipes.values())).parent)
+        directory = next(iter(self.pipes.values())).parent
+        lock = _lock(directory)
         try:
+            self._check(directory)
             for node, path in self.pipes.items():
-                if not path.exists() or not stat.S_ISFIFO(path.stat().st_mode):
-                    raise AttachError(path, "is no FIFO; export the network once more")
                 await capture.open_fifo(node, path)
             yield EngineNetwork({node: ExternalNode() for node in self.pipes})
         finally:
             os.close(lock)
+
+    def _check(self, directory: Path) -> None:
+        """Look at all pipes before one is read: what a failed attempt has read is missing for the next."""
+        strangers = [path.name for path in directory.iterdir() if path.name not in self.pipes and path.is_fifo()]
+        if strangers:
+            reason = f"is of another network, with {', '.join(sorted(strangers))}; capture it by `lucy attach`"
+            raise AttachError(directory.parent, reason)
+        for path in self.pipes.values():
+            if not path.is_fifo():
+                raise AttachError(path, "is no FIFO; export this network once more, or attach to the one that was")
 
 
 def _lock(pipes: Path) -> int:

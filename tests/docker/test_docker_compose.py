@@ -16,15 +16,13 @@ import pytest
 from places import LUCY
 
 import lucy_core as lucy
-from lucy_core.capture.sources.fifo import make_fifo
 from lucy_core.engine import RunPlace
 from lucy_core.mina import BlockProduced
-from lucy_core.run.exported import all_ended, describe_export
+from lucy_core.run.exported import all_ended
 from lucy_engines.docker.plan.compose import compose
 from lucy_engines.docker.plan.config import DockerConfig, docker_config
 from lucy_engines.docker.plan.export import write_export
 from lucy_engines.docker.plan.inside import LOG
-from lucy_engines.external import ExternalEngine
 
 PATIENCE = 90
 SPEC = lucy.NetworkSpec(
@@ -197,108 +195,6 @@ def test_an_engine_that_can_not_export_says_so(tmp_path: Path) -> None:
 
     assert "the process engine can't write a network down" in done.stderr
     assert list(tmp_path.iterdir()) == []
-
-
-# --- attaching to pipes that anybody writes to ----------------------------------------------------------------------
-
-
-@pytest.fixture
-def exported(tmp_path: Path) -> Path:
-    """An exported network without containers: pipes, and what it is."""
-    for part in ("pipes", "lucy"):
-        (tmp_path / "exported" / part).mkdir(parents=True)
-    for node in SPEC.nodes:
-        make_fifo(str(tmp_path / "exported" / "pipes" / node.name))
-    describe_export(tmp_path / "exported", SPEC, None)
-    return tmp_path / "exported"
-
-
-def write(exported: Path, node: str, **line: object) -> None:
-    with (exported / "pipes" / node).open("r+b", buffering=0) as pipe:
-        pipe.write(json.dumps(line).encode() + b"\n")
-
-
-def test_the_external_engine_asks_where_the_network_is() -> None:
-    with pytest.raises(lucy.TopologyError, match="the external engine captures .*; say where by --exported DIR"):
-        ExternalEngine().plan(SPEC, RunPlace(run_id="r", directory=Path("run")))
-
-
-async def test_lines_are_captured_as_in_a_run_of_lucys_own(exported: Path, tmp_path: Path) -> None:
-    async with lucy.attach(exported, run_directory=tmp_path / "run") as network:
-        write(exported, "a", message="from a")
-        write(exported, "b", message="from b")
-        for node in network:
-            await node.records(since=0).first(lambda record, node=node: record.data.message == f"from {node.name}")
-        assert network.ledger.complete
-
-    assert (tmp_path / "run" / "logs" / "a.ndjson").read_text() == '{"message": "from a"}\n'
-
-
-async def test_nodes_of_others_are_not_commanded(exported: Path, tmp_path: Path) -> None:
-    async with lucy.attach(exported, run_directory=tmp_path / "run") as network:
-        node = network["a"]
-        for command in (node.stop, node.kill, node.pause, node.resources):
-            with pytest.raises(lucy.UnsupportedError, match="the external engine has no capability"):
-                await command()
-        assert network["a"].state == "running"
-
-
-async def test_all_have_ended_when_every_supervisor_has_said_so_and_nothing_follows(
-    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lucy_core.run.exported.QUIET_SECONDS", 0.0)
-
-    def ends(node: str) -> None:
-        write(
-            exported,
-            node,
-            message="",
-            puppeteer_script_event=True,
-            puppeteer_event_type="node_exited",
-            metadata={"code": 0},
-        )
-
-    async with lucy.attach(exported, run_directory=tmp_path / "run") as network:
-        with anyio.fail_after(PATIENCE):
-            async with anyio.create_task_group() as tasks:
-                over = anyio.Event()
-
-                async def watch() -> None:
-                    await all_ended(network)
-                    over.set()
-
-                tasks.start_soon(watch)
-                ends("a")
-                await network["a"].records(since=0).first(lambda record: record.data.puppeteer_event_type is not None)
-                for number in range(5):
-                    write(exported, "b", message=f"alive {number}")
-                    await (
-                        network["b"]
-                        .records(since=0)
-                        .first(lambda record, text=f"alive {number}": record.data.message == text)
-                    )
-                assert not over.is_set()
-                ends("b")
-                await over.wait()
-
-
-async def test_two_do_not_read_the_same_pipes(exported: Path, tmp_path: Path) -> None:
-    async with lucy.attach(exported, run_directory=tmp_path / "first"):
-        with pytest.raises(lucy.AttachError, match="is captured by another"):
-            async with lucy.attach(exported, run_directory=tmp_path / "second"):
-                pass
-    async with lucy.attach(exported, run_directory=tmp_path / "third"):
-        pass
-
-
-async def test_a_directory_that_is_no_export_is_refused(tmp_path: Path, exported: Path) -> None:
-    with pytest.raises(lucy.AttachError, match=r"holds no exported network .* --export"):
-        async with lucy.attach(tmp_path):
-            pass
-    (exported / "pipes" / "b").unlink()
-    with pytest.raises(lucy.AttachError, match="pipes/b is no FIFO"):
-        async with lucy.attach(exported, run_directory=tmp_path / "run"):
-            pass
 
 
 # --- in containers --------------------------------------------------------------------------------------------------
