@@ -27,12 +27,12 @@ S = TypeVar("S", bound=Source)
 class Intake:
     """The sources of one run, and what is put beside them."""
 
-    def __init__(self, sink: Sink, token: str | None) -> None:
+    def __init__(self, sink: Sink, token: str) -> None:
         """Begin without any.
 
         Args:
             sink: where all goes.
-            token: what a peer over TCP has to say; None where none is asked for.
+            token: what a peer over TCP has to say.
         """
         self.drain = draining.Drain(sink)
         self._sink = sink
@@ -83,7 +83,7 @@ class Intake:
 
     def _listen_resumably(self, asked: requests.ListenResumably) -> Listening:
         node = asked.node
-        return Listening(self._open(lambda: ResumableListener(asked.address, self._token or "", node), node).address)
+        return Listening(self._open(lambda: ResumableListener(asked.address, self._token, node), node).address)
 
     def _open(self, make: Callable[[], S], node: str, sharers: Sequence[str] = ()) -> S:
         for each in (*sharers, node):

@@ -34,9 +34,10 @@ class DirectSources:
 
     pid = died = None
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, token: str) -> None:
+        self.token = token
         self._delivery = delivery
-        self._intake = Intake(self, None)
+        self._intake = Intake(self, token)
         self._drain = self._intake.drain
         self._offsets: dict[str, int] = {}
         self._blocked_ns: dict[str, int] = {}

@@ -57,8 +57,8 @@ class Inlet(Feed):
         capture: CaptureProcess | DirectSources | None = None,
     ) -> None:
         super().__init__(delivery, recording)
-        self.token = ""
-        """What a peer that sends lines over TCP has to say first."""
+        self.token = "" if capture is None else capture.token
+        """What a peer that sends lines over TCP has to say first; nothing where nobody listens, in a replay."""
         self.is_replay = capture is None
         self._capture = capture
 

@@ -61,15 +61,13 @@ class Pipeline(Inlet, Lines):
         """
         place = new_place_of(directory, "directory")
         make_run_directory(place)
-        token = secrets.token_urlsafe(24)
         epoch_ns = time.time_ns() - time.monotonic_ns()
-        capture = CaptureProcess(place, token, epoch_ns)
+        capture = CaptureProcess(place, _new_token(), epoch_ns)
         try:
             async with Services.running() as services:
                 services.start(capture.listen)
                 await capture.ask(Write(JOURNAL, b""), Position)
                 async with cls.over(capture, place, lambda: epoch_ns + time.monotonic_ns()) as pipeline:
-                    pipeline.token = token
                     yield pipeline
         finally:
             capture.dispose()
@@ -108,7 +106,7 @@ class Pipeline(Inlet, Lines):
     async def pass_through(cls) -> AsyncIterator["Pipeline"]:
         """Read sources on this loop and keep nothing."""
         delivery = Delivery(Ledger(), None)
-        with closing(DirectSources(delivery)) as direct:
+        with closing(DirectSources(delivery, _new_token())) as direct:
             async with one_error(), anyio.create_task_group() as tasks:
                 for work in (direct.run, direct.beat, delivery.serve):
                     tasks.start_soon(work)
@@ -160,6 +158,10 @@ class Pipeline(Inlet, Lines):
         await self._delivery.finish_late_comers()
         if self.ledger.recording_stopped is None and self._audit is not None:
             await self._audit.finish()
+
+
+def _new_token() -> str:
+    return secrets.token_urlsafe(24)
 
 
 @contextmanager

@@ -53,6 +53,7 @@ class CaptureProcess:
         Raises:
             RecordingError: it can't be started.
         """
+        self.token = token
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         """Rings when there is something new to read, in the recording or in `unrecorded`."""
         try:

@@ -17,6 +17,7 @@ all the same.
 
 import asyncio
 import os
+import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -60,7 +61,8 @@ class VirtualCapture:
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.died: str | None = None
         self._recorder = Recorder(str(directory), JOURNAL, self.bell, now_ns=now_ns, send=lambda *_: None)
-        self._intake = Intake(self._recorder, None)
+        self.token = secrets.token_urlsafe(24)
+        self._intake = Intake(self._recorder, self.token)
 
     @property
     def position(self) -> int:

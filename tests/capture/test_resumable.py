@@ -245,6 +245,29 @@ async def test_a_port_for_one_node_takes_its_lines_with_a_recording_and_without(
         assert pipeline.ledger.complete
 
 
+@pytest.mark.parametrize("recorded", (True, False))
+async def test_who_does_not_know_the_secret_is_not_the_node(recorded: bool, tmp_path: Path) -> None:
+    async with Pipeline.record(tmp_path / "run") if recorded else Pipeline.pass_through() as pipeline:
+        address = await pipeline.listen_resumably("a", "127.0.0.1")
+        with await anyio.to_thread.run_sync(socket.create_connection, address, SECONDS) as peer:
+            peer.sendall(b"LUCY  a 1\na line\n")
+            with anyio.fail_after(SECONDS):
+                while not pipeline.ledger.of("a").strangers:
+                    await anyio.sleep(0.005)
+        await pipeline.reach(await pipeline.drain("a"))
+        assert pipeline.ledger.of("a").lines == 0
+
+
+@pytest.mark.parametrize("recorded", (True, False))
+async def test_no_two_runs_have_one_secret(recorded: bool, tmp_path: Path) -> None:
+    tokens = set()
+    for run in ("first", "second"):
+        async with Pipeline.record(tmp_path / run) if recorded else Pipeline.pass_through() as pipeline:
+            tokens.add(pipeline.token)
+    assert len(tokens) == 2
+    assert min(map(len, tokens)) >= 32
+
+
 async def test_a_host_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
     async with Pipeline.record(tmp_path / "run") as pipeline:
         with pytest.raises(RecordingError, match=r"198\.51\.100\.1"):

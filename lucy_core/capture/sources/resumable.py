@@ -41,7 +41,7 @@ class ResumableConnection(Connection):
 
     is_plain = False
 
-    def __init__(self, peer: socket.socket, token: str, node: str, lives: dict[bytes, Life]) -> None:
+    def __init__(self, peer: socket.socket, token: str | None, node: str, lives: dict[bytes, Life]) -> None:
         super().__init__(peer, token)
         self._node = node
         self._lives = lives
@@ -121,7 +121,7 @@ class ResumableListener(Listener):
         self._lives: dict[bytes, Life] = {}
 
     def _welcome(self, peer: socket.socket) -> ResumableConnection:
-        return ResumableConnection(peer, self._token or "", self._node, self._lives)
+        return ResumableConnection(peer, self._token, self._node, self._lives)
 
     def unfinished(self) -> Sequence[Framer]:
         """Return the framers of lives that no connection brings now."""

@@ -98,7 +98,7 @@ class Listener(Source):
 
     __slots__ = ("_path", "_socket", "_token")
 
-    def __init__(self, address: str | tuple[str, int], token: str | None) -> None:
+    def __init__(self, address: str | tuple[str, int], token: str) -> None:
         """Listen on a path, or on a host (an address, v4 or v6; no name) and a port.
 
         Raises:
@@ -109,7 +109,7 @@ class Listener(Source):
         if isinstance(address, str):
             self._path: str | None = address
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._token = None
+            self._token: str | None = None
         else:
             self._path = None
             host, port = address
