@@ -3,6 +3,9 @@
 All names are relative to the directory, so that they serve texts and paths, pages and messages alike.
 """
 
+import contextlib
+import os
+
 RUN = "run.json"
 """What was run. It stands before anything is started."""
 ARRIVALS = "arrivals.ndjson"
@@ -17,11 +20,27 @@ LOGS = "logs"
 FIFOS = "fifos"
 NODES = "nodes"
 """Has a directory for each node that keeps files."""
+REAPER_LOG = "reaper.log"
+"""What the reaper had to remove, should Lucy be killed."""
+RECORDING_RESERVE = ".recording-reserve"
+"""Room for the last rows of the recording. It has this name for a moment alone, and then none."""
+RESULT_RESERVE = ".result-reserve"
+"""Room for the result, until that is written."""
+_LOG = ".ndjson"
 
 
 def log_of(node: str, journal: str) -> str:
     """Say where the bytes of a node are, or of the one whose log is the journal."""
-    return JOURNAL if node == journal else f"{LOGS}/{node}.ndjson"
+    return JOURNAL if node == journal else f"{LOGS}/{node}{_LOG}"
+
+
+def logged(directory: str | os.PathLike[str]) -> list[str]:
+    """Return the nodes that have a log in a run directory."""
+    with contextlib.suppress(OSError):
+        return sorted(
+            name.removesuffix(_LOG) for name in os.listdir(f"{os.fspath(directory)}/{LOGS}") if name.endswith(_LOG)
+        )
+    return []
 
 
 def is_recording(name: str) -> bool:

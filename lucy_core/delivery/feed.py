@@ -112,7 +112,7 @@ class Feed:
         """Whose lines there are, or could have been; sources that are yet to be opened aren't among them."""
         nodes = dict.fromkeys(self.ledger.nodes)
         if self.directory is not None:
-            nodes |= dict.fromkeys(sorted(path.stem for path in (self.directory / run_files.LOGS).glob("*.ndjson")))
+            nodes |= dict.fromkeys(run_files.logged(self.directory))
         return tuple(nodes)
 
     # Reading

@@ -18,7 +18,6 @@ from lucy_core.judging.result import RunResult
 from lucy_core.private_files import write_private
 from lucy_core.visible import visible, visible_json
 
-RESERVE = ".reserve"
 RESERVE_BYTES = 32 * 1024
 """Room for the result, the page and the XML of a run of some dozen waits. More would be missed by the recording."""
 
@@ -40,7 +39,9 @@ class RunFiles:
     def reserve(self) -> None:
         """Keep room for the result, if there is some."""
         with contextlib.suppress(OSError):
-            reserve = os.open(self._directory / RESERVE, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            reserve = os.open(
+                self._directory / run_files.RESULT_RESERVE, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+            )
             try:
                 os.posix_fallocate(reserve, 0, RESERVE_BYTES)
             finally:
@@ -48,7 +49,7 @@ class RunFiles:
 
     def release(self) -> None:
         with contextlib.suppress(OSError):
-            (self._directory / RESERVE).unlink(missing_ok=True)
+            (self._directory / run_files.RESULT_RESERVE).unlink(missing_ok=True)
 
     def write_description(self, description: dict[str, object]) -> None:
         self._write(run_files.RUN, lambda: _json(description))

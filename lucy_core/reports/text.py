@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from lucy_core.capture import run_files
 from lucy_core.judging.result import EXIT_CODES, ExitCode, HeldError, Outcome, RunResult, SectionResult, WaitResult
+from lucy_core.records.journal import JOURNAL
 from lucy_core.visible import visible_throughout
 
 GOOD, SOFT, BAD, CUT_SHORT = "✓", "!", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
@@ -131,7 +132,7 @@ def _where(result: RunResult, *, kept: bool) -> Iterator[str]:
         path = result.path
         yield f"  run directory  {path}"
         yield f"  to read        {path / run_files.REPORT}"
-        yield f"  a node's log   less {shlex.quote(str(path / run_files.LOGS))}/NODE.ndjson"
+        yield f"  a node's log   less {shlex.quote(str(path))}/{run_files.log_of('NODE', JOURNAL)}"
         yield f"  Lucy's own     {path / run_files.JOURNAL}"
     else:
         yield "  the run directory was removed, as --keep says"

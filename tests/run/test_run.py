@@ -20,12 +20,14 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
+from lucy_core.capture import run_files
 from lucy_core.engine import Engine, Plan, State
 from lucy_core.judging.fold import replayed
 from lucy_core.judging.result import RunResult
 from lucy_core.network.vocabulary import PlainTopology
 from lucy_core.recording import capture_process
 from lucy_core.records.journal import CommandEnded, CommandStarted, WaitStarted
+from lucy_core.reports.files import RESERVE_BYTES
 from lucy_core.run.run import Run, RunOrder, When, fix
 from lucy_engines.process import ProcessEngine
 
@@ -500,7 +502,14 @@ async def test_on_a_full_disk_a_run_still_has_its_result(small_disk: Path) -> No
     assert (result["outcome"], [each["message"] for each in result["errors"]]) == ("failed", ["not nice"])
     there = {path.name for path in (small_disk / "run").iterdir()}
     assert {"result.json", "junit.xml", "report.html", "run.json"} <= there
-    assert ".reserve" not in there
+    assert not [name for name in there if name.startswith(".")]
+
+
+async def test_a_run_keeps_room_for_its_result_beside_that_for_its_recording(tmp_path: Path) -> None:
+    async with lucy.deploy(spec("a"), run_directory=tmp_path / "run") as network:
+        assert (tmp_path / "run" / run_files.RESULT_RESERVE).stat().st_blocks * 512 >= RESERVE_BYTES
+        held = [os.readlink(fd) for fd in Path(f"/proc/{network.pipeline.capture_pid}/fd").iterdir()]
+        assert f"{tmp_path / 'run' / run_files.RECORDING_RESERVE} (deleted)" in held
 
 
 async def test_files_that_can_not_be_written_are_named_once_with_the_reason(

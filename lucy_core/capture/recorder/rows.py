@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple, final
 
+from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import Pieces
 
@@ -88,7 +89,7 @@ def write_all(fd: int, pieces: Pieces) -> None:
 
 def keep_reserve(directory: str) -> int:
     """Keep a little of the disk for a recording's last rows; -1 where none can be had."""
-    path = f"{directory}/.reserve"
+    path = f"{directory}/{run_files.RECORDING_RESERVE}"
     fd = -1
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -102,7 +102,7 @@ async def guarded(host: str, run_id: str, *, run_directory: Path | None = None) 
         host=host,
         label=run_label(run_id),
         fifos=None if run_directory is None else str(run_directory / run_files.FIFOS),
-        log=None if run_directory is None else str(run_directory / "reaper.log"),
+        log=None if run_directory is None else str(run_directory / run_files.REAPER_LOG),
     )
     guard = Guard(order, run_id)
     try:
