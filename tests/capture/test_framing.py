@@ -17,6 +17,7 @@ from lucy_core.capture import draining
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import HEAD_BYTES, LINE_BYTES, Framer
 from lucy_core.capture.recorder import recorder as recorder_module
+from lucy_core.capture.recorder.recorder import ROWS_AT_ONCE
 from lucy_core.capture.requests import Fifo
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.recording.recording import Cursor, Recording
@@ -162,3 +163,20 @@ async def test_a_disk_that_is_full_in_the_middle_of_a_long_line_costs_no_later_l
     assert [block for row, block in said if b'"overlong":121' in row] == [b"x" * 60 + b"y" * 60 + b"z"]
     with Recording(tmp_path) as recording:
         assert [row.fact for row in recording.entries(Cursor())] == [Fact.PART, Fact.STOPPED]
+
+
+@pytest.mark.blocking
+def test_somebody_sees_a_long_line_grow_and_facts_come_within_a_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draining, "LINE_BYTES", 50)
+    rows = tmp_path / "arrivals.ndjson"
+    with capture_in(tmp_path) as (capture, _):
+        capture._intake.obey(Fifo("a", str(tmp_path / "fifo")))
+        (reading,) = capture._drain.readings.values()
+        for _ in range(ROWS_AT_ONCE):
+            capture._drain.take(reading, b"x" * 60)
+        assert rows.read_bytes().count(b'"fact":"part"') == ROWS_AT_ONCE
+        for _ in range(ROWS_AT_ONCE):
+            capture._recorder.note(Fact.WAY, "a", reason="fifo")
+        assert rows.read_bytes().count(b'"fact":"way"') == ROWS_AT_ONCE

@@ -24,8 +24,8 @@ from lucy_core.capture.recorder.recycling import Recycler
 from lucy_core.capture.recorder.rows import Log, Row, block_row, fact_row, keep_reserve, write_all
 
 ROWS_AT_ONCE = 64
-"""After how many blocks they are made visible within a turn: to read a long file takes its time, and whoever asked for
-it must see that somebody is at it."""
+"""After how many rows they are made visible within a turn: to read a long file takes its time, even where it is one
+line, and whoever asked for it must see that somebody is at it."""
 
 
 @final
@@ -94,10 +94,8 @@ class Recorder:
                 self._stop_at(log, row.position, error)
             else:
                 log.offset += size
-                self._rows.append(row)
                 self.recycler.wrote(log.fd, log.offset, self.position)
-                if len(self._rows) >= ROWS_AT_ONCE:
-                    self.publish()
+                self._add_row(row)
                 return
         self._send(row.text, b"".join(pieces))
         log.offset += size
@@ -114,9 +112,10 @@ class Recorder:
         except OSError as error:
             self._stop_at(log, self.position, error)
         else:
-            self._rows.append(self._fact(Fact.PART, node, {"offset": log.offset, "part": size}))
+            row = self._fact(Fact.PART, node, {"offset": log.offset, "part": size})
             log.offset += size
             self.recycler.wrote(log.fd, log.offset, self.position)
+            self._add_row(row)
 
     def end_long(self, node: str, line: LongLine, end: bytes, *, torn: bool) -> None:
         own = end if self._recording else line.head
@@ -129,12 +128,17 @@ class Recorder:
         """Have the recording say something of itself at this place."""
         row = self._fact(fact, node, more)
         if self._recording:
-            self._rows.append(row)
+            self._add_row(row)
         else:
             self._persist(row)
 
     def _fact(self, fact: Fact, node: str, more: Mapping[str, object]) -> Row:
         return fact_row(fact, self.position, self.now_ns(), node, more)
+
+    def _add_row(self, row: Row) -> None:
+        self._rows.append(row)
+        if len(self._rows) >= ROWS_AT_ONCE:
+            self.publish()
 
     def publish(self) -> None:
         """Make what was put visible: rows after bytes, the bell after rows."""
