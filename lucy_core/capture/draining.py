@@ -229,8 +229,11 @@ class Drain:
             self._of[node].remove(reading)
         reading.source.close()
 
-    def drain(self, node: str) -> None:
-        """Take what a node's sources hold now; what is then unfinished has lost its writer."""
+    def drain(self, node: str, *, ended: bool = False) -> None:
+        """Take what a node's sources hold now; what is then unfinished has lost its writer.
+
+        A source that tells its end by itself may tell it late, or never: who knows that all writers `ended` says so.
+        """
         done: set[Reading] = set()
         emptied: list[Reading] = []
         # A connection that waits to be accepted is a source of its own, and may be all that there is.
@@ -238,8 +241,13 @@ class Drain:
             emptied += filter(self._drain_source, left)
             done.update(left)
         for reading in emptied:  # when all are read: of what one has begun, another may bring the end
-            if not reading.source.tells_its_end:
+            if ended or not reading.source.tells_its_end:
                 self.tear(reading, node)
+
+    def peers(self, node: str) -> int:
+        """Return how many are connected to a node's ports who may bring lines; strangers are none."""
+        sources = (reading.source for reading in self._of.get(node, ()))
+        return sum(source.tells_its_end and source.silent_since is None for source in sources)
 
     def _drain_source(self, reading: Reading) -> bool:
         """Take what a source holds; return whether it is empty then."""

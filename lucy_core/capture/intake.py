@@ -9,7 +9,7 @@ from typing import Any, TypeVar, final
 
 from lucy_core.capture import draining, requests
 from lucy_core.capture.framing import count_lines
-from lucy_core.capture.requests import Listening, Position
+from lucy_core.capture.requests import Drained, Listening, Position
 from lucy_core.capture.sink import Sink
 from lucy_core.capture.sources.fifo import FifoSource
 from lucy_core.capture.sources.files.follow import FileSource
@@ -95,9 +95,9 @@ class Intake:
     def _fence(self, _: requests.Fence) -> Position:
         return Position(self._sink.position)
 
-    def _drain(self, asked: requests.Drain) -> Position:
-        self.drain.drain(asked.node)
-        return Position(self._sink.position)
+    def _drain(self, asked: requests.Drain) -> Drained:
+        self.drain.drain(asked.node, ended=asked.ended)
+        return Drained(self._sink.position, self.drain.peers(asked.node))
 
 
 def reason(error: Exception) -> str:

@@ -203,9 +203,20 @@ class Fence(NamedTuple):
 
 
 class Drain(NamedTuple):
-    """Take all that a node has written so far. Answered by the `Position` after it."""
+    """Take all that a node has written so far. Answered by `Drained`."""
 
     node: Node
+    ended: bool = False
+    """Whether all that wrote it is gone, so that nobody will finish a half line."""
+
+
+class Drained(NamedTuple):
+    """What a node has written is taken."""
+
+    position: int
+    """The one after it."""
+    peers: int
+    """How many connections may bring more."""
 
 
 class Close(NamedTuple):

@@ -18,6 +18,7 @@ from lucy_core.capture import run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.requests import (
     Drain,
+    Drained,
     Fence,
     Fifo,
     File,
@@ -44,6 +45,9 @@ from lucy_core.helpers.forms import Done, Form
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.recording import Recording
 from lucy_core.records.journal import JOURNAL, EngineNotice, NodeMeasured, journal_line
+
+PEERS_SECONDS = 0.02
+"""How often capture is asked whether anybody is connected still."""
 
 
 class Inlet(Feed):
@@ -140,10 +144,19 @@ class Inlet(Feed):
         assert isinstance(found, tuple)  # noqa: S101  # it is no path
         return found
 
-    async def drain(self, node: str) -> int:
+    async def drain(self, node: str, *, ended: bool = False) -> int:
         """Take all that the node has written so far; return the position after it. See `LineCapture.drain`."""
+        return (await self._drain(node, ended=ended)).position
+
+    async def hung_up(self, node: str) -> None:
+        """Wait until nobody is connected any more who brings lines of the node. See `LineCapture.hung_up`."""
+        while (await self._drain(node)).peers:  # noqa: ASYNC110  # whoever sees connections end is another process
+            await anyio.sleep(PEERS_SECONDS)
+
+    async def _drain(self, node: str, *, ended: bool = False) -> Drained:
         _check_node(node)
-        return (await self._taker.ask(Drain(node), Position)).position
+        drained: Drained = await self._taker.ask(Drain(node, ended), Drained)
+        return drained
 
     def note(self, event: EngineNotice | NodeMeasured) -> None:
         self.write_nowait(JOURNAL, journal_line(event))

@@ -83,6 +83,16 @@ class LineCapture(Protocol):
         """
         ...
 
-    async def drain(self, node: str) -> int:
-        """Take all that a node has written whose writer is gone, half a line too; return the position after it."""
+    async def drain(self, node: str, *, ended: bool = False) -> int:
+        """Take all that a node has written whose writer is gone, half a line too; return the position after it.
+
+        A connection that is still open has a writer, and may be so long after that is gone: say that it has `ended`.
+        """
+        ...
+
+    async def hung_up(self, node: str) -> None:
+        """Take all that comes over a node's connections, until the last of them is closed.
+
+        Limit it: a connection to what is no longer on the network may never close.
+        """
         ...

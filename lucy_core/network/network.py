@@ -236,7 +236,7 @@ class Network(Observed):
         await self.ending.deaths_told()
         try:
             for node in self:
-                last = await self.pipeline.drain(node.name)
+                last = await self.pipeline.drain(node.name, ended=True)
                 if node.state in (State.RUNNING, State.PAUSED):
                     await self.journaled(NodeStopped(node.name))
                 node.destroyed()

@@ -175,6 +175,46 @@ def test_the_half_line_of_a_life_that_goes_on_survives_a_drain(port: Port) -> No
     assert (port.heap.blocks, port.heap.torn) == ([b"half\n"], [])
 
 
+def test_the_half_line_of_a_life_that_is_known_to_have_ended_is_given_up_over_an_open_connection(port: Port) -> None:
+    with port.connect() as peer:
+        peer.sendall(b"whole\nhalf")
+        port.serve()
+        assert told(peer) == 10
+        port.drain.drain("a")
+        assert port.heap.torn == []
+
+        port.drain.drain("a", ended=True)
+
+        assert (port.heap.blocks, port.heap.torn) == ([b"whole\n"], [b"half"])
+    port.drain.drain("a", ended=True)
+    assert port.heap.torn == [b"half"]
+
+
+def test_the_half_line_of_a_life_that_has_ended_is_given_up_though_its_connection_broke_before(port: Port) -> None:
+    with port.connect() as first:
+        first.sendall(b"ha")
+        port.serve()
+    port.serve()
+    with port.connect() as second:
+        second.sendall(b"lf")
+        port.drain.drain("a", ended=True)
+
+    assert (port.heap.blocks, port.heap.torn) == ([], [b"half"])
+
+
+def test_strangers_are_no_peers_and_who_waits_to_be_accepted_is_one_after_a_drain(port: Port) -> None:
+    assert not isinstance(port.address, str)
+    with (
+        socket.create_connection(port.address, SECONDS),
+        socket.create_connection(port.address, SECONDS) as peer,
+    ):
+        peer.sendall(b"LUCY secret a 1\n")
+        port.drain.drain("a")
+        assert port.drain.peers("a") == 1
+    port.drain.drain("a")
+    assert port.drain.peers("a") == 0
+
+
 def test_two_lives_have_each_their_own_count_and_half_line(port: Port) -> None:
     with port.connect("1") as one, port.connect("2") as two:
         for each, text in itertools.product((one, two), (b"be", b"gun\n")):
@@ -266,6 +306,25 @@ async def test_no_two_runs_have_one_secret(recorded: bool, tmp_path: Path) -> No
             tokens.add(pipeline.token)
     assert len(tokens) == 2
     assert min(map(len, tokens)) >= 32
+
+
+@pytest.mark.parametrize("recorded", (True, False))
+async def test_nobody_is_connected_any_more_once_the_last_has_hung_up_and_all_it_sent_is_there(
+    recorded: bool, tmp_path: Path
+) -> None:
+    async with Pipeline.record(tmp_path / "run") if recorded else Pipeline.pass_through() as pipeline:
+        address = await pipeline.listen_resumably("a", "localhost")
+        with await anyio.to_thread.run_sync(socket.create_connection, address, SECONDS) as peer:
+            peer.sendall(f"LUCY {pipeline.token} a 1\n".encode() + b"one\n")
+            with anyio.move_on_after(0.2) as patience:
+                await pipeline.hung_up("a")
+            assert patience.cancelled_caught
+            await anyio.to_thread.run_sync(peer.sendall, b"two\n" * 100_000)
+            peer.shutdown(socket.SHUT_WR)
+            with anyio.fail_after(SECONDS):
+                await pipeline.hung_up("a")
+        await pipeline.reach(await pipeline.drain("a"))
+        assert pipeline.ledger.of("a").lines == 100_001
 
 
 async def test_a_host_that_is_none_is_refused_by_name(tmp_path: Path) -> None:

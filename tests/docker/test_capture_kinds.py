@@ -20,6 +20,7 @@ from lucy_core.mina.events import NodeOffline
 from lucy_core.network.network import Network
 from lucy_core.records.journal import EngineNotice
 from lucy_core.testing.scripted_node import Numbered, Told, scripted_node
+from lucy_engines.docker.run.outflow import EMPTY_SECONDS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("docker_engine", "simnode_image")]
 NO_PYTHON = {"PATH": "/usr/bin:/bin"}
@@ -114,6 +115,58 @@ async def test_a_container_that_is_killed_takes_no_line_along_that_was_written(t
 
     log = (tmp_path / "run/logs/a.ndjson").read_bytes().splitlines()
     assert log == [b"%d" % number for number in range(1, 20_001)]
+
+
+async def last_block_and_end(directory: Path) -> tuple[int, int]:
+    """Return where the last bytes of node a's daemon stand in a run, and where Lucy wrote that it had ended."""
+    async with Pipeline.replay(directory / "run") as replayed:
+        half = await replayed.malformed(since=0).filter(lambda line: line.raw == b"half").first()
+        end = await replayed.events(lucy.NodeExited, since=0).first()
+        return half.position, end.position
+
+
+async def test_half_a_line_over_tcp_stands_before_the_end_of_its_daemon_though_its_connection_never_ends(
+    tmp_path: Path,
+) -> None:
+    script = r"printf 'one\nhalf'; until [ -e /lucy/node/state/go ]; do sleep 0.05; done; exit 3"
+    node = NodeSpec(name="a", role="any", command=("sh", "-c", script))
+    log = tmp_path / "run/logs/a.ndjson"
+    async with deployed(tmp_path, node, capture="tcp") as network:
+        with anyio.fail_after(60):
+            while log.read_bytes() != b"one\n":
+                await anyio.sleep(0.01)
+        async with network.faults.inject(lucy.Disconnect(nodes=("a",)), lasting=300):
+            with network["a"].expecting_exit():
+                (tmp_path / "run/nodes/a/state/go").touch()
+                await network.events(lucy.NodeExited, since=0).first(within=60)
+            # Behind a line that is torn nothing stands in the log: its row says where it ends.
+            assert log.read_bytes().startswith(b'one\nhalf{"timestamp"')
+            assert network.ledger.complete
+
+    half, end = await last_block_and_end(tmp_path)
+    assert half < end
+
+
+@pytest.mark.parametrize("off", (False, True))
+async def test_half_a_line_over_tcp_stands_before_the_end_of_its_container(off: bool, tmp_path: Path) -> None:
+    node = NodeSpec(name="a", role="any", command=("sh", "-c", r"printf 'one\nhalf'; sleep 1000"))
+    log = tmp_path / "run/logs/a.ndjson"
+    async with deployed(tmp_path, node, capture="tcp") as network:
+        with anyio.fail_after(60):
+            while log.read_bytes() != b"one\n":
+                await anyio.sleep(0.01)
+        disconnect = network.faults.inject(lucy.Disconnect(nodes=("a",)), lasting=300)
+        async with disconnect if off else contextlib.nullcontext():
+            with network["a"].expecting_exit():
+                killed = anyio.current_time()
+                await anyio.run_process(["docker", "kill", network["a"]._engine_node.container])
+                await network.events(lucy.NodeExited, since=0).first(within=60)
+                # What of it is on its way may yet come, where its connection hasn't ended.
+                assert not off or anyio.current_time() - killed >= EMPTY_SECONDS
+            assert log.read_bytes() == b"one\nhalf"
+
+    half, end = await last_block_and_end(tmp_path)
+    assert half < end
 
 
 async def test_a_node_has_ended_once_its_last_line_is_there_however_late_that_comes(tmp_path: Path) -> None:

@@ -168,10 +168,29 @@ async def test_the_half_line_of_a_daemon_that_ends_comes_over_tcp(python: str, t
         async with puppet(python, tmp_path, "printf", r"one\nhalf", **over_tcp(pipeline, port)) as bp:
             await bp.link.ask("start")
             end = await bp.until("exited")
-        await pipeline.drain("bp")
+        await pipeline.drain("bp", ended=True)
 
         assert end.lost == 0
         assert (tmp_path / "run/logs/bp.ndjson").read_bytes() == b"one\nhalf"
+
+
+async def test_the_half_line_of_a_daemon_that_has_ended_is_there_though_its_connection_stays_open(
+    python: str, tmp_path: Path
+) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        _, port = await pipeline.listen_resumably("bp", "127.0.0.1")
+        with sabotage(port, 1 << 20, hold_ends=True) as server:
+            given = over_tcp(pipeline, int(server.server_address[1]))
+            async with puppet(python, tmp_path, "printf", r"one\nhalf", **given) as bp:
+                await bp.link.ask("start")
+                end = await bp.until("exited")
+            await pipeline.drain("bp")
+            assert (tmp_path / "run/logs/bp.ndjson").read_bytes() == b"one\n"
+
+            await pipeline.drain("bp", ended=True)
+
+            assert end.lost == 0
+            assert (tmp_path / "run/logs/bp.ndjson").read_bytes() == b"one\nhalf"
 
 
 @pytest.mark.parametrize(("token", "node"), (("wrong", "bp"), (None, "nobody")))
@@ -216,13 +235,19 @@ async def test_what_answers_and_is_no_lucy_is_a_sentence(python: str, tmp_path: 
 
 
 class Saboteur(socketserver.ThreadingTCPServer):
-    """Passes connections on, and cuts each after so many bytes, in the way that a reset does."""
+    """Passes connections on, and cuts each after so many bytes, in the way that a reset does.
+
+    Their ends it passes on too or, like a partition, only at its own end.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, port: int, allowance: int) -> None:
+    def __init__(self, port: int, allowance: int, *, hold_ends: bool) -> None:
         self.port = port
+        self.ending = threading.Event()
+        if not hold_ends:
+            self.ending.set()
         self.allowance = allowance
         self.cuts = 0
         super().__init__(("127.0.0.1", 0), Passage)
@@ -245,6 +270,7 @@ class Passage(socketserver.BaseRequestHandler):
                     break
                 onward.sendall(chunk)
                 left -= len(chunk)
+            server.ending.wait(30)
             if left <= 0:
                 server.cuts += 1
                 server.allowance *= 2
@@ -262,13 +288,14 @@ class Passage(socketserver.BaseRequestHandler):
 
 
 @contextmanager
-def sabotage(port: int, allowance: int) -> Iterator[Saboteur]:
-    with Saboteur(port, allowance) as server:
+def sabotage(port: int, allowance: int, *, hold_ends: bool = False) -> Iterator[Saboteur]:
+    with Saboteur(port, allowance, hold_ends=hold_ends) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
             yield server
         finally:
+            server.ending.set()
             server.shutdown()
             thread.join()
 

@@ -7,6 +7,9 @@ line that says how many bytes of this life are here, and with another one whenev
 
 It is told of what the log has, and of the unfinished line, which waits here for its end as it would have waited in a
 FIFO: a line longer than what the other end may keep would have no end otherwise.
+
+The end of a life is not spoken of here: its last connection may close late or, behind a partition, never. Whoever hears
+of it otherwise says so to `Drain.drain`.
 """
 
 import contextlib

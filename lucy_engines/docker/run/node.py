@@ -137,8 +137,8 @@ class DockerNode(EngineNode):
         self._reports.outflow.note(self.name, event)
         lines, self._last_words = self._last_words, []
         with contextlib.suppress(CaptureDiedError):  # whoever watches the capture says so
-            # It may have left half a line in its FIFO, which must not grow together with the next.
-            await self._reports.capture.drain(self.name)
+            # It may have left half a line, which must not grow together with the next.
+            await self._reports.capture.drain(self.name, ended=True)
             self._reports.capture.write_nowait(self.name, "".join(f"{line}\n" for line in lines).encode())
         if end.signal == "SIGKILL" and self.memory_is_limited and not asked:
             # Whether it was for want of memory comes another way, and may be late.
@@ -163,7 +163,9 @@ class DockerNode(EngineNode):
             self._reports.services.start(functools.partial(self._bury, status))
 
     async def _bury(self, status: int) -> None:
-        await self._reports.outflow.emptied(self.name)
+        with contextlib.suppress(CaptureDiedError):  # whoever watches the capture says so
+            await self._reports.outflow.emptied(self.name)
+            await self._reports.capture.drain(self.name, ended=True)
         code, name = (status, None) if status <= 128 else (None, _signal_name(status - 128))
         after = time.monotonic() - self._started
         self._gone(NodeExit(node=self.name, code=code, signal=name, out_of_memory=self._oom.is_set(), after=after))

@@ -16,7 +16,8 @@ from lucy_engines.docker.run.pump_client import PumpClient
 from lucy_engines.supervisor.link import LinkEvent
 
 EMPTY_SECONDS = 5.0
-"""How long the last bytes of a container that died may take: as a rule they are in a socket of this machine already."""
+"""How long the last bytes of a container that died may take: as a rule they are in a socket of this machine already.
+Over TCP that is how long its connections may take to close; those of one that was off the network never do."""
 
 
 @final
@@ -110,12 +111,18 @@ class Outflow:
             self._fail(node, f"{why}, before its daemon had ended")
 
     async def emptied(self, node: str) -> None:
-        """Wait until all that came out of a container that died under its daemon is where capture reads it."""
+        """Wait until all that came out of a container that died under its daemon is where capture reads it.
+
+        Raises:
+            CaptureDiedError: the capture process is gone.
+        """
         if self._keep or self._route.kind in {"tcp", "shared"}:
             self._fail(node, "its container died, and with it what its supervisor had not yet brought out")
-        if self._pump is not None:
-            with anyio.move_on_after(EMPTY_SECONDS):
+        with anyio.move_on_after(EMPTY_SECONDS):
+            if self._pump is not None:
                 await self._pump.emptied(node)
+            elif self._route.kind == "tcp":
+                await self._capture.hung_up(node)
 
     def note(self, node: str, event: LinkEvent) -> None:
         """Take what a supervisor says of lines into the node's account."""
