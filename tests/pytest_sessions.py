@@ -56,9 +56,9 @@ def prepared_session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch)
     information = site / "plugin_of_tests-1.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin-of-tests\nVersion: 1\n")
-    points = ""
+    points = "[lucy.engines]\nbroken = nowhere:Nothing\n"
     if "process" not in engine_names():
-        points += "[lucy.engines]\nprocess = lucy_engines.process:ProcessEngine\n"
+        points += "process = lucy_engines.process:ProcessEngine\n"
     if not entry_points(group="pytest11", name="lucy"):
         points += "[pytest11]\nlucy = lucy_core.executive.plugin.plugin\n"
     (information / "entry_points.txt").write_text(points)

@@ -14,6 +14,7 @@ from lucy_core.engine import EngineOption, engine_names, load_engine
 from lucy_core.errors import (
     ArgumentError,
     AttachError,
+    BrokenPluginError,
     CommandLineError,
     EngineError,
     ExportError,
@@ -204,6 +205,9 @@ def run_command(words: list[str], signals: Signals, voice: Voice) -> int:
     except (ArgumentError, UsageError, TopologyError, ExportError, AttachError) as error:
         voice.say(f"lucy: {error}")
         code = ExitCode.USAGE
+    except BrokenPluginError as error:
+        voice.say(f"lucy: {error}")
+        code = ExitCode.INFRASTRUCTURE
     except KeyboardInterrupt:
         voice.say("\nlucy: interrupted")
         code = ExitCode.INTERRUPTED

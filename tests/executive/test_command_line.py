@@ -105,8 +105,9 @@ def site(tmp_path: Path) -> Path:
     (site / "scenarios_of_tests.py").write_text(SCENARIOS)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: scenarios-of-tests\nVersion: 1\n")
     points = "[lucy.scenarios]\n" + "".join(f"{name} = scenarios_of_tests:{name}\n" for name in NAMES)
+    points += "broken = scenarios_of_tests:nowhere\n[lucy.engines]\nbroken = scenarios_of_tests:nowhere\n"
     if "process" not in engine_names():
-        points += "[lucy.engines]\nprocess = lucy_engines.process:ProcessEngine\n"
+        points += "process = lucy_engines.process:ProcessEngine\n"
     (information / "entry_points.txt").write_text(points)
     return site
 
@@ -222,6 +223,17 @@ def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
 
     assert (run.code, run.out) == (ExitCode.USAGE, "")
     assert said in run.err
+    assert len(run.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("kind", "words"), (("engine", ("broken", "passes")), ("scenario", ("process", "broken"))))
+def test_a_broken_plug_in_is_one_sentence_and_trouble_of_the_infrastructure(
+    lucy: Callable[..., Finished], kind: str, words: tuple[str, ...]
+) -> None:
+    run = lucy(*words)
+
+    assert (run.code, run.out) == (ExitCode.INFRASTRUCTURE, "")
+    assert run.err.startswith(f"lucy: the {kind} 'broken', installed as scenarios_of_tests:nowhere, can't be used: ")
     assert len(run.err.splitlines()) == 1
 
 

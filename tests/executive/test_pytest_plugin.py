@@ -264,6 +264,15 @@ def test_a_wrong_marker_is_refused_by_name(session: Session, marker: str, said: 
     result.stdout.fnmatch_lines([f"UsageError: *{said}*" if "nodes=()" not in marker else f"TopologyError: *{said}*"])
 
 
+def test_an_engine_that_is_installed_and_broken_is_refused_by_name_and_shows_no_frame(session: Session) -> None:
+    result = session(PASSING, "--lucy-engine=broken", "-k", "asyncio")
+
+    result.stdout.fnmatch_lines(
+        ["BrokenPluginError: the engine 'broken', installed as nowhere:Nothing, can't be used*"]
+    )
+    result.stdout.no_fnmatch_line("*lucy_core/*.py:*")
+
+
 def test_a_mistake_that_tests_share_is_said_once(session: Session) -> None:
     result = session("""
 pytestmark = pytest.mark.lucy(topology=3)

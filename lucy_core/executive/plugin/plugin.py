@@ -251,7 +251,7 @@ def lucy_session_network(
 
 
 def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporary: Path) -> "Iterator[Network]":
-    from lucy_core.errors import TopologyError, UsageError
+    from lucy_core.errors import BrokenPluginError, TopologyError, UsageError
     from lucy_core.executive.plugin.keyboard import entered, left
     from lucy_core.executive.plugin.marked_run import MarkedRun, directory_for
     from lucy_core.executive.plugin.marker import wanted
@@ -275,7 +275,7 @@ def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporar
             directory=directory_for(name, config.getoption("--lucy-run-dir"), temporary),
             keep=When(config.getoption("--lucy-keep")),
         )
-    except (UsageError, TopologyError) as error:
+    except (BrokenPluginError, UsageError, TopologyError) as error:
         _refuse(test, f"{type(error).__name__}: {error}")
     loop: asyncio.AbstractEventLoop = request.getfixturevalue(name_of_loop)
     if scope != "function":
