@@ -41,7 +41,8 @@
     │   │   ├── PortsTakenError     no port is free for a node
     │   │   ├── UnknownProgramError a node's program is not there
     │   │   ├── InapplicableError   what the engine stands on has no use for an option
-    │   │   └── RefusedError        what the engine stands on refused to do something
+    │   │   ├── RefusedError        what the engine stands on refused to do something
+    │   │   └── SystemRefusedError  the operating system refused what a network needs of it
     │   ├── ExportError             a network can't be written down for others to run
     │   ├── AttachError             a network that somebody else runs can't be captured
     │   ├── UnknownNodeError        no node of that name
@@ -634,12 +635,35 @@ class InapplicableError(DeployError):
 
 
 class RefusedError(DeployError):
-    """What an engine stands on refused to do something."""
+    """What an engine stands on refused to do something.
+
+    Attributes:
+        action: what it was asked to do.
+        status: the HTTP status of its answer.
+    """
 
     def __init__(self, action: str, status: int, reason: str) -> None:
         self.action = action
         self.status = status
         super().__init__(f"can't {action}: {reason}")
+
+
+class SystemRefusedError(DeployError):
+    """The operating system refused what a network needs of it.
+
+    Attributes:
+        errno: its number for why; 0 where it gave none.
+        path: the file that it is about; None for none.
+        advice: what to do about it; empty where the number says enough.
+    """
+
+    def __init__(self, error: OSError, advice: str) -> None:
+        self.errno = error.errno or 0
+        self.path = error.filename
+        self.advice = advice
+        where = f"{self.path}: " if self.path else ""
+        what = f"; {advice}" if advice else ""
+        super().__init__(f"can't make the network: {where}{error.strerror or error}{what}")
 
 
 class ExportError(EngineError):
@@ -805,17 +829,30 @@ class NodeApiError(LucyError):
     Attributes:
         operation: e.g. `sendPayment`.
         code: a stable word for the cause, e.g. `connection_refused`, `http_503`, `insufficient_funds`.
+        reason: the cause in the words of who said it.
     """
 
-    def __init__(self, node: str, operation: str, code: str, message: str) -> None:
+    def __init__(self, node: str, operation: str, code: str, reason: str) -> None:
         self.node = node
         self.operation = operation
         self.code = code
-        super().__init__(f"{operation} on {node} failed ({code}): {message}")
+        self.reason = reason
+        super().__init__(f"{operation} on {node} failed ({code}): {reason}")
 
 
 class NodeUnreachableError(NodeApiError):
-    """The API could not be reached before the deadline."""
+    """The API could not be reached before the deadline.
+
+    Attributes:
+        seconds: how long it was tried.
+        url: where.
+    """
+
+    def __init__(self, node: str, operation: str, code: str, reason: str, seconds: float, url: str) -> None:
+        self.seconds = seconds
+        self.url = url
+        super().__init__(node, operation, code, f"{reason} (gave up after {seconds:g} s; {url})")
+        self.reason = reason
 
 
 class NodeRefusedError(NodeApiError):
@@ -826,7 +863,7 @@ class NodeRefusedError(NodeApiError):
     """
 
     def __init__(
-        self, node: str, operation: str, code: str, message: str, extensions: Mapping[str, object] | None = None
+        self, node: str, operation: str, code: str, reason: str, extensions: Mapping[str, object] | None = None
     ) -> None:
         self.extensions = dict(extensions or {})
-        super().__init__(node, operation, code, message)
+        super().__init__(node, operation, code, reason)

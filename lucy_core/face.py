@@ -5,6 +5,7 @@ This is the one list: `as` itself is how type checkers are told that a name is m
 
 from lucy_core.delivery.interests.interest import Interest as Interest
 from lucy_core.delivery.pipeline import Pipeline as Pipeline
+from lucy_core.delivery.streams import Stream as Stream, from_items as from_items, merge as merge
 from lucy_core.engine import NetworkSpec as NetworkSpec, NodeSpec as NodeSpec
 from lucy_core.engine.execution import ExecResult as ExecResult, Output as Output, Written as Written
 from lucy_core.errors import (
@@ -63,6 +64,7 @@ from lucy_core.errors import (
     StreamError as StreamError,
     StreamTimeoutError as StreamTimeoutError,
     SupervisorError as SupervisorError,
+    SystemRefusedError as SystemRefusedError,
     TopologyError as TopologyError,
     UnknownEngineError as UnknownEngineError,
     UnknownNameError as UnknownNameError,
@@ -136,7 +138,6 @@ from lucy_core.records.record import (
     Mark as Mark,
     Undecodable as Undecodable,
 )
-from lucy_core.run.exported import attach as attach
 from lucy_core.run.deployment import deploy as deploy
+from lucy_core.run.exported import attach as attach
 from lucy_core.run.replaying import Replay as Replay, replay as replay
-from lucy_core.delivery.streams import Stream as Stream, from_items as from_items, merge as merge

@@ -49,6 +49,26 @@ MADE: tuple[tuple[lucy.LucyError, dict[str, Any], str], ...] = (
     ),
     (lucy.RefusedError("make it", 500, "no room"), {"action": "make it", "status": 500}, "can't make it: no room"),
     (
+        lucy.SystemRefusedError(OSError(errno.EMFILE, "Too many", "/x"), "close some"),
+        {"errno": errno.EMFILE, "path": "/x", "advice": "close some", "node": None},
+        "can't make the network: /x: Too many; close some",
+    ),
+    (
+        lucy.SystemRefusedError(OSError("no luck"), ""),
+        {"errno": 0, "path": None, "advice": ""},
+        "can't make the network: no luck",
+    ),
+    (
+        lucy.NodeRefusedError("a", "pay", "no_funds", "too poor", {"by": 1}),
+        {"node": "a", "operation": "pay", "code": "no_funds", "reason": "too poor", "extensions": {"by": 1}},
+        "pay on a failed (no_funds): too poor",
+    ),
+    (
+        lucy.NodeUnreachableError("a", "pay", "timeout", "no answer", 2.5, "http://x"),
+        {"code": "timeout", "reason": "no answer", "seconds": 2.5, "url": "http://x"},
+        "pay on a failed (timeout): no answer (gave up after 2.5 s; http://x)",
+    ),
+    (
         lucy.InconclusiveError("a gap", what="waiting", explanation="the ledger"),
         {"reason": "a gap", "what": "waiting"},
         "waiting: a gap\nthe ledger",

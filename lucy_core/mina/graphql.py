@@ -168,8 +168,7 @@ class MinaClient:
                 except _Retry as failure:
                     last = failure
                 await anyio.sleep(RETRY_DELAY)
-        message = f"{last} (gave up after {self._deadline:g} s; {self.url})"
-        raise NodeUnreachableError(self.node, operation, last.code, message) from last
+        raise NodeUnreachableError(self.node, operation, last.code, str(last), self._deadline, self.url) from last
 
     async def _once(self, operation: str, request: GraphQLRequest, variables: dict[str, Any] | None) -> dict[str, Any]:
         try:

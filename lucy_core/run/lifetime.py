@@ -15,7 +15,7 @@ import anyio
 
 from lucy_core.aio import leaves, one_error
 from lucy_core.engine import Plan
-from lucy_core.errors import LucyError, RefusedError
+from lucy_core.errors import LucyError, SystemRefusedError
 from lucy_core.judging.result import early_outcome
 from lucy_core.network.network import Network
 
@@ -107,13 +107,12 @@ def _deciding_early(network: Network) -> Iterator[None]:
         raise
 
 
-def _said_of_system(error: BaseException) -> RefusedError | None:
+def _said_of_system(error: BaseException) -> SystemRefusedError | None:
     """Say of an error of the operating system what to do about it: it is nobody's slip, and frames say nothing."""
     if not isinstance(error, OSError):
         return None
-    advice = {errno.EMFILE: "; raise the limit of open files (`ulimit -n`)"}.get(error.errno or 0, "")
-    where = f"{error.filename}: " if error.filename else ""
-    return RefusedError("make the network", error.errno or 0, f"{where}{error.strerror or error}{advice}")
+    advice = {errno.EMFILE: "raise the limit of open files (`ulimit -n`)"}.get(error.errno or 0, "")
+    return SystemRefusedError(error, advice)
 
 
 def _is_cut_by_scope() -> bool:

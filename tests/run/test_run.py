@@ -305,7 +305,7 @@ async def test_what_the_system_refuses_a_deployment_is_said_with_what_to_do_and_
             raise AssertionError
     result = result_of(tmp_path / "run")
     assert (result["outcome"], result["exit_code"], result.get("traceback", "")) == ("infrastructure error", 4, "")
-    assert [each["kind"] for each in result["errors"]] == ["RefusedError"]
+    assert [each["kind"] for each in result["errors"]] == ["SystemRefusedError"]
 
 
 async def test_a_result_that_can_not_be_written_costs_no_verdict(tmp_path: Path) -> None:
