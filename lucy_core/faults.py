@@ -23,7 +23,7 @@ def _group(value: Any, name: str) -> tuple[str, ...]:
     if isinstance(value, str):
         raise ArgumentError(name, value, f"is one text; give a tuple of names: ({value!r},)")
     if not isinstance(value, tuple) or not all(isinstance(each, str) for each in value):
-        raise ArgumentError(name, value, "; give a tuple of names, e.g. ('bp-1', 'bp-2')")
+        raise ArgumentError(name, value, "; give a tuple of names, e.g. ('a', 'b')")
     return value
 
 
@@ -59,7 +59,7 @@ class Fault(msgspec.Struct, frozen=True, tag=True):
             if twice:
                 raise FaultError(self.kind, f"{group} names {_listed(twice)} more than once")
         if not self.nodes:
-            raise FaultError(self.kind, "it names no node; give nodes=('bp-1',)")
+            raise FaultError(self.kind, "it names no node; give nodes=('a',)")
 
     @property
     def kind(self) -> str:

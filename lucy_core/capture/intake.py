@@ -1,4 +1,4 @@
-"""Where lines go in: opens sources, and puts injected lines and facts among what they give. Bare.
+"""Where lines go in: opens sources, and puts written lines and facts among what they give. Bare.
 
 It is asked in the forms of `requests`, by the server of the capture process or, where nothing is recorded, by the
 pipeline itself.

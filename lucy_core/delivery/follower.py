@@ -38,7 +38,7 @@ class Follower:
         capture, bell = self._capture, self._capture.bell
         try:
             while not self._ledger.closed:
-                if await self._deliver_rows() or await self._deliver_direct():
+                if await self._deliver_rows() or await self._deliver_unrecorded():
                     continue
                 if capture.died is not None:
                     await self._write_death(capture.died)
@@ -66,7 +66,7 @@ class Follower:
                 walk.spend(deliver(row, read))
         return True
 
-    async def _deliver_direct(self) -> bool:
+    async def _deliver_unrecorded(self) -> bool:
         taken = self._capture.take_unrecorded()
         if taken is None:
             return False

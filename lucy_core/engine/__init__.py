@@ -29,7 +29,7 @@ from lucy_core.engine.execution import ExecResult as ExecResult, Output as Outpu
 from lucy_core.engine.files import node_files as node_files, write_node_files as write_node_files
 from lucy_core.engine.garbage import Collector as Collector, Leftover as Leftover, Remark as Remark, Search as Search
 from lucy_core.engine.injection import FaultLost as FaultLost, Injection as Injection
-from lucy_core.engine.intake import LineCapture as LineCapture
+from lucy_core.engine.line_capture import LineCapture as LineCapture
 from lucy_core.engine.lifecycle import LifeCycle as LifeCycle, State as State
 from lucy_core.engine.options import EngineOption as EngineOption, is_on as is_on
 from lucy_core.engine.spec import (

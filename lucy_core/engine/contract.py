@@ -23,7 +23,7 @@ import msgspec
 
 from lucy_core.engine.execution import Take
 from lucy_core.engine.injection import FaultLost, Injection
-from lucy_core.engine.intake import LineCapture
+from lucy_core.engine.line_capture import LineCapture
 from lucy_core.engine.options import EngineOption
 from lucy_core.engine.spec import NetworkSpec
 from lucy_core.errors import ArgumentError, UnsupportedError

@@ -115,7 +115,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add("--pause", choices=words, help="when to wait for Enter before the teardown (default: never)")
     add("-d", "--debug", action="store_true", help="--pause on-failure, and Lucy's debug log on stderr")
     add("--seed", type=int, metavar="N", help="makes the run repeatable; drawn and reported if not given")
-    add("--program", metavar="PATH", help="the daemon to run as a node, in place of the scenario's own")
+    add("--program", metavar="PATH", help="the program to run as a node, in place of the scenario's own")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="an option for scenario or engine")
     add("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy-core[uvloop]')")
     add(

@@ -3,7 +3,7 @@ r"""The wire between Lucy and a process of her own. Sans-IO, standard library on
 A message is a line of JSON, its header, and behind it as many bytes as the header announces, if any. These are never
 looked at: a node's lines cost no quoting, and what they say is never taken for a message.
 
-    {"op": "spawn", "id": 7, "name": "bp-1", …}      a request; one without an id wants no answer
+    {"op": "spawn", "id": 7, "name": "a", …}         a request; one without an id wants no answer
     {"id": 7, "pid": 4711}                           its reply, when it is done, in whatever order
     {"id": 7, "error": "no such file"}               or why not
     {"notice": "exited", "pid": 4711, …}             what nobody asked for

@@ -226,7 +226,7 @@ class Faults:
             await lease.end()
 
     def _grant(self, fault: AnyFault, lasting: Duration | float) -> tuple[Lease, EngineNetwork]:
-        instance_of(Fault, "a fault, such as Pause(nodes=('bp-1',))")(fault, "fault")
+        instance_of(Fault, "a fault, such as Pause(nodes=('a',))")(fault, "fault")
         kinds = self.kinds
         if not kinds:
             raise UnsupportedError(self._home.engine.name, "faults")

@@ -29,7 +29,7 @@ QUIET_SECONDS = 1.0
 
 @event(puppeteer="node_exited")
 class DaemonExited(msgspec.Struct, frozen=True):
-    """A line of the puppeteer's: the node's daemon ended, asked to or by itself."""
+    """A line of a node's supervisor: the node's daemon ended, asked to or by itself."""
 
     code: int | None = None
     signal: str | None = None
@@ -113,7 +113,7 @@ async def attach(
 
 
 async def all_ended(network: Network) -> None:
-    """Wait until the puppeteers of all nodes have told that their daemons ended, and nothing has come since."""
+    """Wait until the supervisors of all nodes have told that their daemons ended, and nothing has come since."""
     ended: set[str] = set()
     async with network.events(DaemonExited, since=0).aiter() as exits:
         async for each in exits:

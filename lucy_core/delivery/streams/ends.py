@@ -35,13 +35,13 @@ class End(abc.ObserverBase[Any]):
     def __init__(
         self,
         name: str,
-        pipeline: Feed | None,
+        feed: Feed | None,
         on_next: Callable[[Any], None],
         on_error: Callable[[Exception], None] | None,
         on_completed: Callable[[], None] | None,
     ) -> None:
         self._name = name
-        self._pipeline = pipeline
+        self._feed = feed
         self._take = on_next
         self._fail = on_error
         self._complete = on_completed
@@ -133,18 +133,18 @@ class End(abc.ObserverBase[Any]):
                     self._report(raised)
 
     def _report(self, error: BaseException) -> None:
-        if not self._opened and isinstance(error, Exception) and (self._fail is None or self._pipeline is None):
+        if not self._opened and isinstance(error, Exception) and (self._fail is None or self._feed is None):
             # Not raised here: operators that give items while they are subscribed to would swallow it.
             self._refused = self._refused or error
-        elif self._pipeline is None:
+        elif self._feed is None:
             raise error
         else:
-            self._pipeline.report(self._name, error)
+            self._feed.report(self._name, error)
 
 
-def end_of_run(pipeline: Feed | None, error: Exception | None) -> BaseException | None:
+def end_of_run(feed: Feed | None, error: Exception | None) -> BaseException | None:
     """Return what a waiter has to raise: what ended the run, where its own end follows from that."""
-    aborted = None if pipeline is None else pipeline.aborted
+    aborted = None if feed is None else feed.aborted
     ended_by = aborted.raised if isinstance(aborted, CallbackError) else aborted
     if error is None or (isinstance(error, CallbackError) and error.raised is ended_by):
         return aborted
@@ -174,9 +174,9 @@ class Items(Generic[T]):
     all. It is handed over, not left to be found: whoever runs first would take those of the others as well.
     """
 
-    def __init__(self, pipeline: Feed | None, limit: int) -> None:
+    def __init__(self, feed: Feed | None, limit: int) -> None:
         self.gate = Gate()
-        self._pipeline = pipeline
+        self._feed = feed
         self._limit = limit
         self._held: deque[T] = deque()
         self._waiting: deque[_Turn[T]] = deque()
@@ -188,8 +188,8 @@ class Items(Generic[T]):
     @asynccontextmanager
     async def open(self, name: str, observable: "Observable[T]") -> AsyncIterator[AsyncIterator[T]]:
         """Be subscribed for the length of a block; its end is one for whoever still pulls."""
-        end = End(name, self._pipeline, self._put, self._fail, self._complete)
-        forget = self._pipeline.when_aborted(self._wake) if self._pipeline is not None else None
+        end = End(name, self._feed, self._put, self._fail, self._complete)
+        forget = self._feed.when_aborted(self._wake) if self._feed is not None else None
         try:
             end.open(observable, Opening(Group(self.gate), is_later=False))
             yield self
@@ -229,7 +229,7 @@ class Items(Generic[T]):
         while not self._held:
             if self.gate.closed:
                 self.gate.open()
-            aborted = None if self._pipeline is None else self._pipeline.aborted
+            aborted = None if self._feed is None else self._feed.aborted
             if self._completed or aborted is not None:
                 break
             if given := await self._wait():
@@ -239,7 +239,7 @@ class Items(Generic[T]):
             if self.gate.closed and len(self._held) <= self._limit // 2:
                 self.gate.open()
             return item
-        error = end_of_run(self._pipeline, self._error)
+        error = end_of_run(self._feed, self._error)
         if error is not None and not (self._completed and self._error is None):
             raise error
         raise StopAsyncIteration

@@ -28,12 +28,10 @@ from lucy_core.records.described import described
 class Limited(Observable[Any]):
     """A chain that has to complete in time, from its subscription on."""
 
-    def __init__(
-        self, source: "Observable[Any]", pipeline: Feed | None, seconds: float, *, name: str, what: str
-    ) -> None:
+    def __init__(self, source: "Observable[Any]", feed: Feed | None, seconds: float, *, name: str, what: str) -> None:
         super().__init__()
         self.source = source
-        self.pipeline = pipeline
+        self.feed = feed
         self.seconds = seconds
         self.name = name
         self.what = what
@@ -55,7 +53,7 @@ class _Run(abc.ObserverBase[Any]):
     def __init__(self, limited: Limited, observer: abc.ObserverBase[Any]) -> None:
         self._limited = limited
         self._observer = observer
-        self._pipeline = limited.pipeline
+        self._feed = limited.feed
         self._watch = Watch()
         self._over = False
         self._held: list[abc.DisposableBase] = []
@@ -64,8 +62,8 @@ class _Run(abc.ObserverBase[Any]):
     def start(self, scheduler: abc.SchedulerBase) -> abc.DisposableBase:
         walk = current()
         opened_ns = walk.opened_ns
-        if self._pipeline is not None:
-            now_ns = self._pipeline.now_ns()
+        if self._feed is not None:
+            now_ns = self._feed.now_ns()
             self._limit_ns = now_ns + int(min(self._limited.seconds, FAR_SECONDS) * 1e9)
             opened_ns = now_ns if opened_ns is None else opened_ns
         with opening(msgspec.structs.replace(walk, watches=(*walk.watches, self._watch), opened_ns=opened_ns)):
@@ -89,9 +87,9 @@ class _Run(abc.ObserverBase[Any]):
     def on_next(self, value: Any) -> None:
         if self._over:
             return
-        if self._pipeline is not None:
-            arrived = self._pipeline.arriving_ns
-            late_ns = (self._pipeline.now_ns() if arrived is None else arrived) - self._limit_ns
+        if self._feed is not None:
+            arrived = self._feed.arriving_ns
+            late_ns = (self._feed.now_ns() if arrived is None else arrived) - self._limit_ns
             if late_ns > 0:
                 self._watch.other = f"came {late_ns / 1e9:.3f} s too late: {described(value)}"
                 self._fail(self._late())
@@ -112,31 +110,31 @@ class _Run(abc.ObserverBase[Any]):
             self._observer.on_error(error)
 
     def _late(self) -> StreamTimeoutError:
-        explanation = "" if self._pipeline is None else self._watch.explain(self._pipeline)
+        explanation = "" if self._feed is None else self._watch.explain(self._feed)
         return StreamTimeoutError(self._limited.name, self._limited.what, self._limited.seconds, explanation)
 
     def _due(self, _: abc.SchedulerBase, __: Any = None) -> None:
-        if self._pipeline is None or self._pipeline.is_closed:
+        if self._feed is None or self._feed.is_closed:
             self._fail(self._late())
         else:
-            self._pipeline.run(self._decide)
+            self._feed.run(self._decide)
 
     async def _decide(self) -> None:
         """Let all that has arrived by the limit be delivered, then be late."""
-        pipeline = self._pipeline
-        assert pipeline is not None  # noqa: S101  # asked before
+        feed = self._feed
+        assert feed is not None  # noqa: S101  # asked before
         try:
-            if (left := self._limit_ns - pipeline.now_ns()) > 0:  # a loop's timer may fire a millisecond early
+            if (left := self._limit_ns - feed.now_ns()) > 0:  # a loop's timer may fire a millisecond early
                 await anyio.sleep(left / 1e9 + 0.001)
-            fence = await pipeline.fence()
+            fence = await feed.fence()
             for handle in tuple(self._watch.handles):
                 await handle.reach(fence)
             if not self._over:
-                await self._watch.look_elsewhere(pipeline, fence)
+                await self._watch.look_elsewhere(feed, fence)
             error: Exception = self._late()
         except Exception as failed:  # noqa: BLE001  # the chain's: raised here, it would end all who read back
             error = failed
         try:
             self._fail(error)
         except BaseException as raised:  # noqa: BLE001  # of an operator below: this is its turn of the loop
-            pipeline.report(self._limited.name, raised)
+            feed.report(self._limited.name, raised)

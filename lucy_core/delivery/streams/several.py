@@ -54,10 +54,10 @@ class Merged(Observable[Any]):
 class Shared(Observable[Any]):
     """One subscription to a chain, for as long as somebody subscribes to this."""
 
-    def __init__(self, source: "Observable[Any]", pipeline: Feed | None, name: str) -> None:
+    def __init__(self, source: "Observable[Any]", feed: Feed | None, name: str) -> None:
         super().__init__()
         self._source = source
-        self._pipeline = pipeline
+        self._feed = feed
         self._name = name
         self._takers: tuple[tuple[abc.ObserverBase[Any], int], ...] = ()
         """Who gets the items, each with the position from which on lines count for it."""
@@ -121,7 +121,7 @@ class Shared(Observable[Any]):
                 held.dispose()
 
     def _next(self, item: Any) -> None:
-        before = None if self._pipeline is None else self._pipeline.arriving_before
+        before = None if self._feed is None else self._feed.arriving_before
         if before is not None:
             self._given = max(self._given, before)
         for each, start in self._takers:
@@ -130,10 +130,10 @@ class Shared(Observable[Any]):
             try:
                 each.on_next(item)
             except BaseException as error:
-                if self._pipeline is None:
+                if self._feed is None:
                     raise
                 self._leave(each)
-                self._pipeline.report(self._name, error)
+                self._feed.report(self._name, error)
                 each.on_error(as_exception(error))
 
     def _failed(self, error: Exception) -> None:

@@ -57,19 +57,19 @@ class Stream(Generic[T_co]):
     `await stream.first()` or `async for`, also hears of what ends the run: it raises the same error as `wait_for`.
     """
 
-    __slots__ = ("_name", "_observable", "_pipeline")
+    __slots__ = ("_feed", "_name", "_observable")
 
-    def __init__(self, observable: "Observable[T_co]", name: str = "stream", pipeline: Feed | None = None) -> None:
+    def __init__(self, observable: "Observable[T_co]", name: str = "stream", feed: Feed | None = None) -> None:
         """Make one of an observable.
 
         Args:
             observable: gives the items.
             name: what errors call it.
-            pipeline: the run that it is about, which hears of callbacks that raise, and whose end it hears of.
+            feed: the run that it is about, which hears of callbacks that raise, and whose end it hears of.
         """
         self._observable = observable
         self._name = name
-        self._pipeline = pipeline
+        self._feed = feed
 
     def __repr__(self) -> str:
         return f"<{self._name}>"
@@ -83,7 +83,7 @@ class Stream(Generic[T_co]):
         return self._observable
 
     def _then(self, observable: "Observable[U]", step: str) -> "Stream[U]":
-        return Stream(observable, f"{self._name}.{step}", self._pipeline)
+        return Stream(observable, f"{self._name}.{step}", self._feed)
 
     # Choosing and changing items
 
@@ -234,15 +234,15 @@ class Stream(Generic[T_co]):
         chosen = self if predicate is None else self.filter(predicate)
         name = f"{chosen._name}.first()"  # noqa: SLF001  # its own kind
         observable: Any = chosen._observable.pipe(operators.take(1))  # noqa: SLF001
-        pipeline = self._pipeline
+        feed = self._feed
         if within is not None:
             seconds = seconds_of(within, "within")
-            observable = Limited(observable, pipeline, seconds, name=name, what="give an item")
-        if pipeline is not None and pipeline.recording is not None and not pipeline.is_replay:
-            observable = since(observable, pipeline.mark().position)
-        if pipeline is not None:
-            observable = Promised(observable, pipeline.promises.made(name))
-        return First(observable, name, pipeline)
+            observable = Limited(observable, feed, seconds, name=name, what="give an item")
+        if feed is not None and feed.recording is not None and not feed.is_replay:
+            observable = since(observable, feed.mark().position)
+        if feed is not None:
+            observable = Promised(observable, feed.promises.made(name))
+        return First(observable, name, feed)
 
     def within(self, seconds: float) -> "Stream[T_co]":
         """Fail with `StreamTimeoutError` unless the stream has completed `seconds` after the subscription.
@@ -255,7 +255,7 @@ class Stream(Generic[T_co]):
             ValueError: it is negative or NaN.
         """
         seconds = seconds_of(seconds, "seconds")
-        limited = Limited(self._observable, self._pipeline, seconds, name=self._name, what="complete")
+        limited = Limited(self._observable, self._feed, seconds, name=self._name, what="complete")
         return self._then(limited, f"within({seconds:g})")
 
     def buffer(self, *, seconds: float | None = None, count: int | None = None) -> "Stream[list[T_co]]":
@@ -298,7 +298,7 @@ class Stream(Generic[T_co]):
 
     def share(self) -> "Stream[T_co]":
         """Subscribe once for all subscribers: later ones get what comes after them."""
-        return self._then(Shared(self._observable, self._pipeline, self._name), "share()")
+        return self._then(Shared(self._observable, self._feed, self._name), "share()")
 
     def start_with(self, *items: U) -> "Stream[T_co | U]":
         """Give `items` first, in the turn of the subscription."""
@@ -353,7 +353,7 @@ class Stream(Generic[T_co]):
         function_of(on_next, "on_next")
         optional(function_of)(on_error, "on_error")
         optional(function_of)(on_completed, "on_completed")
-        end = End(self._name, self._pipeline, on_next, on_error, on_completed)
+        end = End(self._name, self._feed, on_next, on_error, on_completed)
         end.open(self._observable, Opening(Group(), is_later=False))
         return end.dispose
 
@@ -369,7 +369,7 @@ class Stream(Generic[T_co]):
         that is held. Several tasks may share the iterator: an item goes to the one that has waited longest, the end to
         all. Leaving the block unsubscribes.
         """
-        items: Items[T_co] = Items(self._pipeline, count_of(limit, "limit", 1))
+        items: Items[T_co] = Items(self._feed, count_of(limit, "limit", 1))
         return items.open(self._name, self._observable)
 
     def __aiter__(self) -> NoReturn:
@@ -390,14 +390,14 @@ class First(Stream[T_co]):
     async def _wait(self) -> T_co:
         if isinstance(self._observable, Promised):
             self._observable.keep()
-        if self._pipeline is not None and self._pipeline.aborted is not None:
+        if self._feed is not None and self._feed.aborted is not None:
             await anyio.lowlevel.checkpoint()
-            raise self._pipeline.aborted
+            raise self._feed.aborted
         async with self.aiter(limit=1) as items:
             async for item in items:
                 await anyio.lowlevel.checkpoint()  # it may have been there already
                 return item
-        raise end_of_run(self._pipeline, None) or StreamEmptyError(self._name)
+        raise end_of_run(self._feed, None) or StreamEmptyError(self._name)
 
 
 STREAM = instance_of(Stream, "a stream, such as network.records()")
@@ -408,9 +408,9 @@ def merge(*streams: Stream[T]) -> Stream[T]:
     """Interleave streams, those of one run in the order of arrival; see `Stream.merge`."""
     for place, stream in enumerate(streams):
         STREAM(stream, f"streams[{place}]")
-    pipelines = [stream._pipeline for stream in streams if stream._pipeline is not None]  # noqa: SLF001
+    feeds = [stream._feed for stream in streams if stream._feed is not None]  # noqa: SLF001
     name = f"merge({', '.join(map(repr, streams))})"
-    return Stream(Merged([stream.observable for stream in streams]), name, pipelines[0] if pipelines else None)
+    return Stream(Merged([stream.observable for stream in streams]), name, feeds[0] if feeds else None)
 
 
 def from_items(items: Iterable[T]) -> Stream[T]:

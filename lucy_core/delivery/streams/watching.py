@@ -38,13 +38,13 @@ class Watch:
         self.came += len(items)
         self.last = items[-1]
 
-    async def look_elsewhere(self, pipeline: Feed, stop: int) -> None:
+    async def look_elsewhere(self, feed: Feed, stop: int) -> None:
         """Find the last event of the wished types that came from another node than the wished ones.
 
         Raises:
             RecordingError: it can't be read back.
         """
-        if self.came or pipeline.recording is None or pipeline.is_closed:
+        if self.came or feed.recording is None or feed.is_closed:
             return
         for interest, start in self.interests:
             if interest.named is None:
@@ -57,12 +57,12 @@ class Watch:
             begin = max(start, stop - LOOK_BACK_LINES)
             but = None if interest.event_types is not None else JOURNAL
             anywhere = Interest(event_types=interest.event_types, level=interest.level, kind=interest.kind, but=but)
-            await pipeline.read_back(anywhere, keep, begin, stop)
+            await feed.read_back(anywhere, keep, begin, stop)
             if found:
                 where = "" if begin == start else f" (of the last {LOOK_BACK_LINES:,} lines)"
                 self.other = f"from a node that wasn't asked about: {described(found[0])}{where}"
 
-    def explain(self, pipeline: Feed) -> str:
+    def explain(self, feed: Feed) -> str:
         """Say how many items came, what the last was, the nearest miss, and what the ledger says."""
         lines = [f"  came    : {self.came:,} items" + (f", the last {described(self.last)}" if self.came else "")]
         if self.refused is not None:
@@ -70,5 +70,5 @@ class Watch:
             lines.append(f"  nearest : dropped by {name}: {described(item)}")
         if self.other is not None:
             lines.append(f"  nearest : {self.other}")
-        lines += [f"  log     : {node}: {text}" for node, text in pipeline.ledger.summary().items()]
+        lines += [f"  log     : {node}: {text}" for node, text in feed.ledger.summary().items()]
         return "\n".join(lines)

@@ -2,7 +2,8 @@
 
     @pytest.mark.lucy(topology=topology, engine="process")
     async def test_a_restarted_node_catches_up(lucy_network):
-        await lucy_network.wait_for(nodes_initialized())
+        await lucy_network["a"].restart()
+        await lucy_network.wait_for(seen(CaughtUp, nodes=("a",)))
 
 `lucy_network` is deployed for each test; `lucy_module_network` and `lucy_session_network` are shared by all tests of a
 module or of the session, which share the marker too. `lucy_engine` says what deploys it, where the marker doesn't:

@@ -38,7 +38,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     have: float
     need: float
     missing: tuple[str, ...] = ()
-    """What is still wanted, a line each, naming its node: `bp-2: at height 3, 5 wanted`."""
+    """What is still wanted, a line each, naming its node: `b: at height 3, 5 wanted`."""
     impossible: str | None = None
     """Why it can't come true any more, or what broke it."""
     holds: bool = False
@@ -218,7 +218,7 @@ CONDITION_RULES: dict[str, Rule] = {
     "description": text_of,
     "check": function_of,
     "event_types": tuple_of(instance_of(type, "an event type"), "(NodeStarted,)"),
-    "nodes": tuple_of(text_of, "('bp-1',)"),
+    "nodes": tuple_of(text_of, "('a',)"),
     "must_hold": switch_of,
     "needs_all_lines": switch_of,
     "is_readiness": switch_of,
