@@ -27,6 +27,8 @@ PATH_BYTES = 4095
 """The longest path that Linux takes."""
 NAME_BYTES = 255
 """The longest name of a file that its file systems take."""
+FOR_EVER = 1e10
+"""Seconds, three centuries: what is longer has no end that anybody sees, and clocks count no further."""
 
 MOST_ITEMS = 1_000_000
 """More than anybody writes down: what gives more has no end."""

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, final
 
 import anyio
-import anyio.lowlevel
 
 from lucy_core.delivery.interests.hub import Hub
 from lucy_core.delivery.interests.interest import Interest
@@ -287,7 +286,7 @@ class Delivery(Live):
                 self._give_up({gate for gate, times in opened.items() if gate.closed and gate.opened == times})
 
     def shut_gates(self, nodes: Iterable[str]) -> Iterator[Gate]:
-        """Give the gates of live ones for which lines of these nodes have to wait, where nothing can be read back."""
+        """The closed gates among live subscribers to these nodes."""
         for node in nodes:
             for gate in self._hub.plan(node).gates:
                 if gate.closed:

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.abc
-import anyio.lowlevel
 
 from lucy_core.arguments import bytes_of, count_of, readable_text
 from lucy_core.capture import run_files

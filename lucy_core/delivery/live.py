@@ -23,9 +23,13 @@ from lucy_core.recording.recording import Row
 from lucy_core.records.record import Block
 
 
-def _clock() -> Callable[[], int]:
-    # Read once, for whoever stamps arrivals too: the machine's clock may step, and a lag must not depend on that.
-    epoch_ns = time.time_ns() - time.monotonic_ns()
+def read_epoch_ns() -> int:
+    """Read when the monotonic clock began, for a run's clocks: the machine's may step, and a lag must not."""
+    return time.time_ns() - time.monotonic_ns()
+
+
+def clock_since(epoch_ns: int) -> Callable[[], int]:
+    """Make the clock that stamps arrivals: nanoseconds since the epoch, at the monotonic clock's pace."""
     return lambda: epoch_ns + time.monotonic_ns()
 
 
@@ -34,7 +38,7 @@ class Live:
 
     def __init__(self, ledger: Ledger, now_ns: Callable[[], int] | None = None) -> None:
         self.ledger = ledger
-        self.now_ns = _clock() if now_ns is None else now_ns
+        self.now_ns = clock_since(read_epoch_ns()) if now_ns is None else now_ns
         """The clock that stamps arrivals, in nanoseconds since the epoch."""
         self.run_end = RunEnd(ledger)
         self.delivered = 0

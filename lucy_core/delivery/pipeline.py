@@ -6,15 +6,12 @@ wait once their pipes are full, and no process is started; good for a tool that 
 """
 
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import final
 
 import anyio
-import anyio.abc
-import anyio.lowlevel
 
 from lucy_core.aio import Services, one_error
 from lucy_core.arguments import new_place_of
@@ -24,6 +21,7 @@ from lucy_core.delivery.direct import DirectSources
 from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.follower import Follower
 from lucy_core.delivery.inlet import Inlet
+from lucy_core.delivery.live import clock_since, read_epoch_ns
 from lucy_core.delivery.streams.lines import Lines
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.ledger import Gap, Ledger
@@ -61,13 +59,13 @@ class Pipeline(Inlet, Lines):
         """
         place = new_place_of(directory, "directory")
         make_run_directory(place)
-        epoch_ns = time.time_ns() - time.monotonic_ns()
+        epoch_ns = read_epoch_ns()
         capture = CaptureProcess(place, _new_token(), epoch_ns)
         try:
             async with Services.running() as services:
                 services.start(capture.listen)
                 await capture.ask(Write(JOURNAL, b""), Position)
-                async with cls.over(capture, place, lambda: epoch_ns + time.monotonic_ns()) as pipeline:
+                async with cls.over(capture, place, clock_since(epoch_ns)) as pipeline:
                     yield pipeline
         finally:
             capture.dispose()

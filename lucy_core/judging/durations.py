@@ -5,12 +5,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from lucy_core.arguments import text_of, whole
+from lucy_core.arguments import FOR_EVER, text_of, whole
 from lucy_core.errors import LimitError
 
 NS = 1_000_000_000
-FOR_EVER = 1e10
-"""Seconds, three centuries: what is longer has no end that anybody sees, and clocks count no further."""
 
 
 SECONDS = "seconds"

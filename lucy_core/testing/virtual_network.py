@@ -37,6 +37,7 @@ from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import NetworkSpec, NodeSpec
 from lucy_core.errors import CaptureDiedError
 from lucy_core.helpers.forms import Done, Form
+from lucy_core.judging.durations import NS
 from lucy_core.network.network import Network
 from lucy_core.network.vocabulary import PlainTopology, Vocabulary
 from lucy_core.recording.capture_process import CaptureProcess
@@ -47,7 +48,6 @@ from lucy_core.run.run import Run, RunOrder, When
 from lucy_core.testing.fake_engine import FakeEngine
 from lucy_core.testing.virtual_time import VirtualTimeLoop
 
-NS = 1_000_000_000
 SHARED_MEMORY = "/dev/shm"  # noqa: S108  # a directory of its own in it, private and gone with the block
 
 

@@ -22,7 +22,7 @@ from reactivex import Observable, abc, operators
 from reactivex.internal.utils import NotSet
 
 from lucy_core.answers import refuse_async, refuse_awaitable
-from lucy_core.arguments import count_of, each_of, function_of, instance_of, optional, seconds_of
+from lucy_core.arguments import FOR_EVER, count_of, each_of, function_of, instance_of, optional, seconds_of
 from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.interests.subscription import Group
 from lucy_core.delivery.streams.ends import End, Items, end_of_run
@@ -39,8 +39,6 @@ T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 U = TypeVar("U")
 
-FOR_EVER = 1e10
-"""Seconds, three centuries: nobody gathers for so long."""
 AITER_ITEMS = 1024
 """How many items an async iterator holds before its subscription is set aside. A batch under way still comes whole."""
 
