@@ -107,12 +107,6 @@ class Link:
         self._last = 0
         self._calls: Calls[LinkReply] = Calls()
         self._sending = anyio.Lock()
-        self.ready = anyio.Event()
-        """Set by the puppeteer's first word, and by its end."""
-        self.form = ""
-        """`python` or `shell`, once it is ready."""
-        self.strays = 0
-        """Lines on PID 1's stdout that were none of its own."""
         self.on_event: Callable[[LinkEvent], None] = lambda _: None
 
     async def ask(self, verb: str, *words: str) -> None:
@@ -149,7 +143,6 @@ class Link:
         except (anyio.EndOfStream, anyio.ClosedResourceError):
             pass
         self._calls.end()
-        self.ready.set()
 
     def _feed(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
@@ -158,15 +151,9 @@ class Link:
         for line in lines:
             message = decode_message(line)
             if isinstance(message, LinkEvent):
-                self._hear(message)
-            elif message is None or not self._calls.settle(message.reply, message):
-                self.strays += bool(line.strip())
-
-    def _hear(self, event: LinkEvent) -> None:
-        if event.event == "ready":
-            self.form = event.form
-            self.ready.set()
-        self.on_event(event)
+                self.on_event(message)
+            elif message is not None:
+                self._calls.settle(message.reply, message)
 
     async def aclose(self) -> None:
         """Hang up; the container runs on."""
