@@ -11,7 +11,7 @@ import pytest
 from engines import Serving, serving
 
 from lucy_engines.docker.api.caller import Caller, Refusal
-from lucy_engines.docker.api.endpoint import USUAL, AddressError, Endpoint, docker_host, is_local
+from lucy_engines.docker.api.endpoint import USUAL, AddressError, Endpoint, docker_host, is_local, named_host
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +53,9 @@ def test_what_is_no_address_says_what_is(text: str) -> None:
 
 
 def test_what_is_named_comes_before_the_environment_and_that_before_the_usual(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert docker_host() == docker_host("") == USUAL
+    assert (named_host(), named_host(""), docker_host()) == (None, None, USUAL)
     monkeypatch.setenv("DOCKER_HOST", "tcp://there")
-    assert (docker_host(), docker_host("tcp://here")) == ("tcp://there", "tcp://here")
+    assert (docker_host(), named_host(), named_host("tcp://here")) == ("tcp://there", "tcp://there", "tcp://here")
 
 
 @pytest.mark.blocking

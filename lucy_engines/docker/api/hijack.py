@@ -7,7 +7,6 @@ makes the container wait.
 The request and the reading of its answer are in `upgrade`, sans-IO, since `pump` attaches without a loop.
 """
 
-import socket
 from typing import final
 
 import anyio
@@ -15,7 +14,7 @@ import anyio.abc
 from anyio.streams.tls import TLSStream
 
 from lucy_core.errors import EngineUnavailableError, RefusedError
-from lucy_engines.docker.api.endpoint import Endpoint, api_path
+from lucy_engines.docker.api.endpoint import Endpoint, api_path, send_at_once
 from lucy_engines.docker.api.frames import STDOUT, FrameDecoder, FrameError, Part
 from lucy_engines.docker.api.unix_stream import connect_unix
 from lucy_engines.docker.api.upgrade import Upgrade, attach_request, upgrade_request
@@ -82,9 +81,7 @@ async def connect(endpoint: Endpoint) -> anyio.abc.ByteStream:
         if endpoint.path is not None:
             return await connect_unix(endpoint.path)
         stream = await anyio.connect_tcp(endpoint.host, endpoint.port)
-        # Two small writes in a row would wait for each other's acknowledgement: 27 ms at the 99th percentile.
-        raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)  # noqa: S610  # anyio's, not Django's
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        send_at_once(stream.extra(anyio.abc.SocketAttribute.raw_socket))  # noqa: S610  # anyio's, not Django's
         if not endpoint.tls:
             return stream
         try:
