@@ -1,4 +1,4 @@
-"""The pump that wires the rest: sources to recording to subscribers.
+"""What wires the rest: sources to recording to subscribers.
 
 Two kinds, one face. With a run directory, a capture process drains the sources and this end follows the recording.
 Without one, the sources are read here, on the test's loop: nothing can be read back, a test that blocks makes its nodes

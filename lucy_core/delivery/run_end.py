@@ -3,7 +3,7 @@
 The run may be over for whoever waits while lines still come (a node died, and one wants to read how): `abort` tells
 those who registered with `when_aborted`, and delivery goes on.
 
-What a callback raises never reaches the pump, which would be everybody's end. An `Exception` is reported and the run
+What a callback raises never ends the delivery, which is everybody's. An `Exception` is reported and the run
 goes on. All else *escapes*: `SystemExit`, `KeyboardInterrupt` and the outcomes of a test framework (`pytest.fail`,
 `pytest.skip`) mean the test as a whole, so they end the run and come out where it was opened, while the delivery to the
 others goes on. So does a cancellation that nobody asked for, or a `GeneratorExit`, as the cause of a `CallbackError`:

@@ -1,4 +1,7 @@
-"""What is said when a connection to the Engine is to become a container's raw stream. Standard library only."""
+"""What is said when a connection to the Engine is to become a raw stream, of a container or of a command in one.
+
+Standard library only.
+"""
 
 from typing import final
 
@@ -23,7 +26,7 @@ def upgrade_request(path: str, body: bytes) -> bytes:
 
 @final
 class Upgrade:
-    """The Engine's answer to `attach_request`, as it comes in. Sans-IO."""
+    """The Engine's answer to an `upgrade_request`, as it comes in. Sans-IO."""
 
     __slots__ = ("_head", "reason", "status")
 
