@@ -42,14 +42,12 @@ class Calls(Generic[A]):
             self._calls[number] = call
         return call
 
-    def settle(self, number: int, answer: A) -> bool:
-        """Answer a question; return whether there was one of this number."""
+    def settle(self, number: int, answer: A) -> None:
+        """Answer a question; that nobody asks it, or asks it any more, is no error."""
         call = self._calls.pop(number, None)
-        if call is None:
-            return False
-        call.answer = answer
-        call.done.set()
-        return True
+        if call is not None:
+            call.answer = answer
+            call.done.set()
 
     def end(self) -> None:
         """Let all go that wait, without an answer."""
