@@ -70,6 +70,11 @@ def decode(block: Block) -> Batch:
     return _decode_slowly(block)
 
 
+def may_be_record(raw: bytes) -> bool:
+    """Tell whether a line that can't be read may have been a record: it begins as one."""
+    return raw.lstrip().startswith(b"{")
+
+
 def _is_regular(data: bytes, lines: int) -> bool:
     if not (data.startswith(b"{") and data.endswith(b"}\n")):
         return False

@@ -16,6 +16,7 @@ from reactivex import Observable
 from reactivex.disposable import Disposable
 
 from lucy_core.arguments import names_of
+from lucy_core.delivery.decoding import may_be_record
 from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.streams.opening import Opening, current
@@ -272,7 +273,7 @@ def _types(kinds: Iterable[type], chosen: frozenset[str] | None) -> list[EventTy
 def _may_be(line: Malformed, interest: Interest) -> bool:
     """Tell whether a line that can't be read may be what was asked for: of these types, or, without any, a record."""
     if interest.event_types is None:
-        return line.raw.lstrip().startswith(b"{")
+        return may_be_record(line.raw)
     return any(kind.may_be(line.raw, line.node) for kind in interest.types_in(line.node))
 
 
