@@ -9,7 +9,8 @@
     ├── PipelineError
     │   ├── CaptureDiedError        the capture process is gone
     │   └── RecordingError          a run directory can't be written or read back
-    │       └── IncompleteError     what was recorded was all given, and is not all that there was
+    │       ├── IncompleteError     what was recorded was all given, and is not all that there was
+    │       └── CutOffError         a reader lacks lines that it can't read back any more
     ├── PlaceError                  `since=` names no place in this run
     ├── ArgumentError               what a call was given is of no use to it
     ├── LimitError                  a limit of a wait is no length of time, or doesn't go with the others
@@ -40,6 +41,7 @@
     │   │   ├── HelperStartError    a process of Lucy's own does not start
     │   │   ├── PortsTakenError     no port is free for a node
     │   │   ├── UnknownProgramError a node's program is not there
+    │   │   ├── UnrunnableError     a program can't be run, so that it is a CommandError too
     │   │   ├── InapplicableError   what the engine stands on has no use for an option
     │   │   ├── RefusedError        what the engine stands on refused to do something
     │   │   └── SystemRefusedError  the operating system refused what a network needs of it
@@ -275,6 +277,27 @@ class IncompleteError(RecordingError):
             f": {reason}; what has come is all that can be read of it",
         )
         self.reason = reason
+
+
+class CutOffError(RecordingError):
+    """A reader was cut off: what it has not been given can't be read back any more.
+
+    Attributes:
+        position: of the first line that it was not given.
+        delivered: how far the run had been delivered to others.
+        why: what cut it off; empty where nothing did but what follows.
+        stopped: the position from which on nothing was recorded, and why; None where all was.
+    """
+
+    def __init__(self, position: int, delivered: int, why: str = "", stopped: tuple[int, str] | None = None) -> None:
+        self.position = position
+        self.delivered = delivered
+        self.why = why
+        self.stopped = stopped
+        reason = ""
+        if stopped is not None:
+            reason = f": the recording stopped at {stopped[0]} ({stopped[1]}), and what came since can't be read back"
+        super().__init__(f"{why}{'; ' if why else ''}read up to position {position} of {delivered}", reason)
 
 
 class PlaceError(LucyError, ValueError):
@@ -765,6 +788,14 @@ class FaultError(EngineError):
 
 class CommandError(_OfNodeError):
     """A command in a node failed."""
+
+
+class UnrunnableError(DeployError, CommandError):
+    """A program can't be run, be it a node's or a command's in it: it is there, and the system doesn't take it."""
+
+    def __init__(self, node: str, program: str, reason: str) -> None:
+        self.program = program
+        super().__init__(f"can't run {program}: {reason}", node)
 
 
 class UnknownPortError(CommandError):

@@ -69,6 +69,21 @@ MADE: tuple[tuple[lucy.LucyError, dict[str, Any], str], ...] = (
         "pay on a failed (timeout): no answer (gave up after 2.5 s; http://x)",
     ),
     (
+        lucy.CutOffError(3, 9, "it slept"),
+        {"position": 3, "delivered": 9, "why": "it slept", "stopped": None},
+        "it slept; read up to position 3 of 9",
+    ),
+    (
+        lucy.CutOffError(3, 9, stopped=(3, "a full disk")),
+        {"why": "", "stopped": (3, "a full disk")},
+        "read up to position 3 of 9: the recording stopped at 3 (a full disk), and what came since can't be read back",
+    ),
+    (
+        lucy.UnrunnableError("a", "/x", "no permission"),
+        {"node": "a", "program": "/x"},
+        "node 'a': can't run /x: no permission",
+    ),
+    (
         lucy.InconclusiveError("a gap", what="waiting", explanation="the ledger"),
         {"reason": "a gap", "what": "waiting"},
         "waiting: a gap\nthe ledger",

@@ -179,7 +179,7 @@ async def test_a_run_in_another_users_directory_is_refused(tmp_path: Path) -> No
     (run / "result.json").symlink_to(tmp_path / "elsewhere")
     os.chown(run, OTHER, OTHER)
 
-    with pytest.raises(lucy.RecordingError, match=r"can't make the run directory .*/run: it belongs to \w+"):
+    with pytest.raises(lucy.RecordingError, match=r"the run directory .*/run can't be made: it belongs to \w+"):
         async with lucy.deploy(SPEC, run_directory=run):
             pass
 

@@ -16,7 +16,7 @@ from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.plan import Plan
 from lucy_core.delivery.interests.subscription import Gate, Group, Sink, Subscription
 from lucy_core.delivery.live import Live
-from lucy_core.errors import RecordingError
+from lucy_core.errors import CutOffError, RecordingError
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Recording, Row
 from lucy_core.recording.walk import TURN_BYTES, Walk
@@ -266,7 +266,7 @@ class Delivery(Live):
 
     def _finish_behind(self) -> None:
         for group in tuple(self._behind):
-            self._finish_all(group, self._missing(group.next, "closed before all was read; "))
+            self._finish_all(group, self._missing(group.next, "closed before all was read"))
             self._no_longer_behind(group)
 
     async def gather(self, node: str) -> None:
@@ -293,7 +293,7 @@ class Delivery(Live):
                     yield gate
 
     def _give_up(self, gates: set[Gate]) -> None:
-        why = f"it took nothing more for {HELD_UP_SECONDS:g} s; "
+        why = f"it took nothing more for {HELD_UP_SECONDS:g} s"
         for group in tuple(self._behind):
             if group.gate in gates:
                 self._finish_all(group, self._missing(group.next, why))
@@ -328,11 +328,8 @@ class Delivery(Live):
                     walk.spend(row.bytes)
                 position = max(position, row.position + row.lines)
 
-    def _missing(self, position: int, why: str = "") -> RecordingError:
-        stop, reason = self.ledger.recording_stopped or (None, "")
-        if stop is not None:
-            reason = f": the recording stopped at {stop} ({reason}), and what came since can't be read back"
-        return RecordingError(f"{why}read up to position {position} of {self.delivered}", reason)
+    def _missing(self, position: int, why: str = "") -> CutOffError:
+        return CutOffError(position, self.delivered, why, self.ledger.recording_stopped)
 
     def _finish_all(self, group: Group, error: Exception | None) -> None:
         for member in tuple(group.members):

@@ -276,6 +276,6 @@ async def _resolved(host: str, port: int) -> tuple[str, int]:
         found = await anyio.getaddrinfo(host or ANY, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise RecordingError(f"can't listen on {(host, port)}", f": {reason}") from error
+        raise RecordingError(f"the address {(host, port)}", f"can't be listened on: {reason}") from error
     _, _, _, _, (address, _) = min(found, key=lambda each: each[0] != socket.AF_INET)
     return address, port

@@ -363,4 +363,4 @@ def make_run_directory(directory: Path) -> None:
         if (directory / run_files.ARRIVALS).exists():
             raise FileExistsError(errno.EEXIST, "there is a recording in it already; choose another")
     except OSError as error:
-        raise RecordingError(f"can't make the run directory {directory}", f": {error.strerror}") from error
+        raise RecordingError(f"the run directory {directory}", f"can't be made: {error.strerror}") from error

@@ -23,7 +23,14 @@ from lucy_core.engine import (
     node_files,
     write_node_files,
 )
-from lucy_core.errors import CommandError, CommandTimeoutError, DeployError, NodeFileError, UnknownProgramError
+from lucy_core.errors import (
+    CommandError,
+    CommandTimeoutError,
+    DeployError,
+    NodeFileError,
+    UnknownProgramError,
+    UnrunnableError,
+)
 from lucy_core.helpers.helper import Refused
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
@@ -113,7 +120,7 @@ class ProcessNode(EngineNode):
         try:
             pid = self._pid = await self._guardian.spawn(self.name, argv, words, self.directory, self._fifo)
         except Refused as refused:
-            raise DeployError(f"can't run {argv[0]}: {refused.reason}", self.name) from refused
+            raise UnrunnableError(self.name, argv[0], refused.reason) from refused
         early, self._early = self._early, None
         if early is not None and early.pid == pid:
             self.exited(early)
@@ -186,7 +193,7 @@ class ProcessNode(EngineNode):
                 argv, self._environment({}), self.directory, given=input, seconds=timeout, take=take
             )
         except Refused as refused:
-            raise CommandError(f"can't run {argv[0]}: {refused.reason}", self.name) from refused
+            raise UnrunnableError(self.name, argv[0], refused.reason) from refused
         if reply.timed_out:
             raise CommandTimeoutError(self.name, command[0], timeout, left=reply.left)
         return reply.code

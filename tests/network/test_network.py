@@ -163,8 +163,9 @@ async def test_what_an_engine_awaits_on_its_way_out_swallows_no_error(tmp_path: 
 async def test_the_guardian_says_what_no_program_can_be_given(tmp_path: Path) -> None:
     """`Node.start` refuses it before; an engine is asked by others too."""
     async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run", start=False) as net:
-        with pytest.raises(lucy.DeployError, match="node 'a': can't run .*: embedded null byte"):
+        with pytest.raises(lucy.UnrunnableError, match="node 'a': can't run .*: embedded null byte") as refusal:
             await net["a"]._engine_node.start(fresh_state=False, environment={"X": "1\0002"})
+        assert (refusal.value.node, refusal.value.program) == ("a", sys.executable)
         await net["a"].start()
 
 

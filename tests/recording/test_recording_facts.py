@@ -435,7 +435,10 @@ async def test_a_recording_that_stopped_says_so_though_its_disk_is_full(
         with anyio.fail_after(20):
             while not told:
                 await anyio.sleep(0.001)
-        assert f"read up to position {position} of {written + 10}" in str(told[0])
+        (cut,) = told
+        assert isinstance(cut, lucy.CutOffError)
+        assert (cut.position, cut.delivered, cut.stopped) == (position, written + 10, (position, reason))
+        assert f"read up to position {position} of {written + 10}" in str(cut)
 
     assert pipeline.ledger.lines == written + 10  # what came live was complete
     assert pipeline.ledger.gaps == [Gap(written + 10, "a", "its source failed: the pump ended")]
