@@ -1,7 +1,8 @@
 """The contract for authors of engines. `contract` tells what an engine is; `docs/engines.md` builds one from nothing.
 
-Beside the contract stands what engines are built with: nothing else of the core is theirs to import, but for
-`lucy_core.errors` and, for engines with helper processes of their own, `lucy_core.helpers`.
+Beside the contract stands what engines are built with. Of the rest of the core they import `lucy_core.errors`;
+`lucy_core.helpers`, where they have helper processes of their own; and `lucy_core.filters.logproc` and
+`lucy_core.capture.tagged`, where they filter or tag lines before capture has them.
 """
 
 from lucy_core import log as log
