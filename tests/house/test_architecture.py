@@ -286,7 +286,8 @@ def words_of_others(tree: Path) -> list[str]:
 
 
 def errors_of_one_sentence(tree: Path) -> list[str]:
-    """Where an error of Lucy's is made of a ready sentence, so that nothing can be read off it but that."""
+    """Where an error of Lucy's is made of a ready sentence, or half of one: nothing else can be read off it."""
+    subjects = {name for name, kind in vars(errors).items() if isinstance(kind, type) and has_a_subject(kind)}
     wordless = {name for name, kind in vars(errors).items() if isinstance(kind, type) and says_what_it_is_given(kind)}
     wrong = []
     for file, module in sources(tree):
@@ -295,14 +296,30 @@ def errors_of_one_sentence(tree: Path) -> list[str]:
             for node in ast.walk(module)
             if isinstance(node, ast.ImportFrom) and node.module == "lucy_core.errors"
             for alias in node.names
-            if alias.name in wordless
+            if alias.name in wordless | subjects
         }
         for node in ast.walk(module):
             match node:
-                case ast.Call(func=ast.Name(id=name), args=[made], keywords=[]) if name in ours:
+                case ast.Call(func=ast.Name(id=name), args=[made], keywords=[]) if name in ours & wordless:
                     if not isinstance(made, ast.Constant) and (file, name) not in READY_SENTENCES:
                         wrong.append(f"{file}:{node.lineno}: {name} gets a ready sentence; give it what it is about")
+                case ast.Call(func=ast.Name(id=name), args=[made, _]) if name in ours & subjects and is_clause(made):
+                    wrong.append(f"{file}:{node.lineno}: {name} gets half a sentence; give it what it is about")
     return wrong
+
+
+def has_a_subject(kind: type) -> bool:
+    """Whether an error is made of what it is about and of what is wrong with that."""
+    try:
+        return issubclass(kind, errors.LucyError) and vars(kind("thing", "is wrong")).get("subject") == "thing"
+    except (TypeError, AttributeError):
+        return False
+
+
+def is_clause(made: ast.expr) -> bool:
+    """Whether a text says what was done or not, instead of what it was done to."""
+    first = made.values[0] if isinstance(made, ast.JoinedStr) and made.values else made
+    return isinstance(first, ast.Constant) and str(first.value).startswith(("can't ", "could not "))
 
 
 def says_what_it_is_given(kind: type) -> bool:
@@ -600,6 +617,13 @@ def test_every_listed_exception_is_still_one():
             "from lucy_core.errors import UsageError\nmessage = 'no'\nraise UsageError(message)",
             "UsageError gets a ready sentence",
             id="an error of a sentence made before",
+        ),
+        pytest.param(
+            errors_of_one_sentence,
+            "lucy_core/delivery/inlet.py",
+            "from lucy_core.errors import RecordingError\nraise RecordingError(f\"can't listen on {1}\", ': busy')",
+            "RecordingError gets half a sentence",
+            id="an error about a clause",
         ),
         pytest.param(
             words_of_others,
