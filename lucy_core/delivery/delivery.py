@@ -93,8 +93,6 @@ class Delivery(Live):
             plan = self._hub.plan(row.node)
         return self._deliver(plan, row, read)
 
-    # Subscribing
-
     def subscribe(
         self,
         interest: Interest,
@@ -160,8 +158,6 @@ class Delivery(Live):
                 jobs, self._jobs = self._jobs, []
                 for job in jobs:
                     tasks.start_soon(job)
-
-    # Those who are behind
 
     def _set_aside(self, plan: Plan) -> None:
         """Take those out of the live ones who can't take more; they come back by reading the recording."""

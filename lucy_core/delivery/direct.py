@@ -126,8 +126,6 @@ class DirectSources:
         """Take what all sources hold, at the run's end."""
         self._drain.finish()
 
-    # Where all of it goes
-
     @property
     def position(self) -> int:
         return self._delivery.delivered

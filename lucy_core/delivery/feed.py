@@ -38,8 +38,6 @@ class Feed:
         self._end = delivery.run_end
         self._audit = None if recording is None else Audit(recording, delivery)
 
-    # Places and times
-
     @property
     def directory(self) -> Path | None:
         return None if self.recording is None else self.recording.directory
@@ -114,8 +112,6 @@ class Feed:
         if self.directory is not None:
             nodes |= dict.fromkeys(run_files.logged(self.directory))
         return tuple(nodes)
-
-    # Reading
 
     @property
     def live(self) -> int:
@@ -199,8 +195,6 @@ class Feed:
     def run(self, job: Job) -> None:
         """Run something beside delivery, until the pipeline is closed. It must not raise."""
         self._delivery.run(job)
-
-    # The run's end
 
     @property
     def ended(self) -> bool:

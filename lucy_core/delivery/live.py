@@ -124,8 +124,6 @@ class Live:
     def _leave_group(self, subscription: Subscription) -> None:
         subscription.group.leave(subscription)
 
-    # Ends
-
     def _finish(self, subscription: Subscription, error: Exception | None) -> None:
         if subscription.active:
             subscription.active = False

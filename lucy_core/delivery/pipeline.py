@@ -141,8 +141,6 @@ class Pipeline(Inlet, Lines):
                     tasks.cancel_scope.cancel()
         delivery.run_end.leave()
 
-    # The end
-
     async def _finish(self, capture: CaptureProcess, follower: Follower) -> None:
         """Take the last lines, deliver them, complete all streams."""
         await capture.close()

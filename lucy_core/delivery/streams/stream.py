@@ -83,8 +83,6 @@ class Stream(Generic[T_co]):
     def _then(self, observable: "Observable[U]", step: str) -> "Stream[U]":
         return Stream(observable, f"{self._name}.{step}", self._feed)
 
-    # Choosing and changing items
-
     def filter(self, predicate: Callable[[T_co], bool]) -> "Stream[T_co]":
         """Keep the items for which `predicate` holds.
 
@@ -196,8 +194,6 @@ class Stream(Generic[T_co]):
 
         return self._then(reactivex.create(typed), f"of({getattr(kind, '__name__', kind)})")
 
-    # How many, how long
-
     def take(self, count: int) -> "Stream[T_co]":
         """Complete after `count` items."""
         return self._then(self._observable.pipe(operators.take(count_of(count, "count", 0))), f"take({count})")
@@ -285,8 +281,6 @@ class Stream(Generic[T_co]):
         windows: Any = operators.buffer_with_count(count, skip)
         return self._then(self._observable.pipe(windows), f"window_count({count})")
 
-    # Several streams
-
     def merge(self, *others: "Stream[U]") -> "Stream[T_co | U]":
         """Interleave with other streams, those of one run in the order of arrival, from the past too.
 
@@ -328,8 +322,6 @@ class Stream(Generic[T_co]):
                 )
                 raise OperatorError(name, reason)
         return self._then(observable, "pipe(…)")
-
-    # Ends of the chain
 
     def subscribe(
         self,

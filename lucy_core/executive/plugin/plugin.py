@@ -87,9 +87,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(asyncio_loops, "lucy-asyncio")
 
 
-# --- who runs a test ------------------------------------------------------------------------------------------------
-
-
 def _is_async(test: object) -> bool:
     return inspect.iscoroutinefunction(getattr(getattr(test, "hypothesis", None), "inner_test", test))
 
@@ -133,9 +130,6 @@ def _loop_scope(test: pytest.Item) -> str:
     marker = test.get_closest_marker("asyncio")
     words = marker.kwargs if marker is not None else {}
     return str(words.get("loop_scope") or words.get("scope") or test.config.getini("asyncio_default_test_loop_scope"))
-
-
-# --- what is refused ------------------------------------------------------------------------------------------------
 
 
 def _refuse(test: pytest.Item, sentence: str) -> NoReturn:
@@ -212,9 +206,6 @@ def _check_backend(request: pytest.FixtureRequest, test: pytest.Item, fixture: s
         )
     if (backend if isinstance(backend, str) else backend[0]) != "asyncio":
         _refuse(test, f"{EventLoopError()}; in pytest, have anyio_backend give 'asyncio' alone")
-
-
-# --- the networks ---------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -319,9 +310,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Take note, where the session was interrupted, that what is up is taken down before its time."""
     while exitstatus == pytest.ExitCode.INTERRUPTED and session.config.stash[ALIVE]:
         session.config.stash[ALIVE].pop().interrupted()
-
-
-# --- the outcome of a test ------------------------------------------------------------------------------------------
 
 
 def _owner(test: pytest.Item, scope: str) -> pytest.Item | pytest.Module | pytest.Session:
