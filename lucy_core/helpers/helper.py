@@ -85,7 +85,7 @@ def how_it_ended(code: int, last_line: str = "") -> str:
 
 
 class Refused(Exception):  # noqa: N818  # no error of Lucy's: an answer, which each client says in its own words
-    """The helper lives, and did not do it.
+    """It was not done, and the helper lives.
 
     Attributes:
         op: what it was asked.
@@ -194,8 +194,15 @@ class Helper:
         self._send(self._channel.tell(form))
 
     def call(self, form: Form, descriptors: Sequence[int] = ()) -> Call[Reply]:
-        """Send a request, with descriptors that are closed here once they are sent, and don't wait."""
-        number, data = self._channel.ask(form, descriptors=len(descriptors))
+        """Send a request, with descriptors that are closed here once they are sent, and don't wait.
+
+        Raises:
+            Refused: it is larger than any may be; the descriptors are the caller's still.
+        """
+        try:
+            number, data = self._channel.ask(form, descriptors=len(descriptors))
+        except ValueError as error:
+            raise Refused(verb(type(form)), str(error)) from error
         call = self._calls.begin(number, verb(type(form)))
         self._send(data, descriptors)
         return call
@@ -208,7 +215,7 @@ class Helper:
         """Send a request and wait for its reply. Cancelled, it is obeyed all the same.
 
         Raises:
-            Refused: it was not done.
+            Refused: it was not done, or is larger than any may be.
             HelperDiedError: the helper is gone, or goes meanwhile.
         """
         call = self.call(form)
@@ -272,7 +279,10 @@ class Helper:
         while True:
             await self._stuck.wait()
             self._stuck = anyio.Event()
-            await anyio.wait_writable(self._control)
+            try:
+                await anyio.wait_writable(self._control)
+            except (OSError, anyio.ClosedResourceError):
+                return  # `_hear_all` sees the end too
             self._flush()
 
     async def _hear_all(self) -> None:

@@ -116,9 +116,9 @@ class CaptureProcess:
         """
         if (why := self.died or self._gave_up) is not None:
             raise CaptureDiedError(why)
-        call = self._helper.call(form)
-        await self._answered(verb(type(form)), call.done)
         try:
+            call = self._helper.call(form)
+            await self._answered(verb(type(form)), call.done)
             return self._helper.result(call, reply)
         except Refused as refused:
             raise RecordingError(f"capture refused {refused.op}", f": {refused.reason}") from refused

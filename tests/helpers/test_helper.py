@@ -176,6 +176,32 @@ async def test_descriptors_are_closed_here_once_they_are_sent_or_never_will_be()
         os.close(end)
 
 
+async def test_what_is_larger_than_any_may_be_is_refused_and_its_descriptors_stay_the_callers() -> None:
+    async with helping() as helper:
+        end, given = os.pipe()
+        with pytest.raises(Refused, match="'dance' would take") as refused:
+            helper.call(Dance("x" * (17 << 20)), [given])
+        assert refused.value.op == "dance"
+        os.close(given)
+        os.close(end)
+        await helper.ask(End())
+
+
+async def test_a_helper_that_is_left_while_much_waits_to_be_sent_ends_its_listening() -> None:
+    helper = Helper("the helper, which is tested", "lucy_engines.process.guardian")
+    try:
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(helper.listen)
+                os.kill(helper.pid, signal.SIGSTOP)
+                for _ in range(20):
+                    helper.tell(Dance("x" * 100_000))
+                await anyio.wait_all_tasks_blocked()
+                helper.dispose()
+    finally:
+        helper.dispose()
+
+
 async def test_whoever_waits_is_told_of_its_death_with_its_last_words() -> None:
     async with helping() as helper:
         os.write(helper._words.fileno(), b"Traceback ...\nMemoryError: no room\n")
