@@ -8,12 +8,13 @@ import struct
 import termios
 from collections.abc import Callable
 from pathlib import Path
-from typing import final
+from typing import Any, TypeVar, final, overload
 
 import anyio
 
 from lucy_core.engine import Output, Take, Written, log, one_error
-from lucy_core.errors import HelperDiedError
+from lucy_core.errors import CommandError, HelperDiedError
+from lucy_core.helpers.forms import Done, Form
 from lucy_core.helpers.helper import Helper, Refused
 from lucy_engines.process import garbage
 from lucy_engines.process.orders import (
@@ -30,6 +31,7 @@ from lucy_engines.process.orders import (
     Spawned,
 )
 
+R = TypeVar("R", bound=Form)
 PIECE_BYTES = 1 << 16
 CLOSE_SECONDS = 8.0
 """How long it may take to end; it gives up what doesn't end before that."""
@@ -65,9 +67,13 @@ class GuardianClient:
         return self._helper.died
 
     async def remove_at_end(self, fifo: Path) -> None:
-        """Have it remove a FIFO at its own end."""
+        """Have it remove a FIFO at its own end.
+
+        Raises:
+            CommandError: it does not.
+        """
         self._fifos.append(fifo)
-        await self._helper.ask(Fifo(str(fifo)))
+        await self._ask(Fifo(str(fifo)))
 
     async def spawn(self, name: str, argv: list[str], environment: dict[str, str], directory: Path, fifo: Path) -> int:
         """Start a node's leader and return its process id; its exit is reported by `on_exit`.
@@ -112,8 +118,8 @@ class GuardianClient:
                 os.set_blocking(end, False)
                 ends.append(their_end)
                 outputs.append((end, output))
-            theirs.pop_all()  # asking closes them
             call = self._helper.call(Exec(argv, environment, str(directory), seconds), ends)
+            theirs.pop_all()  # the helper's from here on
             try:
                 async with one_error(), anyio.create_task_group() as tasks:
                     for end, output in outputs:
@@ -136,17 +142,39 @@ class GuardianClient:
                 raise
         return reply
 
-    async def send_signal(self, pid: int, number: signal.Signals) -> str | None:
-        """Signal a leader and all that came from it; return what the leader is where we may not."""
-        return (await self._helper.ask(Signal(pid, number), Signalled)).refused
+    async def send_signal(self, node: str, pid: int, number: signal.Signals) -> str | None:
+        """Signal a node's leader and all that came from it; return what the leader is where we may not.
+
+        Raises:
+            CommandError: it was not done.
+        """
+        return (await self._ask(Signal(pid, number), node, Signalled)).refused
 
     async def begin_end(self) -> None:
-        """Take note that all nodes that run now are about to be ended: what one does to another by it is our doing."""
-        await self._helper.ask(End())
+        """Take note that all nodes that run now are about to be ended: what one does to another by it is our doing.
 
-    async def freeze(self, pid: int, lasting: float) -> None:
-        """Stop a leader and all that came from it; the guardian lets it go on after `lasting` seconds."""
-        await self._helper.ask(Signal(pid, signal.SIGSTOP, lasting))
+        Raises:
+            CommandError: it was not done.
+        """
+        await self._ask(End())
+
+    async def freeze(self, node: str, pid: int, lasting: float) -> None:
+        """Stop a leader and all that came from it; the guardian lets it go on after `lasting` seconds.
+
+        Raises:
+            CommandError: it was not done.
+        """
+        await self._ask(Signal(pid, signal.SIGSTOP, lasting), node, Signalled)
+
+    @overload
+    async def _ask(self, order: Form, node: str | None = None) -> Done: ...
+    @overload
+    async def _ask(self, order: Form, node: str | None, reply: type[R]) -> R: ...
+    async def _ask(self, order: Form, node: str | None = None, reply: type[Any] = Done) -> Any:
+        try:
+            return await self._helper.ask(order, reply)
+        except Refused as refused:
+            raise CommandError(f"the guardian refused {refused.op}: {refused.reason}", node) from refused
 
     async def listen(self) -> None:
         """Hear exits and answers until the guardian is gone."""

@@ -6,8 +6,8 @@ guardian takes every process along.
 
 import functools
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import final
 
@@ -75,8 +75,9 @@ class ProcessNetwork(EngineNetwork):
         """Stop all nodes at once. A guardian that is dead has taken them along."""
         if self._guardian.died is not None:
             return
-        await self._guardian.begin_end()
         troubles: list[EngineError] = []
+        with _kept(troubles):
+            await self._guardian.begin_end()
         async with anyio.create_task_group() as tasks:
             for node in self.nodes.values():
                 tasks.start_soon(_stop, node, troubles)
@@ -84,11 +85,18 @@ class ProcessNetwork(EngineNetwork):
             raise troubles[0]
 
 
-async def _stop(node: ProcessNode, troubles: list[EngineError]) -> None:
+@contextmanager
+def _kept(troubles: list[EngineError]) -> Iterator[None]:
+    """Keep what fails for later: the others are stopped all the same."""
     try:
-        await node.stop(grace=GRACE)
-    except EngineError as error:  # the others are stopped all the same
+        yield
+    except EngineError as error:
         troubles.append(error)
+
+
+async def _stop(node: ProcessNode, troubles: list[EngineError]) -> None:
+    with _kept(troubles):
+        await node.stop(grace=GRACE)
 
 
 @final

@@ -146,7 +146,7 @@ class ProcessNode(EngineNode):
             return
         await self._end(pid, signal.SIGTERM)
         # A frozen process can't act on a TERM.
-        await self._guardian.send_signal(pid, signal.SIGCONT)
+        await self._guardian.send_signal(self.name, pid, signal.SIGCONT)
         with anyio.move_on_after(grace):
             await self._gone.wait()
             return
@@ -164,7 +164,7 @@ class ProcessNode(EngineNode):
         raise CommandError(reason, self.name)
 
     async def _end(self, pid: int, number: signal.Signals) -> None:
-        refused = await self._guardian.send_signal(pid, number)
+        refused = await self._guardian.send_signal(self.name, pid, number)
         if refused is not None:
             raise CommandError(f"{refused} may not be signalled, and goes on running; end it by hand", self.name)
 
@@ -177,11 +177,11 @@ class ProcessNode(EngineNode):
     async def freeze(self, *, lasting: float) -> None:
         """Freeze it for `lasting` seconds; `resume` ends that before."""
         if self._pid is not None:
-            await self._guardian.freeze(self._pid, lasting)
+            await self._guardian.freeze(self.name, self._pid, lasting)
 
     async def _signal(self, number: signal.Signals) -> None:
         if self._pid is not None:
-            await self._guardian.send_signal(self._pid, number)
+            await self._guardian.send_signal(self.name, self._pid, number)
 
     async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ASYNC109
         try:

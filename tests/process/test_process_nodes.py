@@ -14,6 +14,7 @@ import pytest
 
 import lucy_core as lucy
 from lucy_core.engine import Output
+from lucy_engines.process.client import GuardianClient
 
 pytestmark = pytest.mark.anyio
 
@@ -33,6 +34,48 @@ async def deployed(place: Path, *nodes: lucy.NodeSpec, **more: Any) -> AsyncIter
 
 def is_running(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
+
+
+# --- what the guardian refuses -------------------------------------------------------------------------------------
+
+
+async def test_what_the_guardian_refuses_is_an_error_of_its_node(tmp_path: Path) -> None:
+    guardian = GuardianClient()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(guardian.listen)
+            no_signal: Any = 0
+            with pytest.raises(
+                lucy.CommandError, match="node 'a': the guardian refused signal: .*no signal"
+            ) as refused:
+                await guardian.send_signal("a", 1, no_signal)
+            assert refused.value.node == "a"
+            with pytest.raises(lucy.CommandError, match="node 'a': the guardian refused signal: "):
+                await guardian.freeze("a", 1, -1.0)
+            with pytest.raises(lucy.CommandError, match="the guardian refused fifo: 'fifo' would take"):
+                await guardian.remove_at_end(tmp_path / ("x" * (17 << 20)))
+            await guardian.begin_end()
+            tasks.cancel_scope.cancel()
+    finally:
+        guardian.dispose()
+
+
+async def test_a_refused_signal_leaves_the_others_their_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    send_signal = GuardianClient.send_signal
+
+    async def refuse_one(self: GuardianClient, node: str, pid: int, number: Any) -> str | None:
+        return await send_signal(self, node, pid, 0 if node == "a" else number)
+
+    script = "trap 'touch told; exit' TERM; touch ready; while :; do sleep 0.01; done"
+    other = lucy.NodeSpec(name="b", role="x", command=("sh", "-c", script))
+    place = tmp_path / "run/nodes/b"
+    with pytest.raises(lucy.CommandError, match="node 'a': the guardian refused signal"):
+        async with deployed(tmp_path, sleeping("a"), other):
+            with anyio.fail_after(SECONDS):
+                while not (place / "ready").exists():
+                    await anyio.sleep(0.005)
+            monkeypatch.setattr(GuardianClient, "send_signal", refuse_one)
+    assert (place / "told").exists()
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
@@ -65,6 +108,17 @@ async def test_both_outputs_come_whole_and_the_input_goes_in(tmp_path: Path) -> 
         done = await network["a"].exec(["sh", "-c", "cat; echo oops >&2; exit 3"], input=given)
 
     assert (done.code, done.stdout == given, done.stderr) == (3, True, b"oops\n")
+
+
+async def test_a_command_with_more_words_than_an_order_may_have_is_refused_and_leaves_nothing_open(
+    tmp_path: Path,
+) -> None:
+    async with deployed(tmp_path, start=False) as network:
+        open_before = len(os.listdir("/proc/self/fd"))
+        with pytest.raises(lucy.CommandError, match=r"can't run .*: 'exec' would take [\d,]+ bytes, and may take"):
+            await network["a"].exec(["echo", "x" * (17 << 20)])
+        assert len(os.listdir("/proc/self/fd")) == open_before
+        assert (await network["a"].exec(["echo", "on"])).stdout == b"on\n"
 
 
 async def test_a_command_ends_at_its_time_out_whatever_it_writes_meanwhile(tmp_path: Path) -> None:
