@@ -4,6 +4,7 @@ import json
 import os
 import select
 import stat
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,14 @@ from lucy_core.capture.requests import Write
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 
-WORDS = ("seen", "write", "note", "fifo", "shared_fifo", "file", "listen", "fence", "drain", "close")
+
+def words() -> tuple[str, ...]:
+    """All that a capture can be asked."""
+    with tempfile.TemporaryDirectory() as place, capture_in(Path(place)) as (capture, _):
+        return tuple(capture._server._verbs)
+
+
+WORDS = words()
 NAMES = ("op", "id", "node", "nodes", "path", "address", "text", "fact", "more", "position")
 odd = st.recursive(
     st.one_of(
