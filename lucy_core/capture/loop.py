@@ -9,7 +9,7 @@ and modules that do with it; `test_architecture` holds it to that.
 One channel. What the drain reads, the recorder writes down, and whoever wants lines follows its rows: live is a
 recording that still grows. The socket beside it carries commands and replies only, until the disk fails: from then on
 blocks travel on that socket, and since memory must stay bounded, a test that doesn't take them makes the nodes wait,
-and the ledger says so.
+and the ledger says so of those that write into pipes.
 
 The last row of a run that was closed in order says so. When Lucy is gone (her pidfd says so, or the socket's end), it
 takes what is still coming, for two seconds at the most, says that, and ends.

@@ -2,5 +2,5 @@
 
 A helper keeps what must outlive a blocked or killed test: nodes' lines, nodes' processes, the end of a fault. Lucy
 starts it bare (`boot`), asks it over a socket (`channel`, `forms`), and hears how it ended (`helper`); its own loop
-answers by `server`. All but `helper` need the standard library alone.
+answers by `server`. All but `helper` and `calls` need the standard library alone.
 """

@@ -4,7 +4,7 @@ CONTROL is a socket to Lucy and LUCY a pidfd of hers; both belong to the helper 
 are no site packages, and Lucy's own packages are empty: a façade costs 300 ms of imports that no helper has a use for.
 Modules keep their real names all the same.
 
-A terminal's Ctrl-C is not for helpers. Each ends when Lucy does, and never before it has done what it is there for.
+A terminal's Ctrl-C is not for helpers. Each ends by itself after Lucy, once it has done what it is there for.
 """
 
 import os

@@ -95,7 +95,7 @@ class Server:
     def receive(self) -> list[Request | Malformed] | None:
         """Return what has come whole by now, for `obey` one by one, or None once the other end is closed."""
         if self._channel.idle:
-            # They come with a request's first byte: of what is obeyed by now, and named none, nobody will ask for them.
+            # They came with requests that are obeyed by now and did not name them: nobody will claim them.
             self._drop_unclaimed()
         try:
             chunk, descriptors, _, _ = socket.recv_fds(

@@ -72,7 +72,8 @@ class NodeLedger(msgspec.Struct):
     undecodable: int = 0
     """Events whose payload was not of their type."""
     blocked_ns: int = 0
-    """How long the node may have waited for capture: the time for which its full pipe was left alone, at most."""
+    """How long the node may have waited for capture: the time for which its full pipe was left alone, at most. Counts
+    pipes alone: over TCP a node waits for its connection, whoever is to blame."""
     lag_ns: int = 0
     """From arrival to delivery, for the last block."""
     lag_max_ns: int = 0
