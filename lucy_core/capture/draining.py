@@ -4,7 +4,6 @@ There is one drain for two callers. The capture process waits for its epoll and 
 keeps no recording has its loop wait for the same epoll, and delivers them. What differs is where blocks go, the `Sink`.
 """
 
-import errno
 import resource
 import select
 import time
@@ -16,10 +15,8 @@ from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import LINE_BYTES, Framer, LongLine, count_lines
 from lucy_core.capture.sink import Sink
 from lucy_core.capture.sources.sockets import GREETING_SECONDS, WAITING_PEERS
-from lucy_core.capture.sources.source import Source
+from lucy_core.capture.sources.source import NO_DESCRIPTOR, Source
 from lucy_core.capture.tagged import SHARED, Demultiplexer, Piece
-
-NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 @final

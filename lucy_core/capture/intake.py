@@ -15,7 +15,7 @@ from lucy_core.capture.sources.fifo import FifoSource
 from lucy_core.capture.sources.files.follow import FileSource
 from lucy_core.capture.sources.resumable import ResumableListener
 from lucy_core.capture.sources.sockets import Listener
-from lucy_core.capture.sources.source import Source
+from lucy_core.capture.sources.source import NO_DESCRIPTOR, Source
 from lucy_core.capture.tagged import SHARED
 from lucy_core.helpers.forms import Done, Form
 from lucy_core.helpers.server import reason_of
@@ -102,6 +102,6 @@ class Intake:
 
 def reason(error: Exception) -> str:
     """Say why something was refused, and what to do where no descriptor is left."""
-    if isinstance(error, OSError) and error.errno in draining.NO_DESCRIPTOR:
+    if isinstance(error, OSError) and error.errno in NO_DESCRIPTOR:
         return draining.exhausted() + (f": {error.filename}" if error.filename else "")
     return reason_of(error)

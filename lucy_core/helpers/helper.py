@@ -166,6 +166,8 @@ class Helper:
         """Of its being alive: how often something came from it."""
         self.before_reading: Callable[[], Awaitable[None]] | None = None
         """Waits where nothing more can be taken from it."""
+        self._is_heard = False
+        """Whether `listen` was begun."""
         self.died: HelperDiedError | None = None
         """That it is gone, where nobody had told it to end."""
 
@@ -262,6 +264,7 @@ class Helper:
 
     async def listen(self) -> None:
         """Hear what it says until it has ended; then `died` says how, unless it was to end."""
+        self._is_heard = True
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._send_rest)
@@ -329,6 +332,14 @@ class Helper:
         self._dismissed = True
         with contextlib.suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
+
+    async def end(self, seconds: float) -> None:
+        """Let it end, and wait until it has and its last word was heard, `seconds` long. For a shielded caller."""
+        self.hang_up()
+        with anyio.move_on_after(seconds):
+            if self._is_heard:
+                await self.heard_out.wait()
+            await self.ended()  # hearing it may have been given up before that
 
     def kill(self) -> None:
         """Kill it. Unless it was to end, that is a death."""

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, final, overload
 import anyio
 import msgspec
 
+from lucy_core.capture import run_files
 from lucy_core.capture.requests import Block, Close, Seen
 from lucy_core.errors import CaptureDiedError, HelperDiedError, HelperStartError, RecordingError
 from lucy_core.helpers.calls import Call
@@ -59,7 +60,7 @@ class CaptureProcess:
         try:
             self._helper = Helper(
                 "capture, which takes nodes' lines",
-                "lucy_core.capture.loop",
+                run_files.CAPTURE,
                 *(str(self.bell), str(directory), JOURNAL, str(epoch_ns)),
                 keep=[self.bell],
                 environment={**_HEAP, **os.environ, "LUCY_TOKEN": token},

@@ -190,12 +190,8 @@ class GuardianClient:
 
     async def close(self) -> None:
         """Have it take everything down, and wait until it has; kill it where it doesn't. For a shielded caller."""
-        self._helper.hang_up()
-        with anyio.move_on_after(CLOSE_SECONDS) as limit:
-            await self._helper.heard_out.wait()  # its last word may be of what it could not end
-            await self._helper.ended()  # nobody hears it any more where a loop is closed over an open network
-        if limit.cancelled_caught:
-            self._helper.kill()
+        await self._helper.end(CLOSE_SECONDS)
+        self._helper.kill()
 
     def dispose(self) -> None:
         """Close all descriptors, and kill it if it still runs."""

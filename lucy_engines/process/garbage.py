@@ -28,7 +28,6 @@ RUNS = "lucy-runs"
 """Where runs are that nobody gave a place, below the working directory."""
 LAST_SECONDS, LAST_PAUSE = 2.0, 0.01
 """How long what a killed guardian left may take to end."""
-_CAPTURE = b"lucy_core.capture.loop"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -137,7 +136,7 @@ def is_guardian(pid: int) -> bool:
 def capture_words() -> set[bytes]:
     """Return the words of all command lines of capture processes: the directory that each records into is one."""
     commands = [_command(pid) for pid in _pids()]
-    return {word for command in commands if _CAPTURE in command for word in command.split(b"\0")}
+    return {word for command in commands if run_files.CAPTURE.encode() in command for word in command.split(b"\0")}
 
 
 def strays() -> Iterator[Stray]:
@@ -170,7 +169,7 @@ def stray_of(pid: int) -> Stray | None:
     runs = tuple(run.name for run in _runs_written_to(pid))
     if guardian is not None:
         return Stray(pid, guardian, (*_directory_names(pid, ids), *ids, *runs, ""))
-    if _CAPTURE in _command(pid):
+    if run_files.CAPTURE.encode() in _command(pid):
         return None
     return Stray(pid, None, runs) if runs else None
 

@@ -169,7 +169,6 @@ class Child:
         *,
         fifo: Inode | None = None,
         group: str | None = None,
-        order: int | None = None,
     ) -> None:
         self.name = name
         self.pid = pid
@@ -179,7 +178,7 @@ class Child:
         self.fifo = fifo
         self.group = group
         """The directory of its control group, where it has one."""
-        self.replies = [] if order is None else [order]
+        self.replies: list[int] = []
         """The orders that its end answers: that to run a command, and those to cancel it."""
         self.asked = False
         self.deadline = float("inf")

@@ -230,6 +230,23 @@ async def test_an_end_that_it_was_told_is_no_death() -> None:
             await helper.ask(End())
 
 
+async def test_the_end_of_a_helper_is_waited_for_with_its_last_word_and_no_longer_than_that() -> None:
+    async with helping() as helper:
+        with anyio.fail_after(20):
+            await helper.end(20)
+        assert (helper.code, helper.heard_out.is_set()) == (0, True)
+    async with helping() as helper:
+        os.kill(helper.pid, signal.SIGSTOP)
+        with anyio.fail_after(20):
+            await helper.end(0.01)
+        assert helper.code is None
+    unheard = Helper("the helper, which is tested", "lucy_engines.process.guardian")
+    with anyio.fail_after(20):
+        await unheard.end(20)
+    assert unheard.code == 0
+    unheard.dispose()
+
+
 async def test_whoever_gives_up_waiting_leaves_the_others_their_answers() -> None:
     async with helping() as helper:
         with anyio.move_on_after(0):

@@ -59,12 +59,8 @@ class FifoSource(Source):
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._capacity = fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ)
-        self.blocked = False
-
-    @property
-    def capacity(self) -> int:
         """Bytes that the kernel really buffers."""
-        return self._capacity
+        self.blocked = False
 
     def fileno(self) -> int:
         return self._fd

@@ -7,6 +7,7 @@ writer has changed, whether its peer is still a stranger, and how much one drain
 and a new kind of source is one class here beside it.
 """
 
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ from lucy_core.capture.framing import Framer
 READ_BYTES = 1 << 18
 """The most that one read takes. 256 KiB measured best of 64 KiB, 256 KiB and 1 MiB (4.4, 5.4 and 1.5 GB/s through a 1
 MiB pipe): larger ones pay for fresh memory, and the cap keeps one loud node from starving the rest."""
+NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+"""What the kernel says where none is left: for this process, or for the machine."""
 
 
 class Source(ABC):

@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import TypeVar, final
 
-import anyio
 import msgspec
 
 from lucy_core.engine import Fault, Services
@@ -105,7 +104,5 @@ class WardenClient:
         if self._helper is None:
             return
         self._on_lost.clear()
-        self._helper.hang_up()
-        with anyio.move_on_after(END_SECONDS):
-            await self._helper.ended()
+        await self._helper.end(END_SECONDS)
         self._helper.leave()

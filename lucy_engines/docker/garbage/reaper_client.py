@@ -81,7 +81,6 @@ class Guard:
         if self._helper.code is not None and not self.dismissed:
             self._replace()  # somebody killed it, and nobody has watched since
         self._helper.tell(Bye() if self.dismissed else Sweep())
-        self._helper.hang_up()
         seconds = 0.0 if self.abandoned else SWEEP_SECONDS
         # A task's own cancellation passes through shields, and a child has to be waited for all the same.
         ended = _end(self._helper, self._run_id, dismissed=self.dismissed, seconds=seconds)
@@ -121,8 +120,7 @@ def _start(order: Order) -> Helper:
 
 
 async def _end(helper: Helper, run_id: str, *, dismissed: bool, seconds: float) -> None:
-    with anyio.move_on_after(seconds):
-        await helper.ended()
+    await helper.end(seconds)
     if helper.code != 0 and not dismissed:
         log.warning(
             "things of this run may be left in the Engine; `lucy gc` removes them", run=run_id, reaper=helper.pid

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from lucy_engines.docker.api import archive, commands, statistics
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.run.outflow import Outflow
 from lucy_engines.supervisor.link import Link, LinkEvent
+from lucy_engines.supervisor.puppeteer import signal_name
 
 ANSWER_SECONDS = 30.0
 """How long a supervisor may take beyond what it was asked for. It is there at once, but for a machine that swaps."""
@@ -166,7 +166,7 @@ class DockerNode(EngineNode):
         with contextlib.suppress(CaptureDiedError):  # whoever watches the capture says so
             await self._reports.outflow.emptied(self.name)
             await self._reports.capture.drain(self.name, ended=True)
-        code, name = (status, None) if status <= 128 else (None, _signal_name(status - 128))
+        code, name = (status, None) if status <= 128 else (None, signal_name(status - 128))
         after = time.monotonic() - self._started
         self._gone(NodeExit(node=self.name, code=code, signal=name, out_of_memory=self._oom.is_set(), after=after))
 
@@ -289,10 +289,3 @@ class DockerNode(EngineNode):
     async def aclose(self) -> None:
         if self._link is not None:
             await self._link.aclose()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

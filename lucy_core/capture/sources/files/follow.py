@@ -26,13 +26,12 @@ from lucy_core.capture.framing import Framer
 from lucy_core.capture.sources.files.inotify import FORGOTTEN, MODIFIED, OVERFLOWED, Inotify, Notice
 from lucy_core.capture.sources.files.open_file import OpenFile
 from lucy_core.capture.sources.files.way import Place, Way
-from lucy_core.capture.sources.source import Source
+from lucy_core.capture.sources.source import NO_DESCRIPTOR, Source
 
 KEPT_FILES = 8
 """How many files that the name has left are kept open. Beyond that the one that was silent longest is let go; if
 somebody writes it after all, it is opened again where it is still to be found."""
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 _KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFDIR: "a directory", stat.S_IFSOCK: "a socket"}
 
 
@@ -217,7 +216,7 @@ class FileSource(Source):
         try:
             self._way.find()
         except OSError as error:
-            if error.errno in _EXHAUSTED:
+            if error.errno in NO_DESCRIPTOR:
                 raise
             self._doubts.append(f"{self._path} can't be found any more: {error.strerror}: {error.filename}")
 
@@ -323,7 +322,7 @@ class FileSource(Source):
 
     def _leave(self, place: Place, number: int, name: str, error: OSError, *, patient: bool) -> None:
         """Do with a file that can't be opened what is right: wait, or doubt."""
-        if error.errno in _EXHAUSTED:
+        if error.errno in NO_DESCRIPTOR:
             raise error
         if error.errno == errno.ELOOP:
             place.pending.remove(number)  # a link: no file, but a way to one
