@@ -153,11 +153,10 @@ class EngineNode(abc.ABC):
         raise NotImplementedError
 
     def address(self, port: str) -> tuple[str, int]:
-        """Return host and port at which Lucy reaches a port of the node's spec.
+        """Return host and port at which Lucy reaches a port of the node's spec. May be left out.
 
         Raises:
             CommandError: it can't be reached now.
-            UnsupportedError: the engine doesn't know.
         """
         raise NotImplementedError
 

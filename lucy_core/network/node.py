@@ -52,6 +52,7 @@ from lucy_core.errors import (
     CommandTimeoutError,
     DeployError,
     UnknownPortError,
+    UnsupportedError,
 )
 from lucy_core.network.asking import Answer, NodeHome, asking
 from lucy_core.records.journal import (
@@ -124,12 +125,16 @@ class Node:
         """Return host and port at which a port of the spec is reached from here.
 
         Raises:
-            CommandError: the spec has no such port.
+            CommandError: the spec has no such port, or it can't be reached now.
+            UnsupportedError: the engine's nodes can't be reached from here.
         """
         text_of(port, "port")
         if port not in self.spec.ports:
             raise UnknownPortError(self.name, port, self.spec.ports)
-        return self._engine_node.address(port)
+        try:
+            return self._engine_node.address(port)
+        except NotImplementedError:
+            raise UnsupportedError(self._network.engine.name, "address") from None
 
     async def start(self, *, fresh_state: bool = False, environment: Mapping[str, str] | None = None) -> None:
         """Start the daemon; returns once it runs, which is before it is ready.

@@ -44,9 +44,6 @@ class ExternalNode(EngineNode):
     async def kill(self) -> None:
         _refuse("kill")
 
-    def address(self, port: str) -> tuple[str, int]:  # noqa: ARG002  # the contract's
-        _refuse("address")
-
 
 def _refuse(what: str) -> Never:
     raise UnsupportedError(ExternalEngine.name, what)

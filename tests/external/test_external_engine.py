@@ -76,6 +76,8 @@ async def test_nodes_of_others_are_not_commanded(exported: Path, tmp_path: Path)
         for command in (node.stop, node.kill, node.pause, node.resources):
             with pytest.raises(lucy.UnsupportedError, match="the external engine has no capability"):
                 await command()
+        with pytest.raises(lucy.UnsupportedError, match="the external engine has no capability 'address'"):
+            node.address("api")
         assert network["a"].state == "running"
 
 

@@ -107,3 +107,14 @@ async def test_a_test_speaks_for_a_node_and_ends_it(tmp_path: Any) -> None:
             engine.nodes["a"].write(b"last words\n")
             engine.nodes["a"].end(code=3)
             await anyio.sleep_forever()
+
+
+async def test_an_engine_without_addresses_refuses_them_by_name_and_probes_too(tmp_path: Any) -> None:
+    spec = lucy.NetworkSpec(name="n", nodes=(lucy.NodeSpec(name="a", role="x", command=("anything",), ports=("p",)),))
+    refused = pytest.raises(lucy.UnsupportedError, match="the fake engine has no capability 'address'")
+    with anyio.fail_after(20):
+        async with lucy.deploy(spec, engine=FakeEngine(), run_directory=tmp_path / "run") as network:
+            with refused:
+                network["a"].address("p")
+            with refused:
+                await network.wait_for(lucy.port_open("a", "p"))
