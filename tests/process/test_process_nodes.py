@@ -121,6 +121,20 @@ async def test_a_command_with_more_words_than_an_order_may_have_is_refused_and_l
         assert (await network["a"].exec(["echo", "on"])).stdout == b"on\n"
 
 
+async def test_a_program_that_the_system_does_not_take_is_named_at_a_start_and_by_a_command_alike(
+    tmp_path: Path,
+) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\x00no program")
+    program.chmod(0o755)
+    odd = lucy.NodeSpec(name="a", role="x", command=(str(program),))
+    async with deployed(tmp_path, odd, start=False) as network:
+        for call in (network["a"].start, lambda: network["a"].exec([str(program)])):
+            with pytest.raises(lucy.UnrunnableError, match="Exec format error") as refusal:
+                await call()
+            assert (refusal.value.node, refusal.value.program) == ("a", str(program))
+
+
 async def test_a_command_ends_at_its_time_out_whatever_it_writes_meanwhile(tmp_path: Path) -> None:
     async with deployed(tmp_path, start=False) as network:
         with anyio.fail_after(SECONDS), pytest.raises(lucy.CommandTimeoutError):
