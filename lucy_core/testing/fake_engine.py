@@ -28,12 +28,19 @@ from lucy_core.engine import Capability, LineCapture, NetworkSpec, NodeExit, Nod
 class FakeNode(contract.EngineNode):
     """A node that does nothing but what its test, or its program, says."""
 
-    def __init__(self, spec: NodeSpec, engine: "FakeEngine", capture: LineCapture, report: contract.ExitReport) -> None:
+    def __init__(
+        self,
+        spec: NodeSpec,
+        program: "Program",
+        tasks: anyio.abc.TaskGroup,
+        capture: LineCapture,
+        report: contract.ExitReport,
+    ) -> None:
         self.spec = spec
         self.starts = 0
         """How often it was started since its state was fresh."""
         self.running = False
-        self._engine, self._capture, self._report = engine, capture, report
+        self._program, self._tasks, self._capture, self._report = program, tasks, capture, report
         self._scope = anyio.CancelScope()
         self._held: list[bytes] | None = None
 
@@ -54,12 +61,14 @@ class FakeNode(contract.EngineNode):
     async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:  # noqa: ARG002
         self.starts = 1 if fresh_state else self.starts + 1
         self.running, self._scope = True, anyio.CancelScope()
-        self._engine.tasks.start_soon(self._run, self._scope)
+        self._tasks.start_soon(self._run, self._scope)
         await checkpoint()
 
     async def _run(self, scope: anyio.CancelScope) -> None:
         with scope:
-            self.end(code=await self._engine.program(self))
+            code = await self._program(self)
+            if not scope.cancel_called:  # else it was ended, and may have been started again
+                self.end(code=code)
 
     async def stop(self, *, grace: float) -> None:  # noqa: ARG002  # it ends at once
         self.end(signal="SIGTERM")
@@ -80,6 +89,9 @@ class FakeNode(contract.EngineNode):
         await checkpoint()
 
 
+Program = Callable[[FakeNode], Awaitable[int]]
+
+
 async def rest(_: FakeNode) -> int:
     """Do nothing, as a node does whose test speaks for it."""
     await anyio.sleep_forever()
@@ -87,31 +99,38 @@ async def rest(_: FakeNode) -> int:
 
 
 @final
-class FakeEngine(contract.Engine, contract.Plan):
-    """Makes fake nodes, of one network at a time; its own plan, since there is nothing to work out."""
+class FakePlan(contract.Plan):
+    """The nodes of one network."""
 
-    name = "fake"
-    capabilities = frozenset({Capability.PAUSE, Capability.FRESH_STATE})
-    tasks: anyio.abc.TaskGroup
-
-    def __init__(self, program: Callable[[FakeNode], Awaitable[int]] = rest) -> None:
-        """`program` is what each node does from each start on, until it returns its exit code or the node is ended."""
-        self.program = program
-        self.nodes: dict[str, FakeNode] = {}
-        """Those of the network that is open."""
-        self._specs: tuple[NodeSpec, ...] = ()
-
-    def plan(self, spec: NetworkSpec, place: RunPlace) -> "FakeEngine":  # noqa: ARG002  # it is nowhere
-        self._specs = spec.nodes
-        return self
+    def __init__(self, spec: NetworkSpec, engine: "FakeEngine") -> None:
+        self._spec, self._engine = spec, engine
 
     @asynccontextmanager
     async def open(self, capture: LineCapture, on_exit: contract.ExitReport) -> AsyncIterator[contract.EngineNetwork]:
-        async with anyio.create_task_group() as self.tasks:
-            self.nodes = {spec.name: FakeNode(spec, self, capture, on_exit) for spec in self._specs}
+        async with anyio.create_task_group() as tasks:
+            program = self._engine.program
+            nodes = {spec.name: FakeNode(spec, program, tasks, capture, on_exit) for spec in self._spec.nodes}
+            self._engine.nodes = nodes
             try:
-                yield contract.EngineNetwork(self.nodes)
+                yield contract.EngineNetwork(nodes)
             finally:
-                for node in self.nodes.values():
+                for node in nodes.values():
                     node.end(signal="SIGKILL")
-                self.tasks.cancel_scope.cancel()
+                tasks.cancel_scope.cancel()
+
+
+@final
+class FakeEngine(contract.Engine):
+    """Makes fake nodes."""
+
+    name = "fake"
+    capabilities = frozenset({Capability.PAUSE, Capability.FRESH_STATE})
+
+    def __init__(self, program: Program = rest) -> None:
+        """`program` is what each node does from each start on, until it returns its exit code or the node is ended."""
+        self.program = program
+        self.nodes: dict[str, FakeNode] = {}
+        """Those of the network that was opened last."""
+
+    def plan(self, spec: NetworkSpec, place: RunPlace) -> FakePlan:  # noqa: ARG002  # it is nowhere
+        return FakePlan(spec, self)

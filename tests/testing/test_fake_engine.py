@@ -4,6 +4,7 @@ import json
 from typing import Any, ClassVar
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import lucy_core as lucy
@@ -118,3 +119,43 @@ async def test_an_engine_without_addresses_refuses_them_by_name_and_probes_too(t
                 network["a"].address("p")
             with refused:
                 await network.wait_for(lucy.port_open("a", "p"))
+
+
+async def test_two_networks_of_one_engine_at_once_do_not_meet(tmp_path: Any) -> None:
+    engine = FakeEngine()
+    with anyio.fail_after(20):
+        async with lucy.deploy(SPEC, engine=engine, run_directory=tmp_path / "first") as first:
+            node = engine.nodes["a"]
+            async with lucy.deploy(SPEC, engine=engine, run_directory=tmp_path / "second") as second:
+                assert engine.nodes["a"] is not node
+                await first["a"].restart()
+            assert (first["a"].state, second["a"].state) == ("running", "destroyed")
+            assert node.running
+            await first["a"].restart()
+            node.write(line(node, "told", what="hello", value=""))
+            await first.events(Told, since=0).first(within=20)
+
+
+async def test_a_program_that_outlives_its_end_ends_no_later_start(tmp_path: Any) -> None:
+    returned = anyio.Event()
+
+    async def stubborn(node: FakeNode) -> int:
+        if node.starts > 1:
+            await anyio.sleep_forever()
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await again.wait()
+            returned.set()
+        return 3
+
+    again = anyio.Event()
+    with anyio.fail_after(20):
+        async with lucy.deploy(SPEC, engine=FakeEngine(stubborn), run_directory=tmp_path / "run") as network:
+            await anyio.lowlevel.checkpoint()
+            await network["a"].restart()
+            again.set()
+            await returned.wait()
+            await anyio.lowlevel.checkpoint()
+            assert network["a"].state == "running"
