@@ -235,3 +235,14 @@ async def test_what_could_not_be_written_down_as_told_is_a_doubt(tmp_path: Path)
         assert gap.node == "a"
         assert pipeline.ledger.of("a").lines == 1
         assert gap.reason.startswith("capture could not do as it was told: 'write' takes no lines=b'half': what is to")
+
+
+@pytest.mark.anyio
+async def test_more_nodes_than_a_request_can_name_are_refused_and_the_next_goes_in(tmp_path: Path) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        capture = pipeline._capture
+        assert capture is not None
+        with pytest.raises(RecordingError, match="capture refused shared_fifo: .*would take [0-9,]+ bytes"):
+            await capture.ask(requests.SharedFifo(["x" * 240] * 80_000, str(tmp_path / "fifo")))
+        await pipeline.write("a", say(1))
+        assert pipeline.ledger.complete
