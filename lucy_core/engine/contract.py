@@ -233,6 +233,10 @@ class Plan:
     def export(self, file: Path, about: Mapping[str, str]) -> None:
         """Write the network down for others to run. `Capability.EXPORT`; the run's directory is the file's.
 
+        While somebody runs it, each node's lines go into its FIFO, and behind them, whenever its daemon has ended, a
+        line that says so: the event `DaemonExited` of `lucy_core.run.exported`, which tells how to write it. Once each
+        node has written one and nothing follows, `lucy attach` ends by itself.
+
         Args:
             file: the file to write, and beside it what it refers to: among that, a FIFO a node in `PIPES`.
             about: goes into it, for people.

@@ -29,7 +29,10 @@ QUIET_SECONDS = 1.0
 
 @event(puppeteer="node_exited")
 class DaemonExited(msgspec.Struct, frozen=True):
-    """A line of a node's supervisor: the node's daemon ended, asked to or by itself."""
+    """A node's daemon ended, asked to or by itself: the line that `Plan.export` has the node write then.
+
+    A JSON object with a `message`, `"puppeteer_event_type": "node_exited"`, and these fields as its `metadata`.
+    """
 
     code: int | None = None
     signal: str | None = None
