@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 import pytest
 from places import REPOSITORY
 
-from lucy_core.engine import engine_names
+from lucy_core.engine.contract import engine_names
 
 INI = """
 [pytest]

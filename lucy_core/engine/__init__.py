@@ -21,17 +21,13 @@ from lucy_core.engine.contract import (
     Plan as Plan,
     Resources as Resources,
     RunPlace as RunPlace,
-    engine_names as engine_names,
-    engine_of as engine_of,
-    load_engine as load_engine,
-    require as require,
 )
-from lucy_core.engine.execution import ExecResult as ExecResult, Output as Output, Take as Take, Written as Written
+from lucy_core.engine.execution import Output as Output, Take as Take, Written as Written
 from lucy_core.engine.files import node_files as node_files, write_node_files as write_node_files
 from lucy_core.engine.garbage import Collector as Collector, Leftover as Leftover, Remark as Remark, Search as Search
 from lucy_core.engine.injection import FaultLost as FaultLost, Injection as Injection
 from lucy_core.engine.line_capture import LineCapture as LineCapture
-from lucy_core.engine.lifecycle import LifeCycle as LifeCycle, State as State
+from lucy_core.engine.lifecycle import State as State
 from lucy_core.engine.options import EngineOption as EngineOption, is_on as is_on
 from lucy_core.engine.spec import (
     HostForm as HostForm,
@@ -39,7 +35,6 @@ from lucy_core.engine.spec import (
     NetworkSpec as NetworkSpec,
     NodeSpec as NodeSpec,
     fill_in as fill_in,
-    start_order as start_order,
 )
 from lucy_core.faults import (
     FAULT_KINDS as FAULT_KINDS,

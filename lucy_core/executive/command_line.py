@@ -10,7 +10,8 @@ from typing import NoReturn
 import anyio
 
 from lucy_core import log
-from lucy_core.engine import EngineOption, engine_names, load_engine
+from lucy_core.engine import EngineOption
+from lucy_core.engine.contract import engine_names, load_engine
 from lucy_core.errors import (
     ArgumentError,
     AttachError,

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lucy_core.arguments import new_place_of
-from lucy_core.engine import PIPES, Capability, RunPlace, load_engine
+from lucy_core.engine import PIPES, Capability, RunPlace
+from lucy_core.engine.contract import load_engine
 from lucy_core.errors import ExportError, UsageError
 from lucy_core.executive.scenario import load_scenario
 from lucy_core.judging.result import ExitCode

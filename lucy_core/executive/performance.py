@@ -9,7 +9,7 @@ import anyio
 import msgspec
 
 from lucy_core.arguments import new_place_of
-from lucy_core.engine import load_engine
+from lucy_core.engine.contract import load_engine
 from lucy_core.errors import UsageError
 from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.pause import pause

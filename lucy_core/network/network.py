@@ -17,7 +17,9 @@ import msgspec
 
 from lucy_core.aio import one_error
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.engine import Engine, EngineNetwork, LifeCycle, NetworkSpec, NodeExit, State, start_order
+from lucy_core.engine import Engine, EngineNetwork, NetworkSpec, NodeExit, State
+from lucy_core.engine.lifecycle import LifeCycle
+from lucy_core.engine.spec import start_order
 from lucy_core.errors import CaptureDiedError, UnknownNodeError
 from lucy_core.judging import waits
 from lucy_core.judging.conditions.condition import AnyCondition

@@ -32,17 +32,10 @@ from lucy_core.arguments import (
     text_of,
 )
 from lucy_core.delivery.streams import Stream
-from lucy_core.engine import (
-    Capability,
-    EngineNode,
-    LifeCycle,
-    NodeExit,
-    NodeSpec,
-    Resources,
-    State,
-    require,
-)
+from lucy_core.engine import Capability, EngineNode, NodeExit, NodeSpec, Resources, State
+from lucy_core.engine.contract import require
 from lucy_core.engine.execution import OUTPUT_BYTES, ExecResult, Take, Transcript
+from lucy_core.engine.lifecycle import LifeCycle
 from lucy_core.engine.spec import COMMAND, MASK, VARIABLES
 from lucy_core.errors import (
     ArgumentError,

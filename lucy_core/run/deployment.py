@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lucy_core import log
 from lucy_core.arguments import new_place_of, switch_of, text_of, title_of
-from lucy_core.engine import Engine, NetworkSpec, engine_of
+from lucy_core.engine import Engine, NetworkSpec
+from lucy_core.engine.contract import engine_of
 from lucy_core.network.network import Network
 from lucy_core.network.vocabulary import Topology, topology_of
 from lucy_core.run.keeper import kept

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import final
 
 from lucy_core.arguments import Rule, mapping_of, text_of, word_of
-from lucy_core.engine import Engine, engine_names, load_engine
+from lucy_core.engine import Engine
+from lucy_core.engine.contract import engine_names, load_engine
 from lucy_core.errors import ArgumentError, OptionError, UnknownNameError, UsageError, shown
 
 EVERYBODYS = frozenset({"seed"})

@@ -14,7 +14,8 @@ import pytest
 from engines import Way, way_to
 
 import lucy_core as lucy
-from lucy_core.engine import Engine, ExecResult, NetworkSpec, NodeSpec
+from lucy_core.engine import Engine, NetworkSpec, NodeSpec
+from lucy_core.engine.execution import ExecResult
 from lucy_core.errors import CommandError, DeployError, EngineUnavailableError, NodeExitedError
 from lucy_core.records.journal import EngineNotice, NodeMeasured
 from lucy_engines.docker import DockerEngine

@@ -13,7 +13,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from places import REPOSITORY
 
-from lucy_core.engine import EngineOption, engine_names, load_engine
+from lucy_core.engine import EngineOption
+from lucy_core.engine.contract import engine_names, load_engine
 from lucy_core.errors import NodeExitedError, UsageError, WaitTimeoutError
 from lucy_core.executive.command_line import command_again, gather_options, make_parser
 from lucy_core.judging.result import EXIT_CODES, ExitCode, Outcome, exit_code

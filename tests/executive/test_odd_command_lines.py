@@ -21,7 +21,8 @@ import pytest
 from places import REPOSITORY
 
 from lucy_core import plugins
-from lucy_core.engine import NetworkSpec, NodeSpec, engine_names, load_engine
+from lucy_core.engine import NetworkSpec, NodeSpec
+from lucy_core.engine.contract import engine_names, load_engine
 from lucy_core.executive import collecting, command_line, exporting
 from lucy_core.executive.performance import Performance
 from lucy_core.executive.scenario import load_scenario

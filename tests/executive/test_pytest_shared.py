@@ -178,7 +178,7 @@ def test_a_shared_network_is_deployed_again_for_the_next_engine(session: Session
     pytester.makeconftest(SESSION)
 
     session("""
-from lucy_core.engine import load_engine
+from lucy_core.engine.contract import load_engine
 pytestmark = [
     pytest.mark.lucy(topology=topology),
     pytest.mark.parametrize("lucy_engine", ["process", load_engine("process")], ids=["name", "itself"], scope="module"),

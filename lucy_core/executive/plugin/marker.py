@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from lucy_core.engine import Engine, load_engine
+from lucy_core.engine import Engine
+from lucy_core.engine.contract import load_engine
 from lucy_core.errors import TopologyError, UnknownEngineError, UnknownNameError, UsageError, shown
 from lucy_core.network.vocabulary import Topology, topology_of
 
