@@ -12,27 +12,8 @@ from typing import Any
 import anyio
 
 from lucy_core.arguments import bytes_of, count_of, readable_text
-from lucy_core.capture import run_files
+from lucy_core.capture import requests, run_files
 from lucy_core.capture.facts import Fact
-from lucy_core.capture.requests import (
-    Drain,
-    Drained,
-    Fence,
-    Fifo,
-    File,
-    Listen,
-    Listening,
-    ListenResumably,
-    Note,
-    Position,
-    SharedFifo,
-    Write,
-    check_address,
-    check_lines,
-    check_node,
-    check_path,
-    check_port,
-)
 from lucy_core.capture.sources.sockets import ANY
 from lucy_core.capture.tagged import SHARED
 from lucy_core.delivery.delivery import Delivery
@@ -71,8 +52,8 @@ class Inlet(Feed):
             RecordingError: it can't be made or opened.
         """
         with _refused_by_name():
-            path = self._fifo_path(check_node(node), path)
-        await self._open(Fifo(node, str(path)), node)
+            path = self._fifo_path(requests.check_node(node), path)
+        await self._open(requests.Fifo(node, str(path)), node)
         return path
 
     async def open_shared_fifo(self, nodes: Sequence[str], path: Path | None = None) -> Path:
@@ -85,14 +66,14 @@ class Inlet(Feed):
             raise RecordingError("a shared FIFO", "needs the names of the nodes that share it")
         with _refused_by_name():
             for node in nodes:
-                check_node(node)
+                requests.check_node(node)
             path = self._fifo_path(SHARED, path)
-        await self._open(SharedFifo(list(nodes), str(path)), *nodes, SHARED)
+        await self._open(requests.SharedFifo(list(nodes), str(path)), *nodes, SHARED)
         return path
 
     def _fifo_path(self, name: str, path: Path | None) -> Path:
         if path is not None:
-            return Path(check_path(os.fspath(path)))
+            return Path(requests.check_path(os.fspath(path)))
         if self.directory is None:
             raise RecordingError("a FIFO", "needs a path where there is no run directory")
         return self.directory / run_files.FIFOS / name
@@ -107,9 +88,9 @@ class Inlet(Feed):
             RecordingError: its directory doesn't exist or can't be watched, or it is no regular file.
         """
         with _refused_by_name():
-            check_node(node)
-            path = Path(check_path(os.fspath(path))).absolute()
-        await self._open(File(node, str(path)), node)
+            requests.check_node(node)
+            path = Path(requests.check_path(os.fspath(path))).absolute()
+        await self._open(requests.File(node, str(path)), node)
 
     async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
         """Take the node's lines over a socket, unix or TCP; return the real address.
@@ -122,11 +103,13 @@ class Inlet(Feed):
             RecordingError: it is no address, or can't be listened on.
         """
         with _refused_by_name():
-            check_node(node)
-            address = check_address(address)
+            requests.check_node(node)
+            address = requests.check_address(address)
         if not isinstance(address, str):
             address = await _resolved(*address)
-        real: str | tuple[str, int] = (await self._open(Listen(node, address), node, reply=Listening)).address
+        real: str | tuple[str, int] = (
+            await self._open(requests.Listen(node, address), node, reply=requests.Listening)
+        ).address
         return real
 
     async def listen_resumably(self, node: str, host: str) -> tuple[str, int]:
@@ -136,9 +119,9 @@ class Inlet(Feed):
             RecordingError: the host is no address of this machine.
         """
         with _refused_by_name():
-            check_node(node)
-            address = await _resolved(*check_port((host, 0)))
-        found = (await self._open(ListenResumably(node, address), node, reply=Listening)).address
+            requests.check_node(node)
+            address = await _resolved(*requests.check_port((host, 0)))
+        found = (await self._open(requests.ListenResumably(node, address), node, reply=requests.Listening)).address
         assert isinstance(found, tuple)  # noqa: S101  # it is no path
         return found
 
@@ -151,9 +134,9 @@ class Inlet(Feed):
         while (await self._drain(node)).peers:  # noqa: ASYNC110  # whoever sees connections end is another process
             await anyio.sleep(PEERS_SECONDS)
 
-    async def _drain(self, node: str, *, ended: bool = False) -> Drained:
+    async def _drain(self, node: str, *, ended: bool = False) -> requests.Drained:
         _check_node(node)
-        drained: Drained = await self._taker.ask(Drain(node, ended), Drained)
+        drained: requests.Drained = await self._taker.ask(requests.Drain(node, ended), requests.Drained)
         return drained
 
     def note(self, event: EngineNotice | NodeMeasured) -> None:
@@ -175,7 +158,7 @@ class Inlet(Feed):
                 readable_text(value, name)
             else:
                 count_of(value, name)
-        self._tell(Note(fact, node, more))
+        self._tell(requests.Note(fact, node, more))
 
     def write_nowait(self, node: str, lines: bytes) -> None:
         """Put whole lines into the run's order, as if `node` had written them now.
@@ -187,7 +170,7 @@ class Inlet(Feed):
         """
         _check_node(node)
         bytes_of(lines, "lines")
-        self._tell(Write(node, _whole(lines)))
+        self._tell(requests.Write(node, _whole(lines)))
 
     async def write(self, node: str, lines: bytes) -> int:
         """Put whole lines into the run's order, and return the position of the first once they stand there.
@@ -198,7 +181,7 @@ class Inlet(Feed):
         """
         _check_node(node)
         bytes_of(lines, "lines")
-        return (await self._taker.ask(Write(node, _whole(lines)), Position)).position
+        return (await self._taker.ask(requests.Write(node, _whole(lines)), requests.Position)).position
 
     def end_node(self, node: str, position: int) -> None:
         """Say that nothing of this node comes from `position` on: streams of it alone complete there."""
@@ -210,7 +193,7 @@ class Inlet(Feed):
         """Return a position before which everything stands that has arrived by now; see `Feed.fence`."""
         if self._capture is None or self.ended:
             return self.delivered
-        return (await self._capture.ask(Fence(), Position)).position
+        return (await self._capture.ask(requests.Fence(), requests.Position)).position
 
     @property
     def _taker(self) -> CaptureProcess | DirectSources:
@@ -242,7 +225,7 @@ class Inlet(Feed):
 
 def _check_node(node: str) -> None:
     with _refused_by_name():
-        check_node(node)
+        requests.check_node(node)
 
 
 @contextmanager
@@ -261,7 +244,7 @@ def _whole(lines: bytes) -> bytes:
         RecordingError: they aren't whole, or not in UTF-8.
     """
     with _refused_by_name():
-        return check_lines(bytes(lines))
+        return requests.check_lines(bytes(lines))
 
 
 async def _resolved(host: str, port: int) -> tuple[str, int]:

@@ -35,42 +35,19 @@ from lucy_core.judging.result import (
     WaitResult,
     exit_code,
 )
+from lucy_core.records import journal
 from lucy_core.records.event import EventType, event_type
-from lucy_core.records.journal import (
-    FAULT_EVENTS,
-    JOURNAL,
-    LIFE_EVENTS,
-    TEST_EVENTS,
-    CommandEnded,
-    CommandStarted,
-    FaultEffective,
-    FaultReverted,
-    NodeExited,
-    NodePaused,
-    NodeResumed,
-    NodeStarted,
-    NodeStartFailed,
-    NodeStopped,
-    RunBegan,
-    RunDecided,
-    RunError,
-    SectionEnded,
-    SectionStarted,
-    WaitEnded,
-    WaitStarted,
-    moment,
-)
 from lucy_core.records.record import Event, Malformed, Undecodable
 
-JUDGED = (*LIFE_EVENTS, *FAULT_EVENTS, *TEST_EVENTS)
+JUDGED = (*journal.LIFE_EVENTS, *journal.FAULT_EVENTS, *journal.TEST_EVENTS)
 """The events that findings are made of."""
 
 _STATES: dict[type, str] = {
-    NodeStarted: "running",
-    NodeStopped: "stopped",
-    NodeExited: "stopped",
-    NodePaused: "paused",
-    NodeResumed: "running",
+    journal.NodeStarted: "running",
+    journal.NodeStopped: "stopped",
+    journal.NodeExited: "stopped",
+    journal.NodePaused: "paused",
+    journal.NodeResumed: "running",
 }
 
 
@@ -79,7 +56,7 @@ class Fold:
     """What the journal has said so far. `apply` takes its events in their order."""
 
     def __init__(self) -> None:
-        self._run = RunBegan("", "", "", {})
+        self._run = journal.RunBegan("", "", "", {})
         self._began: datetime | None = None
         self._last = 0.0
         self._parents: dict[int, int] = {}
@@ -91,8 +68,8 @@ class Fold:
         self._before_start: dict[str, str] = {}
         self._states_at_end: dict[str, str] | None = None
         self._life: dict[str, list[str]] = defaultdict(list)
-        self._decision: RunDecided | None = None
-        self._first_hard: tuple[HeldError, RunError] | None = None
+        self._decision: journal.RunDecided | None = None
+        self._first_hard: tuple[HeldError, journal.RunError] | None = None
         self._sections: list[SectionResult] = []
         self.waits: list[WaitResult] = []
         self.errors: list[HeldError] = []
@@ -107,22 +84,22 @@ class Fold:
             self._began = at
         when = self._last = self.seconds(at)
         match data:
-            case RunBegan():
+            case journal.RunBegan():
                 self._run = data
                 self._states = dict.fromkeys(data.nodes, "deployed")
-            case RunDecided():
+            case journal.RunDecided():
                 # One that comes later was made on the way out, and can only make less of the run.
                 if self._decision is None or self.verdict()[0] is Outcome.PASSED:
                     self._decision = data
                 self._states_at_end = self._states_at_end or dict(self._states)
-            case SectionStarted():
+            case journal.SectionStarted():
                 outer = self.section_of(data.parent)
                 self._parents[data.id] = data.parent
                 self._names[data.id] = f"{self._names[outer]} / {data.name}" if outer else data.name
                 self._open_sections[data.id] = when
-            case SectionEnded():
+            case journal.SectionEnded():
                 self._section_ended(data, when)
-            case WaitStarted():
+            case journal.WaitStarted():
                 self._parents[data.id] = data.parent
                 inside = self.section_of(data.parent)
                 self._open_waits[data.id] = OpenWait(
@@ -135,26 +112,26 @@ class Fold:
                     hard=data.hard,
                     lasting=data.lasting,
                 )
-            case WaitEnded() if data.id in self._open_waits:
+            case journal.WaitEnded() if data.id in self._open_waits:
                 self._wait_ended(data)
-            case RunError():
+            case journal.RunError():
                 self._record(data, when)
-            case FaultEffective() | FaultReverted():
+            case journal.FaultEffective() | journal.FaultReverted():
                 for node in data.fault.members:
                     self._life[node].append(f"{fault_in_words(data)} at {when:.1f} s")
-            case CommandStarted():
+            case journal.CommandStarted():
                 self._parents[data.id] = data.parent
-            case CommandEnded():
+            case journal.CommandEnded():
                 self._parents.pop(data.id, None)
-            case _ if isinstance(data, LIFE_EVENTS):
+            case _ if isinstance(data, journal.LIFE_EVENTS):
                 self._live_on(data)
                 self._life[data.node].append(f"{life_in_words(data)} at {when:.1f} s")  # type: ignore[attr-defined]
 
     def _live_on(self, data: Any) -> None:  # any of LIFE_EVENTS
-        if isinstance(data, NodeStartFailed):
+        if isinstance(data, journal.NodeStartFailed):
             self._states[data.node] = self._before_start.get(data.node, "deployed")
             return
-        if isinstance(data, NodeStarted):
+        if isinstance(data, journal.NodeStarted):
             self._before_start[data.node] = self._states.get(data.node, "deployed")
         self._states[data.node] = _STATES[type(data)]
 
@@ -172,19 +149,19 @@ class Fold:
         """Return a section's name after those around it; empty outside of all."""
         return self._names.get(section, "")
 
-    def _section_ended(self, data: SectionEnded, when: float) -> None:
+    def _section_ended(self, data: journal.SectionEnded, when: float) -> None:
         started = self._open_sections.pop(data.id, when - data.seconds)
         parent = self.section_of(self._parents.get(data.id, 0))
         self._sections.append(
             SectionResult(self._names.get(data.id, data.name), started, data.seconds, data.outcome, data.id, parent)
         )
 
-    def _wait_ended(self, data: WaitEnded) -> None:
+    def _wait_ended(self, data: journal.WaitEnded) -> None:
         self._parents.pop(data.id, None)
         wait = msgspec.structs.asdict(self._open_waits.pop(data.id))
         self.waits.append(WaitResult(**wait, seconds=data.seconds, outcome=data.outcome))
 
-    def _record(self, data: RunError, when: float) -> None:
+    def _record(self, data: journal.RunError, when: float) -> None:
         inside = self.section_of(data.parent)
         error = HeldError(Severity(data.severity), self._names.get(inside, ""), data.kind, data.message, when, inside)
         self.errors.append(error)
@@ -227,7 +204,9 @@ class Fold:
         """Take note that not all of the journal could be read, so that nobody can say that the run has passed."""
         if self.verdict()[0] is Outcome.PASSED:
             outcome = Outcome.INCONCLUSIVE
-            error = RunError(Severity.HARD, reason, InconclusiveError.__name__, 0, outcome, exit_code(outcome, None))
+            error = journal.RunError(
+                Severity.HARD, reason, InconclusiveError.__name__, 0, outcome, exit_code(outcome, None)
+            )
             self._record(error, self._last)
 
     @property
@@ -268,12 +247,14 @@ async def replayed(pipeline: Pipeline) -> Findings:
     end = pipeline.mark().position
     types: list[EventType[Any]] = [event_type(kind) for kind in JUDGED]
     # Of the journal alone: a node may print a line that looks like one of Lucy's.
-    await pipeline.read_back(Interest(nodes=(JOURNAL,), event_types=types), events.extend, 0, end)
-    await pipeline.read_back(Interest(nodes=(JOURNAL,), event_types=types, kind=Undecodable), unread.extend, 0, end)
-    await pipeline.read_back(Interest(nodes=(JOURNAL,), kind=Malformed), unread.extend, 0, end)
+    await pipeline.read_back(Interest(nodes=(journal.JOURNAL,), event_types=types), events.extend, 0, end)
+    await pipeline.read_back(
+        Interest(nodes=(journal.JOURNAL,), event_types=types, kind=Undecodable), unread.extend, 0, end
+    )
+    await pipeline.read_back(Interest(nodes=(journal.JOURNAL,), kind=Malformed), unread.extend, 0, end)
     fold = Fold()
     for event in events:
-        fold.apply(event.data, event.timestamp or moment(event.arrived_ns))
+        fold.apply(event.data, event.timestamp or journal.moment(event.arrived_ns))
     if (reason := _missing(pipeline, fold, unread)) is not None:
         fold.doubt(reason)
     return fold.findings()
@@ -284,7 +265,7 @@ def _missing(pipeline: Pipeline, fold: Fold, unread: Sequence[Undecodable | Malf
     if unread:
         first = unread[0]
         return f"{len(unread):,} lines of the journal can't be read, the first at position {first.position:,}"
-    gaps = [gap for gap in pipeline.ledger.gaps if gap.node in (None, JOURNAL)]
+    gaps = [gap for gap in pipeline.ledger.gaps if gap.node in (None, journal.JOURNAL)]
     if gaps:
         return f"what was held against the run may be missing: the journal has a gap {gaps[0]}"
     if not fold.is_decided:
@@ -292,25 +273,25 @@ def _missing(pipeline: Pipeline, fold: Fold, unread: Sequence[Undecodable | Malf
     return None
 
 
-def fault_in_words(data: FaultEffective | FaultReverted) -> str:
+def fault_in_words(data: journal.FaultEffective | journal.FaultReverted) -> str:
     """Say what became of a fault."""
-    return f"{data.fault} {'in effect' if isinstance(data, FaultEffective) else data.reason}"
+    return f"{data.fault} {'in effect' if isinstance(data, journal.FaultEffective) else data.reason}"
 
 
 def life_in_words(data: Any) -> str:  # any of LIFE_EVENTS
     """Say what happened to a node, without its name."""
     match data:
-        case NodeStarted():
+        case journal.NodeStarted():
             return "started with fresh state" if data.fresh_state else "started"
-        case NodeStartFailed():
+        case journal.NodeStartFailed():
             return f"could not be started ({data.reason})"
-        case NodeStopped():
+        case journal.NodeStopped():
             return "killed" if data.killed else "stopped"
-        case NodePaused():
+        case journal.NodePaused():
             return "paused"
-        case NodeResumed():
+        case journal.NodeResumed():
             return "resumed"
-        case NodeExited():
+        case journal.NodeExited():
             return data.how if data.expected else f"{data.how} BY ITSELF"
         case _:
             return repr(data)

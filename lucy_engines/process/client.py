@@ -16,20 +16,7 @@ from lucy_core.engine import Output, Take, Written, log, one_error
 from lucy_core.errors import CommandError, HelperDiedError
 from lucy_core.helpers.forms import Done, Form
 from lucy_core.helpers.helper import Helper, Refused
-from lucy_engines.process import garbage
-from lucy_engines.process.orders import (
-    Cancel,
-    End,
-    Exec,
-    Executed,
-    Exited,
-    Fifo,
-    Left,
-    Signal,
-    Signalled,
-    Spawn,
-    Spawned,
-)
+from lucy_engines.process import garbage, orders
 
 R = TypeVar("R", bound=Form)
 PIECE_BYTES = 1 << 16
@@ -51,10 +38,10 @@ class GuardianClient:
             "the guardian, with which all nodes of a run end",
             garbage.GUARDIAN,
             directory=".",
-            hear={Exited: self._exited, Left: _tell_what_is_left},
+            hear={orders.Exited: self._exited, orders.Left: _tell_what_is_left},
         )
         self._fifos: list[Path] = []
-        self.on_exit: Callable[[Exited], None] | None = None
+        self.on_exit: Callable[[orders.Exited], None] | None = None
         self.on_death: Callable[[HelperDiedError], None] | None = None
 
     @property
@@ -73,7 +60,7 @@ class GuardianClient:
             CommandError: it does not.
         """
         self._fifos.append(fifo)
-        await self._ask(Fifo(str(fifo)))
+        await self._ask(orders.Fifo(str(fifo)))
 
     async def spawn(self, name: str, argv: list[str], environment: dict[str, str], directory: Path, fifo: Path) -> int:
         """Start a node's leader and return its process id; its exit is reported by `on_exit`.
@@ -81,8 +68,8 @@ class GuardianClient:
         Raises:
             Refused: it can't be started.
         """
-        order = Spawn(name, argv, environment, str(directory), str(fifo))
-        return (await self._helper.ask(order, Spawned)).pid
+        order = orders.Spawn(name, argv, environment, str(directory), str(fifo))
+        return (await self._helper.ask(order, orders.Spawned)).pid
 
     async def execute(
         self,
@@ -93,7 +80,7 @@ class GuardianClient:
         given: bytes,
         seconds: float,
         take: Take,
-    ) -> Executed:
+    ) -> orders.Executed:
         """Run a command, with `given` as its input, and hand on what it writes as it comes; its end is the answer.
 
         What it writes doesn't go through the guardian: Lucy reads the pipes, and the command waits where she doesn't.
@@ -118,7 +105,7 @@ class GuardianClient:
                 os.set_blocking(end, False)
                 ends.append(their_end)
                 outputs.append((end, output))
-            call = self._helper.call(Exec(argv, environment, str(directory), seconds), ends)
+            call = self._helper.call(orders.Exec(argv, environment, str(directory), seconds), ends)
             theirs.pop_all()  # the helper's from here on
             try:
                 async with one_error(), anyio.create_task_group() as tasks:
@@ -126,7 +113,7 @@ class GuardianClient:
                         tasks.start_soon(_hand_on, end, output, take)
                     await call.done.wait()
                     tasks.cancel_scope.cancel()
-                reply = self._helper.result(call, Executed)
+                reply = self._helper.result(call, orders.Executed)
                 # All that it wrote lies there by now. Who still holds a pipe may not be killed, and isn't waited for,
                 # nor read for as long as it goes on writing.
                 for end, output in outputs:
@@ -138,7 +125,7 @@ class GuardianClient:
                 raise
             except BaseException:
                 with anyio.CancelScope(shield=True), contextlib.suppress(HelperDiedError):
-                    _tell_what_is_left(await self._helper.ask(Cancel(call.number), Executed))
+                    _tell_what_is_left(await self._helper.ask(orders.Cancel(call.number), orders.Executed))
                 raise
         return reply
 
@@ -148,7 +135,7 @@ class GuardianClient:
         Raises:
             CommandError: it was not done.
         """
-        return (await self._ask(Signal(pid, number), node, Signalled)).refused
+        return (await self._ask(orders.Signal(pid, number), node, orders.Signalled)).refused
 
     async def begin_end(self) -> None:
         """Take note that all nodes that run now are about to be ended: what one does to another by it is our doing.
@@ -156,7 +143,7 @@ class GuardianClient:
         Raises:
             CommandError: it was not done.
         """
-        await self._ask(End())
+        await self._ask(orders.End())
 
     async def freeze(self, node: str, pid: int, lasting: float) -> None:
         """Stop a leader and all that came from it; the guardian lets it go on after `lasting` seconds.
@@ -164,7 +151,7 @@ class GuardianClient:
         Raises:
             CommandError: it was not done.
         """
-        await self._ask(Signal(pid, signal.SIGSTOP, lasting), node, Signalled)
+        await self._ask(orders.Signal(pid, signal.SIGSTOP, lasting), node, orders.Signalled)
 
     @overload
     async def _ask(self, order: Form, node: str | None = None) -> Done: ...
@@ -184,7 +171,7 @@ class GuardianClient:
             if self.on_death is not None:
                 self.on_death(death)
 
-    def _exited(self, end: Exited) -> None:
+    def _exited(self, end: orders.Exited) -> None:
         if self.on_exit is not None:
             self.on_exit(end)
 
@@ -198,7 +185,7 @@ class GuardianClient:
         self._helper.dispose()
 
 
-def _tell_what_is_left(end: Left | Executed) -> None:
+def _tell_what_is_left(end: orders.Left | orders.Executed) -> None:
     if end.left:
         log.warning(
             "processes of this run could not be ended, for they are another user's or wait for a disk", left=end.left

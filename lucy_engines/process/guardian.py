@@ -25,7 +25,7 @@ import time
 from typing import NamedTuple, final
 
 from lucy_core.helpers.server import LATER, Outcome, Server
-from lucy_engines.process import cgroups
+from lucy_engines.process import cgroups, orders
 from lucy_engines.process.kinship import (
     MARKER,
     Child,
@@ -38,19 +38,6 @@ from lucy_engines.process.kinship import (
     lives,
     runs,
     send_signal,
-)
-from lucy_engines.process.orders import (
-    Cancel,
-    End,
-    Exec,
-    Executed,
-    Exited,
-    Fifo,
-    Left,
-    Signal,
-    Signalled,
-    Spawn,
-    Spawned,
 )
 from lucy_engines.process.spawning import spawn
 
@@ -95,12 +82,12 @@ class Guardian:
         self._server = Server(
             control,
             {
-                Fifo: self._keep_in_mind,
-                Spawn: self._spawn,
-                Signal: self._signal_family,
-                End: self._ask_all_to_end,
-                Exec: self._execute,
-                Cancel: self._cancel,
+                orders.Fifo: self._keep_in_mind,
+                orders.Spawn: self._spawn,
+                orders.Signal: self._signal_family,
+                orders.End: self._ask_all_to_end,
+                orders.Exec: self._execute,
+                orders.Cancel: self._cancel,
             },
         )
         self._wakeup = wakeup
@@ -153,36 +140,36 @@ class Guardian:
 
     # What it is told
 
-    def _keep_in_mind(self, order: Fifo) -> None:
+    def _keep_in_mind(self, order: orders.Fifo) -> None:
         self._fifos.add(order.fifo)
 
-    def _signal_family(self, order: Signal) -> Signalled:
+    def _signal_family(self, order: orders.Signal) -> orders.Signalled:
         child = self._children.get(order.pid)
         if child is None:
-            return Signalled()
+            return orders.Signalled()
         # A fault that freezes it ends here, whether Lucy's loop is blocked by then or not.
         child.thaw_at = time.monotonic() + order.lasting
         refused = self._signal(child, order.signal)
-        return Signalled(self._name([child.pid])[0] if child.pid in refused else None)
+        return orders.Signalled(self._name([child.pid])[0] if child.pid in refused else None)
 
-    def _ask_all_to_end(self, _: End) -> None:
+    def _ask_all_to_end(self, _: orders.End) -> None:
         for child in self._children.values():
             self._ask_to_end(child)
 
-    def _spawn(self, order: Spawn) -> Spawned:
+    def _spawn(self, order: orders.Spawn) -> orders.Spawned:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             # Opening for writing would wait for a reader; the capture process holds the FIFO open.
             fifo = os.open(order.fifo, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 os.set_blocking(fifo, True)
-                return Spawned(self._start(order, order.name, (null, fifo, fifo), fifo=inode_of(fifo)).pid)
+                return orders.Spawned(self._start(order, order.name, (null, fifo, fifo), fifo=inode_of(fifo)).pid)
             finally:
                 os.close(fifo)
         finally:
             os.close(null)
 
-    def _execute(self, order: Exec) -> Outcome:
+    def _execute(self, order: orders.Exec) -> Outcome:
         if len(self._server.descriptors) != 3:
             raise ValueError("3 descriptors have to come with it")
         given, out, errors = self._server.descriptors
@@ -196,7 +183,7 @@ class Guardian:
             child.replies.append(self._server.number)
 
     def _start(
-        self, order: Spawn | Exec, name: str, descriptors: tuple[int, int, int], fifo: Inode | None = None
+        self, order: orders.Spawn | orders.Exec, name: str, descriptors: tuple[int, int, int], fifo: Inode | None = None
     ) -> Child:
         self._started += 1
         mark = f"{self._me}-{self._started}"
@@ -216,7 +203,7 @@ class Guardian:
         self._kinship.add(child)
         return child
 
-    def _cancel(self, order: Cancel) -> Outcome | None:
+    def _cancel(self, order: orders.Cancel) -> Outcome | None:
         """Kill a command; answered at its end, or now where it has ended."""
         for child in (*self._children.values(), *(ended.child for ended in self._ended)):
             if order.order in child.replies:
@@ -273,13 +260,13 @@ class Guardian:
             return
         code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
         number = signal_name(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else None
-        self._server.notify(Exited(child.name, child.pid, code, number, ended.after, child.asked, tuple(left)))
+        self._server.notify(orders.Exited(child.name, child.pid, code, number, ended.after, child.asked, tuple(left)))
 
     def _reply(self, child: Child, code: int, left: list[str]) -> None:
         """Answer the order to run a command, and those to cancel it; once."""
         replies, child.replies = child.replies, []
         for number in replies:
-            self._server.reply(number, Outcome(Executed(code, child.timed_out, tuple(left))))
+            self._server.reply(number, Outcome(orders.Executed(code, child.timed_out, tuple(left))))
 
     def _kill_command(self, child: Child) -> None:
         """Kill it; where we may not, its orders are answered now."""
@@ -342,7 +329,7 @@ class Guardian:
             cgroups.remove(group)
         left = [pid for pid in left if pid not in self._named and lives(pid)]
         if left:
-            self._server.notify(Left(tuple(self._name(left))))
+            self._server.notify(orders.Left(tuple(self._name(left))))
 
     def _all(self, groups: list[str]) -> list[int]:
         return list(
