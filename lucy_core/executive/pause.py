@@ -7,17 +7,26 @@ from contextlib import ExitStack
 
 import anyio
 
+from lucy_core.errors import EngineError
 from lucy_core.network.network import Network
+from lucy_core.network.node import Node
 
 
 def invitation(network: Network) -> str:
     """Say where the network can be found."""
     lines = ["", f"Paused before teardown. Run directory: {network.directory}"]
     for node in network:
-        where = [f"{port} {'%s:%d' % node.address(port)}" for port in node.spec.ports]  # noqa: UP031  # host:port
+        where = [f"{port} {_place(node, port)}" for port in node.spec.ports]
         lines.append(f"  {node.name:<12} {node.state:<9} {'  '.join(where)}".rstrip())
     lines.append("Press Enter to go on.")
     return "\n".join(lines)
+
+
+def _place(node: Node, port: str) -> str:
+    try:
+        return "%s:%d" % node.address(port)  # noqa: UP031  # host:port
+    except EngineError:  # the engine has no addresses, or the node has none any more
+        return "unreachable"
 
 
 async def pause(network: Network, say: Callable[[str], None]) -> None:
