@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from lucy_core.arguments import bytes_of, count_of, readable_text
+from lucy_core.arguments import bytes_of, count_of, readable_text, switch_of
 from lucy_core.capture import requests, run_files
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.sources.sockets import ANY
@@ -127,7 +127,7 @@ class Inlet(Feed):
 
     async def drain(self, node: str, *, ended: bool = False) -> int:
         """Take all that the node has written so far; return the position after it. See `LineCapture.drain`."""
-        return (await self._drain(node, ended=ended)).position
+        return (await self._drain(node, ended=switch_of(ended, "ended"))).position
 
     async def hung_up(self, node: str) -> None:
         """Wait until nobody is connected any more who brings lines of the node. See `LineCapture.hung_up`."""
