@@ -1,6 +1,7 @@
 """Ctrl-C under pytest: quiet, with pytest's own exit code, and a result that says so, whatever was going on."""
 
 import json
+import os
 
 import pytest
 from pytest_sessions import Session
@@ -11,6 +12,10 @@ pytest_plugins = ("pytester",)
 
 TESTS = """
 import sys, time
+from contextlib import asynccontextmanager
+from functools import partial
+from types import SimpleNamespace
+from lucy_engines.process import ProcessEngine
 
 CTRL_C = f"kill -INT {os.getpid()}; "
 
@@ -32,13 +37,58 @@ async def test_blocking(lucy_network):
     interrupt()
     time.sleep(60)
 
-@pytest.mark.lucy(topology=topology(CTRL_C + TICK))
+@asynccontextmanager
+async def opened(plan, what_then, *rest):
+    async with plan.open(*rest):
+        asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+        await what_then()
+        yield
+
+class Odd(ProcessEngine):
+    def __init__(self, what_then):
+        super().__init__()
+        self.what_then = what_then
+
+    def plan(self, *rest):
+        return SimpleNamespace(open=partial(opened, super().plan(*rest), self.what_then))
+
+async def fail():
+    raise OSError("no room")
+
+@pytest.mark.lucy(topology=topology, engine=Odd(anyio.sleep_forever))
 async def test_deploying(lucy_network):
+    await anyio.sleep_forever()
+
+@pytest.mark.lucy(topology=topology, engine=Odd(fail))
+async def test_beginning(lucy_network):
     await anyio.sleep_forever()
 
 @pytest.mark.lucy(topology=topology(f"trap '{CTRL_C} exit' TERM; {TICK.split(';')[0]}; while :; do sleep 0.05; done"))
 async def test_leaving(lucy_network):
     await lucy_network.events(Tick, since=0).first(within=20)
+
+@pytest.fixture
+def after_the_network(lucy_network):
+    interrupt()
+
+@pytest.mark.lucy(topology=topology)
+async def test_between_setups(lucy_network, after_the_network):
+    await anyio.sleep_forever()
+
+@pytest.mark.lucy(topology=topology)
+async def test_just_over(lucy_network):
+    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+
+@pytest.mark.lucy(topology=topology)
+async def test_ending(lucy_network):
+    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+    await asyncio.sleep(0)
+
+@pytest.mark.lucy(topology=topology)
+async def test_failing(lucy_network):
+    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+    await asyncio.sleep(0)
+    assert False
 """
 
 
@@ -50,6 +100,11 @@ async def test_leaving(lucy_network):
         ("asleep", "asyncio", "interrupted"),
         ("blocking", "asyncio", "interrupted"),
         ("deploying", "asyncio", "interrupted"),
+        ("beginning", "asyncio", "interrupted"),
+        ("between_setups", "asyncio", "interrupted"),
+        ("just_over", "asyncio", "interrupted"),
+        ("ending", "asyncio", "interrupted"),
+        ("failing", "asyncio", "interrupted"),
         ("leaving", "asyncio", "passed"),
     ),
 )
@@ -64,6 +119,79 @@ def test_ctrl_c_is_quiet_and_leaves_a_result(
     assert result.ret == pytest.ExitCode.INTERRUPTED, said
     assert "Traceback" not in said
     assert "! KeyboardInterrupt !" in said
+
+
+IN_PYTEST = """
+import sys
+from pathlib import Path
+
+def interrupt(frame, event, _):
+    if event == "return" and frame.f_code.co_name == {function!r} and {where}:
+        sys.setprofile(None)
+        Path("trapped").read_bytes()
+        signal.raise_signal(signal.SIGINT)
+
+@pytest.fixture
+def watched():
+    sys.setprofile(interrupt)
+
+PLACE = os.getcwd()
+
+@pytest.mark.lucy(
+    topology=topology(f"cd {{PLACE}}; trap 'sleep 0.5; touch left; exit' TERM; :>trapped; while :; do sleep 0.05; done")
+)
+async def test_asleep(watched, lucy_network):
+    await anyio.sleep_forever()
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "where"),
+    (
+        ("entered", "'keyboard' in frame.f_code.co_filename"),
+        ("_network", "True"),
+        ("call_fixture_func", "frame.f_locals['request'].fixturename == 'lucy_network'"),
+    ),
+)
+def test_ctrl_c_where_neither_a_test_nor_lucy_works_takes_the_network_down(
+    session: Session, pytester: pytest.Pytester, function: str, where: str
+) -> None:
+    os.mkfifo(pytester.path / "trapped")
+    text = IN_PYTEST.format(function=function, where=where)
+    result = session(text, "-k", "asyncio", "--lucy-run-dir", str(pytester.path / "runs"))
+
+    said = result.stdout.str() + result.stderr.str()
+    assert result.ret == pytest.ExitCode.INTERRUPTED, said
+    assert "Traceback" not in said
+    [record] = (pytester.path / "runs").glob("*/result.json")
+    assert json.loads(record.read_bytes())["outcome"] == "interrupted"
+    assert (pytester.path / "left").exists()  # the node was given the time to leave
+
+
+BROKEN_OFF = """
+@pytest.mark.lucy(topology=topology)
+async def test_exit(lucy_network):
+    pytest.exit("enough", returncode=7)
+
+@pytest.mark.lucy(topology=topology)
+async def test_mistake(lucy_network, request):
+    class Plugin:
+        def pytest_runtest_logreport(self, report):
+            raise RuntimeError("a mistake")
+
+    request.config.pluginmanager.register(Plugin())
+"""
+
+
+@pytest.mark.parametrize(("test", "code"), (("exit", 7), ("mistake", pytest.ExitCode.INTERNAL_ERROR)))
+def test_a_session_that_is_broken_off_leaves_no_run_that_passed(
+    session: Session, pytester: pytest.Pytester, test: str, code: int
+) -> None:
+    result = session(BROKEN_OFF, "-k", f"{test} and asyncio", "--lucy-run-dir", str(pytester.path / "runs"))
+
+    assert result.ret == code
+    [record] = (pytester.path / "runs").glob("*/result.json")
+    assert json.loads(record.read_bytes())["outcome"] == "interrupted"
 
 
 def test_a_tests_own_code_is_interrupted_where_it_is_and_the_machinery_is_not() -> None:

@@ -14,7 +14,7 @@ import signal
 import sysconfig
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
@@ -78,11 +78,28 @@ def heeded(take: Callable[[], bool]) -> Iterator[Callable[[], bool]]:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def entered(loop: asyncio.AbstractEventLoop, deploying: Coroutine[Any, Any, T], test: pytest.Item) -> T:
+@contextmanager
+def obeyed(take: Callable[[], bool]) -> Iterator[None]:
+    """Have the first Ctrl-C given to `take`, which ends the block in good order; the block then raises it.
+
+    Also where it had ended, or failed, by itself when it was to be ended: nobody else would hear of that Ctrl-C.
+    """
+    with heeded(take) as heard:
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or not heard():
+                raise
+            raise KeyboardInterrupt from (None if isinstance(error, asyncio.CancelledError) else error)
+        if heard():
+            raise KeyboardInterrupt
+
+
+def entered(loop: asyncio.AbstractEventLoop, deploying: Coroutine[Any, Any, T]) -> T:
     """Have a network deployed on a loop that nobody else drives. Ctrl-C gives it up.
 
     Raises:
-        KeyboardInterrupt: it was given up, and what there was of it is gone.
+        KeyboardInterrupt: it was given up, and what there was of it is gone; or it was up already when Ctrl-C came.
     """
     task = loop.create_task(deploying)
 
@@ -90,15 +107,8 @@ def entered(loop: asyncio.AbstractEventLoop, deploying: Coroutine[Any, Any, T], 
         loop.call_soon_threadsafe(task.cancel)
         return True
 
-    with heeded(give_up) as heard:
-        try:
-            return loop.run_until_complete(task)
-        except BaseException as error:
-            if heard() or isinstance(error, KeyboardInterrupt):
-                _excuse_temporary_path(test)
-            if heard() and isinstance(error, asyncio.CancelledError):
-                raise KeyboardInterrupt from None
-            raise
+    with obeyed(give_up):
+        return loop.run_until_complete(task)
 
 
 def left(loop: asyncio.AbstractEventLoop, leaving: Coroutine[Any, Any, object]) -> bool:
@@ -123,11 +133,11 @@ def interruptible(item: pytest.Item, runs: Sequence[MarkedRun]) -> Iterator[None
         for run in runs:
             item.obj = run.interruptible(item.obj)
         item.obj = _carried(item.obj)
-    try:
-        with heeded(lambda: any(run.leave_test(KeyboardInterrupt()) for run in runs)):
+    with obeyed(lambda: any(run.leave_test(KeyboardInterrupt()) for run in runs)):
+        try:
             yield
-    except _LeftError as error:
-        raise error.interrupt from None
+        except _LeftError as error:
+            raise error.interrupt from None
 
 
 def _carried(test: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
@@ -139,11 +149,3 @@ def _carried(test: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
             raise _LeftError(error) from None
 
     return carried
-
-
-def _excuse_temporary_path(test: pytest.Item) -> None:
-    """Give `tmp_path` the reports that it asks for at its end, and that pytest never made of an interrupted setup."""
-    with suppress(ImportError):
-        from _pytest.tmpdir import tmppath_result_key
-
-        test.stash.setdefault(tmppath_result_key, {})

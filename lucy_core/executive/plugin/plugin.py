@@ -28,6 +28,7 @@ Loaded in every pytest session of an environment that has Lucy, so it imports no
 import functools
 import inspect
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -142,8 +143,13 @@ def _refuse(test: pytest.Item, sentence: str) -> NoReturn:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse a test that can't have its network, before anything is set up for it."""
     item.config.stash[TEST] = item
-    for fixture in NETWORKS.keys() & set(getattr(item, "fixturenames", ())):
+    for fixture in _networks(item):
         _check(item, fixture)
+
+
+def _networks(test: pytest.Item) -> set[str]:
+    """Name the fixtures by which a test asks for a network."""
+    return NETWORKS.keys() & set(getattr(test, "fixturenames", ()))
 
 
 def _check(test: pytest.Item, fixture: str) -> None:
@@ -244,7 +250,7 @@ def lucy_session_network(
 
 def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporary: Path) -> "Iterator[Network]":
     from lucy_core.errors import BrokenPluginError, TopologyError, UsageError
-    from lucy_core.executive.plugin.keyboard import entered, left
+    from lucy_core.executive.plugin.holding import Holding
     from lucy_core.executive.plugin.marked_run import MarkedRun, directory_for
     from lucy_core.executive.plugin.marker import wanted
     from lucy_core.run.run import When
@@ -276,20 +282,10 @@ def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporar
         end = functools.partial(request._fixturedef.finish, request=request)  # type: ignore[attr-defined]  # noqa: SLF001
         request._get_active_fixturedef(name_of_loop).addfinalizer(end)  # noqa: SLF001
     request.node.stash[RUN] = run
-    deployment = run.deployed()
-    network = entered(loop, deployment.__aenter__(), test)
-    config.stash[ALIVE].append(run)
-    yield network
-    if not (was_interrupted := run not in config.stash[ALIVE]):
-        config.stash[ALIVE].remove(run)
-    try:
-        if left(loop, deployment.__aexit__(None, None, None)) and not was_interrupted:
-            raise KeyboardInterrupt
-    except SystemExit as error:
-        # Of a callback. pytest itself would not survive it here, where other fixtures have still to be torn down.
-        pytest.fail(f"SystemExit: {error}", pytrace=False)
-    if not was_interrupted and (news := run.news()) is not None:
-        pytest.fail(news, pytrace=False)
+    holding = Holding(run, loop, config.stash[ALIVE])
+    request.node.addfinalizer(holding.take_down)  # pytest finishes no fixture whose setup Ctrl-C has broken off
+    yield holding.deploy()
+    holding.take_down()
 
 
 def _anyio_loop(scope: Any) -> Callable[..., object]:
@@ -305,11 +301,28 @@ def _anyio_loop(scope: Any) -> Callable[..., object]:
 _function_loop, _module_loop, _session_loop = map(_anyio_loop, NETWORKS.values())
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Take note, where the session was interrupted, that what is up is taken down before its time."""
-    while exitstatus == pytest.ExitCode.INTERRUPTED and session.config.stash[ALIVE]:
-        session.config.stash[ALIVE].pop().interrupted()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Take note, where the tests are broken off, that what is up is taken down before its time."""
+    try:
+        return (yield)
+    except pytest.Session.Failed:  # every test that ran was judged
+        raise
+    except BaseException:  # Ctrl-C, `pytest.exit`, or a mistake of pytest or of a plugin's
+        alive = session.config.stash[ALIVE]
+        while alive:
+            alive.pop().interrupted()
+        if (test := session.config.stash.get(TEST, None)) is not None and _networks(test):
+            _excuse_temporary_path(test)
+        raise
+
+
+def _excuse_temporary_path(test: pytest.Item) -> None:
+    """Give `tmp_path` the reports that it asks for at its end, and that pytest makes of no setup that is broken off."""
+    with suppress(ImportError):
+        from _pytest.tmpdir import tmppath_result_key
+
+        test.stash.setdefault(tmppath_result_key, {})
 
 
 def _owner(test: pytest.Item, scope: str) -> pytest.Item | pytest.Module | pytest.Session:
