@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar, final, overload
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from lucy_core import log
 from lucy_core.errors import HelperDiedError, HelperStartError
@@ -337,9 +338,10 @@ class Helper:
         """Let it end, and wait until it has and its last word was heard, `seconds` long. For a shielded caller."""
         self.hang_up()
         with anyio.move_on_after(seconds):
+            await self.ended()
+            await checkpoint()  # who is to hear it may not have begun before
             if self._is_heard:
                 await self.heard_out.wait()
-            await self.ended()  # hearing it may have been given up before that
 
     def kill(self) -> None:
         """Kill it. Unless it was to end, that is a death."""
