@@ -51,8 +51,10 @@ async def test_a_kill_from_outside_is_told_at_once_whatever_the_test_awaits(tmp_
 
 
 async def test_a_wait_since_a_mark_finds_what_came_before_the_call(tmp_path: Path) -> None:
-    async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
+    network_spec, place = spec(node("a")), tmp_path / "run"
+    async with lucy.deploy(network_spec, engine=ProcessEngine(), run_directory=place, start=False) as network:
         mark = network.mark()
+        await network["a"].start()
         await network["a"].events(Tick, since=0).first(lambda event: event.data.n == 5, within=20)
         await network["a"].stop()
         outcome = await network.wait_for(ticks(5), since=mark)
