@@ -65,7 +65,7 @@ class LineCapture(Protocol):
         ...
 
     def note_way(self, node: str, way: str) -> None:
-        """Say which way a node's lines come, in one word: `fifo`, `attach`."""
+        """Say which way a node's lines come, in one word: `fifo`, `engine`."""
         ...
 
     def note_filtered(self, node: str, *, lines: int, bytes: int, events: int) -> None:  # noqa: A002  # what they are

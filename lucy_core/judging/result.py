@@ -170,7 +170,7 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that it may have waited for capture, at most."""
     failures: tuple[str, ...]
     capture: str = ""
-    """The way its lines came: `fifo`, `attach`."""
+    """The way its lines came: `fifo`, `engine`."""
     filtered_lines: int = 0
     """Lines that a capture filter left out."""
     filtered_bytes: int = 0

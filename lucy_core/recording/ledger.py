@@ -84,7 +84,7 @@ class NodeLedger(msgspec.Struct):
     waiting: str | None = None
     """Why a source had to wait, with what it holds kept by the kernel."""
     capture: str = ""
-    """The way its lines come, as its engine calls it: `fifo`, `shared`, `tcp`, `attach`."""
+    """The way its lines come, as its engine calls it: `fifo`, `shared`, `tcp`, `engine`."""
     filtered_lines: int = 0
     """Lines that a capture filter left out, before they were written: nobody can have seen them."""
     filtered_bytes: int = 0

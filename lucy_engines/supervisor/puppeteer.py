@@ -5,8 +5,9 @@ same for images without such a Python. Both are started as `puppeteer -- <the da
 their environment:
 
 - `LUCY_CAPTURE`: where the daemon's lines go. `fifo`: into the FIFO `LUCY_LOG`; the daemon's stdout and stderr *are*
-  the FIFO, no byte passes through here. `attach`: to this process's stderr, just so. `shared` (tagged lines into a FIFO
-  that several nodes share), `tcp` and any `LUCY_CAPTURE_FILTER` need a relay (`relay.py`).
+  the FIFO, no byte passes through here. `engine`: to this process's stderr, just so, from where the Engine takes them.
+  `shared` (tagged lines into a FIFO that several nodes share), `tcp` and any `LUCY_CAPTURE_FILTER` need a relay
+  (`relay.py`).
 - `LUCY_STATE`: the directory that `start fresh` empties. `LUCY_NODE_DIRECTORY`: where the daemon runs.
 - `LUCY_AUTOSTART=1`: start the daemon at once, and end with its status when it ends by itself: for a network that no
   Lucy controls. Then puppeteer events go to the log too.
@@ -28,7 +29,7 @@ descends from here. What `docker exec` runs does not. Outside of a container it 
 runs; `start.sh` and `stop.sh` are mounted as `/start.sh` and `/stop.sh`. Unlike upstream's, a signal that makes no
 sense now is forgotten, not kept for later, and the status of a daemon that dies is its own.
 
-**A mark.** With `attach`, lines and link travel in two streams whose order to each other nobody keeps. So when the
+**A mark.** With `engine`, lines and link travel in two streams whose order to each other nobody keeps. So when the
 daemon has ended, `RS LUCY <token> <number of the end> LF` follows its last byte on stderr.
 """
 
@@ -312,7 +313,7 @@ class Puppeteer:
 
             self._relay = Relay(self._own, unattended=self._autostart, numbered=self._numbered)
             return self._relay.take_input()
-        if self._capture == "attach":
+        if self._capture == "engine":
             return os.dup(2)
         return open_log(self._log, wait=self._autostart)
 
@@ -372,7 +373,7 @@ class Puppeteer:
             self._relay.close()
             self._relay = None
         self._set_active(active=False)
-        if self._capture == "attach":
+        if self._capture == "engine":
             with contextlib.suppress(OSError):
                 os.write(2, f"\x1eLUCY {self._token} {self._ends}\n".encode())
         lines = [end.line(), OFFLINE]
@@ -391,10 +392,10 @@ class Puppeteer:
 
     def _write_log(self, lines: list[str], *, torn: bool) -> None:
         """Append lines where nobody listens at the link; a killed daemon may have left an unfinished line."""
-        if self._capture not in {"fifo", "attach"}:
+        if self._capture not in {"fifo", "engine"}:
             return
         with contextlib.suppress(OSError):
-            log = os.dup(2) if self._capture == "attach" else open_log(self._log, wait=False)
+            log = os.dup(2) if self._capture == "engine" else open_log(self._log, wait=False)
             try:
                 os.write(log, ("\n" * torn + "\n".join(lines) + "\n").encode())
             finally:

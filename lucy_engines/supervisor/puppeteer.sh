@@ -92,8 +92,8 @@ refusal() { # -> $refusal: why the daemon can't be started
         refusal="the container is being stopped"
     elif [ -n "$filter" ]; then
         refusal="this image has no Python 3.7 or newer, which a capture filter needs"
-    elif [ "$capture" != fifo ] && [ "$capture" != attach ]; then
-        refusal="this image has no Python 3.7 or newer, which capture by $capture needs; use attach"
+    elif [ "$capture" != fifo ] && [ "$capture" != engine ]; then
+        refusal="this image has no Python 3.7 or newer, which capture by $capture needs; use --capture engine"
     elif ! command -v "$1" >/dev/null 2>&1; then
         refusal="can't run $(clean "$1"): No such file or directory"
     elif [ "$capture" = fifo ] && [ -e "$log" ] && [ ! -w "$log" ]; then
@@ -126,7 +126,7 @@ start() { # number of the command, fresh or not, its words, --, argv
         done
         shift
         # A FIFO is opened for reading too: for writing alone it would wait for its reader.
-        if [ "$capture" = attach ]; then exec 5>&2; elif [ -p "$log" ]; then exec 5<>"$log"; else exec 5>>"$log"; fi
+        if [ "$capture" = engine ]; then exec 5>&2; elif [ -p "$log" ]; then exec 5<>"$log"; else exec 5>>"$log"; fi
         exec 2>/dev/null # bash reports whom it saw die
         (
             [ -z "$directory" ] || cd "$directory"
@@ -166,7 +166,7 @@ ended() { # status of the daemon, as `wait` has it
     fi
     pid= watcher=
     rm -f "$active" 2>/dev/null
-    [ "$capture" != attach ] || printf '\036LUCY %s %d\n' "$token" "$ends" >&2
+    [ "$capture" != engine ] || printf '\036LUCY %s %d\n' "$token" "$ends" >&2
     exited="{\"timestamp\":\"$(date -u '+%Y-%m-%d %H:%M:%S').000000Z\",\"level\":\"Info\",\"puppeteer_script_event\":true,\
 \"puppeteer_event_type\":\"node_exited\",\"message\":\"daemon $how $after s after its start\",\
 \"metadata\":{\"code\":$code,\"signal\":$signal,\"after\":$after}}"
@@ -175,7 +175,7 @@ ended() { # status of the daemon, as `wait` has it
     if [ "$autostart" = 1 ]; then
         # A killed daemon may have left half a line.
         [ "$code" != null ] || newline='\n'
-        if [ "$capture" = attach ]; then
+        if [ "$capture" = engine ]; then
             printf "$newline%s\n%s\n" "$exited" "$offline" >&2
         elif [ -p "$log" ]; then
             printf "$newline%s\n%s\n" "$exited" "$offline" 1<>"$log"

@@ -177,7 +177,7 @@ def _open_way(environment: dict[str, str], *, unattended: bool) -> Pipe | Sender
     if kind == "tcp":
         token, node = environment.get("LUCY_TOKEN", ""), environment.get("LUCY_NODE", "")
         return Sender(environment.get("LUCY_ADDRESS", ""), token, node)
-    if kind == "attach":
+    if kind == "engine":
         return Pipe(os.dup(2))
     if kind not in {"fifo", "shared"}:
         raise ValueError(f"no capture kind is called {kind!r}")

@@ -63,7 +63,7 @@ def never(event_type: type) -> Condition:
     )
 
 
-KINDS = {"fifo": {}, "shared": {"shared_pipe": "1"}, "tcp": {"capture": "tcp"}, "attach": {"capture": "attach"}}
+KINDS = {"fifo": {}, "shared": {"shared_pipe": "1"}, "tcp": {"capture": "tcp"}, "engine": {"capture": "engine"}}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -77,14 +77,14 @@ async def test_the_ledger_and_the_journal_say_which_way_lines_took(tmp_path: Pat
 
         assert network.ledger.of("a").capture == kind
         assert f"by {kind}" in network.ledger.summary()["a"]
-        assert notice.data.detail.startswith(f"its lines come by {kind}: ")
+        assert notice.data.detail.startswith(f"its lines come by way of {kind}: ")
         assert network.ledger.complete
     async with Pipeline.replay(tmp_path / "run") as replayed:
         assert replayed.ledger.complete
         assert replayed.ledger.of("a").capture == kind
 
 
-@pytest.mark.parametrize("kind", ("attach", "tcp"))
+@pytest.mark.parametrize("kind", ("engine", "tcp"))
 async def test_of_a_flood_that_no_fifo_brings_no_line_is_lost_or_doubled(tmp_path: Path, kind: str) -> None:
     script = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); echo $i; done"
     node = NodeSpec(name="a", role="any", command=("sh", "-c", script), wait_for_exit=True)
@@ -99,7 +99,7 @@ async def test_of_a_flood_that_no_fifo_brings_no_line_is_lost_or_doubled(tmp_pat
         assert network.ledger.complete
 
 
-@pytest.mark.parametrize("kind", ("fifo", "attach"))
+@pytest.mark.parametrize("kind", ("fifo", "engine"))
 async def test_a_container_that_is_killed_takes_no_line_along_that_was_written(tmp_path: Path, kind: str) -> None:
     script = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo $i; done; touch /lucy/node/state/done; sleep 1000"
     node = NodeSpec(name="a", role="any", command=("sh", "-c", script))
@@ -172,7 +172,7 @@ async def test_half_a_line_over_tcp_stands_before_the_end_of_its_container(off: 
 async def test_a_node_has_ended_once_its_last_line_is_there_however_late_that_comes(tmp_path: Path) -> None:
     script = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo $i; done"
     node = NodeSpec(name="a", role="any", command=("sh", "-c", script), wait_for_exit=True)
-    async with deployed(tmp_path, node, start=False, capture="attach") as network:
+    async with deployed(tmp_path, node, start=False, capture="engine") as network:
         a = network["a"]
         offline = a.events(NodeOffline, since=0)
         os.kill(pump_process(), signal.SIGSTOP)
@@ -190,7 +190,7 @@ async def test_a_container_has_ended_once_its_last_line_is_there_however_late_th
     script = "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo $i; done; touch /lucy/node/state/done; sleep 1000"
     node = NodeSpec(name="a", role="any", command=("sh", "-c", script))
     with pytest.raises(NodeExitedError, match="a was killed by SIGKILL"):
-        async with deployed(tmp_path, node, start=False, capture="attach") as network:
+        async with deployed(tmp_path, node, start=False, capture="engine") as network:
             os.kill(pump_process(), signal.SIGSTOP)
             await network.start_all()
             with anyio.fail_after(60):
@@ -209,7 +209,7 @@ async def test_a_pump_that_dies_ends_the_run_at_once_and_is_told_as_that(tmp_pat
     node = scripted_node("a", "say:3", "rest")
     told = r"the pump, which carries nodes' lines, was killed by SIGKILL \(process \d+\)"
     with pytest.raises(CarrierDiedError, match=told), anyio.fail_after(60):
-        async with deployed(tmp_path, node, capture="attach") as network:
+        async with deployed(tmp_path, node, capture="engine") as network:
             os.kill(pump_process(), signal.SIGKILL)
             await network.wait_for(lucy.seen(NodeOffline), hard=600)
 
@@ -219,7 +219,7 @@ async def test_a_pump_that_dies_ends_the_run_at_once_and_is_told_as_that(tmp_pat
         assert "the pump, which carries nodes' lines, was killed by SIGKILL" in replayed.ledger.gaps[0].reason
 
 
-@pytest.mark.parametrize("kind", ("fifo", "attach"))
+@pytest.mark.parametrize("kind", ("fifo", "engine"))
 async def test_an_image_without_python_is_supervised_by_its_shell(tmp_path: Path, kind: str) -> None:
     deaf = "setsid sh -c 'trap \"\" TERM; sleep 1000'"
     script = f"echo start; ({deaf} &); trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done"
@@ -244,7 +244,7 @@ async def test_an_image_without_python_is_supervised_by_its_shell(tmp_path: Path
 async def test_what_needs_python_is_refused_where_there_is_none(tmp_path: Path) -> None:
     node = NodeSpec(name="a", role="any", command=("true",), environment=NO_PYTHON)
     with pytest.raises(
-        DeployError, match=r"this image has no Python 3\.7 or newer, which capture by tcp needs; use attach"
+        DeployError, match=r"this image has no Python 3\.7 or newer, which capture by tcp needs; use --capture engine"
     ):
         async with deployed(tmp_path, node, capture="tcp"):
             pass

@@ -92,7 +92,7 @@ def test_a_capture_filter_goes_along_and_another_way_of_lines_is_refused(tmp_pat
     filtered = compose(config_in(tmp_path, capture_filter="Error"), {}).content["services"]["a"]["environment"]
 
     assert (filtered["LUCY_CAPTURE"], filtered["LUCY_CAPTURE_FILTER"]) == ("fifo", "Error")
-    for options in ({"capture": "tcp"}, {"capture": "attach"}, {"shared_pipe": "1"}):
+    for options in ({"capture": "tcp"}, {"capture": "engine"}, {"shared_pipe": "1"}):
         with pytest.raises(lucy.ExportError, match="leave out --capture and --shared-pipe"):
             compose(config_in(tmp_path, **options), {})
 

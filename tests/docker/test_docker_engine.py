@@ -18,7 +18,7 @@ class TestDockerEngine(EngineConformance):
         "fifo": {"capture": "fifo"},
         "shared": {"shared_pipe": "1"},
         "tcp": {"capture": "tcp"},
-        "attach": {"capture": "attach"},
+        "engine": {"capture": "engine"},
     }
     checkpoints = (0, 10, 40, 200)
 

@@ -81,7 +81,7 @@ ODD = st.one_of(
 )
 NAMES = ("id", "node", "fifo", "host", "token", "container")
 COMMANDS = st.fixed_dictionaries(
-    {"op": st.just("attach") | ODD},
+    {"op": st.just("carry") | ODD},
     optional=dict.fromkeys(NAMES, ODD),
 ).map(lambda command: json.dumps(command).encode())
 LINES = st.lists(COMMANDS | ODD.map(lambda odd: json.dumps(odd).encode()) | st.binary(max_size=40), max_size=20)
@@ -90,7 +90,7 @@ LINES = st.lists(COMMANDS | ODD.map(lambda odd: json.dumps(odd).encode()) | st.b
 @given(LINES)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_no_command_ends_the_pump(pump: BarePump, lines: list[bytes]) -> None:
-    pump.say(*lines, b'{"id": 77777, "op": "attach", "host": "tcp://nowhere.invalid:x"}')
+    pump.say(*lines, b'{"id": 77777, "op": "carry", "host": "tcp://nowhere.invalid:x"}')
 
     assert "error" in pump.hear(77777)
 
@@ -98,12 +98,12 @@ def test_no_command_ends_the_pump(pump: BarePump, lines: list[bytes]) -> None:
 def test_each_command_that_makes_no_sense_is_answered_by_what_is_wrong_with_it(pump: BarePump) -> None:
     wrong = {
         b'{"id": 1, "op": "dance"}': "no command is called 'dance'",
-        b'{"id": 2, "op": "attach", "node": "z"}': "'attach' needs 'fifo'",
-        b'{"id": 3, "op": "attach", "node": 7}': "'attach' takes no node=7: it is no text",
-        b'{"id": 4, "op": "attach", "node": "z", "fifo": "f", "token": "t", "container": "c", "host": "unix:///x"}': (
+        b'{"id": 2, "op": "carry", "node": "z"}': "'carry' needs 'fifo'",
+        b'{"id": 3, "op": "carry", "node": 7}': "'carry' takes no node=7: it is no text",
+        b'{"id": 4, "op": "carry", "node": "z", "fifo": "f", "token": "t", "container": "c", "host": "unix:///x"}': (
             "No such file or directory"
         ),
-        b'{"id": 5, "op": "attach", "node": "z", "fifo": "f", "token": "t", "container": "c", "host": "nowhere"}': (
+        b'{"id": 5, "op": "carry", "node": "z", "fifo": "f", "token": "t", "container": "c", "host": "nowhere"}': (
             "'nowhere' is no way to an Engine that Lucy knows; give unix:///path, tcp://host:port or https://host:port"
         ),
     }
@@ -150,7 +150,7 @@ async def test_a_pump_that_fails_is_told_with_its_last_words(tmp_path: Path) -> 
         os.kill(pump.pid, signal.SIGKILL)
 
         with pytest.raises(CarrierDiedError, match=r"SIGKILL \(process \d+\); its last words: MemoryError: no room"):
-            await pump.attach("a", tmp_path / "fifo", Endpoint("unix:///nowhere"), "c", "t")
+            await pump.carry("a", tmp_path / "fifo", Endpoint("unix:///nowhere"), "c", "t")
 
 
 # A Lucy that starts a pump, forks, as a pool of processes does, and is killed.

@@ -88,14 +88,14 @@ async def captured_whole(directory: Path, address: str) -> None:
         await a.start()
         with anyio.fail_after(60):
             await a.events(Told, since=0).filter(lambda event: event.data.start == 2).first()
-        assert network.ledger.of("a").capture == "attach"
+        assert network.ledger.of("a").capture == "engine"
         await a.stop()
         lines = (directory / "run/logs/a.ndjson").read_bytes().splitlines()
         assert sum(b"lucy.scripted.numbered" in line for line in lines) >= 2000
         assert network.ledger.complete
 
 
-async def test_lines_of_a_remote_engine_come_by_its_attach_stream(docker_engine: str, tmp_path: Path) -> None:
+async def test_lines_of_a_remote_engine_come_through_that_engine(docker_engine: str, tmp_path: Path) -> None:
     with engine_over_tcp(docker_engine.removeprefix("unix://")) as port:
         await captured_whole(tmp_path, f"tcp://127.0.0.1:{port}")
 

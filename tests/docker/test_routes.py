@@ -29,7 +29,7 @@ REMOTE = EngineFacts(endpoint=Endpoint("tcp://10.0.0.7:2375"), own_address="10.0
 
 @pytest.mark.parametrize(
     ("facts", "kind"),
-    ((HERE, "fifo"), (DESKTOP, "tcp"), (MACINTOSH, "tcp"), (REMOTE, "attach")),
+    ((HERE, "fifo"), (DESKTOP, "tcp"), (MACINTOSH, "tcp"), (REMOTE, "engine")),
     ids=("here", "desktop", "macintosh", "remote"),
 )
 def test_each_engine_gets_the_best_way_that_works_with_it(facts: EngineFacts, kind: str) -> None:
@@ -61,9 +61,9 @@ def test_over_tcp_lucy_listens_where_containers_reach_her_and_nowhere_else(
     (
         (REMOTE, "fifo", False, "a FIFO can't reach into containers of tcp://10.0.0.7:2375"),
         (DESKTOP, "fifo", False, "a FIFO can't reach"),
-        (REMOTE, "auto", True, "--shared-pipe needs FIFOs, and lines come by attach here"),
+        (REMOTE, "auto", True, "--shared-pipe needs FIFOs, and lines come by way of engine here"),
         (HERE, "tcp", True, "--shared-pipe needs FIFOs"),
-        (EngineFacts(endpoint=HERE.endpoint, platform="linux"), "tcp", False, "there is none; use attach"),
+        (EngineFacts(endpoint=HERE.endpoint, platform="linux"), "tcp", False, "there is none; use --capture engine"),
     ),
 )
 def test_what_can_not_work_is_refused_with_what_can(

@@ -113,7 +113,7 @@ async def test_what_an_engine_notes_is_in_the_ledger_and_in_the_recording(record
     way = Pipeline.record(tmp_path / "run") if recorded else Pipeline.pass_through()
     async with way as pipeline:
         fifo = await pipeline.open_fifo("a", tmp_path / "fifo")
-        pipeline.note_way("a", "attach")
+        pipeline.note_way("a", "engine")
         await write(fifo, say(1))
         await until(pipeline, "a")
         assert pipeline.ledger.complete
@@ -124,7 +124,7 @@ async def test_what_an_engine_notes_is_in_the_ledger_and_in_the_recording(record
         await until(pipeline, "a")
         assert not pipeline.ledger.complete
         assert pipeline.ledger.gaps == []
-        assert pipeline.ledger.of("a").capture == "attach"
+        assert pipeline.ledger.of("a").capture == "engine"
         assert pipeline.ledger.filtered_events == 3
         told = "15 lines (0.0 MB, 3 events) left out by the capture filter, first told at position 1"
         assert told in pipeline.ledger.summary()["a"]

@@ -68,7 +68,7 @@ RESULT = RunResult(
             lag_max=0.25,
             blocked=0.0,
             failures=(),
-            capture="attach",
+            capture="engine",
             filtered_lines=7654,
             filtered_bytes=3_000_000,
         ),
@@ -79,9 +79,9 @@ RESULT = RunResult(
 def test_the_ledger_says_which_way_lines_took_and_what_a_filter_left_out() -> None:
     text = report(RESULT, coloured=False, kept=True)
 
-    assert re.search(r"^  one +1,234 .* attach$", text, re.MULTILINE)
+    assert re.search(r"^  one +1,234 .* engine$", text, re.MULTILINE)
     assert "    left out by the capture filter: 7,654 lines, 3.0 MB" in text
-    assert '<td class="">attach</td><td class="n">7,654</td>' in html_report(RESULT)
+    assert '<td class="">engine</td><td class="n">7,654</td>' in html_report(RESULT)
 
 
 def test_the_text_tells_each_section_with_its_mark_its_waits_and_its_errors() -> None:

@@ -67,7 +67,7 @@ def test_who_goes_through_all_options_may_mean_any() -> None:
     ("given", "said"),
     (
         ({"statistics": "maybe"}, "option statistics='maybe' is neither on nor off; give '1' or '0'"),
-        ({"capture": "carrier pigeon"}, "is none of auto, fifo, tcp, attach; give one of them"),
+        ({"capture": "carrier pigeon"}, "is none of auto, fifo, tcp, engine; give one of them"),
     ),
 )
 def test_a_value_that_an_engine_does_not_know_is_refused_with_those_it_does(given: dict[str, str], said: str) -> None:

@@ -358,7 +358,7 @@ def test_lines_that_go_to_stderr_are_followed_by_a_mark(form: str, tmp_path: Pat
         [*supervisor(form, tmp_path), "--", "sh", "-c", "echo out; echo error >&2; printf half"],
         env={
             **os.environ,
-            "LUCY_CAPTURE": "attach",
+            "LUCY_CAPTURE": "engine",
             "LUCY_TOKEN": "t0",
             "LUCY_AUTOSTART": "1",
             "LUCY_ACTIVE_FILE": f"{tmp_path}/active",

@@ -10,7 +10,7 @@ from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_engines.docker.api.endpoint import AddressError, Endpoint, docker_host
 from lucy_engines.docker.plan.container import Limits
 
-CAPTURE_KINDS = ("auto", "fifo", "tcp", "attach")
+CAPTURE_KINDS = ("auto", "fifo", "tcp", "engine")
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 DOCKER_HOST = EngineOption(
@@ -34,7 +34,7 @@ DOCKER_OPTIONS = (
     EngineOption(
         name="capture",
         choices=CAPTURE_KINDS,
-        help="how lines leave a container: a FIFO, TCP, or the Engine's attach stream; auto takes the best that works",
+        help="how lines leave a container: by a FIFO, by TCP, or through the Engine; auto takes the best that works",
     ),
     EngineOption(
         name="shared_pipe", is_switch=True, help="one pipe for all nodes, each line tagged, in place of one a node"

@@ -16,7 +16,7 @@ from lucy_core.errors import InapplicableError
 from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.plan.inside import LOG
 
-Kind = Literal["fifo", "shared", "tcp", "attach"]
+Kind = Literal["fifo", "shared", "tcp", "engine"]
 DESKTOP = "host.docker.internal"
 """The name by which containers of Docker Desktop reach loopback of the machine that it runs on."""
 
@@ -70,7 +70,7 @@ def choose_route(facts: EngineFacts, *, wanted: str = "auto", shared: bool = Fal
 
     Args:
         facts: of the Engine.
-        wanted: `fifo`, `tcp` or `attach` to force one, or `auto`.
+        wanted: `fifo`, `tcp` or `engine` to force one, or `auto`.
         shared: whether nodes are to share one FIFO.
 
     Raises:
@@ -84,16 +84,17 @@ def choose_route(facts: EngineFacts, *, wanted: str = "auto", shared: bool = Fal
         elif facts.is_desktop:
             kind, why = "tcp", "Docker Desktop's virtual machine shows no FIFO of this one"
         else:
-            kind, why = "attach", f"the Engine at {facts.endpoint.text} is remote"
+            kind, why = "engine", f"the Engine at {facts.endpoint.text} is remote"
     if kind == "fifo" and not facts.is_here:
-        reason = f"a FIFO can't reach into containers of {facts.endpoint.text}; leave it out, or take attach"
+        reason = f"a FIFO can't reach into containers of {facts.endpoint.text}; leave it out, or use --capture engine"
         raise InapplicableError("--capture fifo", f": {reason}")
     if shared and kind != "fifo":
-        raise InapplicableError("--shared-pipe", f"needs FIFOs, and lines come by {kind} here ({why}); leave it out")
+        reason = f"needs FIFOs, and lines come by way of {kind} here ({why}); leave it out"
+        raise InapplicableError("--shared-pipe", reason)
     if kind == "tcp":
         return _tcp(facts, why)
-    if kind == "attach":
-        return Route(kind="attach", why=why)
+    if kind == "engine":
+        return Route(kind="engine", why=why)
     return Route(kind="shared" if shared else "fifo", why=f"{why}; --shared-pipe" if shared else why)
 
 
@@ -102,7 +103,7 @@ def _tcp(facts: EngineFacts, why: str) -> Route:
         return Route(kind="tcp", why=why, listen="127.0.0.1", reach=DESKTOP)
     address = facts.gateway if facts.is_here else facts.own_address
     if not address:
-        reason = "needs an address of this machine that containers can reach, and there is none; use attach"
+        reason = "needs an address of this machine that containers can reach, and there is none; use --capture engine"
         raise InapplicableError("--capture tcp", reason)
     return Route(kind="tcp", why=why, listen=address, reach=address)
 

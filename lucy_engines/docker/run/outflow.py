@@ -52,7 +52,7 @@ class Outflow:
         capture = self._capture
         self._keep = keep
         self._route = route = choose_route(await self._facts(), wanted=wanted, shared=shared)
-        if route.kind == "attach":
+        if route.kind == "engine":
             pump = self._pump = PumpClient()
             self._services.start(functools.partial(self._hear, pump, nodes))
         if route.kind == "shared":
@@ -62,12 +62,12 @@ class Outflow:
                 try:
                     self._addresses[node] = await capture.listen_resumably(node, route.listen)
                 except RecordingError as error:
-                    reason = f"can't have nodes' lines come to {route.listen}: {error}; try --capture attach"
+                    reason = f"can't have nodes' lines come to {route.listen}: {error}; try --capture engine"
                     raise DeployError(reason, node) from error
             elif route.kind != "shared":
                 self._fifos[node] = await capture.open_fifo(node)
             capture.note_way(node, route.kind)
-            capture.note(EngineNotice(node, "capture", f"its lines come by {route.kind}: {route.why}"))
+            capture.note(EngineNotice(node, "capture", f"its lines come by way of {route.kind}: {route.why}"))
 
     async def _hear(self, pump: PumpClient, nodes: Sequence[str]) -> None:
         await pump.listen()
@@ -100,7 +100,7 @@ class Outflow:
     async def follow(self, node: str, container: str) -> None:
         """Carry a container's lines from its start on. Call it once the container is made, before it is started."""
         if self._pump is not None:
-            await self._pump.attach(node, self._fifos[node], self._client.endpoint, container, self._capture.token)
+            await self._pump.carry(node, self._fifos[node], self._client.endpoint, container, self._capture.token)
 
     async def passed(self, node: str, end: LinkEvent) -> None:
         """Wait until all that came before a daemon's end is where capture reads it, and say so if it never will be."""

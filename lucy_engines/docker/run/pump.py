@@ -30,10 +30,10 @@ from lucy_engines.docker.run.marks import MarkFinder
 READ_BYTES = 1 << 18
 PIPE_BYTES = 1 << 20
 CONNECT_SECONDS = 10.0
-ATTACH_BUFFER_BYTES = 1 << 20
+PEER_BUFFER_BYTES = 1 << 20
 
 
-class Attach(NamedTuple):
+class Carry(NamedTuple):
     """Carry what a container writes to its stderr into the FIFO of its node."""
 
     node: str
@@ -124,12 +124,12 @@ class Pump:
 
     def __init__(self, control: socket.socket, lucy: int) -> None:
         """`lucy` is a pidfd of who it works for."""
-        self._server = Server(control, {Attach: self._attach})
+        self._server = Server(control, {Carry: self._carry})
         self._lucy = lucy
         self._epoll = select.epoll()
         for fd in (self._server.fileno(), lucy):
             self._epoll.register(fd, select.EPOLLIN)
-        self._attached: dict[int, Carried] = {}
+        self._carried: dict[int, Carried] = {}
         """By the connection, as long as that is open."""
         self._blocked: dict[int, Carried] = {}
         """By the FIFO, as long as that is full."""
@@ -147,10 +147,10 @@ class Pump:
                         return
                 elif fd in self._blocked:
                     self._unblock(fd)
-                elif fd in self._attached:
-                    self._serve(self._attached[fd])
+                elif fd in self._carried:
+                    self._serve(self._carried[fd])
 
-    def _attach(self, wanted: Attach) -> None:
+    def _carry(self, wanted: Carry) -> None:
         if wanted.node in self._nodes:
             raise ValueError(f"a node is called {wanted.node!r} already")
         peer = _connect(wanted.host)
@@ -163,7 +163,7 @@ class Pump:
             peer.close()
             raise
         self._nodes.add(wanted.node)
-        self._attached[peer.fileno()] = carried
+        self._carried[peer.fileno()] = carried
         self._epoll.register(peer.fileno(), select.EPOLLIN)
         self._take(carried, rest)
 
@@ -205,7 +205,7 @@ class Pump:
             return
         self._blocked[fifo.fd] = carried
         self._epoll.register(fifo.fd, select.EPOLLOUT)
-        if carried.peer.fileno() in self._attached:
+        if carried.peer.fileno() in self._carried:
             self._epoll.modify(carried.peer.fileno(), 0)
 
     def _unblock(self, fd: int) -> None:
@@ -214,14 +214,14 @@ class Pump:
             return
         del self._blocked[fd]
         self._epoll.unregister(fd)
-        if carried.peer.fileno() in self._attached:
+        if carried.peer.fileno() in self._carried:
             self._epoll.modify(carried.peer.fileno(), select.EPOLLIN)
             # TLS may hold bytes that no poll will tell of.
             self._serve(carried)
 
     def _close(self, carried: Carried) -> None:
         fd = carried.peer.fileno()
-        if self._attached.pop(fd, None) is None:
+        if self._carried.pop(fd, None) is None:
             return
         self._epoll.unregister(fd)
         carried.peer.close()
@@ -236,7 +236,7 @@ def _connect(host: str) -> socket.socket:
     peer = endpoint.connect(CONNECT_SECONDS)
     if endpoint.path is not None:
         with contextlib.suppress(OSError):
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ATTACH_BUFFER_BYTES)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PEER_BUFFER_BYTES)
     return peer
 
 

@@ -9,7 +9,7 @@ import anyio
 from lucy_core.errors import CarrierDiedError, DeployError, HelperDiedError
 from lucy_core.helpers.helper import Helper, Refused
 from lucy_engines.docker.api.endpoint import Endpoint
-from lucy_engines.docker.run.pump import Attach, Broken, Closed, Passed
+from lucy_engines.docker.run.pump import Broken, Carry, Closed, Passed
 
 
 @final
@@ -43,7 +43,7 @@ class PumpClient:
         """How it ended, where it did so by itself."""
         return self._helper.died
 
-    async def attach(self, node: str, fifo: Path, endpoint: Endpoint, container: str, token: str) -> None:
+    async def carry(self, node: str, fifo: Path, endpoint: Endpoint, container: str, token: str) -> None:
         """Carry a container's stderr into a FIFO from now on. Call it before the container is started.
 
         Raises:
@@ -52,10 +52,10 @@ class PumpClient:
         """
         self._open.add(node)
         try:
-            await self._helper.ask(Attach(node, str(fifo), endpoint.text, container, token))
+            await self._helper.ask(Carry(node, str(fifo), endpoint.text, container, token))
         except Refused as refused:
             self._open.discard(node)
-            raise DeployError(f"can't attach to its container's output: {refused.reason}", node) from refused
+            raise DeployError(f"can't carry its container's lines: {refused.reason}", node) from refused
 
     async def passed(self, node: str, number: int) -> bool:
         """Wait until all that was written before a node's end of this number is in its FIFO. False if it never will."""
