@@ -8,7 +8,6 @@ import functools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import final
 
 import anyio
@@ -35,7 +34,7 @@ from lucy_core.engine import (
 from lucy_core.errors import EngineError, HelperDiedError, TopologyError, UnknownProgramError, UnsupportedError
 from lucy_engines.process import statistics
 from lucy_engines.process.client import GuardianClient
-from lucy_engines.process.garbage import RUN_VARIABLE
+from lucy_engines.process.garbage import RUN_VARIABLE, pids
 from lucy_engines.process.kinship import variables_of
 from lucy_engines.process.node import ProcessNode, find_program
 from lucy_engines.process.orders import Exited
@@ -204,6 +203,5 @@ class ProcessEngine(Engine):
 
     async def leftovers(self, run_id: str) -> list[str]:
         """Name the processes that were started for a run and still live."""
-        marker = f"{RUN_VARIABLE}={run_id}".encode()
-        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return [f"process {pid}" for pid in sorted(pids) if marker in variables_of(pid)]
+        name, value = RUN_VARIABLE.encode(), run_id.encode()
+        return [f"process {pid}" for pid in sorted(pids()) if variables_of(pid).get(name) == value]

@@ -18,7 +18,16 @@ import anyio
 
 from lucy_core.engine import Leftover, Search, run_files
 from lucy_engines.process import cgroups
-from lucy_engines.process.kinship import MARKER, Inode, fifos_written_to, inode_of, lives, send_signal, variables_of
+from lucy_engines.process.kinship import (
+    MARKER,
+    Inode,
+    fifos_written_to,
+    inode_of,
+    kill_all,
+    lives,
+    stat_of,
+    variables_of,
+)
 
 GUARDIAN = "lucy_engines.process.guardian"
 """In the command line of every guardian."""
@@ -113,12 +122,12 @@ def _forsaken_groups(search: Search) -> list[Leftover]:
 def _end_group(group: str) -> bool:
     """Kill what is in a group and remove it; return False where that takes another moment."""
     if not cgroups.kill(group):
-        for pid in cgroups.members(group):
-            send_signal(pid, signal.SIGKILL)
+        kill_all(cgroups.members(group))
     return cgroups.remove(group)
 
 
-def _pids() -> list[int]:
+def pids() -> list[int]:
+    """Return the ids of all processes."""
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
 
 
@@ -135,13 +144,13 @@ def is_guardian(pid: int) -> bool:
 
 def capture_words() -> set[bytes]:
     """Return the words of all command lines of capture processes: the directory that each records into is one."""
-    commands = [_command(pid) for pid in _pids()]
+    commands = [_command(pid) for pid in pids()]
     return {word for command in commands if run_files.CAPTURE.encode() in command for word in command.split(b"\0")}
 
 
 def strays() -> Iterator[Stray]:
     """Return the processes that came from a guardian which is gone."""
-    for pid in _pids():
+    for pid in pids():
         stray = stray_of(pid)
         if stray is not None and is_forsaken(stray):
             yield stray
@@ -159,10 +168,7 @@ def stray_of(pid: int) -> Stray | None:
     """Return what is known of a process that came from a guardian, or None where it is none of Lucy's."""
     if not _is_here(pid):
         return None
-    variables: dict[bytes, bytes] = {}
-    for variable in variables_of(pid):
-        name, _, value = variable.partition(b"=")
-        variables[name] = value
+    variables = variables_of(pid)
     mark = variables.get(MARKER.encode(), b"").partition(b"-")[0]
     guardian = int(mark) if mark.isdigit() else _guardian_by_group(pid)
     ids = [os.fsdecode(variables[RUN_VARIABLE.encode()])] if RUN_VARIABLE.encode() in variables else []
@@ -214,22 +220,16 @@ def _runs_written_to(pid: int) -> list[Path]:
 
 def _has_guardian(pid: int) -> bool:
     """Tell whether a process descends from a guardian that lives."""
-    while pid > 1:
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                pid = int(file.read().rpartition(b")")[2].split()[1])
-        except OSError:
-            return False
+    while pid > 1 and (stat := stat_of(pid)):
+        pid = int(stat[1])
         if is_guardian(pid):
             return True
     return False
 
 
 def _age(pid: int) -> float:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
-        started = int(file.read().rpartition(b")")[2].split()[19]) / _TICKS
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
-    return 0.0
+    stat = stat_of(pid)
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(stat[19]) / _TICKS if stat else 0.0
 
 
 def _kill(pid: int) -> str | None:
@@ -269,8 +269,7 @@ def end_what_a_guardian_left(guardian: int, fifos: Sequence[Path]) -> None:
             inodes.add(inode_of(str(path)))
     give_up = time.monotonic() + LAST_SECONDS
     while left := [pid for pid in _left_by(guardian, inodes) if lives(pid)]:
-        refused = [pid for pid in left if not send_signal(pid, signal.SIGKILL)]
-        if len(refused) == len(left) or time.monotonic() >= give_up:
+        if kill_all(left).issuperset(left) or time.monotonic() >= give_up:
             break
     own = cgroups.own_group()
     groups = [group for group, maker in cgroups.groups_below(own) if maker == guardian] if own is not None else []
@@ -283,7 +282,7 @@ def end_what_a_guardian_left(guardian: int, fifos: Sequence[Path]) -> None:
 
 def _left_by(guardian: int, fifos: set[Inode]) -> list[int]:
     found: list[int] = []
-    for pid in _pids():
+    for pid in pids():
         stray = stray_of(pid)
         if stray is None:
             continue

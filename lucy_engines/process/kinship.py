@@ -25,7 +25,6 @@ from lucy_engines.process import cgroups
 
 MARKER = "LUCY_PROCESS"
 """In the environment of all that a guardian starts: its process id, and which of its children that came from."""
-_PREFIX = f"{MARKER}=".encode()
 
 Inode = tuple[int, int]
 """A device and a number on it: one file, under whatever name."""
@@ -59,35 +58,34 @@ def session_of(pid: int) -> int | None:
     return None
 
 
-def _state(pid: int) -> str:
+def stat_of(pid: int) -> list[bytes]:
+    """Return what the kernel says of a process behind its name: state, parent and so on; nothing where it is gone."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
-        return file.read().rpartition(b")")[2].split()[0].decode()
-    return "X"
+        return file.read().rpartition(b")")[2].split()
+    return []
 
 
 def runs(pid: int) -> bool:
     """Tell whether a process is neither stopped nor gone."""
-    return _state(pid) not in ("T", "t", "Z", "X")
+    return stat_of(pid)[:1] not in ([], [b"T"], [b"t"], [b"Z"], [b"X"])
 
 
 def lives(pid: int) -> bool:
     """Tell whether a process hasn't ended: one that nobody has reaped has, and holds nothing any more."""
-    return _state(pid) not in ("Z", "X")
+    return stat_of(pid)[:1] not in ([], [b"Z"], [b"X"])
 
 
-def variables_of(pid: int) -> list[bytes]:
+def variables_of(pid: int) -> dict[bytes, bytes]:
     """Return the environment with which a process was started, or nothing where we may not look."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as environment:
-        return environment.read().split(b"\0")
-    return []
+        found = (variable.partition(b"=") for variable in environment.read().split(b"\0"))
+        return {name: value for name, _, value in found}
+    return {}
 
 
 def mark_of(pid: int) -> bytes | None:
     """Return the value of `MARKER` with which a process was started."""
-    for variable in variables_of(pid):
-        if variable.startswith(_PREFIX):
-            return variable.removeprefix(_PREFIX)
-    return None
+    return variables_of(pid).get(MARKER.encode())
 
 
 def inode_of(fd: int | str) -> Inode:

@@ -34,7 +34,7 @@ from lucy_core.errors import (
 from lucy_core.helpers.helper import Refused
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
-from lucy_engines.process.kinship import descendants, session_of
+from lucy_engines.process.kinship import descendants, session_of, stat_of
 from lucy_engines.process.orders import Exited
 
 END_SECONDS = 10.0
@@ -222,11 +222,8 @@ class ProcessNode(EngineNode):
             return None
         cpu, memory, threads = 0.0, 0, 0
         for each in {pid, *(one for one in descendants(pid) if session_of(one) is not None)}:
-            try:
-                fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            cpu += (int(fields[11]) + int(fields[12])) / _TICKS
-            threads += int(fields[17])
-            memory += int(fields[21]) * _PAGE
+            if stat := stat_of(each):
+                cpu += (int(stat[11]) + int(stat[12])) / _TICKS
+                threads += int(stat[17])
+                memory += int(stat[21]) * _PAGE
         return Resources(cpu, memory, threads)
