@@ -133,9 +133,9 @@ class Capture:
 
     # Talking to Lucy
 
-    def _send_block(self, row: bytes, data: bytes) -> None:
+    def _send_block(self, block: Block) -> None:
         if not self._orphaned:
-            self._server.notify(Block(row + data))
+            self._server.notify(block)
             self._make_room()
 
     def _make_room(self) -> None:

@@ -60,7 +60,7 @@ class VirtualCapture:
     def __init__(self, directory: Path, now_ns: Callable[[], int]) -> None:
         self.bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.died: str | None = None
-        self._recorder = Recorder(str(directory), JOURNAL, self.bell, now_ns=now_ns, send=lambda *_: None)
+        self._recorder = Recorder(str(directory), JOURNAL, self.bell, now_ns=now_ns, send=lambda _: None)
         self.token = secrets.token_urlsafe(24)
         self._intake = Intake(self._recorder, self.token)
 

@@ -22,6 +22,7 @@ from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import LongLine, Pieces
 from lucy_core.capture.recorder.recycling import Recycler
 from lucy_core.capture.recorder.rows import Log, Row, block_row, fact_row, keep_reserve, write_all
+from lucy_core.capture.requests import Block
 
 ROWS_AT_ONCE = 64
 """After how many rows they are made visible within a turn: to read a long file takes its time, even where it is one
@@ -39,7 +40,7 @@ class Recorder:
         bell: int,
         *,
         now_ns: Callable[[], int],
-        send: Callable[[bytes, bytes], None],
+        send: Callable[[Block], None],
     ) -> None:
         """Begin, or go on behind what is there.
 
@@ -48,7 +49,7 @@ class Recorder:
             journal: whose log is the journal.
             bell: an eventfd that rings once there is something new to read.
             now_ns: the clock that stamps arrivals.
-            send: gives Lucy a row and its block past the recording.
+            send: gives Lucy a row and its bytes past the recording.
         """
         self.position = 0
         self.now_ns = now_ns
@@ -97,7 +98,7 @@ class Recorder:
                 self.recycler.wrote(log.fd, log.offset, self.position)
                 self._add_row(row)
                 return
-        self._send(row.text, b"".join(pieces))
+        self._send(Block(b"".join((row.text, *pieces))))
         log.offset += size
 
     def begin_long(self, node: str) -> LongLine:
@@ -153,7 +154,7 @@ class Recorder:
                 if row.log is None:
                     self._persist(row)
                 else:
-                    self._send(row.text, row.data())
+                    self._send(Block(row.text + row.data()))
         os.eventfd_write(self._bell, 1)
 
     def check_directory(self) -> None:
@@ -187,7 +188,7 @@ class Recorder:
             written, _ = self._write_rows([row])
             self._sealed |= not written
         if self._sealed:
-            self._send(row.text, b"")
+            self._send(Block(row.text))
         else:
             os.eventfd_write(self._bell, 1)
 
