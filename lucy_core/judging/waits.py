@@ -34,6 +34,8 @@ PAST = 1e-5
 """Seconds behind a limit at which to look: at the limit itself something may still arrive that counts."""
 LONGEST_SLEEP = 3600.0
 """Loops differ in what they make of timers of years."""
+PROBE_SECONDS = 0.1
+"""How long to wait between two questions to a node."""
 
 
 class Run(Protocol):
@@ -77,22 +79,15 @@ class Run(Protocol):
 
 @final
 class Waiting:
-    """One wait under way."""
+    """One wait, about to begin or under way. Made by `prepare`."""
 
-    def __init__(self, run: Run, condition: AnyCondition, started: int, start: int, limits: Limits) -> None:
-        """Prepare it.
-
-        Args:
-            run: what it is in.
-            condition: what is awaited.
-            started: the position before which everything had arrived when it began; its fold goes there at least.
-            start: the position from which on events count.
-            limits: when it is late and when over.
-        """
+    def __init__(self, run: Run, condition: AnyCondition, start: int | None, limits: Limits) -> None:
+        self.condition = condition
+        self.limits = limits
+        """When it is late and when over."""
+        self.start = start
+        """The position from which on events count; None for where it begins."""
         self._run = run
-        self._condition = condition
-        self._started = started
-        self._start = start
         self._changed = anyio.Event()
         self._ended = False
         self._end_error: Exception | None = None
@@ -100,29 +95,61 @@ class Waiting:
         self._declared = _declared(condition.event_types)
         self._unreadable: list[Undecodable | Malformed] = []
         self._handles: list[Handle] = []
-        self._limits = limits
         self._wait: Wait
         self._told_late = False
 
-    async def decide(self) -> WaitOutcome[Any]:
-        """Follow the run until it is decided. Raises as `Network.wait_for` does."""
+    async def decide(self, started: int) -> WaitOutcome[Any]:
+        """Follow the run until it is decided, asking nodes where that is awaited. Raises as `Network.wait_for` does.
+
+        Args:
+            started: the position before which everything had arrived when it began; its fold goes there at least.
+        """
+        run = self._run
+        try:
+            if run.prober is None or not probes_of(self.condition):
+                return await self._decide(started)
+            return await self._decide_asking(run.prober, started)
+        except (CaptureDiedError, RecordingError):
+            if run.fatal is not None:
+                raise run.fatal from None
+            raise
+
+    async def _decide_asking(self, prober: Prober, started: int) -> WaitOutcome[Any]:
+        async def ask(probe: Probe) -> None:
+            last = None
+            while True:
+                answer = await prober(probe)
+                if answer != last:
+                    self._run.journal(answer)
+                    last = answer
+                await anyio.sleep(PROBE_SECONDS)
+
+        outcomes: list[WaitOutcome[Any]] = []
+        async with one_error(), anyio.create_task_group() as tasks:
+            for probe in probes_of(self.condition):
+                tasks.start_soon(ask, probe)
+            outcomes.append(await self._decide(started))
+            tasks.cancel_scope.cancel()
+        return outcomes[0]
+
+    async def _decide(self, started: int) -> WaitOutcome[Any]:
         async with AsyncExitStack() as stack:
-            self._subscribe()
+            self._subscribe(started if self.start is None else self.start)
             stack.callback(self._cancel)
             stack.callback(self._run.when_fatal(self._changed.set))
-            await self._follow()
+            await self._follow(started)
         return self._conclude()
 
-    def _subscribe(self) -> None:
+    def _subscribe(self, start: int) -> None:
         # In one turn of the loop: the copy stands where the subscription begins.
-        pipeline, history, kinds = self._run.pipeline, self._run.history, self._condition.event_types
-        copied, state = history.copy_before(self._start)
-        self._wait = Wait(self._condition, state, self._limits, self._start, self._run.node_names)
+        pipeline, history, kinds = self._run.pipeline, self._run.history, self.condition.event_types
+        copied, state = history.copy_before(start)
+        self._wait = Wait(self.condition, state, self.limits, start, self._run.node_names)
         self._handles.append(pipeline.subscribe(history.interest(kinds), self._take, self._end, since=copied))
-        if self._condition.needs_all_lines and self._declared:
+        if self.condition.needs_all_lines and self._declared:
             torn = Interest(kind=Malformed)
             for interest in (Interest(kind=Undecodable, event_types=self._declared), torn):
-                handle = pipeline.subscribe(interest, self._keep_unreadable, lambda _: None, since=self._start)
+                handle = pipeline.subscribe(interest, self._keep_unreadable, lambda _: None, since=start)
                 self._handles.append(handle)
 
     def _keep_unreadable(self, items: list[Undecodable | Malformed]) -> None:
@@ -146,9 +173,9 @@ class Waiting:
         self._end_error = error
         self._changed.set()
 
-    async def _follow(self) -> None:
+    async def _follow(self, started: int) -> None:
         pipeline, wait = self._run.pipeline, self._wait
-        await self._reach(self._started)
+        await self._reach(started)
         wait.begin()
         while not (wait.is_over or self._ended or self._run.fatal is not None):
             self._tell_late()
@@ -189,7 +216,7 @@ class Waiting:
             near = f"{wait.closest.have:g} of {wait.closest.need:g}"
             soft = wait.limits.seconds(wait.limits.soft_ns)
             self._run.soft_error(
-                f"soft timeout after {soft:g} s waiting for {self._condition.description} ({near} so far)",
+                f"soft timeout after {soft:g} s waiting for {self.condition.description} ({near} so far)",
                 kind="soft timeout",
             )
 
@@ -206,7 +233,7 @@ class Waiting:
             self._check_that_nothing_is_missing()
             if not wait.expired and self._end_error is not None:
                 self._inconclusive(f"its lines can't be read any further: {self._end_error}")
-            if not wait.expired and self._condition.must_hold:
+            if not wait.expired and self.condition.must_hold:
                 self._inconclusive("the run has ended before its time was over")
         error = wait.failure(run.pipeline.now_ns(), ledger.summary())
         raise error
@@ -227,7 +254,7 @@ class Waiting:
             self._inconclusive(
                 f"capture stood still for {seconds:.1f} s when its time was over, so nobody can say what came in time"
             )
-        any_line = Arrived in self._condition.event_types
+        any_line = Arrived in self.condition.event_types
         left_out = sum(
             account.filtered_lines if any_line else account.filtered_events
             for node, account in ledger.nodes.items()
@@ -264,7 +291,7 @@ class Waiting:
 
     def _inconclusive(self, why: str) -> NoReturn:
         explanation = self._wait.explain(self._run.pipeline.ledger.summary())
-        raise InconclusiveError(why, what=f"waiting for {self._condition.description}", explanation=explanation)
+        raise InconclusiveError(why, what=f"waiting for {self.condition.description}", explanation=explanation)
 
 
 def _declared(kinds: tuple[type, ...]) -> list[EventType[Any]]:
@@ -272,7 +299,7 @@ def _declared(kinds: tuple[type, ...]) -> list[EventType[Any]]:
     return [event_type(kind) for kind in kinds if kind is not Arrived]
 
 
-async def wait(
+def prepare(
     run: Run,
     condition: AnyCondition | type,
     *,
@@ -280,9 +307,8 @@ async def wait(
     soft: Duration | float | None,
     hard: Duration | float | None,
     lasting: Duration | float | None,
-    announce: Callable[[AnyCondition, Limits], Any],
-) -> WaitOutcome[Any]:
-    """Wait for a condition; see `Network.wait_for`.
+) -> Waiting:
+    """Check what is to be awaited, and work out from where and until when. Raises as `Network.wait_for` does.
 
     Args:
         run: where.
@@ -291,7 +317,6 @@ async def wait(
         soft: after this it is late.
         hard: after this it is over.
         lasting: for how long it has to hold.
-        announce: awaited with condition and limits; writes into the journal that the wait begins, and returns where.
     """
     pipeline = run.pipeline
     if pipeline.is_closed:
@@ -305,38 +330,4 @@ async def wait(
     chosen = limits(condition, run.clock, began_ns, soft=soft, hard=hard, lasting=lasting)
     if run.fatal is not None:
         raise run.fatal
-    started = await announce(condition, chosen)
-    waiting = Waiting(run, condition, started, started if start is None else start, chosen)
-    try:
-        if run.prober is None or not probes_of(condition):
-            return await waiting.decide()
-        return await _asking(run, run.prober, condition, waiting)
-    except (CaptureDiedError, RecordingError):
-        if run.fatal is not None:
-            raise run.fatal from None
-        raise
-
-
-PROBE_SECONDS = 0.1
-"""How long to wait between two questions to a node."""
-
-
-async def _asking(run: Run, prober: Prober, condition: AnyCondition, waiting: Waiting) -> WaitOutcome[Any]:
-    """Decide while nodes are asked."""
-
-    async def ask(probe: Probe) -> None:
-        last = None
-        while True:
-            answer = await prober(probe)
-            if answer != last:
-                run.journal(answer)
-                last = answer
-            await anyio.sleep(PROBE_SECONDS)
-
-    outcomes: list[WaitOutcome[Any]] = []
-    async with one_error(), anyio.create_task_group() as tasks:
-        for probe in probes_of(condition):
-            tasks.start_soon(ask, probe)
-        outcomes.append(await waiting.decide())
-        tasks.cancel_scope.cancel()
-    return outcomes[0]
+    return Waiting(run, condition, start, chosen)

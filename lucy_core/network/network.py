@@ -28,7 +28,7 @@ from lucy_core.judging.durations import Clock, Duration
 from lucy_core.judging.journaling import Journal
 from lucy_core.judging.judgement import Judgement
 from lucy_core.judging.scopes import Scopes
-from lucy_core.judging.waiting import Limits, WaitOutcome
+from lucy_core.judging.waiting import WaitOutcome
 from lucy_core.network.ending import Ending
 from lucy_core.network.leases import Faults
 from lucy_core.network.node import Node
@@ -135,19 +135,16 @@ class Network(Observed):
     ) -> WaitOutcome[Any]:
         self._journal.check_caller()
         number, parent = self.scopes.new_id(), self.scopes.current()
-        awaited: AnyCondition | None = None
+        waiting: waits.Waiting | None = None
         began = time.monotonic()
-
-        async def announce(chosen: AnyCondition, limits: Limits) -> int:
-            nonlocal awaited
-            awaited = chosen
-            return await self._journal.begin_wait(number, chosen.description, limits, parent)
-
         outcome = "cancelled"
         try:
             async with self.ending.named():
                 with self.scopes.entered(number):
-                    result = await waits.wait(self, condition, since=since, announce=announce, **limits)
+                    waiting = waits.prepare(self, condition, since=since, **limits)
+                    description = waiting.condition.description
+                    started = await self._journal.begin_wait(number, description, waiting.limits, parent)
+                    result = await waiting.decide(started)
             outcome = "late" if result.late else "passed"
         except anyio.get_cancelled_exc_class():
             raise
@@ -157,8 +154,9 @@ class Network(Observed):
         else:
             return result
         finally:
-            if awaited is not None:
-                self.journal(WaitEnded(number, awaited.description, round(time.monotonic() - began, 3), outcome))
+            if waiting is not None:
+                seconds = round(time.monotonic() - began, 3)
+                self.journal(WaitEnded(number, waiting.condition.description, seconds, outcome))
 
     @property
     def node_names(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from lucy_core.judging.conditions.probes import Prober
 from lucy_core.judging.durations import Clock, Duration
 from lucy_core.judging.fold import replayed
 from lucy_core.judging.result import Findings
-from lucy_core.judging.waiting import Limits, WaitOutcome
+from lucy_core.judging.waiting import WaitOutcome
 from lucy_core.network.observed import Observed
 from lucy_core.network.vocabulary import Vocabulary, load_vocabulary
 from lucy_core.records.journal import JOURNAL
@@ -81,10 +81,8 @@ class Replay(Observed):
     async def _wait(
         self, condition: AnyCondition | type, *, since: Mark | int | None, **limits: Duration | float | None
     ) -> WaitOutcome[Any]:
-        async def announce(_condition: AnyCondition, _limits: Limits) -> int:
-            return self.pipeline.place(since) or 0
-
-        return await waits.wait(self, condition, since=since or 0, announce=announce, **limits)
+        waiting = waits.prepare(self, condition, since=since or 0, **limits)
+        return await waiting.decide(waiting.start or 0)
 
     # What a wait needs of its run
 
