@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import math
 import os
 import signal
 import struct
@@ -28,8 +29,8 @@ CLOSE_SECONDS = 8.0
 class GuardianClient:
     """A running guardian. `listen` has to run for as long as it is used."""
 
-    def __init__(self) -> None:
-        """Start it.
+    def __init__(self, on_exit: Callable[[orders.Exited], None], on_death: Callable[[HelperDiedError], None]) -> None:
+        """Start it. `on_exit` hears of the end of each leader, `on_death` of its own, unless it was told to end.
 
         Raises:
             HelperStartError: no process can be started.
@@ -38,15 +39,10 @@ class GuardianClient:
             "the guardian, with which all nodes of a run end",
             garbage.GUARDIAN,
             directory=".",
-            hear={orders.Exited: self._exited, orders.Left: _tell_what_is_left},
+            hear={orders.Exited: on_exit, orders.Left: _tell_what_is_left},
         )
         self._fifos: list[Path] = []
-        self.on_exit: Callable[[orders.Exited], None] | None = None
-        self.on_death: Callable[[HelperDiedError], None] | None = None
-
-    @property
-    def pid(self) -> int:
-        return self._helper.pid
+        self._on_death = on_death
 
     @property
     def died(self) -> HelperDiedError | None:
@@ -63,7 +59,7 @@ class GuardianClient:
         await self._ask(orders.Fifo(str(fifo)))
 
     async def spawn(self, name: str, argv: list[str], environment: dict[str, str], directory: Path, fifo: Path) -> int:
-        """Start a node's leader and return its process id; its exit is reported by `on_exit`.
+        """Start a node's leader and return its process id; its exit is told to `on_exit`.
 
         Raises:
             Refused: it can't be started.
@@ -129,13 +125,17 @@ class GuardianClient:
                 raise
         return reply
 
-    async def send_signal(self, node: str, pid: int, number: signal.Signals) -> str | None:
+    async def send_signal(
+        self, node: str, pid: int, number: signal.Signals, *, lasting: float = math.inf
+    ) -> str | None:
         """Signal a node's leader and all that came from it; return what the leader is where we may not.
+
+        Where that stops them, the guardian lets them go on after `lasting` seconds.
 
         Raises:
             CommandError: it was not done.
         """
-        return (await self._ask(orders.Signal(pid, number), node, orders.Signalled)).refused
+        return (await self._ask(orders.Signal(pid, number, lasting), node, orders.Signalled)).refused
 
     async def begin_end(self) -> None:
         """Take note that all nodes that run now are about to be ended: what one does to another by it is our doing.
@@ -144,14 +144,6 @@ class GuardianClient:
             CommandError: it was not done.
         """
         await self._ask(orders.End())
-
-    async def freeze(self, node: str, pid: int, lasting: float) -> None:
-        """Stop a leader and all that came from it; the guardian lets it go on after `lasting` seconds.
-
-        Raises:
-            CommandError: it was not done.
-        """
-        await self._ask(orders.Signal(pid, signal.SIGSTOP, lasting), node, orders.Signalled)
 
     @overload
     async def _ask(self, order: Form, node: str | None = None) -> Done: ...
@@ -167,13 +159,8 @@ class GuardianClient:
         """Hear exits and answers until the guardian is gone."""
         await self._helper.listen()
         if (death := self._helper.died) is not None:
-            garbage.end_what_a_guardian_left(self.pid, self._fifos)
-            if self.on_death is not None:
-                self.on_death(death)
-
-    def _exited(self, end: orders.Exited) -> None:
-        if self.on_exit is not None:
-            self.on_exit(end)
+            garbage.end_what_a_guardian_left(self._helper.pid, self._fifos)
+            self._on_death(death)
 
     async def close(self) -> None:
         """Have it take everything down, and wait until it has; kill it where it doesn't. For a shielded caller."""

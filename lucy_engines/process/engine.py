@@ -48,12 +48,10 @@ GRACE = 2.0
 class ProcessNetwork(EngineNetwork):
     """The processes of one run, and the guardian that they end with."""
 
-    def __init__(self, guardian: GuardianClient, capture: LineCapture) -> None:
+    def __init__(self, capture: LineCapture) -> None:
         self.nodes: dict[str, ProcessNode] = {}
-        self._guardian = guardian
+        self.guardian = GuardianClient(self._exited, self._lost)
         self._capture = capture
-        guardian.on_exit = self._exited
-        guardian.on_death = self._lost
 
     def _exited(self, end: Exited) -> None:
         self.nodes[end.name].exited(end)
@@ -72,15 +70,15 @@ class ProcessNetwork(EngineNetwork):
 
     async def stop(self) -> None:
         """Stop all nodes at once. A guardian that is dead has taken them along."""
-        if self._guardian.died is not None:
+        if self.guardian.died is not None:
             return
         troubles: list[EngineError] = []
         with _kept(troubles):
-            await self._guardian.begin_end()
+            await self.guardian.begin_end()
         async with anyio.create_task_group() as tasks:
             for node in self.nodes.values():
                 tasks.start_soon(_stop, node, troubles)
-        if troubles and self._guardian.died is None:
+        if troubles and self.guardian.died is None:
             raise troubles[0]
 
 
@@ -149,11 +147,11 @@ class ProcessPlan(Plan, msgspec.Struct, frozen=True):
     @asynccontextmanager
     async def open(self, capture: LineCapture, on_exit: ExitReport) -> AsyncIterator[ProcessNetwork]:
         """Start the guardian; on the way out it takes down whatever is left."""
-        ports, guardian = Ports(), GuardianClient()
+        ports, network = Ports(), ProcessNetwork(capture)
+        guardian = network.guardian
         try:
             async with Services.running() as services:
                 services.start(guardian.listen)
-                network = ProcessNetwork(guardian, capture)
                 try:
                     layouts = self.layouts(ports)
                     for spec in self.spec.nodes:

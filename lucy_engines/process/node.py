@@ -1,5 +1,6 @@
 """A node as a local process."""
 
+import math
 import os
 import shutil
 import signal
@@ -169,19 +170,16 @@ class ProcessNode(EngineNode):
             raise CommandError(f"{refused} may not be signalled, and goes on running; end it by hand", self.name)
 
     async def pause(self) -> None:
-        await self._signal(signal.SIGSTOP)
+        await self.freeze(lasting=math.inf)
 
     async def resume(self) -> None:
-        await self._signal(signal.SIGCONT)
+        if self._pid is not None:
+            await self._guardian.send_signal(self.name, self._pid, signal.SIGCONT)
 
     async def freeze(self, *, lasting: float) -> None:
         """Freeze it for `lasting` seconds; `resume` ends that before."""
         if self._pid is not None:
-            await self._guardian.freeze(self.name, self._pid, lasting)
-
-    async def _signal(self, number: signal.Signals) -> None:
-        if self._pid is not None:
-            await self._guardian.send_signal(self.name, self._pid, number)
+            await self._guardian.send_signal(self.name, self._pid, signal.SIGSTOP, lasting=lasting)
 
     async def exec(self, command: Sequence[str], *, input: bytes, timeout: float, take: Take) -> int:  # noqa: A002, ASYNC109
         try:

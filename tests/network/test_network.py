@@ -116,7 +116,7 @@ async def test_the_guardians_death_is_told_and_takes_the_nodes_along(tmp_path: P
     with pytest.raises(lucy.EngineError, match=r"guardian.* was killed by SIGKILL"):
         async with lucy.deploy(spec(node("a")), engine=ProcessEngine(), run_directory=tmp_path / "run") as network:
             await network["a"].events(Tick, since=0).first(within=20)
-            os.kill(network["a"]._engine_node._guardian.pid, signal.SIGKILL)
+            os.kill(network["a"]._engine_node._guardian._helper.pid, signal.SIGKILL)
             await anyio.sleep_forever()
 
 

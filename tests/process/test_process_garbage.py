@@ -36,7 +36,7 @@ async def main():
     async with lucy.deploy(SPEC) as network:
         while not network.ledger.of("a").bytes:
             await anyio.sleep(0.01)
-        print(network["a"]._engine_node._guardian.pid, network.pipeline.capture_pid, flush=True)
+        print(network["a"]._engine_node._guardian._helper.pid, network.pipeline.capture_pid, flush=True)
         await anyio.sleep_forever()
 anyio.run(main)
 """
@@ -48,7 +48,7 @@ def started_by(node: Path) -> list[int]:
 
 def guardian_of(network: lucy.Network) -> int:
     engine_node: Any = network["a"]._engine_node
-    return engine_node._guardian.pid
+    return engine_node._guardian._helper.pid
 
 
 @pytest.mark.anyio

@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,7 +41,7 @@ def is_running(pid: int) -> bool:
 
 
 async def test_what_the_guardian_refuses_is_an_error_of_its_node(tmp_path: Path) -> None:
-    guardian = GuardianClient()
+    guardian = GuardianClient(lambda _: None, lambda _: None)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(guardian.listen)
@@ -51,7 +52,7 @@ async def test_what_the_guardian_refuses_is_an_error_of_its_node(tmp_path: Path)
                 await guardian.send_signal("a", 1, no_signal)
             assert refused.value.node == "a"
             with pytest.raises(lucy.CommandError, match="node 'a': the guardian refused signal: "):
-                await guardian.freeze("a", 1, -1.0)
+                await guardian.send_signal("a", 1, signal.SIGSTOP, lasting=-1.0)
             with pytest.raises(lucy.CommandError, match="the guardian refused fifo: 'fifo' would take"):
                 await guardian.remove_at_end(tmp_path / ("x" * (17 << 20)))
             await guardian.begin_end()
