@@ -11,6 +11,7 @@ would wait for ever. So a service (`Services`) is shielded, and ends when it is 
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, final
@@ -88,6 +89,11 @@ def out_of_callback(error: BaseException) -> BaseException:
     passes, and the test would pass.
     """
     return as_exception(error) if isinstance(error, asyncio.CancelledError | GeneratorExit) else error
+
+
+def is_within_cancelled_scope() -> bool:
+    """Tell a scope's cancelling, which all in it hear again and again, from a task's own, which is told but once."""
+    return anyio.current_effective_deadline() == -math.inf
 
 
 async def carry_through(command: Coroutine[Any, Any, T], *, patience: float = PATIENCE) -> T:

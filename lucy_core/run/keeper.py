@@ -17,7 +17,6 @@ to leave it then, and leaving has to have an end.
 
 import asyncio
 import functools
-import math
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -25,7 +24,7 @@ from typing import Generic, ParamSpec, TypeVar, final
 
 import anyio
 
-from lucy_core.aio import PATIENCE
+from lucy_core.aio import PATIENCE, is_within_cancelled_scope
 from lucy_core.errors import EventLoopError, StrayTaskError
 
 P = ParamSpec("P")
@@ -113,7 +112,7 @@ class Kept(AbstractAsyncContextManager[T], Generic[T]):
         try:
             await self._left.wait()
         except asyncio.CancelledError:
-            if not _is_within_cancelled_scope():
+            if not is_within_cancelled_scope():  # the task's own cancelling: the loop is closed
                 self._hurry_from(PATIENCE)
                 raise
             if not self._host.done():
@@ -153,11 +152,6 @@ class Kept(AbstractAsyncContextManager[T], Generic[T]):
                     self._keeper.cancel()
         if cancelled is not None and not isinstance(self._failure, Exception):
             raise cancelled
-
-
-def _is_within_cancelled_scope() -> bool:
-    """Tell a scope's cancelling, which its members hear, from the task's own, which says that the loop is closed."""
-    return anyio.current_effective_deadline() == -math.inf
 
 
 def _current_task() -> "asyncio.Task[object]":

@@ -7,13 +7,12 @@ trouble that the taking down has made, and a cancellation before both; what isn'
 
 import asyncio
 import errno
-import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import anyio
 
-from lucy_core.aio import leaves, one_error
+from lucy_core.aio import is_within_cancelled_scope, leaves, one_error
 from lucy_core.engine import Plan
 from lucy_core.errors import LucyError, SystemRefusedError
 from lucy_core.judging.result import early_outcome
@@ -42,7 +41,7 @@ async def lifetime(network: Network, plan: Plan, *, start: bool, interrupt: bool
                     report_forgotten(network)
             except BaseException as error:  # noqa: BLE001  # raised again below
                 failure = error
-                was_cut_by_scope = _is_cut_by_scope()
+                was_cut_by_scope = is_within_cancelled_scope()
             # No shield keeps out the cancelling of its own task, which Ctrl-C does too: it stands in the journal.
             with anyio.CancelScope(shield=True):
                 await network.ending.deaths_told()
@@ -57,7 +56,7 @@ async def lifetime(network: Network, plan: Plan, *, start: bool, interrupt: bool
         if not is_up:
             raise
         troubles.append(error)
-    if (trouble := _gravest(troubles)) is not None and not _is_cut_by_scope():
+    if (trouble := _gravest(troubles)) is not None and not is_within_cancelled_scope():
         if was_cut_by_scope:
             failure = None  # the engine had cut the block itself: the trouble says what failed of it
         elif is_cancellation(trouble):
@@ -113,11 +112,6 @@ def _said_of_system(error: BaseException) -> SystemRefusedError | None:
         return None
     advice = {errno.EMFILE: "raise the limit of open files (`ulimit -n`)"}.get(error.errno or 0, "")
     return SystemRefusedError(error, advice)
-
-
-def _is_cut_by_scope() -> bool:
-    """Tell whether a cancel scope around here is cancelled: what stands in it hears that again and again."""
-    return anyio.current_effective_deadline() == -math.inf
 
 
 def is_cancellation(error: BaseException) -> bool:
