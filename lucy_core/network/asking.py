@@ -14,21 +14,16 @@ from lucy_core.judging.scopes import Scopes
 from lucy_core.records.journal import CommandEnded, CommandStarted, bounded
 
 
-class Home(Protocol):
-    """Where it is written, and what it is part of."""
+class NodeHome(Protocol):
+    """What a node needs of the network that it is part of."""
 
+    engine: Engine
+    pipeline: Pipeline
     scopes: Scopes
 
     def journal(self, event: msgspec.Struct) -> None:
         """Write one of Lucy's own events into the run's order."""
         ...
-
-
-class NodeHome(Home, Protocol):
-    """What a node needs of the network that it is part of."""
-
-    engine: Engine
-    pipeline: Pipeline
 
     async def journaled(self, event: msgspec.Struct) -> None:
         """Write one, and return once it has its place there."""
@@ -48,7 +43,7 @@ class Answer:
 
 
 @contextmanager
-def asking(home: Home, node: str, command: str, arguments: object) -> Iterator[Answer]:
+def asking(home: NodeHome, node: str, command: str, arguments: object) -> Iterator[Answer]:
     """Write that a node is asked something, and at the block's end what came of it. Both texts are bounded."""
     scopes = home.scopes
     number, answer = scopes.new_id(), Answer()
