@@ -83,15 +83,9 @@ class Ending:
 
     def watch_capture(self) -> None:
         """End the run when its capture dies."""
-        self._tasks.start_soon(self._watch_capture)
-
-    async def _watch_capture(self) -> None:
-        done = anyio.Event()
 
         def ended(error: Exception | None) -> None:
             if isinstance(error, CaptureDiedError):
                 self._pipeline.abort(error)
-            done.set()
 
         self._pipeline.subscribe(Interest(nodes=()), lambda _: None, ended)
-        await done.wait()
