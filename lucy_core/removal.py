@@ -10,8 +10,8 @@ from pathlib import Path
 _ALL = 0o700
 
 
-def remove(path: Path) -> None:
-    """Remove a file, a link, or a directory with all that is in it; what isn't there is removed.
+def remove(*paths: Path) -> None:
+    """Remove files, links, and directories with all that is in them; what isn't there is removed.
 
     What can't be removed doesn't keep the rest.
 
@@ -20,7 +20,7 @@ def remove(path: Path) -> None:
     """
     trouble: OSError | None = None
     directories: list[Path] = []
-    left = [path]
+    left = [*paths]
     while left:
         place = left.pop()
         try:
@@ -54,14 +54,7 @@ def make_empty(path: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         path.mkdir(mode=_ALL, parents=True)
-    trouble: OSError | None = None
-    for entry in _entries(path):
-        try:
-            remove(entry)
-        except OSError as error:
-            trouble = trouble or error
-    if trouble is not None:
-        raise trouble
+    remove(*_entries(path))
 
 
 def _is_directory(path: Path) -> bool:

@@ -16,6 +16,7 @@ import msgspec
 from lucy_core.capture import run_files
 from lucy_core.judging.result import RunResult
 from lucy_core.private_files import write_private
+from lucy_core.removal import remove
 from lucy_core.visible import visible, visible_json
 
 RESERVE_BYTES = 32 * 1024
@@ -65,7 +66,7 @@ class RunFiles:
         self._write(run_files.JUNIT, lambda: junit(result))
         self._write(run_files.REPORT, lambda: html_report(result).encode(errors="backslashreplace"))
 
-    def remove(self, remove: Callable[[Path], None]) -> None:
+    def remove(self) -> None:
         try:
             remove(self._directory)
         except OSError as error:

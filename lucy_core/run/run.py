@@ -44,7 +44,6 @@ from lucy_core.network.network import Network
 from lucy_core.network.vocabulary import PlainTopology, Topology
 from lucy_core.recording.recording import make_run_directory
 from lucy_core.records.journal import carriable, encodable
-from lucy_core.removal import remove
 from lucy_core.reports.files import RunFiles
 from lucy_core.run.lifetime import is_cancellation, lifetime
 from lucy_core.run.versions import versions
@@ -241,7 +240,7 @@ class Run:
         if self.order.keep.applies(result.outcome):
             self._files.write_result(result)
         else:
-            self._files.remove(remove)
+            self._files.remove()
         return result
 
     @property
