@@ -42,7 +42,6 @@ class Fault(msgspec.Struct, frozen=True, tag=True):
 
     nodes: tuple[str, ...]
 
-    between_groups: ClassVar[bool] = False
     rules: ClassVar[Mapping[str, Rule]] = {"nodes": _group}
     """What each field may be."""
 
@@ -99,7 +98,6 @@ class _LinkFault(Fault, frozen=True, tag=True):
     others: tuple[str, ...] = ()
     """The other group; empty: all nodes that aren't in the first."""
 
-    between_groups: ClassVar[bool] = True
     rules: ClassVar[Mapping[str, Rule]] = {**Fault.rules, "others": _group}
 
     def __post_init__(self) -> None:
