@@ -211,11 +211,6 @@ def count_of(value: Any, name: str, least: int = 0) -> int:
     return value
 
 
-def at_least(least: int) -> Rule:
-    """Take a whole number from `least` on."""
-    return lambda value, name: count_of(value, name, least)
-
-
 def switch_of(value: Any, name: str) -> bool:
     """Take True or False, and nothing that only looks like it."""
     if not isinstance(value, bool):

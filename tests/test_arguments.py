@@ -10,7 +10,6 @@ import pytest
 
 from lucy_core import arguments
 from lucy_core.arguments import (
-    at_least,
     count_of,
     function_of,
     items_of,
@@ -73,7 +72,7 @@ async def some_async_function() -> None:
         (moment_of, 1e300),
         (count_of, 1.0),
         (count_of, 1 << 63),
-        (at_least(2), 1),
+        (count_of, -1),
         (path_of, b"run"),
         (path_of, 5),
         (path_of, ""),

@@ -7,7 +7,7 @@ import msgspec
 
 from lucy_core.arguments import (
     Rule,
-    at_least,
+    count_of,
     fit,
     instance_of,
     number_of,
@@ -92,7 +92,7 @@ class SnarkCoordinator(_Part, frozen=True):
     rules: ClassVar[Mapping[str, Rule]] = {
         "name": readable_text,
         "account": readable_text,
-        "workers": at_least(0),
+        "workers": count_of,
         "fee": readable_text,
     }
 

@@ -9,7 +9,7 @@ from typing import Any, final
 
 import msgspec
 
-from lucy_core.arguments import at_least, readable_text, text_of, tuple_of
+from lucy_core.arguments import count_of, readable_text, text_of, tuple_of
 from lucy_core.errors import ArgumentError
 from lucy_core.judging.conditions.condition import AnyCondition, Machine, Progress, Start, Timeless
 from lucy_core.judging.durations import Duration, seconds
@@ -72,7 +72,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _pair(value: Any, name: str) -> tuple[int, int]:
-    found: tuple[int, ...] = tuple_of(at_least(0), "(200, 299)")(value, name)
+    found: tuple[int, ...] = tuple_of(count_of, "(200, 299)")(value, name)
     if len(found) != 2:
         raise ArgumentError(name, value, "is no pair; give the first and the last status, like (200, 299)")
     return found[0], found[1]
