@@ -31,11 +31,7 @@ def given_path(text: str) -> Path:
 def add_attach(commands: Any) -> argparse.ArgumentParser:  # argparse keeps the type of its subparsers to itself
     """Add the command to the command line, without the options that each way of showing a run has."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "attach",
-        help="capture an exported network that somebody else runs",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        "attach", help="capture an exported network that somebody else runs", description=DESCRIPTION
     )
     parser.add_argument("exported", metavar="DIR", type=given_path, help="where the network was exported to")
     parser.add_argument(

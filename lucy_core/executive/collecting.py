@@ -48,13 +48,7 @@ def collectors_options() -> tuple[EngineOption, ...]:
 
 def add_gc(commands: Any, own: Sequence[EngineOption]) -> None:  # argparse keeps the type of its subparsers to itself
     """Add the command to the command line, with the collectors' own options."""
-    parser = commands.add_parser(
-        "gc",
-        help="remove what dead runs left behind",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = commands.add_parser("gc", help="remove what dead runs left behind", description=DESCRIPTION)
     add = parser.add_argument
     add("--older-than", default="0s", metavar="TIME", help="leave alone what is younger: 90s, 30m, 2h, 1d")
     add("--run", metavar="RUN", help="look at the run of this id alone")

@@ -5,7 +5,7 @@ import secrets
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import anyio
 
@@ -66,7 +66,10 @@ exit codes:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that says what is wrong in one sentence."""
+    """An argument parser that says what is wrong in one sentence. Those of commands are such too."""
+
+    def __init__(self, **words: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **words)
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line. Raises CommandLineError."""
@@ -86,20 +89,14 @@ def make_parser(engines: Sequence[str], options: Mapping[str, Sequence[EngineOpt
         options: by command, what plug-ins add to it. Only the chosen command's are needed: to know them they are
             imported.
     """
-    parser = Parser(
-        prog="lucy",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog="lucy", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    commands.add_parser("list", help="list engines and scenarios", allow_abbrev=False)
+    commands.add_parser("list", help="list engines and scenarios")
     add_gc(commands, (options or {}).get("gc", ()))
     _add_forms(add_attach(commands))
     for name in engines:
-        run = commands.add_parser(name, help=f"run a scenario on the {name} engine", allow_abbrev=False)
+        run = commands.add_parser(name, help=f"run a scenario on the {name} engine")
         own = tuple((options or {}).get(name, ()))
         _add_run_options(run)
         add_own_options(run, f"options of the {name} engine", own)
