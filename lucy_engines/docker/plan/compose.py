@@ -8,7 +8,7 @@ to Lucy is left out. Paths are relative to the file, so that its directory may m
 would make `lucy gc` responsible for containers that are Compose's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from lucy_engines.docker.plan.routes import Route, routed
 PIPES = "pipes"
 CARRIED = "lucy"
 """The directory of all that is mounted from Lucy's own installation."""
-LINK = frozenset({"OpenStdin", "AttachStdin", "AttachStdout", "AttachStderr", "StdinOnce", "Tty"})
+LINK = frozenset({"OpenStdin", "AttachStdin", "AttachStdout", "AttachStderr", "Tty"})
 HERE = frozenset(
     {"ExposedPorts", "NetworkingConfig", "Labels", "Env", "Cmd", "Entrypoint", "Healthcheck", "HostConfig"}
 )
@@ -31,47 +31,13 @@ PLAIN = {
     "Hostname": "hostname",
     "User": "user",
     "WorkingDir": "working_dir",
-    "StopSignal": "stop_signal",
 }
-HOST_HERE = frozenset({"NetworkMode", "Mounts", "Binds", "PortBindings", "LogConfig"})
+HOST = {"Memory": "mem_limit", "MemorySwap": "memswap_limit"}
+HOST_HERE = frozenset({"NanoCpus", "NetworkMode", "Mounts", "PortBindings", "LogConfig"})
 
 
 def _seconds(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e9:g}s"
-
-
-def _processors(nano: int) -> float:
-    return nano / 1e9
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def _limits(ulimits: list[dict[str, Any]]) -> dict[str, Any]:
-    return {each["Name"]: {"soft": each["Soft"], "hard": each["Hard"]} for each in ulimits}
-
-
-def _tmpfs(mounts: Mapping[str, str]) -> list[str]:
-    return [f"{target}:{options}" if options else target for target, options in mounts.items()]
-
-
-HOST: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "Memory": ("mem_limit", _as_it_is),
-    "MemorySwap": ("memswap_limit", _as_it_is),
-    "NanoCpus": ("cpus", _processors),
-    "PidsLimit": ("pids_limit", _as_it_is),
-    "ShmSize": ("shm_size", _as_it_is),
-    "Init": ("init", _as_it_is),
-    "ReadonlyRootfs": ("read_only", _as_it_is),
-    "CapAdd": ("cap_add", _as_it_is),
-    "CapDrop": ("cap_drop", _as_it_is),
-    "SecurityOpt": ("security_opt", _as_it_is),
-    "ExtraHosts": ("extra_hosts", _as_it_is),
-    "Sysctls": ("sysctls", _as_it_is),
-    "Ulimits": ("ulimits", _limits),
-    "Tmpfs": ("tmpfs", _tmpfs),
-}
 
 
 class Composition(msgspec.Struct, frozen=True):
@@ -119,32 +85,29 @@ def _escaped(value: Any) -> Any:
 
 def _service(node: str, config: DockerConfig, carried: dict[str, Path]) -> dict[str, Any]:
     body = routed(config.containers[node].body, Route(kind="fifo", why=""), keep=config.capture_filter)
-    host = body.get("HostConfig", {})
+    host = body["HostConfig"]
     unknown = (body.keys() - PLAIN.keys() - LINK - HERE) | (host.keys() - HOST.keys() - HOST_HERE)
     if unknown:
         raise ExportError(node, f"its container has {', '.join(sorted(unknown))}, for which there is no word")
-    environment = dict(word.partition("=")[::2] for word in body.get("Env", ()))
+    environment = dict(word.partition("=")[::2] for word in body["Env"])
     environment["LUCY_AUTOSTART"] = "1"
     service: dict[str, Any] = {name: body[key] for key, name in PLAIN.items() if key in body}
-    service |= {name: change(host[key]) for key, (name, change) in HOST.items() if key in host}
+    service |= {name: host[key] for key, name in HOST.items() if key in host}
     service |= {
-        "entrypoint": body.get("Entrypoint"),
-        "command": body.get("Cmd"),
+        "cpus": host["NanoCpus"] / 1e9 if "NanoCpus" in host else None,
+        "entrypoint": body["Entrypoint"],
+        "command": body["Cmd"],
         "environment": environment,
-        "labels": body.get("Labels", {}),
-        "volumes": [_volume(node, each, config, carried) for each in host.get("Mounts", ())],
+        "labels": body["Labels"],
+        "volumes": [_volume(node, each, config, carried) for each in host["Mounts"]],
         "ports": [
             f"{one['HostIp']}:{one['HostPort']}:{port.removesuffix('/tcp')}"
-            for port, bindings in host.get("PortBindings", {}).items()
+            for port, bindings in host["PortBindings"].items()
             for one in bindings
         ],
-        "logging": {"driver": host["LogConfig"]["Type"], "options": host["LogConfig"]["Config"]}
-        if "LogConfig" in host
-        else None,
+        "logging": {"driver": host["LogConfig"]["Type"], "options": host["LogConfig"]["Config"]},
         "healthcheck": _health(body["Healthcheck"]) if "Healthcheck" in body else None,
     }
-    if host.get("Binds"):
-        raise ExportError(node, f"it has binds in their short form ({host['Binds']}), which may be volumes")
     return {name: value for name, value in service.items() if value not in (None, [], {})}
 
 
@@ -157,20 +120,18 @@ def _health(check: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _size_in_memory(mount: Mapping[str, Any]) -> int:
-    """Return the size of a mount that is held in memory, or 0 where it isn't, or has none."""
+    """Return the size of a mount that is held in memory, or 0 where it isn't."""
     options = mount.get("VolumeOptions", {}).get("DriverConfig", {}).get("Options", {})
-    if options.get("type") == "tmpfs":
-        sizes = [word.removeprefix("size=") for word in options.get("o", "").split(",") if word.startswith("size=")]
-        return int(sizes[0]) if sizes and sizes[0].isdecimal() else 0
-    return int(mount.get("TmpfsOptions", {}).get("SizeBytes", 0))
+    sizes = [word.removeprefix("size=") for word in options.get("o", "").split(",") if word.startswith("size=")]
+    return int(sizes[0]) if sizes else 0
 
 
 def _volume(node: str, mount: Mapping[str, Any], config: DockerConfig, carried: dict[str, Path]) -> dict[str, Any]:
     kind, target = mount["Type"], mount["Target"]
     size = _size_in_memory(mount)
-    if kind == "tmpfs" or size:
+    if size:
         # A volume that is held in memory is as empty after each stop as this is, but stays when the project is gone.
-        return {"type": "tmpfs", "target": target, **({"tmpfs": {"size": size}} if size else {})}
+        return {"type": "tmpfs", "target": target, "tmpfs": {"size": size}}
     if kind != "bind":
         there = f"{target} is a {kind} of the Engine at {config.host}, which doesn't see this machine's files"
         raise ExportError(node, f"{there}; name one of this machine by --docker-host")
