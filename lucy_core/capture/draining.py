@@ -54,7 +54,8 @@ class Drain:
         self._suspended: set[int] = set()
         self._resting: set[int] = set()
         """What a full table of descriptors keeps waiting; tried again at each `tick`."""
-        self._parked = False
+        self.parked = False
+        """Whether none is read for now."""
         # When we last looked at all sources, and the time before: whoever wasn't served since then had nothing.
         self._looked_ns = self._empty_ns = 0
 
@@ -64,7 +65,7 @@ class Drain:
         self.readings[reading.fd] = reading
         for sharer in reading.sharers:
             self._of[sharer].append(reading)
-        if not self._parked:
+        if not self.parked:
             self.epoll.register(reading.fd, select.EPOLLIN)
         if source.unread:
             self._unread.add(reading.fd)
@@ -79,7 +80,7 @@ class Drain:
 
     def poll(self, seconds: float) -> list[tuple[int, int]]:
         """Wait for descriptors that have something to do; return each with its events."""
-        unread = self._unread - self._suspended if self._unread and not self._parked else None
+        unread = self._unread - self._suspended if self._unread and not self.parked else None
         ready = self.epoll.poll(0 if unread else seconds)
         self._empty_ns = max(self._empty_ns, self._looked_ns)
         self._looked_ns = time.monotonic_ns()
@@ -94,7 +95,7 @@ class Drain:
         if self.readings.get(reading.fd) is reading and reading.fd not in self._suspended:
             reading.overlooked = True
             self._suspended.add(reading.fd)
-            if not self._parked:
+            if not self.parked:
                 self.epoll.unregister(reading.fd)
 
     def resume(self, reading: Reading) -> None:
@@ -102,16 +103,16 @@ class Drain:
         if self.readings.get(reading.fd) is reading and reading.fd in self._suspended:
             self._suspended.remove(reading.fd)
             reading.overlooked = True
-            if not self._parked:
+            if not self.parked:
                 self.epoll.register(reading.fd, select.EPOLLIN)
             if reading.source.unread:
                 self._unread.add(reading.fd)
 
     def park(self, parked: bool) -> None:  # noqa: FBT001  # a state, not a switch of behaviour
         """Suspend all sources, or none that isn't suspended for itself."""
-        if parked == self._parked:
+        if parked == self.parked:
             return
-        self._parked = parked
+        self.parked = parked
         for fd, reading in self.readings.items():
             reading.overlooked = True
             if fd not in self._suspended:
@@ -126,7 +127,7 @@ class Drain:
             self.resume(self.readings[fd])
         self._resting.clear()
         for reading in tuple(self.readings.values()):
-            if reading.fd not in self._suspended and not self._parked:
+            if reading.fd not in self._suspended and not self.parked:
                 self._look_at(reading)
         self.turn_away_the_silent(time.monotonic())
 
@@ -217,7 +218,7 @@ class Drain:
 
     def _drop(self, reading: Reading) -> None:
         self.tear(reading)
-        if not self._parked and reading.fd not in self._suspended:
+        if not self.parked and reading.fd not in self._suspended:
             self.epoll.unregister(reading.fd)
         for waiting in (self._suspended, self._resting, self._unread):
             waiting.discard(reading.fd)

@@ -61,9 +61,9 @@ class Capture:
         self._recorder = Recorder(
             directory, journal, bell, now_ns=lambda: epoch_ns + time.monotonic_ns(), send=self._send_block
         )
-        self._intake = Intake(self._recorder, token)
-        self._drain = self._intake.drain
-        self._server = Server(control, {**self._intake.verbs, Seen: self._see, Close: self._close}, reason)
+        intake = Intake(self._recorder, token)
+        self._drain = intake.drain
+        self._server = Server(control, {**intake.verbs, Seen: self._see, Close: self._close}, reason)
         self._epoll = self._drain.epoll
         self._epoll.register(self._server.fileno(), select.EPOLLIN)
         # A pidfd: a child that Lucy has forked holds her end of the socket open for as long as it lives.
@@ -71,7 +71,6 @@ class Capture:
         if lucy >= 0:
             self._epoll.register(lucy, select.EPOLLIN)
         self._next_check = 0.0
-        self._parked = False
         self._orphaned = False
         self._closing = False
         # Since when every source's lines have had to wait for us.
@@ -109,7 +108,7 @@ class Capture:
     def _look(self, seconds: float) -> list[tuple[int, int]]:
         """Wait for something to do."""
         self._notice_absence()
-        parked = self._parked
+        parked = self._drain.parked
         self._present_ns = self._present_ns if parked else time.monotonic_ns()
         ready = self._drain.poll(seconds)
         self._notice_absence()
@@ -120,7 +119,7 @@ class Capture:
     def _notice_absence(self) -> None:
         """Have the recording say it where we got no turn for long. Parked, that isn't known before it is over."""
         now = time.monotonic_ns()
-        if now - self._present_ns > ABSENT_NS and not self._parked and not self._closing:
+        if now - self._present_ns > ABSENT_NS and not self._drain.parked and not self._closing:
             reason = f"capture stood still for {(now - self._present_ns) / 1e9:.1f} s"
             self._recorder.note(Fact.ABSENT, reason=reason, since_ns=self._epoch_ns + self._present_ns)
             self._present_ns = now
@@ -142,11 +141,7 @@ class Capture:
         """Wait for Lucy to take what has been said, and read no sources while that is much."""
         if not self._orphaned:
             self._epoll.modify(self._server.fileno(), self._server.awaited)
-            self._park(self._server.backlog > BACKLOG_BYTES)
-
-    def _park(self, parked: bool) -> None:  # noqa: FBT001  # a state, not a switch of behaviour
-        self._parked = parked
-        self._drain.park(parked)
+            self._drain.park(self._server.backlog > BACKLOG_BYTES)
 
     def _abandon(self) -> None:
         """Lucy is gone: nobody to talk to, only the recording to finish."""
@@ -155,7 +150,7 @@ class Capture:
             self._epoll.unregister(self._server.fileno())
             if self._lucy >= 0:
                 self._epoll.unregister(self._lucy)
-            self._park(parked=False)
+            self._drain.park(parked=False)
 
     def _serve_control(self, events: int) -> bool:
         """Obey what has come from Lucy; return whether there was anything to hear."""
