@@ -169,8 +169,7 @@ def _encoded(header: dict[str, Any], form: Form) -> bytes:
     text = json.dumps({**header, **fields}).encode()
     for size, most in ((len(text), HEADER_BYTES), (len(data), DATA_BYTES)):
         if size > most:
-            message = f"{verb(type(form))!r} would take {size:,} bytes, and may take {most:,}"
-            raise ValueError(message)
+            raise ValueError(f"{verb(type(form))!r} would take {size:,} bytes, and may take {most:,}")
     return b"%b\n%b" % (text, data)
 
 

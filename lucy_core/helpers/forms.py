@@ -51,19 +51,16 @@ def fill_in(form: type[F], fields: Mapping[str, Any], data: bytes = b"") -> F:
     if shape.behind:
         fields = {**fields, shape.behind: data}
     elif data:
-        message = f"{verb(form)!r} takes no bytes behind it"
-        raise ValueError(message)
+        raise ValueError(f"{verb(form)!r} takes no bytes behind it")
     values: dict[str, Any] = {}
     for name, hint in shape.hints.items():
         if name in fields:
             try:
                 values[name] = _fit(hint, fields[name])
             except (ValueError, RecursionError) as error:
-                message = f"{verb(form)!r} takes no {name}={shown(fields[name])}: {error}"
-                raise ValueError(message) from error
+                raise ValueError(f"{verb(form)!r} takes no {name}={shown(fields[name])}: {error}") from error
         elif name in shape.needed:
-            message = f"{verb(form)!r} needs {name!r}"
-            raise ValueError(message)
+            raise ValueError(f"{verb(form)!r} needs {name!r}")
     return form(**values)
 
 
@@ -111,8 +108,7 @@ def _shape(form: type[Any]) -> _Shape:
     verb = "".join(f"_{each.lower()}" if each.isupper() else each for each in form.__name__).lstrip("_")
     hints = get_type_hints(form, include_extras=True)
     if taken := TAKEN & hints.keys():
-        message = f"{form.__name__} can't have a field called {', '.join(taken)!r}: a header says that itself"
-        raise TypeError(message)
+        raise TypeError(f"{form.__name__} can't have a field called {', '.join(taken)!r}: a header says that itself")
     behind = next((name for name, hint in hints.items() if bytes in (hint, *get_args(hint)[:1])), "")
     return _Shape(verb, hints, frozenset(hints.keys() - form._field_defaults), behind)
 
@@ -138,8 +134,7 @@ def _fit(hint: Any, value: Any) -> Any:
         return float(value) if value.bit_length() < 1024 else math.inf if value > 0 else -math.inf
     if type(value) is str and isinstance(hint, enum.EnumMeta):
         return hint(value)
-    message = f"it is no {_NAMES.get(origin or hint, 'table')}"
-    raise ValueError(message)
+    raise ValueError(f"it is no {_NAMES.get(origin or hint, 'table')}")
 
 
 _NAMES = {str: "text", int: "whole number", bool: "truth value", float: "number", list: "list", tuple: "list"}

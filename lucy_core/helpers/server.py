@@ -169,8 +169,7 @@ class Server:
     def _claim(self, request: Request) -> None:
         self.number = request.number
         if request.descriptors > len(self._unclaimed):
-            message = f"{request.descriptors} descriptors have to come with it"
-            raise ValueError(message)
+            raise ValueError(f"{request.descriptors} descriptors have to come with it")
         self.descriptors = [self._unclaimed.popleft() for _ in range(request.descriptors)]
 
     def _release(self) -> None:
