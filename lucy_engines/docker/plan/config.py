@@ -13,7 +13,7 @@ from lucy_engines.docker.api.endpoint import is_local
 from lucy_engines.docker.plan import clock, supervision
 from lucy_engines.docker.plan.container import ContainerConfig, Limits, Mount, container_config, layouts
 from lucy_engines.docker.plan.inside import DIRECTORY, LOG, STATE
-from lucy_engines.docker.plan.options import read_capture, read_filter, read_host, read_limits, read_port, read_size
+from lucy_engines.docker.plan.options import read_filter, read_host, read_limits, read_port, read_size
 
 DEFAULT_IMAGE = "lucy-simnode:latest"
 ARCHIVE_ROLE = "archive"
@@ -101,7 +101,7 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
         statistics=is_on(options, "statistics"),
         clock_library=library,
         disk_bytes=disk,
-        capture=read_capture(options),
+        capture=options.get("capture", "auto"),
         shared_pipe=is_on(options, "shared_pipe"),
         capture_filter=read_filter(options),
     )
@@ -114,11 +114,9 @@ def _check_text(node: NodeSpec) -> None:
         TopologyError: naming node and field.
     """
     words = {f"command[{place}]": word for place, word in enumerate(node.command)}
+    words |= {f"environment[{key!r}]": word for key, word in node.environment.items()}
     try:
-        for name, word in {
-            **words,
-            **{f"environment[{key!r}]": word for key, word in node.environment.items()},
-        }.items():
+        for name, word in words.items():
             readable_text(word, name)
     except ArgumentError as error:
         raise TopologyError(f"node {node.name!r}", f": {error}") from None

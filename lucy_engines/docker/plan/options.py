@@ -10,7 +10,6 @@ from lucy_core.filters.logproc import Filter, FilterSyntaxError
 from lucy_engines.docker.api.endpoint import AddressError, Endpoint, docker_host
 from lucy_engines.docker.plan.container import Limits
 
-CAPTURE_KINDS = ("auto", "fifo", "tcp", "engine")
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 DOCKER_HOST = EngineOption(
@@ -33,7 +32,7 @@ DOCKER_OPTIONS = (
     ),
     EngineOption(
         name="capture",
-        choices=CAPTURE_KINDS,
+        choices=("auto", "fifo", "tcp", "engine"),
         help="how lines leave a container: by a FIFO, by TCP, or through the Engine; auto takes the best that works",
     ),
     EngineOption(
@@ -97,18 +96,6 @@ def read_port(options: Mapping[str, str]) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise OptionError("docker_ports", text, "is no port; write one like 31000")
     return int(text)
-
-
-def read_capture(options: Mapping[str, str]) -> str:
-    """Read the way that lines are to take.
-
-    Raises:
-        OptionError: there is none of that name.
-    """
-    kind = options.get("capture") or "auto"
-    if kind not in CAPTURE_KINDS:
-        raise OptionError("capture", kind, f"is no way for lines to take; say one of {', '.join(CAPTURE_KINDS)}")
-    return kind
 
 
 def read_filter(options: Mapping[str, str]) -> str:
