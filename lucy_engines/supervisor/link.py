@@ -25,11 +25,8 @@ class LinkEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the puppeteer says unasked."""
 
     event: Literal["ready", "started", "exited", "filtered", "log", "complaint"]
-    version: int = 0
     form: str = ""
     """`python` or `shell`."""
-    pid: int = 0
-    at: float = 0.0
     code: int | None = None
     signal: str | None = None
     after: float = 0.0

@@ -12,7 +12,7 @@ from lucy_core.errors import NodeFileError
 from lucy_engines.docker.api.client import EngineClient
 
 
-def pack(files: Mapping[str, bytes], *, mode: int = 0o600) -> bytes:
+def pack(files: Mapping[str, bytes]) -> bytes:
     """Put files under their absolute paths into an archive of `/`, and empty directories, which end in `/`.
 
     Directories on the way make themselves.
@@ -21,7 +21,7 @@ def pack(files: Mapping[str, bytes], *, mode: int = 0o600) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, content in files.items():
             member = tarfile.TarInfo(path.lstrip("/"))
-            member.size, member.mode, member.mtime = len(content), mode, int(time.time())
+            member.size, member.mode, member.mtime = len(content), 0o600, int(time.time())
             if path.endswith("/"):
                 member.type, member.mode = tarfile.DIRTYPE, 0o700
             archive.addfile(member, io.BytesIO(content))

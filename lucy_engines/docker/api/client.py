@@ -43,8 +43,6 @@ class EngineClient:
         self.docker = aiodocker.Docker(
             endpoint.url, connector=session.connector, session=session, api_version=f"v{OLDEST[0]}.{OLDEST[1]}"
         )
-        self.version: Mapping[str, Any] = {}
-        """What the Engine says of itself: `Version`, `ApiVersion`, `Os`, `Arch`."""
         self.dead: EngineUnavailableError | None = None
         """Why no call can succeed any more."""
         self.began = 0
@@ -182,10 +180,10 @@ async def connect(address: str) -> AsyncIterator[EngineClient]:
         with client.calling("say its version", seconds=PING_SECONDS):
             # Without a version in the path: an Engine that is too old, or too new, would refuse the question itself.
             async with client._got("version", {}) as response:  # noqa: SLF001  # its maker
-                client.version = json.loads(await response.read())
+                said = json.loads(await response.read())
                 with contextlib.suppress(KeyError, ValueError):
                     client.began = int(parsedate_to_datetime(response.headers["Date"]).timestamp())
-        client.docker.api_version = f"v{usable_version(endpoint.text, client.version)}"
+        client.docker.api_version = f"v{usable_version(endpoint.text, said)}"
         yield client
     finally:
         # A deployment that ends is cancelled by then: a cancellation here would take the place of why it ended.

@@ -6,7 +6,7 @@ children. One that has cleared its environment is known by its process id, where
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -55,7 +55,6 @@ async def run_command(
     node: str,
     command: Sequence[str],
     *,
-    environment: Mapping[str, str],
     directory: str,
     given: bytes,
     seconds: float,
@@ -75,7 +74,7 @@ async def run_command(
         command,
         # Without input nothing is attached, so that its end is seen over TLS too, which has no half-closed connection.
         stdin=bool(given),
-        environment={**environment, MARK: mark},
+        environment={MARK: mark},
         workdir=directory,
     )
     refused = _Refusal()

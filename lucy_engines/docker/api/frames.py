@@ -38,11 +38,6 @@ class FrameDecoder:
         self._stream = 0
         self._left = 0
 
-    @property
-    def in_frame(self) -> bool:
-        """Whether the stream, should it end now, would end in the middle of a frame."""
-        return bool(self._left or self._header)
-
     def feed(self, chunk: bytes) -> list[Part]:
         """Return what `chunk` holds of payloads, neighbours of one stream unjoined.
 

@@ -14,6 +14,7 @@ import anyio.abc
 from anyio.streams.tls import TLSStream
 
 from lucy_core.errors import EngineUnavailableError, RefusedError
+from lucy_engines.docker.api.client import refusal
 from lucy_engines.docker.api.endpoint import Endpoint, api_path, send_at_once
 from lucy_engines.docker.api.frames import STDOUT, FrameDecoder, FrameError, Part
 from lucy_engines.docker.api.unix_stream import connect_unix
@@ -154,7 +155,5 @@ async def _upgrade(endpoint: Endpoint, request: bytes, what: str) -> Attachment:
         raise
     if not upgrade.accepted:
         await anyio.aclose_forcefully(stream)
-        raise RefusedError(
-            what, upgrade.status, f"the Docker Engine refuses: {upgrade.reason} (status {upgrade.status})"
-        )
+        raise RefusedError(what, upgrade.status, refusal(upgrade.status, upgrade.reason))
     return Attachment(stream, rest)

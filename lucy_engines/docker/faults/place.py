@@ -146,10 +146,10 @@ class Place:
         self._has_ipv6 = any(each.get("GlobalIPv6Address") for each in networks)
         return shown
 
-    def connect(self, *, connected: bool) -> bool:
-        """Put it on its networks or take it off them; return whether that changed anything."""
+    def connect(self, *, connected: bool) -> None:
+        """Put it on its networks or take it off them."""
         if connected == (self._endpoints is None):
-            return False
+            return
         if connected:
             while self._endpoints:
                 network, endpoint = next(iter(self._endpoints.items()))
@@ -169,7 +169,6 @@ class Place:
                 }
             self._shaped, self._interfaces = {}, ()  # gone with their interface
         self.look()
-        return True
 
     def settle_here(self, wanted: Wanted) -> None:
         """Bring about, without the Engine, what is wanted.

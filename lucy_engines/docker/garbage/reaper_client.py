@@ -33,7 +33,6 @@ class Guard:
         self._order = order
         self._run_id = run_id
         self._helper = _start(order)
-        self._closed = False
         self.dismissed = False
         self.abandoned = False
 
@@ -74,10 +73,7 @@ class Guard:
         self._helper = helper
 
     async def aclose(self) -> None:
-        """Send it home, having it remove first what is left, where there is; again is no error."""
-        if self._closed:
-            return
-        self._closed = True
+        """Send it home, having it remove first what is left, where there is."""
         if self._helper.code is not None and not self.dismissed:
             self._replace()  # somebody killed it, and nobody has watched since
         self._helper.tell(Bye() if self.dismissed else Sweep())

@@ -49,7 +49,6 @@ class Mount(msgspec.Struct, frozen=True, kw_only=True):
 class ContainerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One container that is about to be made."""
 
-    node: str
     name: str
     image: str
     body: dict[str, Any]
@@ -158,4 +157,4 @@ def container_config(
             "Interval": HEALTH_SECONDS * 10**9,
             "Retries": 1,
         }
-    return ContainerConfig(node=node.name, name=f"{run_id}-{node.name}", image=image, body=body)
+    return ContainerConfig(name=f"{run_id}-{node.name}", image=image, body=body)

@@ -259,7 +259,6 @@ class DockerNode(EngineNode):
             self.container,
             self.name,
             [fill_in(word, self.name, self._layout) for word in command],
-            environment={},
             directory=self._layout.directory,
             given=input,
             seconds=timeout,
