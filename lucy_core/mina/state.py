@@ -61,7 +61,6 @@ class MinaState:
     """The picture of a network at one place of its run."""
 
     __slots__ = (
-        "_heights",
         "block_height",
         "blocks_produced",
         "blocks_seen",
@@ -91,7 +90,6 @@ class MinaState:
         """By transaction hash: the blocks that hold it, and what became of it there."""
         self.gossip_received: dict[str, dict[str, frozenset[object]]] = {}
         """By kind (`blocks`, `snark_work`, `transactions`) and node: what it received."""
-        self._heights: dict[str, int] = {}
 
     def copy(self) -> Self:
         twin = type(self)()
@@ -103,7 +101,6 @@ class MinaState:
         twin.blocks_seen = dict(self.blocks_seen)
         twin.inclusions = {key: dict(blocks) for key, blocks in self.inclusions.items()}
         twin.gossip_received = {kind: dict(by_node) for kind, by_node in self.gossip_received.items()}
-        twin._heights = dict(self._heights)  # noqa: SLF001  # its twin
         return twin
 
     def node(self, name: str) -> NodeState:
@@ -112,7 +109,8 @@ class MinaState:
 
     def height_of(self, state_hash: str | None) -> int | None:
         """Return a block's height, where its production was seen."""
-        return self._heights.get(state_hash) if state_hash is not None else None
+        block = self.blocks_produced.get(state_hash) if state_hash is not None else None
+        return block.block_height if block is not None else None
 
     def running(self) -> list[str]:
         return [name for name, node in self.nodes.items() if node.running]
@@ -170,7 +168,6 @@ class MinaState:
         if block.state_hash in self.blocks_produced:
             return
         self.blocks_produced[block.state_hash] = block
-        self._heights[block.state_hash] = block.block_height
         self.block_height = max(self.block_height, block.block_height)
         self.epoch = max(self.epoch, block.epoch)
         self.global_slot = max(self.global_slot, block.global_slot)

@@ -243,8 +243,8 @@ class _Nodes:
         command += ["-log-level", "Trace", "-log-json", "-file-log-level", "Fatal"]
         command += ["-log-snark-work-gossip", "true", "-log-txn-pool-gossip", "true"]
         command += ["-generate-genesis-proof", "true", "--insecure-rest-server"]
-        for flag, port in zip(("client", "rest", "external", "metrics"), PORTS, strict=True):
-            command += [f"-{flag}-port", f"{{port:{port}}}"]
+        for port in PORTS:
+            command += [f"-{port}-port", f"{{port:{port}}}"]
         command += ["-libp2p-keypair", "{file:keys/libp2p_key}", "-external-ip", f"{{host:{name}}}"]
         command += ["-bind-ip", "{bind}", "-config-file", "{file:runtime_config.json}", "-config-directory", "{state}"]
         for peer in peers:
