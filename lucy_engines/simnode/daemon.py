@@ -158,11 +158,7 @@ class Daemon:
         self.say(lines.GOSSIP_STATE, {"state_hash": block.state_hash})
         self.gossip.send_all(NewBlock(block))
         if self.snark_worker is not None:
-            self._share_work(block.height)
-
-    def _share_work(self, height: int) -> None:
-        if self.snark_worker is not None:
-            self.gossip.send_all(NewWork((height, -height), self.work_fee, self.snark_worker))
+            self.gossip.send_all(NewWork((block.height, -block.height), self.work_fee, self.snark_worker))
 
     def _log_results(self, results: list[Applied | Refused], sender: Peer | None = None) -> None:
         for result in results:
@@ -312,11 +308,11 @@ class Daemon:
     # Commands
 
     def _on_command(self, peer: Peer, command: Command) -> None:
-        payers = lines.summaries(command)
         self.metrics["received"] += 1
         reason = self.mempool.add(self.ledger(), command, max(0, self.slot()))
         if reason == "Duplicate":
             return
+        payers = lines.summaries(command)
         self.say(lines.COMMANDS_RECEIVED, {"fee_payer_summaries": payers, "sender": self._sender(peer)})
         if reason is None:
             self.metrics["added"] += 1

@@ -77,7 +77,6 @@ GOSSIP_COMMANDS = Kind(
     _NETWORKING,
 )
 REBROADCAST = Kind("2ca90cb4875a68133de9952414d27519", "Info", "Rebroadcasting $state_hash", _MINA)
-CONNECTING = Kind("b33df14370044a516f804ab21da1e040", "Info", "Mina daemon is connecting", _MINA)
 LISTENING = Kind("7be38951573bdc2778b4edb3eeb5dbe8", "Info", "Mina daemon is listening", _MINA)
 BOOTSTRAPPING = Kind("caeba1d8ced251138e39c58355587526", "Info", "Mina daemon is bootstrapping", _MINA)
 CATCHUP = Kind("846106e2fdb13f36d0a597e099dd5f4b", "Info", "Mina daemon is doing ledger catchup", _MINA)

@@ -59,7 +59,7 @@ class Gossip:
         self._refused = refused
         self._peers: dict[str, Peer] = {}
         self._dialling: dict[tuple[str, int], asyncio.Task[None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -109,12 +109,9 @@ class Gossip:
             pause = min(LONGEST_PAUSE, pause * 2)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
+        task = asyncio.create_task(self._converse(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._converse(reader, writer)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Shake hands and listen until the connection ends; return whether there was a handshake."""
