@@ -61,9 +61,9 @@ class Capture:
         self._recorder = Recorder(
             directory, journal, bell, now_ns=lambda: epoch_ns + time.monotonic_ns(), send=self._send_block
         )
-        intake = Intake(self._recorder, token)
-        self._drain = intake.drain
-        self._server = Server(control, {**intake.verbs, Seen: self._see, Close: self._close}, reason)
+        self._intake = Intake(self._recorder, token)
+        self._drain = self._intake.drain
+        self._server = Server(control, {**self._intake.verbs, Seen: self._see, Close: self._close}, reason)
         self._epoll = self._drain.epoll
         self._epoll.register(self._server.fileno(), select.EPOLLIN)
         # A pidfd: a child that Lucy has forked holds her end of the socket open for as long as it lives.
