@@ -237,22 +237,13 @@ async def test_a_method_says_what_is_wrong_with_what_it_is_given(find: Find) -> 
     assert found == []
 
 
-class Marker:
-    """A marker of pytest's with one argument, and the topology that each needs."""
-
-    args = ()
-
-    def __init__(self, **given: Any) -> None:
-        self.kwargs = {"topology": SPEC, **given}
-
-
 def marked(topology: Any = SPEC, engine: Any = "process", options: Any = None) -> None:
-    given = {"topology": topology, "engine": engine, "options": {} if options is None else options}
-    wanted(Marker(**given), command_line=None, parameter=None)
+    marker = pytest.mark.lucy(topology=topology, engine=engine, options={} if options is None else options).mark
+    wanted(marker, command_line=None, parameter=None)
 
 
 def parametrized(parameter: Any = "process") -> None:
-    wanted(Marker(), command_line=None, parameter=parameter)
+    wanted(pytest.mark.lucy(topology=SPEC).mark, command_line=None, parameter=parameter)
 
 
 @pytest.mark.anyio

@@ -1,9 +1,10 @@
 """What a marker `lucy` asks for. Each mistake in it is one sentence, and is found before anything is started."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
+import pytest
 
 from lucy_core.engine import Engine
 from lucy_core.engine.contract import load_engine
@@ -17,20 +18,6 @@ THE_MARKERS = "engine={} in the marker lucy"
 THE_FIXTURES = "lucy_engine={}"
 
 
-class Marker(Protocol):
-    """What is needed of a `pytest.Mark`."""
-
-    @property
-    def args(self) -> tuple[Any, ...]:
-        """Its positional arguments."""
-        ...
-
-    @property
-    def kwargs(self) -> Mapping[str, Any]:
-        """Its keyword arguments."""
-        ...
-
-
 class Wanted(msgspec.Struct, frozen=True):
     """The network that a test wants, and what deploys it."""
 
@@ -39,7 +26,7 @@ class Wanted(msgspec.Struct, frozen=True):
     options: dict[str, str]
 
 
-def wanted(marker: Marker | None, *, command_line: str | None, parameter: Any) -> Wanted:
+def wanted(marker: pytest.Mark | None, *, command_line: str | None, parameter: Any) -> Wanted:
     """Read a marker.
 
     Args:
@@ -63,7 +50,7 @@ def wanted(marker: Marker | None, *, command_line: str | None, parameter: Any) -
     )
 
 
-def check_marker(marker: Marker | None) -> Mapping[str, Any]:
+def check_marker(marker: pytest.Mark | None) -> Mapping[str, Any]:
     """Return the marker's arguments, which are the right ones; what they hold isn't looked at.
 
     Raises:
