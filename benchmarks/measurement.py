@@ -22,7 +22,6 @@ import msgspec
 T = TypeVar("T")
 Say = Callable[[str], None]
 """Tells the person in front of the screen what is being measured."""
-MIB = 1 << 20
 
 
 class BenchmarkError(Exception):

@@ -48,13 +48,10 @@ def report(result: RunResult, *, coloured: bool, kept: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _indented(text: str, by: str) -> str:
-    return text.replace("\n", f"\n{by}")
-
-
 def _error(error: HeldError, paint: Paint) -> str:
     mark = SOFT if error.severity == "soft" else BAD
-    return f"      {paint(f'[{error.at:6.1f} s] {error.severity}:', mark)} {_indented(error.said, '        ')}"
+    said = error.said.replace("\n", "\n        ")
+    return f"      {paint(f'[{error.at:6.1f} s] {error.severity}:', mark)} {said}"
 
 
 def head_room(wait: WaitResult) -> str:

@@ -11,7 +11,7 @@ import functools
 import re
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ParamSpec, TypeVar, final
@@ -209,12 +209,11 @@ class MarkedRun:
         return report(self._run.result(), coloured=False, kept=self._run.kept).strip("\n")
 
 
-def judge(runs: Iterable[MarkedRun]) -> None:
+def judge(runs: Sequence[MarkedRun]) -> None:
     """Raise what a test fails for that raised nothing itself."""
-    settled = list(runs)
-    for run in settled:
+    for run in runs:
         run.settle()
-    verdicts = [verdict for run in settled if (verdict := run.verdict()) is not None]
+    verdicts = [verdict for run in runs if (verdict := run.verdict()) is not None]
     for verdict in verdicts:
         if isinstance(verdict, str):
             pytest.fail(verdict, pytrace=False)

@@ -59,10 +59,9 @@ def _encode(value: object) -> bytes:
     return visible_json(data)
 
 
-def line(name: str, data: object, time: datetime | None = None) -> bytes:
-    """Make a line for something that happened to the run itself."""
-    stamp = (time or datetime.now(UTC)).isoformat()
-    return _encode(Line(name, stamp, data=msgspec.Raw(_encode(data)))) + b"\n"
+def line(name: str, data: object) -> bytes:
+    """Make a line for something that happens to the run itself."""
+    return _encode(Line(name, datetime.now(UTC).isoformat(), data=msgspec.Raw(_encode(data)))) + b"\n"
 
 
 def event_line(event: Event[Any]) -> bytes:
