@@ -9,7 +9,7 @@ from posixpath import join, normpath
 from aiodocker.exceptions import DockerError
 
 from lucy_core.errors import NodeFileError
-from lucy_engines.docker.api.client import EngineClient
+from lucy_engines.docker.api.client import EngineClient, is_answer
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
@@ -69,7 +69,7 @@ async def write_files(client: EngineClient, container: str, node: str, files: Ma
 
 
 def _refused(error: DockerError, node: str, action: str, path: str) -> Exception:
-    if error.status in (0, 900):
+    if not is_answer(error):
         return error
     return NodeFileError(node, action, path, "No such file or directory" if error.status == 404 else error.message)
 

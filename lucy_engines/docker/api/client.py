@@ -78,7 +78,7 @@ class EngineClient:
 
     def explain(self, error: Exception, what: str) -> EngineError:
         """Make of a failed call the error that says what to do."""
-        if isinstance(error, DockerError) and error.status not in (0, 900):
+        if isinstance(error, DockerError) and is_answer(error):
             return RefusedError(what, error.status, refusal(error.status, error.message))
         return self.died(*unreachable(error, what))
 
@@ -116,6 +116,11 @@ class EngineClient:
             if response.status >= 400:
                 raise DockerError(response.status, (await response.text()).strip())
             yield response
+
+
+def is_answer(error: DockerError) -> bool:
+    """Tell whether an Engine said so; 0 and 900 are aiodocker's own, for one that it couldn't ask."""
+    return error.status not in (0, 900)
 
 
 def unreachable(error: BaseException, what: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from aiodocker.execs import Exec
 
 from lucy_core.engine import Output, Take, Written, one_error
 from lucy_core.errors import CommandError, CommandTimeoutError, EngineError
-from lucy_engines.docker.api.client import EngineClient
+from lucy_engines.docker.api.client import EngineClient, is_answer
 from lucy_engines.docker.api.frames import STDERR, STDOUT
 from lucy_engines.docker.api.hijack import Attachment, run_attached
 
@@ -129,7 +129,7 @@ async def _prepare(client: EngineClient, container: str, node: str, words: Seque
         try:
             return await client.container(container).exec(list(words), **how)
         except DockerError as error:
-            if error.status in (0, 900):
+            if not is_answer(error):
                 raise
             raise CommandError(f"can't run a command in its container: {error.message}", node) from error
 
