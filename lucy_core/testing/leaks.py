@@ -32,7 +32,7 @@ class Held(NamedTuple):
     def beyond(self, before: "Held") -> list[str]:
         """Say in words what is held now and was not before."""
         return [
-            *(f"child process {pid}: {_command_of(pid)}" for pid in sorted(self.children - before.children)),
+            *(f"child process {pid}: {command_of(pid)}" for pid in sorted(self.children - before.children)),
             *(
                 f"descriptor {fd}: {_target_of(fd)}"
                 for fd in sorted(self.descriptors - before.descriptors)
@@ -80,7 +80,8 @@ def _is_pooled(thread: threading.Thread) -> bool:
     return thread.name.startswith("AnyIO worker thread")
 
 
-def _command_of(pid: int) -> str:
+def command_of(pid: int) -> str:
+    """Return what a process runs, for people."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip() or "(ended, never waited for)"
     except OSError:

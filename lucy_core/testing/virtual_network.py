@@ -83,11 +83,6 @@ class VirtualCapture:
         self._recorder.publish()
         return position
 
-    def die(self, reason: str) -> None:
-        """End as a killed capture process does."""
-        self.died = reason
-        os.eventfd_write(self.bell, 1)
-
     # What a pipeline asks
 
     def tell(self, form: Form) -> None:

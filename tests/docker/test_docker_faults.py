@@ -442,7 +442,7 @@ async def main():
         try:
             for fault in (Drop(nodes=("a",), others=("b",)), Latency(nodes=("a",), others=("b",), delay=1)):
                 await warden.inject(fault, places, lasting=float(lasting), on_lost=print)
-            print(warden.pid, flush=True)
+            print(warden._helper.pid, flush=True)
             await anyio.sleep_forever()
         finally:
             await warden.close()

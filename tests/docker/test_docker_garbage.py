@@ -51,7 +51,7 @@ def watched(*arguments, **named):
     enter = context.__aenter__
     async def entering():
         guard = await enter()
-        print(guard.pid, flush=True)
+        print(guard._helper.pid, flush=True)
         return guard
     context.__aenter__ = entering
     class Context:
@@ -301,10 +301,10 @@ async def test_a_reaper_that_is_killed_is_replaced_and_that_is_told(docker_engin
         async with guarded(docker_engine, run_id, run_directory=tmp_path) as guard, anyio.create_task_group() as tasks:
             tasks.start_soon(guard.watch)
             for _ in range(reaper_client.REPLACEMENTS):
-                first = guard.pid
+                first = guard._helper.pid
                 os.kill(first, signal.SIGKILL)
                 with anyio.fail_after(PATIENCE):
-                    while guard.pid == first:
+                    while guard._helper.pid == first:
                         await anyio.sleep(0.01)
             await anyio.run_process(["docker", "volume", "create", *labels, f"{run_id}-state"])
             tasks.cancel_scope.cancel()
@@ -328,9 +328,9 @@ async def test_reapers_that_are_killed_again_and_again_are_given_up_and_the_last
                 killed = set()
                 with anyio.fail_after(PATIENCE):
                     while len(killed) <= reaper_client.REPLACEMENTS:
-                        if guard.pid not in killed:
-                            killed.add(guard.pid)
-                            os.kill(guard.pid, signal.SIGKILL)
+                        if guard._helper.pid not in killed:
+                            killed.add(guard._helper.pid)
+                            os.kill(guard._helper.pid, signal.SIGKILL)
                         await anyio.sleep(0.01)
             await anyio.run_process(["docker", "volume", "create", *labels, f"{run_id}-state"])
 
@@ -351,7 +351,7 @@ async def main():
         child = os.fork()
         if child == 0:
             time.sleep(600)
-        print(guard.pid, child, flush=True)
+        print(guard._helper.pid, child, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 
 anyio.run(main)
@@ -641,7 +641,7 @@ from pathlib import Path
 from lucy_engines.docker.garbage.reaper_client import guarded
 async def main():
     async with guarded(sys.argv[1], sys.argv[2], run_directory=Path(sys.argv[3])) as guard:
-        print(guard.pid, flush=True)
+        print(guard._helper.pid, flush=True)
         await anyio.sleep_forever()
 anyio.run(main)
 """

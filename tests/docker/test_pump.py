@@ -147,7 +147,7 @@ def test_a_fifo_that_nobody_reads_any_more_costs_its_bytes_and_says_why(tmp_path
 async def test_a_pump_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
     async with pumping() as pump:
         os.write(pump._helper._words.fileno(), b"Traceback ...\nMemoryError: no room\n")
-        os.kill(pump.pid, signal.SIGKILL)
+        os.kill(pump._helper.pid, signal.SIGKILL)
 
         with pytest.raises(CarrierDiedError, match=r"SIGKILL \(process \d+\); its last words: MemoryError: no room"):
             await pump.carry("a", tmp_path / "fifo", Endpoint("unix:///nowhere"), "c", "t")
@@ -161,7 +161,7 @@ pump = PumpClient()
 child = os.fork()
 if child == 0:
     time.sleep(600)
-print(pump.pid, child, flush=True)
+print(pump._helper.pid, child, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -14,6 +14,7 @@ import pytest
 
 from lucy_core.engine import Engine
 from lucy_core.testing.engine_conformance.suite import WITHIN, Deploy, Script, Suite, nothing_left, said, told
+from lucy_core.testing.leaks import command_of
 
 MARK = "LUCY_CONFORMANCE"
 _CHILD = Path(__file__).with_name("child.py")
@@ -107,7 +108,9 @@ class CleanupConformance(Suite):
             await nothing_left(engine, run_id)
             deadline = time.monotonic() + WITHIN
             while left := processes_with(mark) - set(children):
-                assert time.monotonic() < deadline, f"left behind: {[command_of(pid) for pid in left]}"
+                assert time.monotonic() < deadline, (
+                    f"left behind: {[f'process {pid}: {command_of(pid)}' for pid in left]}"
+                )
                 await anyio.sleep(0.05)
             assert processes_with(mark) == set(children)
             assert_no_fifos(tmp_path / "run")
@@ -131,14 +134,6 @@ def processes_with(mark: str) -> set[int]:
             except OSError:
                 continue
     return found
-
-
-def command_of(pid: int) -> str:
-    """Return what a process is, for people; nothing where it has ended."""
-    try:
-        return f"process {pid}: {Path(f'/proc/{pid}/cmdline').read_text()}".replace("\0", " ")
-    except OSError:
-        return ""
 
 
 def assert_no_fifos(directory: Path) -> None:

@@ -28,11 +28,6 @@ class WardenClient:
         self._on_lost: dict[int, Callable[[str], None]] = {}
         self._last = 0
 
-    @property
-    def pid(self) -> int | None:
-        """The warden's process id, once there is one."""
-        return self._helper.pid if self._helper else None
-
     async def inject(
         self, fault: Fault, places: Mapping[str, FaultPlace], *, lasting: float, on_lost: Callable[[str], None]
     ) -> int:

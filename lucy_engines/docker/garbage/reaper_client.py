@@ -36,11 +36,6 @@ class Guard:
         self.dismissed = False
         self.abandoned = False
 
-    @property
-    def pid(self) -> int:
-        """Its process id; another's, once it was killed and another took its place."""
-        return self._helper.pid
-
     def abandon(self) -> None:
         """Take note that the Engine is dead: the reaper goes on alone, and removes all once there is one again."""
         self.abandoned = True

@@ -35,10 +35,6 @@ class PumpClient:
         """Nodes whose stream made no sense, and why."""
 
     @property
-    def pid(self) -> int:
-        return self._helper.pid
-
-    @property
     def died(self) -> HelperDiedError | None:
         """How it ended, where it did so by itself."""
         return self._helper.died
