@@ -48,10 +48,6 @@ class RunFiles:
             finally:
                 os.close(reserve)
 
-    def release(self) -> None:
-        with contextlib.suppress(OSError):
-            (self._directory / run_files.RESULT_RESERVE).unlink(missing_ok=True)
-
     def write_description(self, description: dict[str, object]) -> None:
         self._write(run_files.RUN, lambda: _json(description))
 
@@ -61,7 +57,8 @@ class RunFiles:
         from lucy_core.reports.junit import junit
         from lucy_core.reports.page import html_report
 
-        self.release()
+        with contextlib.suppress(OSError):
+            (self._directory / run_files.RESULT_RESERVE).unlink()
         self._write(run_files.RESULT, lambda: _json(result))
         self._write(run_files.JUNIT, lambda: junit(result))
         self._write(run_files.REPORT, lambda: html_report(result).encode(errors="backslashreplace"))
