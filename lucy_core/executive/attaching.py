@@ -29,16 +29,12 @@ def given_path(text: str) -> Path:
 
 
 def add_attach(commands: Any) -> argparse.ArgumentParser:  # argparse keeps the type of its subparsers to itself
-    """Add the command to the command line, without the options that each way of showing a run has."""
+    """Add the command to the command line, without the options that it shares with the others that run."""
     parser: argparse.ArgumentParser = commands.add_parser(
         "attach", help="capture an exported network that somebody else runs", description=DESCRIPTION
     )
     parser.add_argument("exported", metavar="DIR", type=given_path, help="where the network was exported to")
-    parser.add_argument(
-        "--run-dir", type=given_path, metavar="DIR", help="an empty or new directory; default: lucy-runs/<id>"
-    )
     parser.add_argument("-d", "--debug", action="store_true", help="Lucy's debug log on stderr")
-    parser.add_argument("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy-core[uvloop]')")
     parser.set_defaults(engine=ENGINE)
     return parser
 

@@ -94,7 +94,7 @@ def make_parser(engines: Sequence[str], options: Mapping[str, Sequence[EngineOpt
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     commands.add_parser("list", help="list engines and scenarios")
     add_gc(commands, (options or {}).get("gc", ()))
-    _add_forms(add_attach(commands))
+    _add_shared_options(add_attach(commands))
     for name in engines:
         run = commands.add_parser(name, help=f"run a scenario on the {name} engine")
         own = tuple((options or {}).get(name, ()))
@@ -108,24 +108,25 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     words = [when.value for when in When]
     add("scenario", metavar="SCENARIO", help="what to run; `lucy list` names them")
-    add("--run-dir", type=given_path, metavar="DIR", help="an empty or new directory; by default lucy-runs/<run id>")
     add("--keep", choices=words, default="always", help="when to keep the run directory (default: always)")
     add("--pause", choices=words, help="when to wait for Enter before the teardown (default: never)")
     add("-d", "--debug", action="store_true", help="--pause on-failure, and Lucy's debug log on stderr")
     add("--seed", type=int, metavar="N", help="makes the run repeatable; drawn and reported if not given")
     add("--program", metavar="PATH", help="the program to run as a node, in place of the scenario's own")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="an option for scenario or engine")
-    add("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy-core[uvloop]')")
     add(
         "--export",
         type=given_path,
         metavar="FILE",
         help="run nothing: write the network down as FILE, for others to run",
     )
-    _add_forms(parser)
+    _add_shared_options(parser)
 
 
-def _add_forms(parser: argparse.ArgumentParser) -> None:
+def _add_shared_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--run-dir", type=given_path, metavar="DIR", help="an empty or new directory; by default lucy-runs/<run id>")
+    add("--uvloop", action="store_true", help="run on uvloop (pip install 'lucy-core[uvloop]')")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="JSON lines on stdout, even on a terminal")
     form.add_argument("--live", action="store_true", help="the live view, even on a pipe")
