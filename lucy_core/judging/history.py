@@ -63,17 +63,16 @@ class History:
         self._broken = error
 
     def mark(self) -> Mark:
-        """Return the place after the last line that has arrived, and keep a copy for whoever starts there."""
-        self.keep_copy()
-        return self._pipeline.mark()
+        """Return the place after the last line that has arrived, and keep a copy for whoever starts there.
 
-    def keep_copy(self) -> None:
-        """Remember the picture as it is, unless a block is being delivered: then it is half folded."""
+        None is kept while a block is being delivered: then the picture is half folded.
+        """
         delivered = self._pipeline.delivered
         if self._copies[-1][0] < delivered and self._broken is None and self._pipeline.arriving_ns is None:
             self._copies.append((delivered, self._state.copy()))
             if len(self._copies) > COPIES + 1:
                 del self._copies[1]
+        return self._pipeline.mark()
 
     def copy_before(self, start: int) -> tuple[int, StateFold]:
         """Return the latest picture that is known and not after `start`, for the caller to fold on, with its position.

@@ -16,7 +16,7 @@ from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import CaptureDiedError, StrayCallError
 from lucy_core.judging.fold import Fold
 from lucy_core.judging.waiting import Limits
-from lucy_core.records.journal import JOURNAL, WaitStarted, carriable, check_own, journal_line, moment
+from lucy_core.records.journal import JOURNAL, WaitStarted, carriable, journal_line, moment
 
 
 @final
@@ -71,11 +71,10 @@ class Journal:
 
     def _entry(self, event: msgspec.Struct) -> bytes:
         self.check_caller()
-        check_own(event)
         at = self.now()
-        event = carriable(event)  # the result says what the journal will
-        self.fold.apply(event, at)
-        return journal_line(event, at)
+        line = journal_line(event, at)
+        self.fold.apply(carriable(event), at)  # the result says what the journal will
+        return line
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -32,7 +32,7 @@ class Outcome(enum.StrEnum):
 
 
 class ExitCode(enum.IntEnum):
-    """What the command `lucy` exits with."""
+    """What the command `lucy` exits with: for each outcome a code of its name, and more."""
 
     PASSED = 0
     FAILED = 1
@@ -235,13 +235,7 @@ def exit_code(outcome: Outcome, ended_by: BaseException | None) -> ExitCode:
             return ExitCode.NODE_EXITED
         if isinstance(ended_by, WaitTimeoutError) and ended_by.is_readiness:
             return ExitCode.NOT_READY
-    return {
-        Outcome.PASSED: ExitCode.PASSED,
-        Outcome.FAILED: ExitCode.FAILED,
-        Outcome.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
-        Outcome.INFRASTRUCTURE: ExitCode.INFRASTRUCTURE,
-        Outcome.INTERRUPTED: ExitCode.INTERRUPTED,
-    }[outcome]
+    return ExitCode[outcome.name]
 
 
 def ledger_rows(ledger: Ledger) -> tuple[LedgerRow, ...]:

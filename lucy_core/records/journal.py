@@ -379,24 +379,15 @@ def bounded(value: object) -> tuple[str, int]:
     return encodable(text[:TEXT_LIMIT]), max(0, len(text) - TEXT_LIMIT)
 
 
-def check_own(data: msgspec.Struct) -> None:
-    """Tell whether something is one of Lucy's own events.
-
-    Raises:
-        EventDefinitionError: it isn't.
-    """
-    if type(data) not in _MESSAGES:
-        raise EventDefinitionError(type(data).__name__, "is not an event of Lucy's journal")
-
-
 def journal_line(data: msgspec.Struct, at: datetime | None = None) -> bytes:
     """Write one of Lucy's own events as a log line, ending in a newline; it happened now unless `at` says when.
 
     Raises:
         EventDefinitionError: the event isn't Lucy's own.
     """
-    check_own(data)
     kind = type(data)
+    if kind not in _MESSAGES:
+        raise EventDefinitionError(kind.__name__, "is not an event of Lucy's journal")
     stamp = (at or moment(time.time_ns())).strftime("%Y-%m-%d %H:%M:%S.%fZ")
     (event_id,) = event_type(kind).ids
     return _encode(_Line(stamp, _level(data), _MESSAGES[kind], carriable(data), event_id)) + b"\n"
