@@ -12,11 +12,12 @@ from odd_values import Target, faults_of, methods_of
 
 import lucy_core as lucy
 from lucy_core import mina
-from lucy_core.delivery.streams.stream import is_event_type
 from lucy_core.engine import Engine
+from lucy_core.errors import EventDefinitionError
 from lucy_core.executive.plugin.marker import wanted
 from lucy_core.judging.judgement import Judgement
 from lucy_core.mina.graphql import client, connect
+from lucy_core.records.event import event_type
 from lucy_core.testing import scripted_node, virtual_network, virtual_time
 from lucy_core.testing.virtual_network import VirtualNetwork
 
@@ -170,6 +171,14 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
         yield
 
 
+def is_declared(kind: type) -> bool:
+    try:
+        event_type(kind)
+    except EventDefinitionError:
+        return False
+    return True
+
+
 def public_calls() -> list[Target]:
     """List what the two faces offer to be called: functions, and the types that people write down."""
     found: list[Target] = []
@@ -177,7 +186,7 @@ def public_calls() -> list[Target]:
         for name in [name for name in dir(module) if not name.startswith("_")]:
             member = getattr(module, name)
             is_made_by_lucy = isinstance(member, type) and issubclass(member, (BaseException, Enum))
-            is_event = isinstance(member, type) and module is mina and is_event_type(member)
+            is_event = isinstance(member, type) and module is mina and is_declared(member)
             if callable(member) and name not in MADE_BY_LUCY | CONTRACTS and not is_made_by_lucy and not is_event:
                 found.append(Target(name, member, dict(LIKELY)))
     return found

@@ -103,21 +103,15 @@ class End(abc.ObserverBase[Any]):
         self.dispose()
         if self._fail is None:
             self._report(error)
-            return
-        try:
-            self._fail(error)
-        except BaseException as raised:  # noqa: BLE001
-            self._report(raised)
+        else:
+            self._tell(self._fail, error)
 
     def on_completed(self) -> None:
         if self.over:
             return
         self.dispose()
         if self._complete is not None:
-            try:
-                self._complete()
-            except BaseException as error:  # noqa: BLE001
-                self._report(error)
+            self._tell(self._complete)
 
     def cut_off(self, error: BaseException) -> None:
         """Give nothing more to a callback that raised; have that heard, and tell who waits for the end."""
@@ -127,10 +121,13 @@ class End(abc.ObserverBase[Any]):
             self._report(error)
         finally:
             if self._fail is not None and not was_over:
-                try:
-                    self._fail(as_exception(error))
-                except BaseException as raised:  # noqa: BLE001
-                    self._report(raised)
+                self._tell(self._fail, as_exception(error))
+
+    def _tell(self, callback: Callable[..., None], *errors: Exception) -> None:
+        try:
+            callback(*errors)
+        except BaseException as raised:  # noqa: BLE001  # it must not reach the others, whatever it is
+            self._report(raised)
 
     def _report(self, error: BaseException) -> None:
         if not self._opened and isinstance(error, Exception) and (self._fail is None or self._feed is None):

@@ -92,22 +92,19 @@ class _Run(abc.ObserverBase[Any]):
             late_ns = (self._feed.now_ns() if arrived is None else arrived) - self._limit_ns
             if late_ns > 0:
                 self._watch.other = f"came {late_ns / 1e9:.3f} s too late: {described(value)}"
-                self._fail(self._late())
+                self.on_error(self._late())
                 return
         self._observer.on_next(value)
 
     def on_error(self, error: Exception) -> None:
-        self._fail(error)
+        if not self._over:
+            self._stop()
+            self._observer.on_error(error)
 
     def on_completed(self) -> None:
         if not self._over:
             self._stop()
             self._observer.on_completed()
-
-    def _fail(self, error: Exception) -> None:
-        if not self._over:
-            self._stop()
-            self._observer.on_error(error)
 
     def _late(self) -> StreamTimeoutError:
         explanation = "" if self._feed is None else self._watch.explain(self._feed)
@@ -115,7 +112,7 @@ class _Run(abc.ObserverBase[Any]):
 
     def _due(self, _: abc.SchedulerBase, __: Any = None) -> None:
         if self._feed is None or self._feed.is_closed:
-            self._fail(self._late())
+            self.on_error(self._late())
         else:
             self._feed.run(self._decide)
 
@@ -135,6 +132,6 @@ class _Run(abc.ObserverBase[Any]):
         except Exception as failed:  # noqa: BLE001  # the chain's: raised here, it would end all who read back
             error = failed
         try:
-            self._fail(error)
+            self.on_error(error)
         except BaseException as raised:  # noqa: BLE001  # of an operator below: this is its turn of the loop
             feed.report(self._limited.name, raised)

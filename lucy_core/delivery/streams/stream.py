@@ -10,8 +10,8 @@ there is room, so that a slow reader slows nobody and loses nothing.
 Everything happens on one loop thread, synchronously, a batch at a time. No operator here makes a task.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, NoReturn, TypeVar, final, overload
 
 import anyio
@@ -167,7 +167,9 @@ class Stream(Generic[T_co]):
         of the type are left out. One of Lucy's own has the records of its journal looked at too. On any other stream,
         items that are instances of `kind` are kept.
         """
-        declared = event_type(kind) if is_event_type(kind) else None
+        declared: EventType[Any] | None = None
+        with contextlib.suppress(EventDefinitionError):
+            declared = event_type(kind)
         is_own = declared is not None and declared.writer == JOURNAL
         if declared is None and not isinstance(kind, type):
             raise ArgumentError("kind", kind, "is no type")
@@ -347,7 +349,7 @@ class Stream(Generic[T_co]):
         end.open(self._observable, Opening(Group(), is_later=False))
         return end.dispose
 
-    def aiter(self, *, limit: int = AITER_ITEMS) -> "AbstractAsyncContextManager[AsyncIterator[T_co]]":
+    def aiter(self, *, limit: int = AITER_ITEMS) -> "contextlib.AbstractAsyncContextManager[AsyncIterator[T_co]]":
         """Open the stream for `async for`, holding about `limit` items at the most.
 
         ::
@@ -406,14 +408,3 @@ def merge(*streams: Stream[T]) -> Stream[T]:
 def from_items(items: Iterable[T]) -> Stream[T]:
     """Make a stream that gives `items` at once to each subscriber, and completes."""
     return Stream(reactivex.from_iterable(each_of(items, "items", "(1, 2)")), "from_items(…)")
-
-
-def is_event_type(kind: object) -> bool:
-    """Whether something was declared with `lucy.event`."""
-    if isinstance(kind, EventType):
-        return True
-    try:
-        event_type(kind)  # type: ignore[call-overload]  # any object may be asked about
-    except EventDefinitionError:
-        return False
-    return True
