@@ -79,7 +79,7 @@ class Expression:
         """
         compiled = re.compile(pattern)
         self.pattern = pattern
-        self._flags = compiled.flags
+        self.flags = compiled.flags
         tree = _parser.parse(pattern)
         self._head = getattr(tree, "state", None) or tree.pattern
         items = _trimmed(list(tree))
@@ -94,12 +94,8 @@ class Expression:
 
     def compile(self, items: list[Any]) -> re.Pattern[str]:
         """Have `re` match a part of it."""
-        compiled: re.Pattern[str] = _compiler.compile(_parser.SubPattern(self._head, items), self._flags)
+        compiled: re.Pattern[str] = _compiler.compile(_parser.SubPattern(self._head, items), self.flags)
         return compiled
-
-    @property
-    def flags(self) -> int:
-        return self._flags
 
     def search(self, text: str) -> bool:
         """Tell whether it matches anywhere in a text.
@@ -288,7 +284,6 @@ class _Program:
         if most == _parser.MAXREPEAT:
             entry = self._add(None, None, ())
             self._next[entry] = (self._sequence(body, flags, entry), then)
-            written_out = least
         else:
             entry = then
             for _ in range(most - least):
@@ -296,8 +291,7 @@ class _Program:
                 if once == entry:  # of nothing
                     break
                 entry = self._add(None, None, (once, then))
-            written_out = least
-        for _ in range(written_out):
+        for _ in range(least):
             once = self._sequence(body, flags, entry)
             if once == entry:
                 break
