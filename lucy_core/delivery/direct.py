@@ -10,7 +10,6 @@ from typing import Any, final
 
 import anyio
 import anyio.lowlevel
-import msgspec
 
 from lucy_core.capture.draining import Reading
 from lucy_core.capture.facts import Fact
@@ -140,9 +139,7 @@ class DirectSources:
     def put(self, node: str, pieces: Pieces, lines: int, *, torn: bool = False, **counted: int) -> None:
         """Do with a block what is done with a recording's: account for it, then deliver it."""
         data = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
-        row = self._row(node, len(data), lines, torn=torn)
-        if counted:
-            row = msgspec.structs.replace(row, **counted)
+        row = self._row(node, len(data), lines, torn=torn, **counted)
         self._offsets[node] = row.offset + row.bytes
         self._delivery.ledger.take(row)
         if lines:
@@ -163,9 +160,9 @@ class DirectSources:
 
     def note(self, fact: Fact, node: str, **more: str | int) -> None:
         """Take a fact about the capture into account."""
-        self._delivery.ledger.take(msgspec.structs.replace(self._row(node), fact=fact, **more))
+        self._delivery.ledger.take(self._row(node, fact=fact, **more))
 
-    def _row(self, node: str, size: int = 0, lines: int = 0, *, torn: bool = False) -> Row:
+    def _row(self, node: str, size: int = 0, lines: int = 0, /, **more: Any) -> Row:
         return Row(
             position=self._delivery.delivered,
             node=node,
@@ -174,5 +171,5 @@ class DirectSources:
             lines=lines,
             arrived_ns=self._delivery.now_ns(),
             blocked_ns=self._blocked_ns.get(node, 0),
-            torn=torn,
+            **more,
         )

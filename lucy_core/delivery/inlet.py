@@ -168,9 +168,7 @@ class Inlet(Feed):
         Raises:
             RecordingError: these are no whole lines in UTF-8.
         """
-        _check_node(node)
-        bytes_of(lines, "lines")
-        self._tell(requests.Write(node, _whole(lines)))
+        self._tell(_written(node, lines))
 
     async def write(self, node: str, lines: bytes) -> int:
         """Put whole lines into the run's order, and return the position of the first once they stand there.
@@ -179,9 +177,8 @@ class Inlet(Feed):
             RecordingError: these are no whole lines in UTF-8.
             CaptureDiedError: the capture process is gone.
         """
-        _check_node(node)
-        bytes_of(lines, "lines")
-        return (await self._taker.ask(requests.Write(node, _whole(lines)), requests.Position)).position
+        request = _written(node, lines)
+        return (await self._taker.ask(request, requests.Position)).position
 
     def end_node(self, node: str, position: int) -> None:
         """Say that nothing of this node comes from `position` on: streams of it alone complete there."""
@@ -237,14 +234,16 @@ def _refused_by_name() -> Iterator[None]:
         raise RecordingError(str(error)) from error
 
 
-def _whole(lines: bytes) -> bytes:
-    """Return whole lines as a command can carry them.
+def _written(node: str, lines: bytes) -> requests.Write:
+    """Ask for lines to be written.
 
     Raises:
         RecordingError: they aren't whole, or not in UTF-8.
     """
+    _check_node(node)
+    bytes_of(lines, "lines")
     with _refused_by_name():
-        return requests.check_lines(bytes(lines))
+        return requests.Write(node, requests.check_lines(bytes(lines)))
 
 
 async def _resolved(host: str, port: int) -> tuple[str, int]:

@@ -19,19 +19,18 @@ TOLD = 5
 class Promises:
     """The awaitables of one run that nobody has awaited yet."""
 
-    __slots__ = ("_made", "_number")
+    __slots__ = ("_made",)
 
     def __init__(self) -> None:
-        self._made: dict[int, str] = {}
-        self._number = 0
+        self._made: dict[object, str] = {}
 
     def made(self, what: str) -> Callable[[], None]:
         """Write down that something was made to be awaited; return what takes that back, once it is or more often."""
-        self._number = number = self._number + 1
-        self._made[number] = f"{what}, made at {_place()}"
+        key = object()
+        self._made[key] = f"{what}, made at {_place()}"
 
         def keep() -> None:
-            self._made.pop(number, None)
+            self._made.pop(key, None)
 
         return keep
 
