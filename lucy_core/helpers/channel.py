@@ -91,11 +91,12 @@ class Channel:
     def ask(self, form: Form, *, descriptors: int = 0) -> tuple[int, bytes]:
         """Return a request that wants an answer, and its number."""
         self._last += 1
-        return self._last, _encoded({"op": verb(type(form)), "id": self._last, **_fds(descriptors)}, form)
+        header = {"op": verb(type(form)), "id": self._last}
+        return self._last, _encoded({**header, "fds": descriptors} if descriptors else header, form)
 
-    def tell(self, form: Form, *, descriptors: int = 0) -> bytes:
+    def tell(self, form: Form) -> bytes:
         """Return a request that wants no answer."""
-        return _encoded({"op": verb(type(form)), **_fds(descriptors)}, form)
+        return _encoded({"op": verb(type(form))}, form)
 
     def answer(self, number: int, form: Form) -> bytes:
         """Return the reply to a request."""
@@ -156,10 +157,6 @@ class Channel:
             return None
         self._skipping = True
         return Malformed(f"a command has more than {HEADER_BYTES:,} bytes")
-
-
-def _fds(descriptors: int) -> dict[str, int]:
-    return {"fds": descriptors} if descriptors else {}
 
 
 def _encoded(header: dict[str, Any], form: Form) -> bytes:
