@@ -225,9 +225,7 @@ class Recording:
             text = self._read_arrivals(4096, middle)
             cut = text.find(b"\n") + 1
             if not cut:
-                high = min(high, middle)  # a row still being written is not there yet
-                if high == middle and middle <= low:
-                    break
+                high = middle  # a row still being written is not there yet
                 continue
             row = self._parse(text[:cut])
             if row.position + row.lines <= position:
