@@ -221,8 +221,7 @@ class Ledger:
             case Fact.DOUBT:
                 self.miss(Gap(row.position, row.node or None, row.reason))
             case Fact.REFUSED:
-                account = self.of(row.node)
-                account.turn_away(row.peers, row.reason)
+                self.of(row.node).turn_away(row.peers, row.reason)
             case Fact.SOURCE_WAITS:
                 self.of(row.node).waiting = row.reason
             case Fact.ABSENT:
