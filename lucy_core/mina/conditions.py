@@ -5,8 +5,6 @@ slots but a process's start and its first peers; upstream's ten and fifteen minu
 two minutes, whatever the slots.
 """
 
-from collections.abc import Callable
-
 from lucy_core.arguments import optional, readable_text, text_of, tuple_of, whole
 from lucy_core.errors import ArgumentError
 from lucy_core.judging.conditions.condition import Condition, Progress
@@ -86,12 +84,23 @@ def blocks_produced(count: int) -> Condition[MinaState]:
     if whole(count, "count") < 1:
         raise ArgumentError("count", count, "is no block; wait for one at least")
 
-    return _blocks(
-        "blocks_produced",
-        f"{count} blocks to be produced",
-        count,
-        counted=lambda state: len(state.blocks_produced),
-        lacking=lambda before, now: f"{before + count - now} more blocks",
+    def check(before: MinaState, now: MinaState) -> Progress:
+        made = len(now.blocks_produced) - len(before.blocks_produced)
+        return Progress(
+            have=made,
+            need=count,
+            missing=(f"{count - made} more blocks; running: {_who_runs(now)}",) if made < count else (),
+            impossible=None if made >= count else _nobody_runs(now),
+        )
+
+    limit = 2 * count + 1
+    return Condition(
+        name="blocks_produced",
+        description=f"{count} blocks to be produced",
+        check=check,
+        event_types=(BlockProduced,),
+        soft=slots(limit),
+        hard=slots(2 * limit),
     )
 
 
@@ -100,36 +109,21 @@ def block_height_growth(growth: int) -> Condition[MinaState]:
     if whole(growth, "growth") < 1:
         raise ArgumentError("growth", growth, "is no growth; wait for one at least")
 
-    return _blocks(
-        "block_height_growth",
-        f"the chain to grow by {growth}",
-        growth,
-        counted=lambda state: state.block_height,
-        lacking=lambda before, now: f"height {before + growth}; it is {now}",
-    )
-
-
-def _blocks(
-    name: str,
-    description: str,
-    need: int,
-    *,
-    counted: Callable[[MinaState], int],
-    lacking: Callable[[int, int], str],
-) -> Condition[MinaState]:
-    """Wait until what is counted has grown by as much as is needed; `lacking` says what lacks, of both counts."""
-
     def check(before: MinaState, now: MinaState) -> Progress:
-        have = counted(now) - counted(before)
-        if have >= need:
-            return Progress(have=have, need=need)
-        missing = f"{lacking(counted(before), counted(now))}; running: {_who_runs(now)}"
-        return Progress(have=have, need=need, missing=(missing,), impossible=_nobody_runs(now))
+        grown = now.block_height - before.block_height
+        return Progress(
+            have=grown,
+            need=growth,
+            missing=(f"height {before.block_height + growth}; it is {now.block_height}; running: {_who_runs(now)}",)
+            if grown < growth
+            else (),
+            impossible=None if grown >= growth else _nobody_runs(now),
+        )
 
-    limit = 2 * need + 1
+    limit = 2 * growth + 1
     return Condition(
-        name=name,
-        description=description,
+        name="block_height_growth",
+        description=f"the chain to grow by {growth}",
         check=check,
         event_types=(BlockProduced,),
         soft=slots(limit),
