@@ -134,7 +134,6 @@ class Logger:
         self.filter: frozenset[str] | None = None
         """Ids of the structured events to keep for `getFilteredLogEntries`; None: nothing is captured."""
         self.kept: list[str] = []
-        self.clock: Callable[[], float] = time.time
 
     def log(
         self,
@@ -149,7 +148,7 @@ class Logger:
         captured = event_id is not None and self.filter is not None and event_id in self.filter
         if number < self._threshold and number < self._file_threshold and not captured:
             return
-        now = self.clock()
+        now = time.time()
         line = render(now, level, source, message, {**self.shared, **(metadata or {})}, event_id)
         if captured:
             self.kept.append(line.decode().rstrip("\n"))
