@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from lucy_core.engine import Engine
-from lucy_core.engine.contract import load_engine
-from lucy_core.errors import TopologyError, UnknownEngineError, UnknownNameError, UsageError, shown
+from lucy_core.engine.contract import engine_of
+from lucy_core.errors import ArgumentError, TopologyError, UnknownEngineError, UnknownNameError, UsageError, shown
 from lucy_core.network.vocabulary import Topology, topology_of
 
 ACCEPTED = ("topology", "engine", "options")
@@ -91,16 +91,14 @@ def check_engine(engine: Any, where: str) -> Engine:  # whatever stands there
     Raises:
         UsageError: there is none of that name, or it is none, or it is several.
     """
-    if isinstance(engine, str):
-        try:
-            return load_engine(engine)
-        except UnknownEngineError as error:
-            raise UsageError(where.format(shown(engine)), f": {error}") from None
     if isinstance(engine, list | tuple | set | frozenset):  # what pytest.param gives is a tuple too
         raise UsageError(where.format(shown(engine)), f"is not one engine: for a test on several, {SEVERAL}")
-    if isinstance(engine, type) or not isinstance(engine, Engine):
-        raise UsageError(where.format(shown(engine)), "is neither an engine nor the name of one")
-    return engine
+    try:
+        return engine_of(engine)
+    except UnknownEngineError as error:
+        raise UsageError(where.format(shown(engine)), f": {error}") from None
+    except ArgumentError as error:
+        raise UsageError(where.format(shown(engine)), error.reason) from None
 
 
 def check_options(options: Any) -> dict[str, str]:  # whatever stands in the marker
