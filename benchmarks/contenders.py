@@ -21,6 +21,7 @@ import anyio
 import msgspec
 
 from benchmarks.corpus import EVENT_EVERY, EVENT_ID, Numbered
+from benchmarks.measurement import cpu_seconds, memory
 from benchmarks.writers import Writers, writers
 from benchmarks.yojson import build, why_not
 
@@ -82,16 +83,8 @@ class _Clock:
         result.seconds = time.perf_counter() - self._started
         result.cpu_seconds = self._used() - self._cpu
         result.writers_seconds = self._writing() - self._written
-        # Not `ru_maxrss`: that begins with what the parent process had.
-        (peak,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-        result.peak_mib = int(peak.split()[1]) / 1024
+        result.peak_mib = memory().peak
         return result
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has used so far, all its threads; one that has ended but isn't reaped counts too."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _open_fifos(job: Job) -> list[int]:

@@ -119,7 +119,10 @@ def own_cpu_seconds() -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU that another process has used, threads included, children not. In ticks of the kernel, 10 ms as a rule."""
+    """CPU that another process has used, threads included, children not; it may have ended, until it is reaped.
+
+    In ticks of the kernel, 10 ms as a rule.
+    """
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
