@@ -82,13 +82,18 @@ def as_exception(error: BaseException) -> Exception:
     return wrapped
 
 
+def is_cancellation(error: BaseException) -> bool:
+    """Tell whether somebody ended the block, and no error."""
+    return isinstance(error, asyncio.CancelledError | GeneratorExit)
+
+
 def out_of_callback(error: BaseException) -> BaseException:
     """Return what a callback raised as what the test may end with: itself, unless it steers a task or a generator.
 
     A cancellation that nobody asked for, or a `GeneratorExit`, would be swallowed as somebody's own by whatever it
     passes, and the test would pass.
     """
-    return as_exception(error) if isinstance(error, asyncio.CancelledError | GeneratorExit) else error
+    return as_exception(error) if is_cancellation(error) else error
 
 
 def is_within_cancelled_scope() -> bool:

@@ -8,7 +8,6 @@ Nothing is kept here but the exceptions themselves: whatever happens becomes an 
 here is the journal's fold.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import final
 
 import msgspec
 
-from lucy_core.aio import leaves
+from lucy_core.aio import is_cancellation, leaves
 from lucy_core.answers import refuse_awaitable
 from lucy_core.arguments import instance_of, switch_of, text_of
 from lucy_core.errors import CaptureDiedError, CheckFailedError, RunOverError, shown
@@ -148,7 +147,7 @@ class Judgement:
         if error is None:
             self._write(RunDecided(Outcome.PASSED))
             return
-        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        if is_cancellation(error):
             self.interrupt("cancelled")
             return
         self.record(error)
@@ -206,7 +205,7 @@ class Judgement:
                         raise
                 except BaseException as error:
                     # A cancellation is nobody's error: it ends the section, and whoever cancelled says why.
-                    if not isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+                    if not is_cancellation(error):
                         self.record(error)
                     raise
                 else:

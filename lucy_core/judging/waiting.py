@@ -30,13 +30,13 @@ What is kept for the explanation is little and bounded: how near it came, since 
 last few related events.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar, final
 
 import msgspec
 
+from lucy_core.aio import is_cancellation
 from lucy_core.errors import (
     ConditionError,
     ImpossibleError,
@@ -326,7 +326,7 @@ class Wait:
         """
         description = self.condition.description
         if self.error is not None:
-            if not isinstance(self.error, Exception | asyncio.CancelledError | GeneratorExit):
+            if not isinstance(self.error, Exception) and not is_cancellation(self.error):
                 return self.error
             return ConditionError(self.condition.name, description, self.error)
         waited, explanation = (now_ns - self.limits.began_ns) / NS, self.explain(ledger_lines)

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import anyio
 
-from lucy_core.aio import is_within_cancelled_scope, leaves, one_error
+from lucy_core.aio import is_cancellation, is_within_cancelled_scope, leaves, one_error
 from lucy_core.engine import Plan
 from lucy_core.errors import LucyError, SystemRefusedError
 from lucy_core.judging.result import early_outcome
@@ -112,8 +112,3 @@ def _said_of_system(error: BaseException) -> SystemRefusedError | None:
         return None
     advice = {errno.EMFILE: "raise the limit of open files (`ulimit -n`)"}.get(error.errno or 0, "")
     return SystemRefusedError(error, advice)
-
-
-def is_cancellation(error: BaseException) -> bool:
-    """Tell whether somebody ended the block, and no error."""
-    return isinstance(error, (asyncio.CancelledError, GeneratorExit))

@@ -25,7 +25,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from lucy_core.aio import leaves, one_error
+from lucy_core.aio import is_cancellation, leaves, one_error
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import Engine, NetworkSpec, Plan, RunPlace
 from lucy_core.errors import LucyError, RunFailedError, TopologyError, shown
@@ -45,7 +45,7 @@ from lucy_core.network.vocabulary import PlainTopology, Topology
 from lucy_core.recording.recording import make_run_directory
 from lucy_core.records.journal import carriable, encodable
 from lucy_core.reports.files import RunFiles
-from lucy_core.run.lifetime import is_cancellation, lifetime
+from lucy_core.run.lifetime import lifetime
 from lucy_core.run.versions import versions
 
 Recorder = Callable[[Path], AbstractAsyncContextManager[Pipeline]]
