@@ -39,9 +39,7 @@ async def survey(recording: Recording, ledger: Ledger) -> int:
     told = {node: row.offset + row.bytes + row.part for node, row in last.items()}
     sizes = {node: recording.log_size(node, torn=row.torn or row.part > 0) for node, row in last.items()}
     recording.bound(walk.offset, sizes)
-    cut = {node for node in sizes if sizes[node] < told[node]}
-    if cut:
-        await _find_cuts(recording, ledger, {node: sizes[node] for node in cut})
+    await _find_cuts(recording, ledger, {node: size for node, size in sizes.items() if size < told[node]})
     for node, size in sizes.items():
         if size > told[node]:
             reason = f"{size - told[node]:,} bytes at the end of its log are in no row"
