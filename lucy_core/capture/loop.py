@@ -70,7 +70,6 @@ class Capture:
         self._lucy = lucy
         if lucy >= 0:
             self._epoll.register(lucy, select.EPOLLIN)
-        self._next_check = 0.0
         self._orphaned = False
         self._closing = False
         # Since when every source's lines have had to wait for us.
@@ -78,8 +77,7 @@ class Capture:
 
     def run(self) -> None:
         """Serve until told to close, or until Lucy is gone and the sources are quiet."""
-        gone_since = 0.0
-        quiet_since = 0.0
+        next_check = gone_since = quiet_since = 0.0
         while True:
             got = 0
             ready = dict(self._look(0.05 if self._orphaned else LOOK_SECONDS))
@@ -92,8 +90,8 @@ class Capture:
             if self._closing and (self._orphaned or not self._server.backlog):
                 return
             now = time.monotonic()
-            if now >= self._next_check:
-                self._next_check = now + 1.0
+            if now >= next_check:
+                next_check = now + 1.0
                 self._recorder.check_directory()
                 self._drain.tick()
             if self._orphaned:
