@@ -48,9 +48,6 @@ from lucy_core.reports.files import RunFiles
 from lucy_core.run.lifetime import lifetime
 from lucy_core.run.versions import versions
 
-Recorder = Callable[[Path], AbstractAsyncContextManager[Pipeline]]
-"""Opens a pipeline that records into a directory: `Pipeline.record`, or what stands in for it in virtual time."""
-
 
 class When(enum.StrEnum):
     """When a run directory is kept, or a run held before teardown."""
@@ -125,12 +122,14 @@ class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
 class Run:
     """One run, and what is known of it so far."""
 
-    def __init__(self, order: RunOrder, record: Recorder = Pipeline.record) -> None:
+    def __init__(
+        self, order: RunOrder, record: Callable[[Path], AbstractAsyncContextManager[Pipeline]] = Pipeline.record
+    ) -> None:
         """Have the engine work out what it is going to do; nothing is written or started yet.
 
         Args:
             order: what is to be run.
-            record: opens the pipeline.
+            record: opens a pipeline that records into a directory; another one in virtual time.
 
         Raises:
             TopologyError: the engine can't make such a network, or an option of its own makes no sense.
