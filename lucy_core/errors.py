@@ -71,8 +71,8 @@
     ├── StrayTaskError              a network was left while the task that entered it ran elsewhere
     └── StrayCallError              a network was called from another thread or loop than its own
 
-Each message is built from typed attributes and says the input, what was found and what to do. An attribute is described
-where its name doesn't say what it holds.
+Each message is built from typed attributes and says the input, what was found and what to do. Each attribute is
+described with its class, or with the one that it comes from.
 """
 
 import reprlib
@@ -126,7 +126,12 @@ class EventDefinitionError(_AboutError):
 
 
 class FilterError(LucyError):
-    """A logproc filter is not of the language, or asks for what isn't there."""
+    """A logproc filter is not of the language, or asks for what isn't there.
+
+    Attributes:
+        text: the filter.
+        problem: what is wrong with it, and where.
+    """
 
     def __init__(self, text: str, problem: str) -> None:
         self.text = text
@@ -158,7 +163,12 @@ class CommandLineError(UsageError):
 
 
 class OptionError(UsageError, TopologyError):
-    """An option of a run is of no use; nothing has been started."""
+    """An option of a run is of no use; nothing has been started.
+
+    Attributes:
+        name: the option's.
+        value: what was given.
+    """
 
     def __init__(self, name: str, value: str, reason: str) -> None:
         self.name = name
@@ -171,6 +181,7 @@ class UnknownNameError(UsageError):
 
     Attributes:
         kind: what was named: `option`, `scenario`.
+        name: what it was called.
         known: what there is, sorted.
     """
 
@@ -214,7 +225,12 @@ class EventLoopError(LucyError):
 
 
 class StrayTaskError(LucyError):
-    """A network was left while the task that entered it ran elsewhere; the network has been taken down."""
+    """A network was left while the task that entered it ran elsewhere; the network has been taken down.
+
+    Attributes:
+        entered_in: the task's name.
+        left_in: the other task's name.
+    """
 
     def __init__(self, entered_in: str, left_in: str) -> None:
         self.entered_in = entered_in
@@ -248,7 +264,11 @@ class PipelineError(LucyError):
 
 
 class CaptureDiedError(PipelineError):
-    """The capture process ended by itself, or was silent for so long that it was killed; what came later is lost."""
+    """The capture process ended by itself, or was silent for so long that it was killed; what came later is lost.
+
+    Attributes:
+        reason: how it ended.
+    """
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -263,6 +283,7 @@ class IncompleteError(RecordingError):
     """All that was recorded has come, and something is missing in it, so that its end is not the end.
 
     Attributes:
+        what: the stream that was read, by the names of its steps.
         position: of the first line that may be missing, or of the one behind it.
         node: whose lines; None for anybody's.
     """
@@ -301,7 +322,12 @@ class CutOffError(RecordingError):
 
 
 class PlaceError(LucyError, ValueError):
-    """What was given as `since=` names no place in this run."""
+    """What was given as `since=` names no place in this run.
+
+    Attributes:
+        since: what was given.
+        reason: why it names none.
+    """
 
     def __init__(self, since: object, reason: str) -> None:
         self.since = since
@@ -316,6 +342,8 @@ class ArgumentError(LucyError, TypeError, ValueError):
 
     Attributes:
         name: of the argument, and the place in it: `command[1]`.
+        value: what was given.
+        reason: what is wrong with it, and what to give.
     """
 
     def __init__(self, name: str, value: object, reason: str) -> None:
@@ -330,6 +358,8 @@ class LimitError(LucyError, ValueError):
 
     Attributes:
         name: which limit: `soft`, `hard`, `lasting`, `within`.
+        value: what was given; None where it was left out and is needed.
+        reason: what is wrong with it.
     """
 
     def __init__(self, name: str, value: object, reason: str) -> None:
@@ -345,7 +375,11 @@ class StreamError(LucyError):
 
 
 class StreamEmptyError(StreamError):
-    """The stream ended before the item that was awaited."""
+    """The stream ended before the item that was awaited.
+
+    Attributes:
+        stream: the stream, by the names of its steps.
+    """
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
@@ -387,7 +421,11 @@ class ForgottenAwaitError(StreamError):
 
 
 class CallbackError(StreamError):
-    """A callback raised what is no `Exception`, so that no handler could take it; its cause is what was raised."""
+    """A callback raised what is no `Exception`, so that no handler could take it; its cause is what was raised.
+
+    Attributes:
+        raised: what it raised.
+    """
 
     def __init__(self, raised: BaseException) -> None:
         self.raised = raised
@@ -395,7 +433,12 @@ class CallbackError(StreamError):
 
 
 class OperatorError(StreamError):
-    """An operator makes no stream; nothing was subscribed."""
+    """An operator makes no stream; nothing was subscribed.
+
+    Attributes:
+        operator: its name.
+        reason: what is wrong with it.
+    """
 
     def __init__(self, operator: str, reason: str) -> None:
         self.operator = operator
@@ -411,7 +454,11 @@ class NoNodesError(LucyError, ValueError):
 
 
 class AboutNoNodeError(LucyError, ValueError):
-    """Events of the run as a whole were asked for by node, so that nothing could ever come."""
+    """Events of the run as a whole were asked for by node, so that nothing could ever come.
+
+    Attributes:
+        kind: the event type.
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -441,7 +488,11 @@ class RunFailedError(JudgementError):
 
 
 class RunOverError(JudgementError):
-    """Something was to be held against a run whose result is written."""
+    """Something was to be held against a run whose result is written.
+
+    Attributes:
+        held: what was to be held against it.
+    """
 
     def __init__(self, held: str) -> None:
         self.held = held
@@ -449,7 +500,11 @@ class RunOverError(JudgementError):
 
 
 class CheckFailedError(JudgementError):
-    """A hard check of the test's own failed."""
+    """A hard check of the test's own failed.
+
+    Attributes:
+        message: what the test says of it.
+    """
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -529,7 +584,12 @@ class ConditionError(JudgementError):
 
 
 class StateError(JudgementError):
-    """A vocabulary's own code failed at an event: from there on its picture of the network is worth nothing."""
+    """A vocabulary's own code failed at an event: from there on its picture of the network is worth nothing.
+
+    Attributes:
+        state: the name of the picture's type.
+        error: what its code raised; also this error's cause.
+    """
 
     def __init__(self, state: str, error: BaseException) -> None:
         self.state = state
@@ -582,7 +642,14 @@ class UnsupportedError(EngineError):
 
 
 class LifeCycleError(EngineError):
-    """The right call at the wrong moment; nothing was done."""
+    """The right call at the wrong moment; nothing was done.
+
+    Attributes:
+        subject: whose life it is: `node 'seed'`.
+        action: what was asked for.
+        state: where it stands.
+        allowed: what is possible now.
+    """
 
     def __init__(self, subject: str, action: str, state: str, allowed: Iterable[str]) -> None:
         self.subject = subject
@@ -595,7 +662,13 @@ class LifeCycleError(EngineError):
 
 
 class EngineUnavailableError(EngineError):
-    """What the engine stands on can't be used: it isn't there, lets nobody in, is too old, hangs or has died."""
+    """What the engine stands on can't be used: it isn't there, lets nobody in, is too old, hangs or has died.
+
+    Attributes:
+        host: where the engine was looked for.
+        found: what was found there.
+        advice: what to do.
+    """
 
     def __init__(self, host: str, found: str, advice: str) -> None:
         self.host = host
@@ -623,7 +696,12 @@ class DeployError(_OfNodeError):
 
 
 class HelperStartError(DeployError):
-    """A process of Lucy's own, which an engine can't do without, can't be started."""
+    """A process of Lucy's own, which an engine can't do without, can't be started.
+
+    Attributes:
+        helper: which, with what it is for.
+        error: what the system said.
+    """
 
     def __init__(self, helper: str, error: OSError) -> None:
         self.helper = helper
@@ -633,7 +711,12 @@ class HelperStartError(DeployError):
 
 
 class PortsTakenError(DeployError):
-    """No port is free of those that nodes are given."""
+    """No port is free of those that nodes are given.
+
+    Attributes:
+        first: of those that were tried.
+        last: of those that were tried.
+    """
 
     def __init__(self, first: int, last: int) -> None:
         self.first = first
@@ -642,7 +725,11 @@ class PortsTakenError(DeployError):
 
 
 class UnknownProgramError(DeployError):
-    """A node's program, or that of a command in it, is not there."""
+    """A node's program, or that of a command in it, is not there.
+
+    Attributes:
+        program: what was to be run.
+    """
 
     def __init__(self, node: str, program: str) -> None:
         self.program = program
@@ -650,7 +737,11 @@ class UnknownProgramError(DeployError):
 
 
 class InapplicableError(DeployError):
-    """An option can't be honoured by what the engine stands on."""
+    """An option can't be honoured by what the engine stands on.
+
+    Attributes:
+        option: which, as it is written.
+    """
 
     def __init__(self, option: str, reason: str) -> None:
         self.option = option
@@ -690,7 +781,12 @@ class SystemRefusedError(DeployError):
 
 
 class ExportError(EngineError):
-    """A network can't be written down for others to run; what was written is removed."""
+    """A network can't be written down for others to run; what was written is removed.
+
+    Attributes:
+        subject: what can't be written down: a node, a place.
+        reason: what stands in the way.
+    """
 
     def __init__(self, subject: str, reason: str) -> None:
         self.subject = subject
@@ -699,7 +795,12 @@ class ExportError(EngineError):
 
 
 class AttachError(EngineError):
-    """A network that somebody else runs can't be captured."""
+    """A network that somebody else runs can't be captured.
+
+    Attributes:
+        path: where it was looked for.
+        reason: what is wrong there.
+    """
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
@@ -708,7 +809,12 @@ class AttachError(EngineError):
 
 
 class UnknownNodeError(EngineError, KeyError):
-    """No node of that name."""
+    """No node of that name.
+
+    Attributes:
+        name: what was asked for.
+        known: the names of those that are there.
+    """
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
@@ -723,6 +829,7 @@ class NodeExitedError(EngineError):
     """A node died that should be running.
 
     Attributes:
+        node: which.
         how: `exited with code 1`, `was killed by SIGKILL`.
         after: seconds since it was started.
         last_lines: the last lines that it wrote, oldest first.
@@ -742,6 +849,8 @@ class HelperDiedError(EngineError):
 
     Attributes:
         helper: which, with what it is for: `the pump, which carries nodes' lines`.
+        pid: its process id.
+        how: how it ended.
         last_words: the last of what it wrote to its stderr.
     """
 
@@ -759,7 +868,12 @@ class CarrierDiedError(HelperDiedError, PipelineError):
 
 
 class NodeGoneError(EngineError):
-    """What a node runs in, or what runs that, ended before a command was obeyed."""
+    """What a node runs in, or what runs that, ended before a command was obeyed.
+
+    Attributes:
+        node: which.
+        command: what it was asked to do.
+    """
 
     def __init__(self, node: str, command: str) -> None:
         self.node = node
@@ -768,7 +882,13 @@ class NodeGoneError(EngineError):
 
 
 class SupervisorError(EngineError):
-    """A node's supervisor refused a command; nothing was done."""
+    """A node's supervisor refused a command; nothing was done.
+
+    Attributes:
+        node: which.
+        command: what it was asked to do.
+        reason: what the supervisor said.
+    """
 
     def __init__(self, node: str, command: str, reason: str) -> None:
         self.node = node
@@ -778,7 +898,12 @@ class SupervisorError(EngineError):
 
 
 class FaultError(EngineError):
-    """A fault makes no sense, or could not be made effective, or not be undone."""
+    """A fault makes no sense, or could not be made effective, or not be undone.
+
+    Attributes:
+        fault: its kind.
+        reason: what is wrong with it, or what failed.
+    """
 
     def __init__(self, fault: str, reason: str) -> None:
         self.fault = fault
@@ -791,7 +916,11 @@ class CommandError(_OfNodeError):
 
 
 class UnrunnableError(DeployError, CommandError):
-    """A program can't be run, be it a node's or a command's in it: it is there, and the system doesn't take it."""
+    """A program can't be run, be it a node's or a command's in it: it is there, and the system doesn't take it.
+
+    Attributes:
+        program: what was to be run.
+    """
 
     def __init__(self, node: str, program: str, reason: str) -> None:
         self.program = program
@@ -799,7 +928,12 @@ class UnrunnableError(DeployError, CommandError):
 
 
 class UnknownPortError(CommandError):
-    """A node has no port of that name."""
+    """A node has no port of that name.
+
+    Attributes:
+        port: what was asked for.
+        known: the names of those that it has.
+    """
 
     def __init__(self, node: str, port: str, known: Iterable[str]) -> None:
         self.port = port
@@ -809,7 +943,12 @@ class UnknownPortError(CommandError):
 
 
 class NodeFileError(CommandError):
-    """A file of a node can't be read or written."""
+    """A file of a node can't be read or written.
+
+    Attributes:
+        action: what was to be done: `read`, `write`.
+        path: the file's, as the node sees it.
+    """
 
     def __init__(self, node: str, action: str, path: str, reason: str) -> None:
         self.action = action
@@ -858,6 +997,7 @@ class NodeApiError(LucyError):
     """A node's own API failed.
 
     Attributes:
+        node: which.
         operation: e.g. `sendPayment`.
         code: a stable word for the cause, e.g. `connection_refused`, `http_503`, `insufficient_funds`.
         reason: the cause in the words of who said it.

@@ -41,6 +41,7 @@ class Fault(msgspec.Struct, frozen=True, tag=True):
     """Something that is done to nodes. The kinds below are all there are; engines say which they can do."""
 
     nodes: tuple[str, ...]
+    """To whom it is done, by name."""
 
     rules: ClassVar[Mapping[str, Rule]] = {"nodes": _group}
     """What each field may be."""
@@ -150,6 +151,7 @@ class Loss(_LinkFault, frozen=True, tag=True, kw_only=True):
     """Each packet between the groups is lost with a probability."""
 
     probability: float
+    """More than 0, at most 1."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         **_LinkFault.rules,
@@ -166,6 +168,7 @@ class Bandwidth(_LinkFault, frozen=True, tag=True, kw_only=True):
     """Each link between a node of one group and a node of the other carries no more than this, in each direction."""
 
     bytes_per_second: float
+    """At least 1000."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         **_LinkFault.rules,
@@ -185,7 +188,9 @@ class Latency(_LinkFault, frozen=True, tag=True, kw_only=True):
     """
 
     delay: float
+    """Seconds, at most 60."""
     jitter: float = 0.0
+    """Seconds, at most 60."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         **_LinkFault.rules,
@@ -203,6 +208,7 @@ class ClockOffset(Fault, frozen=True, tag=True, kw_only=True):
     """The nodes' wall clocks are off by this many seconds: ahead where positive. Monotonic clocks stay true."""
 
     seconds: float
+    """How far the clock is off: ahead where positive, behind where negative."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         **Fault.rules,
@@ -224,6 +230,7 @@ class MemoryLimit(Fault, frozen=True, tag=True, kw_only=True):
     """The nodes may use no more memory than this; who wants more is killed by the kernel."""
 
     bytes: int
+    """At least 1 MiB."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         **Fault.rules,
@@ -240,6 +247,7 @@ class CpuLimit(Fault, frozen=True, tag=True, kw_only=True):
     """The nodes may use no more processor time than this many processors' worth."""
 
     cpus: float
+    """At least 0.01."""
 
     rules: ClassVar[Mapping[str, Rule]] = {
         **Fault.rules,
@@ -257,6 +265,7 @@ AnyFault: TypeAlias = (
 """Every kind, for decoding one out of a recording."""
 
 FAULT_KINDS: frozenset[type[Fault]] = frozenset(get_args(AnyFault))
+"""Every kind of fault that there is."""
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -28,6 +28,7 @@ class Feed:
 
     def __init__(self, delivery: Delivery, recording: Recording | None) -> None:
         self.recording = recording
+        """What has been captured, where it is kept."""
         self.ledger: Ledger = delivery.ledger
         """The account of what was captured, and of what is missing."""
         self.began_ns = 0 if recording is None else recording.began_ns()
@@ -40,6 +41,7 @@ class Feed:
 
     @property
     def directory(self) -> Path | None:
+        """The run directory, where there is one."""
         return None if self.recording is None else self.recording.directory
 
     @property

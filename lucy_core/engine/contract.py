@@ -35,22 +35,32 @@ class Capability(enum.StrEnum):
     """What an engine may be able to do beyond start and stop."""
 
     PAUSE = "pause"
+    """A node can be frozen, and go on."""
     FRESH_STATE = "fresh_state"
+    """A start can begin with an empty state directory."""
     EXEC = "exec"
+    """Commands can be run in a node's place."""
     ENVIRONMENT = "environment"
+    """A start can be given variables of its own."""
     RESOURCES = "resources"
+    """What a node uses can be measured."""
     FILES = "files"
+    """A node's files can be read and written."""
     EXPORT = "export"
+    """A network can be written down for others to run."""
 
 
 class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
     """How a node's process, or what it runs in, ended."""
 
     node: str
+    """Which."""
     code: int | None = None
+    """Its exit status, where it exited."""
     signal: str | None = None
     """`SIGKILL` and the like; then `code` is None."""
     out_of_memory: bool = False
+    """Whether it was ended for wanting more memory than it may have."""
     after: float = 0.0
     """Seconds from its start to its end, 0 if unknown: it tells whether it died before it was stopped."""
     asked: bool | None = None
@@ -68,14 +78,18 @@ class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ExitReport = Callable[[NodeExit], None]
+"""Told at once when a node's process has ended, whoever ended it."""
 
 
 class Resources(msgspec.Struct, frozen=True):
     """What a node uses now."""
 
     cpu_seconds: float
+    """Processor time since its start."""
     memory_bytes: int
+    """Memory that is held now."""
     threads: int = 0
+    """How many threads there are; 0 where that isn't known."""
 
 
 class EngineNode(abc.ABC):
@@ -170,6 +184,7 @@ class EngineNetwork:
 
     def __init__(self, nodes: Mapping[str, EngineNode]) -> None:
         self.nodes = nodes
+        """The nodes, by name."""
 
     async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[FaultLost], None]) -> Injection:
         """Make a fault of a kind in `Engine.faults` effective for `lasting` seconds at most; return once it is.
@@ -188,6 +203,7 @@ class RunPlace(msgspec.Struct, frozen=True, kw_only=True):
     """Where and as what a run takes place: an engine's view of it."""
 
     run_id: str
+    """The run's name among all runs."""
     directory: Path
     """The run directory, absolute and private; an engine keeps its own files in `nodes/` below it."""
     options: Mapping[str, str] = {}

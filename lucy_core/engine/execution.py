@@ -24,14 +24,18 @@ class Output(enum.StrEnum):
     """Which of its two outputs a command wrote to."""
 
     STDOUT = "stdout"
+    """Its stdout."""
     STDERR = "stderr"
+    """Its stderr."""
 
 
 class Written(msgspec.Struct, frozen=True, gc=False):
     """What a command has just written, a piece as it came: 1 byte to 1 MiB."""
 
     output: Output
+    """Where to."""
     data: bytes
+    """The piece."""
 
 
 Take = Callable[[Written], None]
@@ -42,8 +46,11 @@ class ExecResult(msgspec.Struct, frozen=True):
     """What a command in a node gave. Both outputs are empty where they were taken as they came."""
 
     code: int
+    """Its exit status, as the engine has it."""
     stdout: bytes
+    """All that it wrote to its stdout."""
     stderr: bytes
+    """All that it wrote to its stderr."""
 
 
 @final

@@ -36,7 +36,9 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     """What its collector knows it by."""
     name: str
+    """What people know it by."""
     run_id: str
+    """The run that made it."""
     why: str
     """How its run is known to be dead."""
 
@@ -45,6 +47,7 @@ class Remark(msgspec.Struct, frozen=True):
     """A leftover was removed, and something is to be said of it."""
 
     text: str
+    """A sentence."""
 
 
 @runtime_checkable

@@ -28,7 +28,9 @@ class FaultLost(msgspec.Struct, frozen=True):
     """A fault is in effect no longer, because its place is gone."""
 
     fault: Fault
+    """Which."""
     reason: str
+    """What became of its place."""
 
 
 class Injection(Protocol):

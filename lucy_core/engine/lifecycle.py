@@ -10,11 +10,17 @@ class State(enum.StrEnum):
     """Where a run, or a node in it, stands."""
 
     CREATED = "created"
+    """Nothing is there yet."""
     DEPLOYED = "deployed"
+    """Its place is made, and it was never started."""
     RUNNING = "running"
+    """It runs."""
     PAUSED = "paused"
+    """It is frozen."""
     STOPPED = "stopped"
+    """It has ended, by itself or on command, and may be started again."""
     DESTROYED = "destroyed"
+    """It is gone for good."""
 
 
 _RUN_MOVES: dict[State, dict[str, State]] = {

@@ -16,8 +16,11 @@ class EngineOption(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """The key, such as `statistics`; the flag is `--statistics`."""
     help: str
+    """What it does, for `--help`."""
     metavar: str = "VALUE"
+    """What stands for its value in `--help`."""
     choices: tuple[str, ...] = ()
+    """All that it may be; empty for any text."""
     is_switch: bool = False
     """Takes no value: given, it is `"1"`."""
     variable: str | None = None

@@ -48,12 +48,17 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    """What it is called in the network: lower-case letters, digits, `-`, `_` and `.`, at most 63."""
     role: str
+    """What it is there for, in your words: shown with it, and of no meaning to Lucy."""
     command: tuple[str, ...]
+    """The daemon: a program and its arguments, a word each. No shell reads it."""
     environment: dict[str, str] = {}
+    """Variables of the daemon's, beside those that the engine gives it."""
     files: dict[str, bytes] = {}
     """Path below the node's directory to content; readable by its owner alone."""
     ports: tuple[str, ...] = ()
+    """Names of the ports that it listens on. The engine chooses the numbers."""
     after: tuple[str, ...] = ()
     """Nodes that must have been started before this one."""
     image: str | None = None
@@ -118,7 +123,9 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A whole network: what an engine deploys."""
 
     name: str
+    """What the network is called: in its run's id and its reports."""
     nodes: tuple[NodeSpec, ...]
+    """All of its nodes, each with a name of its own."""
     units: dict[str, float] = {}
     """Units of time of the vocabulary's own: the length of each in seconds, by its plural (`rounds`)."""
     counted_from: float | None = None
@@ -264,11 +271,17 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """Where an engine has put one node: what the placeholders of its `NodeSpec` stand for."""
 
     directory: str
+    """`{directory}`: absolute, as the node sees it."""
     state: str
+    """`{state}`: absolute, as the node sees it."""
     bind: str
+    """`{bind}`."""
     hosts: dict[str, str]
+    """`{host:…}`: what each node is reached at by the others."""
     host_forms: dict[str, HostForm]
+    """The network's own placeholders for where nodes are."""
     ports: dict[str, dict[str, int]]
+    """`{port:…}`: the number of each port, by node and by the port's name."""
 
 
 _PLACEHOLDER = re.compile(r"\{(directory|state|bind|\w+:[^{}]+)\}")

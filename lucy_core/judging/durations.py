@@ -18,6 +18,7 @@ class Duration(msgspec.Struct, frozen=True):
     """A span of time in seconds, or in a unit of the network's own."""
 
     count: float
+    """How many of the unit; `math.inf` is no limit."""
     unit: str = SECONDS
     """In the plural, with an s at its end."""
 

@@ -25,10 +25,15 @@ class Outcome(enum.StrEnum):
     """What became of a run."""
 
     PASSED = "passed"
+    """Nothing is held against it."""
     FAILED = "failed"
+    """Something is held against what was tested."""
     INCONCLUSIVE = "inconclusive"
+    """Lines are missing on which the answer rests: neither red nor green."""
     INFRASTRUCTURE = "infrastructure error"
+    """What the network stands on failed: an engine, a disk, a process of Lucy's."""
     INTERRUPTED = "interrupted"
+    """Somebody ended it, by Ctrl-C or a signal."""
 
 
 class ExitCode(enum.IntEnum):

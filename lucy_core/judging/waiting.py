@@ -120,6 +120,7 @@ class WaitOutcome(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """How a wait ended well, on what it rests, and how much room it had."""
 
     description: str
+    """What was awaited."""
     waited: float
     """Seconds from the call to the arrival of what decided it; 0 where that had come before."""
     events: tuple[Event[T], ...] = ()
@@ -127,7 +128,9 @@ class WaitOutcome(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     position: int | None = None
     """The event that decided it, or None where none did: it was true from the start, or nothing came in its time."""
     soft: float | None = None
+    """The soft limit in seconds; None for none."""
     hard: float | None = None
+    """The hard limit in seconds; None for none."""
     late: bool = False
     """The soft timeout had passed; the run has a soft error for it."""
 
@@ -144,10 +147,12 @@ class WaitOutcome(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
     @property
     def node(self) -> str:
+        """The last event's node. Raises as `event` does."""
         return self.event.node
 
     @property
     def data(self) -> T:
+        """The last event's data. Raises as `event` does."""
         return self.event.data
 
 

@@ -98,13 +98,19 @@ class BlockProduced(msgspec.Struct, frozen=True, kw_only=True):
     """A block producer made a block and added it to its own frontier."""
 
     state_hash: str
+    """What the block is known by."""
     previous_state_hash: str | None = None
+    """Its parent's; None where the line doesn't say."""
     block_height: int
+    """The length of its chain."""
     global_slot: int
     """Slots since the last hard fork."""
     epoch: int
+    """In which it was produced."""
     snarked_ledger_generated: bool = False
+    """Whether a proof of the ledger came out with it."""
     creator: str | None = None
+    """The producer's public key; None where the line doesn't say."""
 
 
 @event(
@@ -124,7 +130,9 @@ class RootTransition(msgspec.Struct, frozen=True):
     """The frontier's root moved on, and what that left behind."""
 
     new_root: str
+    """The state hash of the new root."""
     garbage: tuple[str, ...] = ()
+    """State hashes of the blocks that were left behind."""
 
 
 class _Diffs(msgspec.Struct):
@@ -158,16 +166,22 @@ class TransitionFrontierDiffApplication(msgspec.Struct, frozen=True, kw_only=Tru
     """A node changed its frontier: a new block, a new best tip, a new root."""
 
     new_node: str | None = None
+    """The state hash of the block that was added, where one was."""
     best_tip_changed: str | None = None
+    """The state hash of the new best tip, where it changed."""
     root_transitioned: RootTransition | None = None
+    """What became of the root, where it moved."""
 
 
 class TransactionStatus(msgspec.Struct, frozen=True):
     """A transaction of a block, and what became of it."""
 
     hash: str
+    """What the transaction is known by."""
     applied: bool
+    """Whether it took effect."""
     failures: tuple[str, ...] = ()
+    """Why it didn't, by the names of the failures."""
 
 
 class _Command(msgspec.Struct):
@@ -212,15 +226,20 @@ class BreadcrumbAdded(msgspec.Struct, frozen=True):
     """A node added a block to its frontier; in the block's own order, with the fate of each transaction."""
 
     state_hash: str
+    """Of the block."""
     transactions: tuple[TransactionStatus, ...] = ()
+    """Its signed commands."""
 
 
 class RemotePeer(msgspec.Struct, frozen=True):
     """Who sent something over the network."""
 
     host: str
+    """Its address."""
     peer_id: str
+    """What it is known by."""
     libp2p_port: int
+    """Where it listens."""
 
 
 class _Remote(msgspec.Struct):
@@ -261,6 +280,7 @@ class BlockGossip(msgspec.Struct, frozen=True):
     """A node received a block."""
 
     state_hash: str
+    """Of the block."""
     sender: RemotePeer | None = None
     """None for the node itself."""
 
@@ -269,8 +289,11 @@ class SnarkWork(msgspec.Struct, frozen=True):
     """A piece of proving work: which, for how much, by whom. `fee` is text as Mina writes it."""
 
     work_ids: tuple[Any, ...]
+    """Of one piece or of two."""
     fee: str
+    """In MINA, as text."""
     prover: str
+    """The public key that is paid."""
 
 
 class _WorkGossip(_Gossip, kw_only=True):
@@ -290,7 +313,9 @@ class SnarkWorkGossip(msgspec.Struct, frozen=True):
     """A node received proving work for its pool."""
 
     work: SnarkWork
+    """What was received."""
     sender: RemotePeer | None = None
+    """None for the node itself."""
 
 
 class _TransactionsGossip(_Gossip, kw_only=True):
@@ -309,8 +334,11 @@ class FeePayerSummary(msgspec.Struct, frozen=True):
     """Who pays for a transaction: signature, public key, nonce."""
 
     signature: str
+    """The transaction's."""
     public_key: str
+    """The fee payer's."""
     nonce: int
+    """The fee payer's."""
 
 
 @event(
@@ -326,7 +354,9 @@ class TransactionsGossip(msgspec.Struct, frozen=True):
     """A node received transactions for its pool. Before 2023-09 daemons named no fee payers here."""
 
     fee_payers: tuple[FeePayerSummary, ...] = ()
+    """One for each transaction."""
     sender: RemotePeer | None = None
+    """None for the node itself."""
 
 
 @event(
@@ -341,6 +371,7 @@ class SnarkWorkFailed(msgspec.Struct, frozen=True):
     """A coordinator heard from a worker that a proof failed."""
 
     error: Any = None
+    """As the worker writes it."""
 
 
 @event(ids="b5a89d6d616a35fb6f73d1eaad6b2dbd", message="Transition_frontier_loaded_from_persistence")
@@ -388,7 +419,9 @@ class CommandRejected(msgspec.Struct, frozen=True):
     """A pool refused a transaction."""
 
     command: Any = None
+    """As the pool writes it."""
     error: Any = None
+    """As the pool writes it."""
 
 
 STATE_EVENTS: tuple[type, ...] = (

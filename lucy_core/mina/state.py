@@ -33,18 +33,27 @@ class NodeState(msgspec.Struct, frozen=True):
     """What is known of one node."""
 
     running: bool = False
+    """Whether its process is there, paused or not."""
     paused: bool = False
+    """Whether it is frozen."""
     died: str | None = None
     """How it ended by itself, if it did and hasn't been started since."""
     initialized: bool = False
+    """Whether it left bootstrap since it was started last."""
     best_tip: str | None = None
+    """The state hash of the block that it takes for the chain's end."""
     blocks_produced: int = 0
+    """How many it has produced, forks included."""
     frontier_loaded: int = 0
     """How often a frontier was put in place."""
     frontier_loaded_from_persistence: int = 0
+    """How often one that an earlier run left was looked at."""
     fresh_boots: int = 0
+    """How often it began with an empty directory."""
     frontiers_dropped: int = 0
+    """How often what was persisted was thrown away."""
     bootstraps_required: int = 0
+    """How often what was persisted was too old."""
 
 
 _COUNTERS = {
@@ -75,15 +84,19 @@ class MinaState:
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeState] = {}
+        """What is known of each node, by name."""
         self.block_height = 0
         """The greatest height of any produced block."""
         self.epoch = 0
+        """The greatest of any produced block."""
         self.global_slot = 0
+        """The greatest of any produced block."""
         self.blocks_produced: dict[str, BlockProduced] = {}
         """Every block that was produced, by state hash."""
         self.producers: frozenset[str] = frozenset()
         """Nodes that have produced a block."""
         self.snarked_ledgers_generated = 0
+        """How many blocks came with a proof of the ledger."""
         self.blocks_seen: dict[str, frozenset[str]] = {}
         """By node: the blocks that it added to its frontier."""
         self.inclusions: dict[str, dict[str, TransactionStatus]] = {}

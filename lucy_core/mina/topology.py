@@ -54,11 +54,17 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str = "mina"
+    """What the network is called."""
     accounts: tuple[Account, ...]
+    """The accounts of the genesis ledger."""
     block_producers: tuple[BlockProducer, ...]
+    """Who produces blocks, and with whose stake."""
     seeds: int = 1
+    """How many seed nodes there are; one at least."""
     snark_coordinator: SnarkCoordinator | None = None
+    """Who hands out proving work; None for nobody."""
     constants: Constants = Constants()
+    """The protocol's."""
     extra_arguments: tuple[str, ...] = ()
     """More words for every daemon's command line, e.g. `("--log-flood", "2000")` for the simulated node."""
 
@@ -68,6 +74,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def vocabulary(self) -> Vocabulary:
+        """Mina's."""
         return VOCABULARY
 
     def validate(self) -> None:

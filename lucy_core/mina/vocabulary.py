@@ -11,7 +11,9 @@ class MinaVocabulary:
     """Mina's events, and the state that they add up to."""
 
     name = "mina"
+    """Its name in `run.json`, by which a replay finds it."""
     event_types = STATE_EVENTS
+    """What its state is folded from."""
 
     def new_state(self) -> MinaState:
         """Return the state of a network of which nothing is known."""
@@ -34,3 +36,4 @@ class MinaVocabulary:
 
 
 VOCABULARY = MinaVocabulary()
+"""The one that there is; a `Topology` brings it along."""

@@ -56,7 +56,9 @@ class Lease:
         self.number = number
         """Its id among all that happens in the run."""
         self.fault = fault
+        """What is in effect."""
         self.lasting = lasting
+        """Seconds after which it ends by itself."""
         self.reason: LeaseEnd | None = None
         """Why it ended; None while it is in effect."""
         self.detail = ""

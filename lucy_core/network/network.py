@@ -61,14 +61,19 @@ class Network(Observed):
         tasks: anyio.abc.TaskGroup,
     ) -> None:
         self.run_id = run_id
+        """The run's name among all runs."""
         self.spec = spec
+        """What was deployed."""
         self.engine = engine
+        """Who deploys it."""
         super().__init__(pipeline, vocabulary, Clock(spec.units, spec.counted_from))
         self.scopes = Scopes()
         """Numbers what happens in the run, and knows what the running task is inside of."""
         self._journal = Journal(pipeline)
         self.judgement = Judgement(self._journal.fold, self.scopes, self._journal.write, self._journal.now)
+        """What is held against the run, and what it makes of it."""
         self.nodes: dict[str, Node] = {}
+        """The nodes, by name; `network["a"]` is one, and iterating gives all."""
         self.ending = Ending(pipeline, tasks)
         """What ends the run from outside the test."""
         self.faults = Faults(self, tasks)
@@ -92,10 +97,12 @@ class Network(Observed):
 
     @property
     def name(self) -> str:
+        """What its spec calls it."""
         return self.spec.name
 
     @property
     def directory(self) -> Path | None:
+        """The run directory."""
         return self.pipeline.directory
 
     # Observing
@@ -160,6 +167,7 @@ class Network(Observed):
 
     @property
     def node_names(self) -> tuple[str, ...]:
+        """All nodes' names, in the spec's order."""
         return tuple(node.name for node in self.spec.nodes)
 
     @property

@@ -78,6 +78,7 @@ class Node:
     def __init__(self, network: NodeHome, spec: NodeSpec, engine_node: EngineNode) -> None:
         self._network = network
         self.spec = spec
+        """What it was deployed from, placeholders included."""
         self._engine_node = engine_node
         self._life = LifeCycle.of_node(spec.name)
         self._turn = anyio.Lock()
@@ -91,12 +92,14 @@ class Node:
         self.started_at: float | None = None
         """When it was started last, on the monotonic clock."""
         self.last_exit: NodeExit | None = None
+        """How its process ended last, whoever ended it; None while it runs."""
 
     def __repr__(self) -> str:
         return f"<node {self.name}, {self.state}>"
 
     @property
     def name(self) -> str:
+        """What its spec calls it."""
         return self.spec.name
 
     @property

@@ -26,11 +26,15 @@ class Observed(Lines):
 
     def __init__(self, pipeline: Pipeline, vocabulary: Vocabulary | None, clock: Clock) -> None:
         self.pipeline = pipeline
+        """What brings the lines."""
         self.vocabulary = vocabulary
+        """What the lines mean; None where that is nobody's business."""
         self.clock = clock
+        """What the network's own units of time last."""
         self.history = History(
             pipeline, vocabulary.event_types if vocabulary else (), vocabulary.new_state() if vocabulary else None
         )
+        """What the run's events add up to, at any position."""
 
     @property
     def _feed(self) -> Pipeline:
@@ -43,6 +47,7 @@ class Observed(Lines):
 
     @property
     def ledger(self) -> Ledger:
+        """The account of what was captured."""
         return self.pipeline.ledger
 
     @property

@@ -33,6 +33,7 @@ class Gap(msgspec.Struct, frozen=True):
     node: str | None
     """Whose lines; None for anybody's."""
     reason: str
+    """Why it is missing."""
 
     def __str__(self) -> str:
         return f"at position {self.position:,}{f', {self.node}' if self.node else ''}: {self.reason}"
@@ -44,6 +45,7 @@ class Absence(msgspec.Struct, frozen=True):
     from_ns: int
     """On the clock of arrivals."""
     to_ns: int
+    """On the same clock."""
     position: int
     """The position that stood next when it was noticed."""
 
@@ -56,7 +58,9 @@ class NodeLedger(msgspec.Struct):
     """One node's account."""
 
     bytes: int = 0
+    """What it wrote."""
     lines: int = 0
+    """What it wrote."""
     decoded: int = 0
     """Lines that were read as records, because somebody may have wanted them or asked for an audit."""
     malformed: int = 0
@@ -77,6 +81,7 @@ class NodeLedger(msgspec.Struct):
     lag_ns: int = 0
     """From arrival to delivery, for the last block."""
     lag_max_ns: int = 0
+    """The greatest of these so far."""
     failures: list[str] = []
     """What went wrong at its sources: those that broke, which left a gap each, and the first stranger at a port."""
     strangers: int = 0
@@ -88,6 +93,7 @@ class NodeLedger(msgspec.Struct):
     filtered_lines: int = 0
     """Lines that a capture filter left out, before they were written: nobody can have seen them."""
     filtered_bytes: int = 0
+    """What these lines came to."""
     filtered_events: int = 0
     """Those of them that said they were events."""
     filtered_at: int | None = None
@@ -143,6 +149,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeLedger] = {}
+        """An account for each node, by name; Lucy's own journal is `lucy`."""
         self.position = 0
         """The position after the last line that was taken in."""
         self.gaps: list[Gap] = []
@@ -154,6 +161,7 @@ class Ledger:
         self.recording_deleted: int | None = None
         """At which position the run directory was found deleted; it was readable until the run's end."""
         self.capture_died: str | None = None
+        """How the capture process ended, where it did before its time."""
         self.cut_off: list[str] = []
         """Subscribers that raised."""
         self._lost: dict[str, list[Gap]] = {}
@@ -254,10 +262,12 @@ class Ledger:
 
     @property
     def lines(self) -> int:
+        """What all nodes wrote."""
         return sum(account.lines for account in self.nodes.values())
 
     @property
     def bytes(self) -> int:
+        """What all nodes wrote."""
         return sum(account.bytes for account in self.nodes.values())
 
     @property
@@ -267,10 +277,12 @@ class Ledger:
 
     @property
     def filtered_lines(self) -> int:
+        """What capture filters left out."""
         return sum(account.filtered_lines for account in self.nodes.values())
 
     @property
     def filtered_events(self) -> int:
+        """What capture filters left out and said that it was an event."""
         return sum(account.filtered_events for account in self.nodes.values())
 
     @property

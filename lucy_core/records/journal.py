@@ -45,7 +45,9 @@ class NodeStarted(msgspec.Struct, frozen=True):
     """A node's daemon was started."""
 
     node: str
+    """Which."""
     fresh_state: bool = False
+    """Whether its state directory was emptied before."""
 
 
 @_own("lucy.node_start_failed", "$node could not be started: $reason")
@@ -53,7 +55,9 @@ class NodeStartFailed(msgspec.Struct, frozen=True):
     """A start that was announced came to nothing: the node doesn't run."""
 
     node: str
+    """Which."""
     reason: str
+    """What stood in the way."""
 
 
 @_own("lucy.node_stopped", "$node stopped")
@@ -61,7 +65,9 @@ class NodeStopped(msgspec.Struct, frozen=True):
     """A node was stopped or killed because the test asked for it; all of its lines have come before."""
 
     node: str
+    """Which."""
     killed: bool = False
+    """Whether by SIGKILL at once."""
 
 
 @_own("lucy.node_exited", "$node $how")
@@ -69,11 +75,17 @@ class NodeExited(msgspec.Struct, frozen=True):
     """A node's daemon ended by itself; all of its lines have come before."""
 
     node: str
+    """Which."""
     how: str
+    """In words: `exited with code 1`, `was killed by SIGKILL`."""
     code: int | None = None
+    """Its exit status, where it exited."""
     signal: str | None = None
+    """`SIGKILL` and the like, where a signal ended it."""
     after: float = 0.0
+    """Seconds since its start."""
     expected: bool = False
+    """Whether the test had said that it may end."""
 
 
 @_own("lucy.node_paused", "$node paused")
@@ -81,6 +93,7 @@ class NodePaused(msgspec.Struct, frozen=True):
     """A node was frozen."""
 
     node: str
+    """Which."""
 
 
 @_own("lucy.node_resumed", "$node resumed")
@@ -88,6 +101,7 @@ class NodeResumed(msgspec.Struct, frozen=True):
     """A frozen node goes on."""
 
     node: str
+    """Which."""
 
 
 @_own("lucy.fault_requested", "Fault $fault requested for $lasting s")
@@ -97,9 +111,11 @@ class FaultRequested(msgspec.Struct, frozen=True):
     lease: int
     """The id of its lease."""
     fault: AnyFault
+    """What it asked for."""
     lasting: float
     """Seconds after which it ends by itself."""
     parent: int = 0
+    """The id of the section or wait that the task was in; 0 for none."""
 
 
 @_own("lucy.fault_effective", "Fault $fault in effect")
@@ -107,7 +123,9 @@ class FaultEffective(msgspec.Struct, frozen=True):
     """A fault is in effect: it came to be between its request and here."""
 
     lease: int
+    """The id of its lease."""
     fault: AnyFault
+    """What was asked for."""
 
 
 @_own("lucy.fault_reverted", "Fault $fault $reason after $seconds s")
@@ -115,7 +133,9 @@ class FaultReverted(msgspec.Struct, frozen=True):
     """A fault is no longer in effect, or never came into effect."""
 
     lease: int
+    """The id of its lease."""
     fault: AnyFault
+    """What had been asked for."""
     reason: str
     """`ended`, `expired`, `lost` or `failed`."""
     seconds: float
@@ -249,8 +269,11 @@ class EngineNotice(msgspec.Struct, frozen=True):
     """The engine saw something happen to a node that nobody asked for: `died`, `out of memory`, `health`."""
 
     node: str
+    """To which."""
     what: str
+    """A word for what happened."""
     detail: str = ""
+    """What there is to say of it; may be empty."""
 
 
 @_own("lucy.node_measured", "$node uses $memory_bytes bytes")
@@ -258,9 +281,13 @@ class NodeMeasured(msgspec.Struct, frozen=True):
     """What a node used at that moment; the processor's seconds count from its start."""
 
     node: str
+    """Which."""
     cpu_seconds: float
+    """Processor time since its start."""
     memory_bytes: int
+    """Memory that it held."""
     threads: int = 0
+    """How many threads it had; 0 where that isn't known."""
 
 
 @_own("lucy.probed", "$node asked for $probe: $answer")

@@ -57,7 +57,9 @@ class Replay(Observed):
     """
 
     fatal = None
+    """None: whatever ended the run is in its past."""
     prober: Prober | None = None
+    """None: nobody is there to be asked."""
 
     def __init__(self, pipeline: Pipeline, description: _Description, vocabulary: Vocabulary | None) -> None:
         network = description.network
@@ -69,6 +71,7 @@ class Replay(Observed):
 
     @property
     def node_names(self) -> tuple[str, ...]:
+        """All nodes' names, as `run.json` has them."""
         return self._node_names
 
     def mark(self) -> Mark:

@@ -37,9 +37,11 @@ class FakeNode(contract.EngineNode):
         report: contract.ExitReport,
     ) -> None:
         self.spec = spec
+        """What it was made from."""
         self.starts = 0
         """How often it was started since its state was fresh."""
         self.running = False
+        """Whether its program runs."""
         self._program, self._tasks, self._capture, self._report = program, tasks, capture, report
         self._scope = anyio.CancelScope()
         self._held: list[bytes] | None = None
@@ -124,11 +126,14 @@ class FakeEngine(contract.Engine):
     """Makes fake nodes."""
 
     name = "fake"
+    """Its name."""
     capabilities = frozenset({Capability.PAUSE, Capability.FRESH_STATE})
+    """What it can do."""
 
     def __init__(self, program: Program = rest) -> None:
         """`program` is what each node does from each start on, until it returns its exit code or the node is ended."""
         self.program = program
+        """What each node does."""
         self.nodes: dict[str, FakeNode] = {}
         """Those of the network that was opened last."""
 

@@ -16,8 +16,11 @@ class Held(NamedTuple):
     """What this process holds of the system."""
 
     children: frozenset[int]
+    """Process ids of its children."""
     descriptors: frozenset[int]
+    """Its open file descriptors."""
     threads: frozenset[threading.Thread]
+    """Its threads, but for those that pools keep."""
 
     @classmethod
     def now(cls) -> "Held":

@@ -41,8 +41,11 @@ class Told(msgspec.Struct, frozen=True):
     """A scripted node told one fact: that it `started`, what a variable holds, and so on."""
 
     start: int
+    """Which of the node's starts it was in, from 1."""
     what: str
+    """What the fact is about."""
     value: str
+    """The fact, as text."""
 
 
 @event(ids="lucy.scripted.dialled")
@@ -50,10 +53,13 @@ class Dialled(msgspec.Struct, frozen=True):
     """A scripted node tried to reach a listener: `dial`."""
 
     start: int
+    """Which of the node's starts it was in, from 1."""
     host: str
+    """Where it tried."""
     problem: str
     """Empty if it was answered."""
     seconds: float
+    """How long that took."""
 
 
 def scripted_node(name: str, *steps: str, python: str = "python3", **more: Any) -> NodeSpec:

@@ -124,7 +124,9 @@ class VirtualNetwork:
 
     def __init__(self, network: Network, capture: VirtualCapture, engine: FakeEngine) -> None:
         self.network = network
+        """The network, as any test sees it."""
         self.capture = capture
+        """Where its lines are put."""
         self._engine = engine
 
     def log(self, node: str, *events: msgspec.Struct) -> int:

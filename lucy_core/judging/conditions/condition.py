@@ -22,9 +22,13 @@ class Verdict(enum.StrEnum):
     """What a condition says of a run: for ever (`TRUE`, `FALSE`), or as far as it has come (the presumable ones)."""
 
     TRUE = "true"
+    """It is true, whatever comes."""
     PRESUMABLY_TRUE = "presumably true"
+    """It holds so far, and may still be broken."""
     PRESUMABLY_FALSE = "presumably false"
+    """It isn't true yet."""
     FALSE = "false"
+    """It can't come true any more."""
 
     @property
     def is_final(self) -> bool:
@@ -36,7 +40,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """How near a condition is: `have` of `need`, what is `missing`, or why it is `impossible`."""
 
     have: float
+    """How much there is."""
     need: float
+    """How much is wanted."""
     missing: tuple[str, ...] = ()
     """What is still wanted, a line each, naming its node: `b: at height 3, 5 wanted`."""
     impossible: str | None = None
@@ -185,12 +191,19 @@ class Condition(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     description: str
     """What is awaited, to finish the sentence "waiting for …"."""
     check: Callable[[S, S], Progress]
+    """Compares the picture at the start with that of now. Pure; may raise, which ends the wait."""
     event_types: tuple[type, ...]
+    """The events after which it is asked."""
     soft: Duration
+    """After this a wait that was told no other limit leaves a soft error."""
     hard: Duration
+    """After this a wait that was told no other limit is over."""
     nodes: tuple[str, ...] = ()
+    """The nodes that it names; a network that lacks one refuses it at once."""
     must_hold: bool = False
+    """Whether it is never true for good, so that a wait needs `lasting=`."""
     needs_all_lines: bool = False
+    """Whether it rests on something not having come, so that no line may be missing."""
     is_readiness: bool = False
     """Whether nodes are awaited that a test needs to begin: `lucy` has an exit code for their never being ready."""
 

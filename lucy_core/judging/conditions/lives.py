@@ -14,6 +14,7 @@ class Life(msgspec.Struct, frozen=True):
     running: bool = False
     """Whether its process is there, paused or not."""
     paused: bool = False
+    """Whether it is frozen."""
     died: str | None = None
     """How it ended by itself unexpectedly, if it did and hasn't been started since."""
 
@@ -29,6 +30,7 @@ class Lives:
 
     def __init__(self) -> None:
         self.nodes: dict[str, Life] = {}
+        """By name, of those that were heard of."""
 
     def copy(self) -> Self:
         twin = type(self)()

@@ -45,6 +45,7 @@ class Suite:
     """Fixtures of every part. A suite for an engine sets the attributes and defines the fixture `engine`."""
 
     pytestmark = pytest.mark.anyio
+    """Its tests are coroutines, which anyio runs."""
 
     python: ClassVar[str] = "python3"
     """The interpreter for scripted nodes, in the place where the engine puts nodes."""
