@@ -6,7 +6,7 @@ This is the one list: `as` itself is how type checkers are told that a name is m
 from lucy_core.delivery.interests.interest import Interest as Interest
 from lucy_core.delivery.pipeline import Pipeline as Pipeline
 from lucy_core.delivery.streams import Stream as Stream, from_items as from_items, merge as merge
-from lucy_core.engine import NetworkSpec as NetworkSpec, NodeSpec as NodeSpec
+from lucy_core.engine import NetworkSpec as NetworkSpec, NodeSpec as NodeSpec, Reach as Reach
 from lucy_core.engine.execution import ExecResult as ExecResult, Output as Output, Written as Written
 from lucy_core.errors import (
     AboutNoNodeError as AboutNoNodeError,

@@ -15,7 +15,7 @@ engines.
 
 import abc
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -25,7 +25,8 @@ from lucy_core.engine.execution import Take
 from lucy_core.engine.injection import FaultLost, Injection
 from lucy_core.engine.line_capture import LineCapture
 from lucy_core.engine.options import EngineOption
-from lucy_core.engine.spec import NetworkSpec
+from lucy_core.engine.signals import DEFAULT_STOP, Reach
+from lucy_core.engine.spec import NetworkSpec, NodeSpec
 from lucy_core.errors import ArgumentError, UnsupportedError
 from lucy_core.faults import Fault
 from lucy_core.plugins import Kind, load_plugin, plugin_names
@@ -48,6 +49,16 @@ class Capability(enum.StrEnum):
     """A node's files can be read and written."""
     EXPORT = "export"
     """A network can be written down for others to run."""
+    ARGUMENTS = "arguments"
+    """A start may give the program other arguments than the spec's."""
+    SIGNAL = "signal"
+    """A node can be sent signals."""
+    PID = "pid"
+    """A daemon's process id can be told."""
+    STOP_SIGNAL = "stop_signal"
+    """A spec may say which signal asks a node to end, and whom it goes to."""
+    USER = "user"
+    """A spec may say as whom a node runs."""
 
 
 class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,12 +114,22 @@ class EngineNode(abc.ABC):
         """Where the node's files are on this machine, or None where they are elsewhere."""
         return None
 
+    @property
+    def pid(self) -> int | None:
+        """The daemon's process id where `exec` runs commands, or None while it doesn't run. `Capability.PID`."""
+        raise NotImplementedError
+
     @abc.abstractmethod
-    async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
+    async def start(
+        self, *, fresh_state: bool, environment: Mapping[str, str], arguments: Sequence[str] | None = None
+    ) -> None:
         """Start the daemon; return once it runs, which is before it is ready.
 
         With `fresh_state` (`Capability.FRESH_STATE`) all that earlier starts left in the state directory is gone first.
-        `environment` (`Capability.ENVIRONMENT`) is added to the spec's own for this start alone.
+        `environment` (`Capability.ENVIRONMENT`) is added to the spec's own for this start alone. `arguments`
+        (`Capability.ARGUMENTS`), placeholders in them, stand for this start in the place of those that follow the
+        program in the spec's command; they are given only where there are some, so an engine that lacks the capability
+        may leave the parameter out.
 
         Raises:
             DeployError: it could not be started.
@@ -116,14 +137,26 @@ class EngineNode(abc.ABC):
 
     @abc.abstractmethod
     async def stop(self, *, grace: float) -> None:
-        """Ask it to end (SIGTERM), then make it (SIGKILL) after `grace` seconds; return once it is gone.
+        """Ask it to end, then make it (SIGKILL) after `grace` seconds; return once it is gone.
 
-        With everything that it started. A node that is gone already is no error.
+        With everything that it started. It is asked by the spec's `stop_signal`, sent to whom `stop_signal_to` says
+        (`Capability.STOP_SIGNAL`): SIGTERM to all of it where nothing is said. A node that is gone already is no error.
         """
 
     @abc.abstractmethod
     async def kill(self) -> None:
         """End it with SIGKILL, with everything that it started; return once it is gone."""
+
+    async def signal(self, signal: str, *, to: Reach) -> None:
+        """Send it a signal, by name (`signal_number` has its number), and wait for nothing. `Capability.SIGNAL`.
+
+        It is none that kills, freezes or thaws, which have methods of their own. An end that it leads to is the node's
+        own: `NodeExit.asked` says nothing of it. A node that has ended meanwhile is no error.
+
+        Raises:
+            CommandError: it could not be sent.
+        """
+        raise NotImplementedError
 
     async def pause(self) -> None:
         """Freeze it: it keeps its connections and memory, and does nothing. `Capability.PAUSE`."""
@@ -305,6 +338,23 @@ def require(engine: Engine, capability: Capability) -> None:
     """
     if capability not in engine.capabilities:
         raise UnsupportedError(engine.name, capability)
+
+
+def require_of(engine: Engine, nodes: Iterable[NodeSpec]) -> None:
+    """Refuse by name what nodes ask for and an engine can't do, before it is asked.
+
+    Raises:
+        UnsupportedError: saying which node asks for it.
+    """
+    for node in nodes:
+        for capability, asked in (
+            (Capability.USER, "user" if node.user is not None else ""),
+            (Capability.STOP_SIGNAL, "stop_signal" if node.stop_signal != DEFAULT_STOP else ""),
+            (Capability.STOP_SIGNAL, "stop_signal_to" if node.stop_signal_to is not Reach.GROUP else ""),
+        ):
+            if asked and capability not in engine.capabilities:
+                reason = f"node {node.name!r} asks for it by {asked}={str(getattr(node, asked))!r}"
+                raise UnsupportedError(engine.name, capability, f"{reason}; leave that out, or take another engine")
 
 
 def engine_names() -> list[str]:

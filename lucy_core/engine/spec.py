@@ -27,6 +27,7 @@ from lucy_core.arguments import (
     tuple_of,
     word_of,
 )
+from lucy_core.engine.signals import DEFAULT_STOP, Reach, reach_of, signal_of
 from lucy_core.errors import ArgumentError, TopologyError, shown
 from lucy_core.records.journal import JOURNAL
 
@@ -70,6 +71,14 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     down or says has the name alone; nodes, and an exported network that somebody is to run, have the values."""
     secrets: tuple[str, ...] = ()
     """Files of `files` that nobody is to see, private keys say. What a test reads of them stays out of the journal."""
+    user: str | None = None
+    """As whom the daemon runs, and whose its directory is: `postgres`, `postgres:ssl-cert`, `26:26`. None is whom the
+    engine takes."""
+    stop_signal: str = DEFAULT_STOP
+    """What asks it to end: `SIGINT` is PostgreSQL's fast shutdown."""
+    stop_signal_to: Reach = Reach.GROUP
+    """Whom that goes to: `"group"` is the daemon and all that came from it, `"daemon"` the daemon alone, for one that
+    ends its own, as PostgreSQL does."""
 
     def __post_init__(self) -> None:
         """Take lists for tuples, and refuse what is of no use in a field.
@@ -214,6 +223,13 @@ def _files(value: Any, name: str) -> dict[str, bytes]:
     return files
 
 
+def _user(value: Any, name: str) -> str:
+    text = readable_text(value, name)
+    if not re.fullmatch(r"[^\s:/]+(:[^\s:/]+)?", text) or not text.isprintable():
+        raise ArgumentError(name, value, "can't name a user; give one like 'postgres', 'postgres:ssl-cert' or '26:26'")
+    return text
+
+
 def _image(value: Any, name: str) -> str:
     text = readable_text(value, name)
     if not text or not text.isprintable() or " " in text:
@@ -223,6 +239,8 @@ def _image(value: Any, name: str) -> str:
 
 COMMAND: Rule = _command
 """What a command may be."""
+ARGUMENTS = tuple_of(word_of, "('--verbose',)")
+"""What may follow a program."""
 VARIABLES = mapping_of(name_of, word_of, "{'PORT': '8080'}")
 """What an environment may be."""
 NODE_RULES: dict[str, Rule] = {
@@ -237,6 +255,9 @@ NODE_RULES: dict[str, Rule] = {
     "wait_for_exit": switch_of,
     "harmless": tuple_of(name_of, "('LANG',)"),
     "secrets": tuple_of(relative_path, "('keys/own',)"),
+    "user": optional(_user),
+    "stop_signal": signal_of,
+    "stop_signal_to": reach_of,
 }
 NETWORK_RULES: dict[str, Rule] = {
     "name": title_of,

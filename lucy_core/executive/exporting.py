@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lucy_core.arguments import new_place_of
 from lucy_core.engine import PIPES, Capability, RunPlace
-from lucy_core.engine.contract import load_engine
+from lucy_core.engine.contract import load_engine, require_of
 from lucy_core.errors import ExportError, UsageError
 from lucy_core.executive.scenario import load_scenario
 from lucy_core.judging.result import ExitCode
@@ -36,6 +36,7 @@ def export(engine_name: str, scenario_name: str, options: Mapping[str, str], fil
     file = new_place_of(file, "--export")
     directory = file.parent
     place = RunPlace(run_id=scenario.name, directory=directory, options=given.given)
+    require_of(engine, topology.spec.nodes)
     plan = engine.plan(topology.spec, place)
     first = f"{PIPES}/{topology.spec.nodes[0].name}"
     run = plan.running(file)

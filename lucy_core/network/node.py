@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar, final
+from typing import Any, TypeVar, final
 
 import anyio
 
@@ -36,7 +36,8 @@ from lucy_core.engine import Capability, EngineNode, NodeExit, NodeSpec, Resourc
 from lucy_core.engine.contract import require
 from lucy_core.engine.execution import OUTPUT_BYTES, ExecResult, Take, Transcript
 from lucy_core.engine.lifecycle import LifeCycle
-from lucy_core.engine.spec import COMMAND, MASK, VARIABLES
+from lucy_core.engine.signals import Reach, reach_of, signal_of
+from lucy_core.engine.spec import ARGUMENTS, COMMAND, MASK, VARIABLES
 from lucy_core.errors import (
     ArgumentError,
     CallbackError,
@@ -132,39 +133,69 @@ class Node:
         except NotImplementedError:
             raise UnsupportedError(self._network.engine.name, "address") from None
 
-    async def start(self, *, fresh_state: bool = False, environment: Mapping[str, str] | None = None) -> None:
+    @property
+    def pid(self) -> int | None:
+        """The daemon's process id, or None while it doesn't run.
+
+        It is the id that a command of `exec` would see, in the node's place.
+
+        Raises:
+            UnsupportedError: the engine can't tell.
+        """
+        require(self._network.engine, Capability.PID)
+        return self._engine_node.pid
+
+    async def start(
+        self,
+        *,
+        fresh_state: bool = False,
+        environment: Mapping[str, str] | None = None,
+        arguments: Sequence[str] | None = None,
+    ) -> None:
         """Start the daemon; returns once it runs, which is before it is ready.
+
+        Args:
+            fresh_state: whether all that earlier starts left in its state directory is gone first.
+            environment: variables for this start alone, beside the spec's.
+            arguments: what follows the program, for this start alone, in the place of `spec.command[1:]`, and with the
+                same placeholders: `(*node.spec.command[1:], "--force-new-cluster")` are some more.
 
         Raises:
             LifeCycleError: it runs already.
-            UnsupportedError: the engine can't give it a fresh state, or an environment.
-            DeployError: it could not be started, or `environment` is none.
+            UnsupportedError: the engine can't give it a fresh state, an environment or other arguments.
+            DeployError: it could not be started, or `environment` or `arguments` are none.
         """
         switch_of(fresh_state, "fresh_state")
         try:
             variables = VARIABLES({} if environment is None else environment, "environment")
+            words = optional(ARGUMENTS)(arguments, "arguments")
         except ArgumentError as error:
             raise DeployError(f"can't be started: {error}", self.name) from None
-        with self.asking("start", {"fresh_state": fresh_state, "environment": self.spec.masked(variables)}):
+        if fresh_state:
+            require(self._network.engine, Capability.FRESH_STATE)
+        more: dict[str, Any] = {"fresh_state": fresh_state, "environment": variables}
+        if variables:
+            require(self._network.engine, Capability.ENVIRONMENT)
+        asked = {**more, "environment": self.spec.masked(variables)}
+        if words is not None:
+            require(self._network.engine, Capability.ARGUMENTS)
+            more["arguments"] = asked["arguments"] = words
+        with self.asking("start", asked):
             async with self._turn:
                 await self._settled.wait()
                 self._life.check("start")
-                await carry_through(self._start(fresh_state=fresh_state, environment=variables))
+                await carry_through(self._start(more))
 
-    async def _start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
-        if fresh_state:
-            require(self._network.engine, Capability.FRESH_STATE)
-        if environment:
-            require(self._network.engine, Capability.ENVIRONMENT)
+    async def _start(self, more: Mapping[str, Any]) -> None:
         # Into the journal before its first line: whoever sees that line has seen that it was started.
-        await self._network.journaled(NodeStarted(self.name, fresh_state))
+        await self._network.journaled(NodeStarted(self.name, more["fresh_state"]))
         before = self._life.state
         # It may end while the engine is still busy starting it, so it counts as running from here.
         self._life.move("start")
         self.last_exit = None
         self.started_at = time.monotonic()
         try:
-            await self._engine_node.start(fresh_state=fresh_state, environment=environment)
+            await self._engine_node.start(**more)
         except BaseException as error:
             if self.state is State.RUNNING:  # else its end was told meanwhile, and stands
                 self._life.state = before
@@ -173,7 +204,7 @@ class Node:
         self.started_at = time.monotonic()
 
     async def stop(self, *, grace: float = STOP_GRACE) -> None:
-        """Ask it to end, make it end after `grace` seconds, and take its last lines.
+        """Ask it to end by its `stop_signal`, make it end after `grace` seconds, and take its last lines.
 
         Raises:
             ArgumentError: `grace` is no number of seconds.
@@ -218,14 +249,37 @@ class Node:
         *,
         fresh_state: bool = False,
         environment: Mapping[str, str] | None = None,
+        arguments: Sequence[str] | None = None,
         grace: float = STOP_GRACE,
     ) -> None:
-        """Stop it if it runs, and start it. Raises as `stop` and `start` do."""
+        """Stop it if it runs, and start it. Takes what `start` does, and raises as `stop` and `start` do."""
         grace = seconds_of(grace, "grace")
         with self.asking("restart"):
             if self.state in (State.RUNNING, State.PAUSED):
                 await self.stop(grace=grace)
-            await self.start(fresh_state=fresh_state, environment=environment)
+            await self.start(fresh_state=fresh_state, environment=environment, arguments=arguments)
+
+    async def signal(self, signal: str | int, *, to: Reach | str = Reach.DAEMON) -> None:
+        """Send it a signal; returns once it is sent, whatever the daemon does about it.
+
+        An end that follows is the node's own doing, and ends the test unless it is expected (`expecting_exit`).
+
+        Args:
+            signal: which: `"SIGHUP"`, `signal.SIGHUP`. Those that kill, freeze and thaw are `kill`, `pause`, `resume`.
+            to: `"daemon"`, the process that was started, or `"group"`, that and all that came from it.
+
+        Raises:
+            ArgumentError: it is no signal, or `to` nobody.
+            LifeCycleError: it doesn't run.
+            UnsupportedError: the engine can't.
+            CommandError: it could not be sent.
+        """
+        name, reach = signal_of(signal, "signal"), reach_of(to, "to")
+        require(self._network.engine, Capability.SIGNAL)
+        with self.asking("signal", {"signal": name, "to": reach}):
+            async with self._turn:
+                self._life.check("signal")
+                await carry_through(self._engine_node.signal(name, to=reach))
 
     async def pause(self) -> None:
         """Freeze it: it keeps its memory and connections, and does nothing.

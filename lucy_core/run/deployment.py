@@ -49,6 +49,7 @@ async def deploy(
         UsageError: an option is no text, or nobody knows it; nothing was started.
         ArgumentError: another argument is of no use; nothing was started.
         UnknownEngineError: no engine is called so.
+        UnsupportedError: the engine lacks what a node asks for; nothing was started.
         DeployError: it could not be deployed.
         NodeExitedError: a node died that should be running, in place of what the block was doing.
         RunFailedError: the block raised nothing, but something is held against the run: a soft error, say.

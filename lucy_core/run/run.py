@@ -28,6 +28,7 @@ from anyio.abc import TaskGroup
 from lucy_core.aio import is_cancellation, leaves, one_error
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import Engine, NetworkSpec, Plan, RunPlace
+from lucy_core.engine.contract import require_of
 from lucy_core.errors import LucyError, RunFailedError, TopologyError, shown
 from lucy_core.judging.judgement import said_by
 from lucy_core.judging.result import (
@@ -133,7 +134,9 @@ class Run:
 
         Raises:
             TopologyError: the engine can't make such a network, or an option of its own makes no sense.
+            UnsupportedError: it lacks what a node asks for.
         """
+        require_of(order.engine, order.topology.spec.nodes)
         self.order = order
         place = RunPlace(run_id=order.run_id, directory=order.directory, options=order.options)
         self._plan = Plan()

@@ -12,7 +12,7 @@
 Everything above the engine is the real thing: capture, journal, verdict.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import final
 
@@ -42,6 +42,10 @@ class FakeNode(contract.EngineNode):
         """How often it was started since its state was fresh."""
         self.running = False
         """Whether its program runs."""
+        self.arguments: tuple[str, ...] = spec.command[1:]
+        """What followed the program at the last start."""
+        self.signals: list[tuple[str, contract.Reach]] = []
+        """The signals that it was sent, and to whom of it."""
         self._program, self._tasks, self._capture, self._report = program, tasks, capture, report
         self._scope = anyio.CancelScope()
         self._held: list[bytes] | None = None
@@ -60,7 +64,11 @@ class FakeNode(contract.EngineNode):
             self._scope.cancel()
             self._report(NodeExit(node=self.spec.name, code=code, signal=signal))
 
-    async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:  # noqa: ARG002
+    async def start(
+        self, *, fresh_state: bool, environment: Mapping[str, str], arguments: Sequence[str] | None = None
+    ) -> None:
+        del environment
+        self.arguments = self.spec.command[1:] if arguments is None else tuple(arguments)
         self.starts = 1 if fresh_state else self.starts + 1
         self.running, self._scope = True, anyio.CancelScope()
         self._tasks.start_soon(self._run, self._scope)
@@ -73,7 +81,11 @@ class FakeNode(contract.EngineNode):
                 self.end(code=code)
 
     async def stop(self, *, grace: float) -> None:  # noqa: ARG002  # it ends at once
-        self.end(signal="SIGTERM")
+        self.end(signal=self.spec.stop_signal)
+        await checkpoint()
+
+    async def signal(self, signal: str, *, to: contract.Reach) -> None:
+        self.signals.append((signal, to))
         await checkpoint()
 
     async def kill(self) -> None:
@@ -127,7 +139,15 @@ class FakeEngine(contract.Engine):
 
     name = "fake"
     """Its name."""
-    capabilities = frozenset({Capability.PAUSE, Capability.FRESH_STATE})
+    capabilities = frozenset(
+        {
+            Capability.PAUSE,
+            Capability.FRESH_STATE,
+            Capability.ARGUMENTS,
+            Capability.SIGNAL,
+            Capability.STOP_SIGNAL,
+        }
+    )
     """What it can do."""
 
     def __init__(self, program: Program = rest) -> None:

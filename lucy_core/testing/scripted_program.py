@@ -115,14 +115,43 @@ class Program:
         """Ignore SIGTERM from now on."""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-    def polite(self) -> None:
-        """On SIGTERM say goodbye and exit with 7."""
+    def polite(self, name: str = "SIGTERM") -> None:
+        """On this signal say goodbye and exit with 7."""
+        signal.signal(signal.Signals[name], lambda *_: self._leave("goodbye", 7))
+
+    def hear(self, name: str) -> None:
+        """Tell whenever this signal comes, and go on."""
+        self._listen_for(name, "heard")
+
+    def brood(self, name: str) -> None:
+        """Have a child that does the same."""
+        if os.fork() == 0:
+            self._listen_for(name, "child heard")
+            self._tell("brooding")
+            self.rest()
+
+    def _listen_for(self, name: str, what: str) -> None:
+        signal.signal(signal.Signals[name], lambda *_: self._tell(what, name))
+
+    def nurse(self) -> None:
+        """Have a child, and on SIGTERM let it finish before saying goodbye and exiting with 7."""
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGTERM, lambda *_: self._leave("child cut", 1))
+            signal.signal(signal.SIGUSR2, lambda *_: self._leave("child done", 0))
+            self._tell("brooding")
+            self.rest()
 
         def leave(_number: int, _frame: Optional[types.FrameType]) -> None:
-            self._tell("goodbye")
-            os._exit(7)
+            os.kill(child, signal.SIGUSR2)
+            os.waitpid(child, 0)
+            self._leave("goodbye", 7)
 
         signal.signal(signal.SIGTERM, leave)
+
+    def _leave(self, word: str, code: int) -> NoReturn:
+        self._tell(word)
+        os._exit(code)
 
     def print(self, text: str) -> None:
         """Write a line of plain text."""

@@ -74,7 +74,13 @@ class DockerEngine(Engine):
     """Nodes as containers."""
 
     name = "docker"
-    capabilities = frozenset(Capability)
+    capabilities = frozenset(Capability) - {
+        Capability.ARGUMENTS,
+        Capability.PID,
+        Capability.SIGNAL,
+        Capability.STOP_SIGNAL,
+        Capability.USER,
+    }
     faults = DOCKER_FAULTS
     options = DOCKER_OPTIONS
 

@@ -9,7 +9,7 @@ read. Two readers of one FIFO would each get some of it, so whoever reads holds 
 
 import fcntl
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Never, final
@@ -35,7 +35,9 @@ from lucy_core.errors import AttachError, TopologyError, UnsupportedError
 class ExternalNode(EngineNode):
     """A node that somebody else commands."""
 
-    async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
+    async def start(
+        self, *, fresh_state: bool, environment: Mapping[str, str], arguments: Sequence[str] | None = None
+    ) -> None:
         """Do nothing: it was started, or will be."""
 
     async def stop(self, *, grace: float) -> None:  # noqa: ARG002  # the contract's

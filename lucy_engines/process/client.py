@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import math
 import os
-import signal
 import struct
 import termios
 from collections.abc import Callable
@@ -126,16 +125,23 @@ class GuardianClient:
         return reply
 
     async def send_signal(
-        self, node: str, pid: int, number: signal.Signals, *, lasting: float = math.inf
+        self, node: str, pid: int, number: int, *, lasting: float = math.inf, alone: bool = False, ends: bool = False
     ) -> str | None:
         """Signal a node's leader and all that came from it; return what the leader is where we may not.
 
-        Where that stops them, the guardian lets them go on after `lasting` seconds.
+        Args:
+            node: the node.
+            pid: its leader.
+            number: the signal's.
+            lasting: after so many seconds the guardian lets them go on, where that stops them.
+            alone: to signal the leader alone.
+            ends: whether an end that follows is our doing.
 
         Raises:
             CommandError: it was not done.
         """
-        return (await self._ask(orders.Signal(pid, number, lasting), node, orders.Signalled)).refused
+        order = orders.Signal(pid, int(number), lasting, alone=alone, ends=ends)
+        return (await self._ask(order, node, orders.Signalled)).refused
 
     async def begin_end(self) -> None:
         """Take note that all nodes that run now are about to be ended: what one does to another by it is our doing.

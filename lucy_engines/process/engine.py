@@ -187,7 +187,7 @@ class ProcessEngine(Engine):
     """Nodes as local processes."""
 
     name = "process"
-    capabilities = frozenset(Capability) - {Capability.EXPORT}
+    capabilities = frozenset(Capability) - {Capability.EXPORT, Capability.USER}
     # Processes of one user share the loopback device, the disk and the clock, and limits need cgroups that a user may
     # not make: all else would be a pretence.
     faults = frozenset({Pause})

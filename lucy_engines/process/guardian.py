@@ -147,9 +147,10 @@ class Guardian:
         child = self._children.get(order.pid)
         if child is None:
             return orders.Signalled()
-        # A fault that freezes it ends here, whether Lucy's loop is blocked by then or not.
-        child.thaw_at = time.monotonic() + order.lasting
-        refused = self._signal(child, order.signal)
+        if order.signal in (signal.SIGSTOP, signal.SIGCONT):
+            # A fault that freezes it ends here, whether Lucy's loop is blocked by then or not.
+            child.thaw_at = time.monotonic() + order.lasting
+        refused = self._signal(child, order.signal, alone=order.alone, ends=order.ends)
         return orders.Signalled(self._name([child.pid])[0] if child.pid in refused else None)
 
     def _ask_all_to_end(self, _: orders.End) -> None:
@@ -271,7 +272,7 @@ class Guardian:
     def _kill_command(self, child: Child) -> None:
         """Kill it; where we may not, its orders are answered now."""
         child.deadline = float("inf")
-        if child.pid in self._signal(child, signal.SIGKILL):
+        if child.pid in self._signal(child, signal.SIGKILL, ends=True):
             self._reply(child, 0, self._name([child.pid]))
 
     def _expire(self) -> None:
@@ -288,11 +289,11 @@ class Guardian:
         """Take note that it is about to be ended, unless it has ended already and wasn't reaped yet."""
         child.asked |= not has_ended(child.pid)
 
-    def _signal(self, child: Child, number: int) -> set[int]:
-        """Signal a family; return those that we may not."""
-        family = self._kinship.family(child)
+    def _signal(self, child: Child, number: int, *, alone: bool = False, ends: bool = False) -> set[int]:
+        """Signal a family, or its leader alone; return those that we may not."""
+        family = [child.pid] if alone else self._kinship.family(child)
         asked = child.asked
-        if number not in (signal.SIGSTOP, signal.SIGCONT):
+        if ends:
             self._ask_to_end(child)
         if number == signal.SIGKILL:
             refused = kill_all(family, child.group)

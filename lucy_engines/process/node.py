@@ -17,11 +17,13 @@ from lucy_core.engine import (
     Layout,
     NodeExit,
     NodeSpec,
+    Reach,
     Resources,
     Take,
     fill_in,
     make_empty,
     node_files,
+    signal_number,
     write_node_files,
 )
 from lucy_core.errors import (
@@ -108,8 +110,11 @@ class ProcessNode(EngineNode):
         own = {name: fill_in(value, self.name, self._layout) for name, value in self._spec.environment.items()}
         return {**os.environ, **own, **more, RUN_VARIABLE: self._run_id}
 
-    async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
-        argv = self._command(self._spec.command)
+    async def start(
+        self, *, fresh_state: bool, environment: Mapping[str, str], arguments: Sequence[str] | None = None
+    ) -> None:
+        own = self._spec.command
+        argv = self._command(own if arguments is None else (own[0], *arguments))
         if fresh_state:
             try:
                 make_empty(Path(self._layout.state))
@@ -145,7 +150,8 @@ class ProcessNode(EngineNode):
         pid = self._pid
         if pid is None:
             return
-        await self._end(pid, signal.SIGTERM)
+        number = signal_number(self._spec.stop_signal)
+        await self._end(pid, number, alone=self._spec.stop_signal_to is Reach.DAEMON)
         # A frozen process can't act on a TERM.
         await self._guardian.send_signal(self.name, pid, signal.SIGCONT)
         with anyio.move_on_after(grace):
@@ -164,8 +170,15 @@ class ProcessNode(EngineNode):
         reason = f"process {pid} was killed {END_SECONDS:g} s ago and hasn't ended; look at its disk"
         raise CommandError(reason, self.name)
 
-    async def _end(self, pid: int, number: signal.Signals) -> None:
-        refused = await self._guardian.send_signal(self.name, pid, number)
+    async def signal(self, signal: str, *, to: Reach) -> None:
+        if self._pid is not None:
+            await self._send(self._pid, signal_number(signal), alone=to is Reach.DAEMON)
+
+    async def _end(self, pid: int, number: int, *, alone: bool = False) -> None:
+        await self._send(pid, number, alone=alone, ends=True)
+
+    async def _send(self, pid: int, number: int, *, alone: bool, ends: bool = False) -> None:
+        refused = await self._guardian.send_signal(self.name, pid, number, alone=alone, ends=ends)
         if refused is not None:
             raise CommandError(f"{refused} may not be signalled, and goes on running; end it by hand", self.name)
 

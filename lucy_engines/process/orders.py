@@ -51,6 +51,10 @@ class Signal(NamedTuple):
     signal: Annotated[int, _signal]
     lasting: Seconds = math.inf
     """After so many seconds it goes on, where that is to freeze it."""
+    alone: bool = False
+    """To the leader alone."""
+    ends: bool = False
+    """Whether it is to end: what comes of it is our doing."""
 
 
 class Signalled(NamedTuple):

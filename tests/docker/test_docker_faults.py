@@ -175,7 +175,7 @@ async def ask(network: lucy.Network, one: str, other: str, *words: str, within: 
 
 
 def pid(network: lucy.Network, name: str) -> int:
-    return network[name]._engine_node.pid
+    return network[name]._engine_node.host_pid
 
 
 def container(network: lucy.Network, name: str) -> str:

@@ -66,6 +66,22 @@ WRONG_FIELDS = {
         (("A=b",), "can't name an environment variable"),
     ),
     "secrets": (("key", "is one text; give a tuple, like ('keys/own',)"), (("../a",), "is no path below")),
+    "user": (
+        (26, "user=26 is of type int; give text: '26'"),
+        ("", "can't name a user"),
+        ("a b", "can't name a user; give one like 'postgres', 'postgres:ssl-cert' or '26:26'"),
+        ("a:b:c", "can't name a user"),
+        ("../a", "can't name a user"),
+    ),
+    "stop_signal": (
+        (None, "stop_signal=None is of type NoneType"),
+        ("SIGSOON", "stop_signal='SIGSOON' is no signal; give one like 'SIGHUP' or signal.SIGHUP"),
+        (0, "is no signal; give one from 1 to 64"),
+        (1000, "is no signal"),
+        ("SIGKILL", "is what node.kill() is for"),
+        ("STOP", "is what node.pause() is for"),
+    ),
+    "stop_signal_to": (("children", "is none of 'daemon', 'group'; give one of them"), (True, "give text")),
     "wait_for_exit": ((1, "give True or False"), (None, "give True or False")),
 }
 

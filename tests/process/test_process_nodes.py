@@ -64,8 +64,8 @@ async def test_what_the_guardian_refuses_is_an_error_of_its_node(tmp_path: Path)
 async def test_a_refused_signal_leaves_the_others_their_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     send_signal = GuardianClient.send_signal
 
-    async def refuse_one(self: GuardianClient, node: str, pid: int, number: Any) -> str | None:
-        return await send_signal(self, node, pid, 0 if node == "a" else number)
+    async def refuse_one(self: GuardianClient, node: str, pid: int, number: Any, **more: Any) -> str | None:
+        return await send_signal(self, node, pid, 0 if node == "a" else number, **more)
 
     script = "trap 'touch told; exit' TERM; touch ready; while :; do sleep 0.01; done"
     other = lucy.NodeSpec(name="b", role="x", command=("sh", "-c", script))
@@ -234,3 +234,33 @@ async def test_a_node_that_drops_its_privileges_may_open_its_stdout_again(tmp_pa
         tmp_path, shell(f"exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c '{inner}'")
     ) as network:
         assert await logged(network, 2) == ["dropped", "so"]
+
+
+async def test_a_signal_to_a_node_that_a_fault_froze_leaves_the_fault_its_end(tmp_path: Path) -> None:
+    node = shell("trap 'echo heard >>heard' HUP; touch ready; while :; do sleep 0.01; done")
+    async with deployed(tmp_path, node) as network:
+        a = network["a"]
+        place = tmp_path / "run/nodes/a"
+        with anyio.fail_after(SECONDS):
+            while not (place / "ready").exists():
+                await anyio.sleep(0.005)
+            async with network.faults.inject(lucy.Pause(nodes=("a",)), lasting=0.3) as lease:
+                await a.signal("SIGHUP")
+                assert not (place / "heard").exists()
+                await lease.ended()
+                while not (place / "heard").exists():
+                    await anyio.sleep(0.005)
+
+
+async def test_a_node_that_dies_long_after_a_signal_has_died_by_itself(tmp_path: Path) -> None:
+    node = shell("trap 'touch heard' HUP; touch ready; until [ -e end ]; do sleep 0.01; done; exit 3")
+    place = tmp_path / "run/nodes/a"
+    with anyio.fail_after(SECONDS), pytest.raises(lucy.NodeExitedError, match="exited with code 3"):
+        async with deployed(tmp_path, node) as network:
+            while not (place / "ready").exists():
+                await anyio.sleep(0.005)
+            await network["a"].signal(signal.SIGHUP)
+            while not (place / "heard").exists():
+                await anyio.sleep(0.005)
+            (place / "end").touch()
+            await anyio.sleep_forever()

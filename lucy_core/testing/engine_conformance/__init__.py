@@ -23,12 +23,13 @@ some tests end a Lucy that runs in a process of its own.
 import pytest
 
 # Before they are imported: a failed assertion shows its values.
-_PARTS = ("suite", "life_cycle", "control", "deaths", "completeness", "faults", "cleanup")
+_PARTS = ("suite", "life_cycle", "control", "daemons", "deaths", "completeness", "faults", "cleanup")
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from lucy_core.testing.engine_conformance.cleanup import CleanupConformance as CleanupConformance  # noqa: E402
 from lucy_core.testing.engine_conformance.completeness import CompletenessConformance as CompletenessConformance  # noqa: E402
 from lucy_core.testing.engine_conformance.control import ControlConformance as ControlConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.daemons import DaemonConformance as DaemonConformance  # noqa: E402
 from lucy_core.testing.engine_conformance.deaths import DeathConformance as DeathConformance  # noqa: E402
 from lucy_core.testing.engine_conformance.faults import FaultConformance as FaultConformance  # noqa: E402
 from lucy_core.testing.engine_conformance.life_cycle import LifeCycleConformance as LifeCycleConformance  # noqa: E402
@@ -37,6 +38,7 @@ from lucy_core.testing.engine_conformance.life_cycle import LifeCycleConformance
 class EngineConformance(
     LifeCycleConformance,
     ControlConformance,
+    DaemonConformance,
     DeathConformance,
     CompletenessConformance,
     FaultConformance,

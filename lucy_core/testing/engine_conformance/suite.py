@@ -117,6 +117,17 @@ async def can(network: Network, capability: Capability, call: Callable[[], Await
     return False
 
 
+async def takes(engine: Engine, deploy: Deploy, node: NodeSpec, capability: Capability) -> bool:
+    """Tell whether the engine has what a spec asks for; one that lacks it must refuse the network by its name."""
+    if capability in engine.capabilities:
+        return True
+    with pytest.raises(UnsupportedError, match=f"node {node.name!r} asks for it") as refused:
+        async with deploy(node):
+            pass
+    assert (refused.value.engine, refused.value.capability) == (engine.name, capability)
+    return False
+
+
 async def told(node: Node, what: str, since: Mark | int = 0) -> Event[Told]:
     """Wait until a scripted node tells something."""
     return await node.events(Told, since=since).first(lambda event: event.data.what == what, within=WITHIN)

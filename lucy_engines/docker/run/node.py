@@ -94,7 +94,7 @@ class DockerNode(EngineNode):
         """Whether a fault froze it; that may have ended by itself meanwhile."""
         self.container = ""
         """The container's id, once there is one."""
-        self.pid = 0
+        self.host_pid = 0
         """The host's id of the container's first process, where the Engine is of this machine."""
 
     @property
@@ -179,7 +179,7 @@ class DockerNode(EngineNode):
         """
         with self._client.calling(f"look at the container of {self.name}"):
             shown: dict[str, Any] = await self._client.container(self.container).show()
-        self.pid = shown["State"]["Pid"]
+        self.host_pid = shown["State"]["Pid"]
         self._published = {
             int(port.partition("/")[0]): int(bindings[0]["HostPort"])
             for port, bindings in (shown["NetworkSettings"]["Ports"] or {}).items()
@@ -188,7 +188,10 @@ class DockerNode(EngineNode):
 
     # The contract
 
-    async def start(self, *, fresh_state: bool, environment: Mapping[str, str]) -> None:
+    async def start(
+        self, *, fresh_state: bool, environment: Mapping[str, str], arguments: Sequence[str] | None = None
+    ) -> None:
+        del arguments
         words = (["fresh"] if fresh_state else []) + [
             f"{name}={value}" for name, value in {**self._environment, **environment}.items()
         ]
