@@ -28,6 +28,18 @@ def test_a_marked_test_gets_its_network(session: Session) -> None:
     session(PASSING).assert_outcomes(passed=4)
 
 
+def test_a_marker_may_leave_the_nodes_to_be_started_by_the_test(session: Session) -> None:
+    session("""
+@pytest.mark.lucy(topology=topology, start=False)
+async def test_starts_it_itself(lucy_network):
+    node = lucy_network["one"]
+    assert node.state == "deployed"
+    assert not await lucy_network.so_far(lucy.NodeStarted)
+    await node.start()
+    await lucy_network.events(Tick, since=0).first(within=20)
+""").assert_outcomes(passed=2)
+
+
 def test_it_works_in_parallel(session: Session) -> None:
     session(PASSING, "-n", "2").assert_outcomes(passed=4)
 
@@ -254,6 +266,7 @@ class TestEnds:
             "is not one engine",
         ),
         ("@pytest.mark.lucy(topology=topology, options={'a': 1})", "text to text"),
+        ("@pytest.mark.lucy(topology=topology, start='no')", "start='no' in the marker lucy is neither True nor False"),
         ("@pytest.mark.lucy(topology=lambda: lucy.NetworkSpec(name='none', nodes=()))", "has no nodes"),
     ),
 )

@@ -47,6 +47,7 @@ class MarkedRun:
         Raises:
             TopologyError: it makes no sense.
             UsageError: nobody knows an option of its.
+            UnsupportedError: the engine lacks what a node asks for.
         """
         options = Options(wanted.options)
         fixed = fix(wanted.topology, options)
@@ -63,6 +64,7 @@ class MarkedRun:
                 keep=keep,
             )
         )
+        self._start = wanted.start
         self._loop: asyncio.AbstractEventLoop | None = None
         self._leave: Callable[[BaseException], None] | None = None
         self._told: list[BaseException] = []
@@ -78,7 +80,9 @@ class MarkedRun:
 
     @asynccontextmanager
     async def deployed(self) -> AsyncIterator[Network]:
-        """Hold the network, all nodes started, on the loop that runs now. Raises what no test has failed with yet.
+        """Hold the network, its nodes started as wanted, on the loop that runs now.
+
+        Raises what no test has failed with yet.
 
         To be entered in a task that is over when a test runs: a network that fails would cancel it.
         """
@@ -86,7 +90,7 @@ class MarkedRun:
         self._loop = asyncio.get_running_loop()
         failure: BaseException | None = None
         try:
-            async with Kept(self._run.opened(interrupt=False)) as network:
+            async with Kept(self._run.opened(start=self._start, interrupt=False)) as network:
                 yield network
         except (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError):
             raise

@@ -6,12 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from lucy_core.arguments import switch_of
 from lucy_core.engine import Engine
 from lucy_core.engine.contract import engine_of
 from lucy_core.errors import ArgumentError, TopologyError, UnknownEngineError, UnknownNameError, UsageError, shown
 from lucy_core.network.vocabulary import Topology, topology_of
 
-ACCEPTED = ("topology", "engine", "options")
+ACCEPTED = ("topology", "engine", "options", "start")
 EXAMPLE = "@pytest.mark.lucy(topology=…)"
 SEVERAL = "@pytest.mark.parametrize('lucy_engine', ['process', pytest.param('another', marks=…)])"
 THE_MARKERS = "engine={} in the marker lucy"
@@ -24,6 +25,8 @@ class Wanted(msgspec.Struct, frozen=True):
     topology: Topology
     engine: Engine
     options: dict[str, str]
+    start: bool = True
+    """Whether its nodes are started before the test begins."""
 
 
 def wanted(marker: pytest.Mark | None, *, command_line: str | None, parameter: Any) -> Wanted:
@@ -47,6 +50,7 @@ def wanted(marker: pytest.Mark | None, *, command_line: str | None, parameter: A
         topology=check_topology(arguments["topology"]),
         engine=engine if command_line is None else check_engine(command_line, "--lucy-engine={}"),
         options=check_options(arguments.get("options", {})),
+        start=check_start(arguments.get("start", True)),
     )
 
 
@@ -110,3 +114,16 @@ def check_options(options: Any) -> dict[str, str]:  # whatever stands in the mar
     if not isinstance(options, Mapping) or not all(isinstance(each, str) for pair in options.items() for each in pair):
         raise UsageError(f"options={shown(options)} in the marker lucy", "is not a mapping of text to text")
     return dict(options)
+
+
+def check_start(start: Any) -> bool:  # whatever stands in the marker
+    """Return whether nodes are to be started.
+
+    Raises:
+        UsageError: it is neither True nor False.
+    """
+    try:
+        return switch_of(start, "start")
+    except (ArgumentError, TypeError):
+        where = f"start={shown(start)} in the marker lucy"
+        raise UsageError(where, "is neither True nor False: with False no node is started before the test") from None

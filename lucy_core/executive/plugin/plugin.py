@@ -7,7 +7,7 @@
 
 `lucy_network` is deployed for each test; `lucy_module_network` and `lucy_session_network` are shared by all tests of a
 module or of the session, which share the marker too. `lucy_engine` says what deploys it, where the marker doesn't:
-parametrize it, or override it.
+parametrize it, or override it. With `start=False` in the marker the nodes are there and none is started.
 
 A network lives on the loop that runs the test, be that anyio's or pytest-asyncio's. So each fixture here is a plain
 one, which drives that loop while nobody else does, and gets it from one of two async fixtures, which anyio runs or
@@ -77,8 +77,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker, and the fixtures that pytest-asyncio runs if it is there."""
     config.addinivalue_line(
         "markers",
-        "lucy(topology, engine='process', options={}): the network that lucy_network, lucy_module_network or"
-        " lucy_session_network deploys; topology is an object, or a function that makes one",
+        "lucy(topology, engine='process', options={}, start=True): the network that lucy_network, lucy_module_network"
+        " or lucy_session_network deploys; topology is an object, or a function that makes one; with start=False no"
+        " node is started before the test",
     )
     config.stash[REFUSED] = {}
     config.stash[ALIVE] = []
@@ -249,7 +250,7 @@ def lucy_session_network(
 
 
 def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporary: Path) -> "Iterator[Network]":
-    from lucy_core.errors import BrokenPluginError, TopologyError, UsageError
+    from lucy_core.errors import BrokenPluginError, TopologyError, UnsupportedError, UsageError
     from lucy_core.executive.plugin.holding import Holding
     from lucy_core.executive.plugin.marked_run import MarkedRun, directory_for
     from lucy_core.executive.plugin.marker import wanted
@@ -273,7 +274,7 @@ def _network(request: pytest.FixtureRequest, fixture: str, engine: Any, temporar
             directory=directory_for(name, config.getoption("--lucy-run-dir"), temporary),
             keep=When(config.getoption("--lucy-keep")),
         )
-    except (BrokenPluginError, UsageError, TopologyError) as error:
+    except (BrokenPluginError, UsageError, TopologyError, UnsupportedError) as error:
         _refuse(test, f"{type(error).__name__}: {error}")
     loop: asyncio.AbstractEventLoop = request.getfixturevalue(name_of_loop)
     if scope != "function":
