@@ -27,6 +27,7 @@
     │   ├── RunOverError            nothing can be held against a run any more
     │   ├── CheckFailedError        a hard check of the test's own failed
     │   ├── WaitTimeoutError        a wait ran into its hard timeout
+    │   ├── NotReadyError           a node was started and did not become ready
     │   ├── ImpossibleError         a wait can't come true any more
     │   ├── ViolationError          what had to hold was broken
     │   ├── ConditionError          a condition's own code failed
@@ -98,6 +99,11 @@ def shown(value: object) -> str:
 def _joined(subject: str, reason: str) -> str:
     """Make a sentence of what something is about and what is wrong with it, which may begin with a colon."""
     return f"{subject}{' ' if reason and reason[0] not in ':;' else ''}{reason}"
+
+
+def _listed(lines: tuple[str, ...]) -> str:
+    """Put a node's last lines below what is said of it."""
+    return "".join(f"\n    {line}" for line in lines) or " nothing"
 
 
 class LucyError(Exception):
@@ -533,6 +539,27 @@ class WaitTimeoutError(JudgementError, TimeoutError):
         super().__init__(f"timed out after {waited:.1f} s waiting for {description}\n{explanation}")
 
 
+class NotReadyError(JudgementError):
+    """A node was started and did not become ready, as its spec says what that is.
+
+    Attributes:
+        node: which.
+        reason: why not: `nothing came of it within 5 s; …`, `db exited with code 0 before`.
+        awaited: what it waited for.
+        last_lines: the last lines that it wrote, oldest first.
+        explanation: how close it came, what is missing, the ledger.
+    """
+
+    def __init__(self, node: str, reason: str, awaited: str, last_lines: Iterable[str], explanation: str) -> None:
+        self.node = node
+        self.reason = reason
+        self.awaited = awaited
+        self.last_lines = tuple(last_lines)
+        self.explanation = explanation
+        head = f"node {node!r} did not become ready: {reason}; it waited for {awaited}"
+        super().__init__(f"{head}\n{explanation}\n  its last lines:{_listed(self.last_lines)}")
+
+
 class _DecidedError(JudgementError):
     """A wait was decided against before its time was over.
 
@@ -833,15 +860,20 @@ class NodeExitedError(EngineError):
         how: `exited with code 1`, `was killed by SIGKILL`.
         after: seconds since it was started.
         last_lines: the last lines that it wrote, oldest first.
+        awaited: what it waited for to be ready, where it died before that; None where it was, or nobody waited.
     """
 
-    def __init__(self, node: str, how: str, after: float, last_lines: Iterable[str]) -> None:
+    def __init__(
+        self, node: str, how: str, after: float, last_lines: Iterable[str], *, awaited: str | None = None
+    ) -> None:
         self.node = node
         self.how = how
         self.after = after
         self.last_lines = tuple(last_lines)
-        said = "".join(f"\n    {line}" for line in self.last_lines) or " nothing"
-        super().__init__(f"{node} {how} {after:.1f} s after its start; its last lines:{said}")
+        self.awaited = awaited
+        before = "" if awaited is None else f", before it was ready, which was to be told by {awaited}"
+        said = _listed(self.last_lines)
+        super().__init__(f"{node} {how} {after:.1f} s after its start{before}; its last lines:{said}")
 
 
 class HelperDiedError(EngineError):

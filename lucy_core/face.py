@@ -48,6 +48,7 @@ from lucy_core.errors import (
     NodeGoneError as NodeGoneError,
     NodeRefusedError as NodeRefusedError,
     NodeUnreachableError as NodeUnreachableError,
+    NotReadyError as NotReadyError,
     OperatorError as OperatorError,
     OptionError as OptionError,
     OutputLimitError as OutputLimitError,
@@ -110,6 +111,7 @@ from lucy_core.judging.conditions.condition import (
     Verdict as Verdict,
 )
 from lucy_core.judging.conditions.lives import Life as Life, Lives as Lives
+from lucy_core.judging.conditions.logged import logged as logged
 from lucy_core.judging.conditions.probes import http_ok as http_ok, port_open as port_open
 from lucy_core.judging.conditions.sightings import never as never, quiet as quiet, seen as seen
 from lucy_core.judging.durations import Clock as Clock, Duration as Duration, seconds as seconds

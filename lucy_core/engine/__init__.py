@@ -36,6 +36,7 @@ from lucy_core.engine.spec import (
     NetworkSpec as NetworkSpec,
     NodeSpec as NodeSpec,
     fill_in as fill_in,
+    start_order as start_order,
 )
 from lucy_core.faults import (
     FAULT_KINDS as FAULT_KINDS,

@@ -251,10 +251,10 @@ class Plan:
     def open(self, capture: LineCapture, on_exit: ExitReport) -> AbstractAsyncContextManager[EngineNetwork]:
         """Have the network for the length of a block: a source open for every node, nodes made, none started.
 
-        Leaving takes all of it away: nodes with everything that they started, and whatever was made outside of the run
-        directory. So does an entering that fails or is cancelled halfway. Taking away is shielded from cancelling, and
-        goes on past what fails of it, which is raised at its end. What nodes have written is where capture reads it
-        once the block is left.
+        Leaving takes all of it away: nodes with everything that they started, each before those that it was started
+        after (`start_order`), and whatever was made outside of the run directory. So does an entering that fails or is
+        cancelled halfway. Taking away is shielded from cancelling, and goes on past what fails of it, which is raised
+        at its end. What nodes have written is where capture reads it once the block is left.
 
         Args:
             capture: where the nodes' lines go in. It outlives the block.

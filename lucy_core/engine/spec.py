@@ -28,7 +28,11 @@ from lucy_core.arguments import (
     word_of,
 )
 from lucy_core.engine.signals import DEFAULT_STOP, Reach, reach_of, signal_of
-from lucy_core.errors import ArgumentError, TopologyError, shown
+from lucy_core.errors import ArgumentError, EventDefinitionError, TopologyError, shown
+from lucy_core.judging.conditions.combinations import conditions
+from lucy_core.judging.conditions.condition import AnyCondition
+from lucy_core.judging.conditions.logged import logged, sought_of
+from lucy_core.judging.conditions.probes import probes_of
 from lucy_core.records.journal import JOURNAL
 
 _KINDS = ("file", "port", "host")
@@ -61,7 +65,14 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     ports: tuple[str, ...] = ()
     """Names of the ports that it listens on. The engine chooses the numbers."""
     after: tuple[str, ...] = ()
-    """Nodes that must have been started before this one."""
+    """Nodes that must have been started before this one and, where they say what that is, be ready. At the end they are
+    stopped after it."""
+    ready: Any = None
+    """What tells that it is ready; None where its start does. A text that stands in a line of it, or a `re.Pattern`
+    that finds something in one; an event type; or a condition, such as `port_open("db", "sql")`, `http_ok(…)` or
+    `all_of(…)`. A condition that names no node means this one."""
+    ready_within: float = 60.0
+    """Seconds from its start within which it has to be."""
     image: str | None = None
     """What engines that need one run the node from; None for the run's default."""
     wait_for_exit: bool = False
@@ -99,9 +110,10 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def description(self) -> dict[str, Any]:
         """Say what it is as it may be shown: files with their sizes alone, variables without their values."""
-        told: dict[str, Any] = msgspec.to_builtins(self, builtin_types=(bytes,))
+        told: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(self, ready=None), builtin_types=(bytes,))
         files = {path: len(content) for path, content in self.files.items()}
-        return {**told, "files": files, "environment": self.masked(self.environment)}
+        ready = None if self.ready is None else self.ready.description
+        return {**told, "files": files, "environment": self.masked(self.environment), "ready": ready}
 
     def __repr__(self) -> str:
         # A traceback, a failed assertion and a debugger show it too.
@@ -180,6 +192,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
         start_order(self.nodes)
         for node in self.nodes:
             _check_placeholders(node, self)
+            _check_ready(node, self)
 
 
 def _port_name(value: Any, name: str) -> str:
@@ -237,6 +250,19 @@ def _image(value: Any, name: str) -> str:
     return text
 
 
+def _ready(value: Any, name: str) -> AnyCondition:
+    if isinstance(value, (str, re.Pattern)):
+        return logged(sought_of(value, name))
+    try:
+        (found,) = conditions(name, (value,))
+    except (TypeError, EventDefinitionError) as error:
+        advice = "give a text of a line, an event type, or a condition, like lucy.port_open('db', 'sql')"
+        raise ArgumentError(name, value, f"tells of no node that it is ready ({error}); {advice}") from None
+    if found.must_hold:
+        raise ArgumentError(name, value, "has to hold, and never comes true for good; give what comes true")
+    return found
+
+
 COMMAND: Rule = _command
 """What a command may be."""
 ARGUMENTS = tuple_of(word_of, "('--verbose',)")
@@ -251,6 +277,8 @@ NODE_RULES: dict[str, Rule] = {
     "files": _files,
     "ports": _different(tuple_of(_port_name, "('rest',)")),
     "after": tuple_of(text_of, "('seed',)"),
+    "ready": optional(_ready),
+    "ready_within": some_seconds,
     "image": optional(_image),
     "wait_for_exit": switch_of,
     "harmless": tuple_of(name_of, "('LANG',)"),
@@ -269,14 +297,16 @@ NETWORK_RULES: dict[str, Rule] = {
 
 
 def start_order(nodes: Sequence[NodeSpec]) -> list[list[NodeSpec]]:
-    """Group nodes into waves: all of a wave may start at once, each wave after the one before.
+    """Group nodes into waves: all of a wave may start at once, each wave after the one before. They end from the last.
+
+    A node that isn't among them, and that others are to be started after, is started already.
 
     Raises:
         TopologyError: nodes wait for each other in a circle.
     """
     waves: list[list[NodeSpec]] = []
-    started: set[str] = set()
     left = list(nodes)
+    started = {other for node in left for other in node.after}.difference(node.name for node in left)
     while left:
         wave = [node for node in left if started.issuperset(node.after)]
         if not wave:
@@ -358,6 +388,22 @@ def fill_in_bytes(content: bytes, node: str, layout: Layout) -> bytes:
         if _NO_TEXT.search(content):
             return content
     return fill_in(content.decode(errors="surrogateescape"), node, layout).encode(errors="surrogateescape")
+
+
+def _check_ready(node: NodeSpec, network: NetworkSpec) -> None:
+    """Refuse what nobody could ever say of this network: of a node, or of a port, that isn't there."""
+    if node.ready is None:
+        return
+    ports = {each.name: each.ports for each in network.nodes}
+    for name in node.ready.nodes:
+        if name not in ports:
+            reason = f": ready= is about {shown(name)}, which is not in the network; there is {', '.join(ports)}"
+            raise TopologyError(f"node {node.name!r}", reason)
+    for probe in probes_of(node.ready):
+        if probe.port not in ports[probe.node]:
+            known = ", ".join(ports[probe.node]) or "none"
+            reason = f": ready= asks port {shown(probe.port)} of {probe.node!r}, which has {known}"
+            raise TopologyError(f"node {node.name!r}", reason)
 
 
 def _check_placeholders(node: NodeSpec, network: NetworkSpec) -> None:

@@ -48,14 +48,16 @@ class Journal:
         """Write one of Lucy's own events into the run's order."""
         self._pipeline.write_nowait(JOURNAL, self._entry(event))
 
-    async def written(self, event: msgspec.Struct) -> None:
-        """Write one, and return once it has its place: a mark that is taken then stands behind it.
+    async def written(self, event: msgspec.Struct) -> int:
+        """Write one, and return its position, once it has it: a mark that is taken then stands behind it.
 
         A capture that has died is no error here: what happened counts for the result all the same, and the run is over.
+        Nothing has a position any more then but what is delivered.
         """
         line = self._entry(event)
         with contextlib.suppress(CaptureDiedError):
-            await self._pipeline.write(JOURNAL, line)
+            return await self._pipeline.write(JOURNAL, line)
+        return self._pipeline.delivered
 
     async def begin_wait(self, number: int, description: str, limits: Limits, parent: int) -> int:
         """Write that a wait begins, and return the position of that: everything before it had arrived by then.

@@ -10,7 +10,14 @@ from pathlib import Path
 import msgspec
 
 from lucy_core import errors
-from lucy_core.errors import EngineError, InconclusiveError, NodeExitedError, PipelineError, WaitTimeoutError
+from lucy_core.errors import (
+    EngineError,
+    InconclusiveError,
+    NodeExitedError,
+    NotReadyError,
+    PipelineError,
+    WaitTimeoutError,
+)
 from lucy_core.recording.ledger import Ledger
 
 
@@ -238,7 +245,7 @@ def exit_code(outcome: Outcome, ended_by: BaseException | None) -> ExitCode:
     if outcome is Outcome.FAILED:
         if isinstance(ended_by, NodeExitedError):
             return ExitCode.NODE_EXITED
-        if isinstance(ended_by, WaitTimeoutError) and ended_by.is_readiness:
+        if isinstance(ended_by, NotReadyError) or (isinstance(ended_by, WaitTimeoutError) and ended_by.is_readiness):
             return ExitCode.NOT_READY
     return ExitCode[outcome.name]
 

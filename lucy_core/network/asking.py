@@ -10,8 +10,10 @@ import msgspec
 
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import Engine
+from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.scopes import Scopes
 from lucy_core.records.journal import CommandEnded, CommandStarted, bounded
+from lucy_core.records.record import Mark
 
 
 class NodeHome(Protocol):
@@ -25,8 +27,12 @@ class NodeHome(Protocol):
         """Write one of Lucy's own events into the run's order."""
         ...
 
-    async def journaled(self, event: msgspec.Struct) -> None:
-        """Write one, and return once it has its place there."""
+    async def journaled(self, event: msgspec.Struct) -> int:
+        """Write one, and return its place there, once it has it."""
+        ...
+
+    async def wait_for(self, condition: AnyCondition, *, since: Mark | int | None, hard: float | None) -> object:
+        """Wait until a condition is decided; see `Observed.wait_for`."""
         ...
 
 

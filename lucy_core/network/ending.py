@@ -19,8 +19,6 @@ from lucy_core.errors import CaptureDiedError, ImpossibleError, NodeExitedError
 from lucy_core.network.node import Node
 from lucy_core.records.journal import NodeExited
 
-LAST_LINES = 5
-
 
 @final
 class Ending:
@@ -36,17 +34,15 @@ class Ending:
         """Take note that a node's process ended, and tell it if that was its own doing."""
         if (event := node.exited(end)) is not None:
             self._untold += 1
-            self._tasks.start_soon(self._tell, node, end, event)
+            self._tasks.start_soon(self._tell, node, end, event, node.awaited)
 
-    async def _tell(self, node: Node, end: NodeExit, event: NodeExited) -> None:
+    async def _tell(self, node: Node, end: NodeExit, event: NodeExited, awaited: str | None) -> None:
         try:
             # Capture answers, or has an end itself: this is over soon, whoever is cancelled.
             with anyio.CancelScope(shield=True):
                 await node.settle(event)
             if not event.expected:
-                recording = self._pipeline.recording
-                lines = recording.last_lines(node.name, LAST_LINES) if recording else []
-                self._pipeline.abort(NodeExitedError(node.name, end.how, end.after, lines))
+                self._pipeline.abort(NodeExitedError(node.name, end.how, end.after, node.last_lines(), awaited=awaited))
         finally:
             self._untold -= 1
             if not self._untold:

@@ -17,7 +17,7 @@ import msgspec
 
 from lucy_core.aio import one_error
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.engine import Engine, EngineNetwork, NetworkSpec, NodeExit, State
+from lucy_core.engine import Engine, EngineNetwork, NetworkSpec, NodeExit, NodeSpec, State
 from lucy_core.engine.lifecycle import LifeCycle
 from lucy_core.engine.spec import start_order
 from lucy_core.errors import CaptureDiedError, UnknownNodeError
@@ -133,9 +133,9 @@ class Network(Observed):
         """Write one of Lucy's own events into the run's order."""
         self._journal.write(event)
 
-    async def journaled(self, event: msgspec.Struct) -> None:
-        """Write one, and return once it has its place; see `Journal.written`."""
-        await self._journal.written(event)
+    async def journaled(self, event: msgspec.Struct) -> int:
+        """Write one, and return its place, once it has it; see `Journal.written`."""
+        return await self._journal.written(event)
 
     async def _wait(
         self, condition: AnyCondition | type, *, since: Mark | int | None, **limits: Duration | float | None
@@ -203,17 +203,28 @@ class Network(Observed):
         self.faults.exited(end)
 
     async def start_all(self) -> None:
-        """Start every node that was never started, as dependencies allow, each wave concurrently.
+        """Start every node that was never started, each once those are ready that it is to be started after.
 
-        Of several that can't be started the first is raised; the others stand on it as notes.
+        Returns once all are. Of several that can't be started the first is raised; the others stand on it as notes.
+
+        Raises:
+            NotReadyError: a node did not become ready. What else `Node.start` raises comes too.
         """
         if self._life.state is State.DEPLOYED:
             self._life.move("start")
-        for wave in start_order(self.spec.nodes):
-            async with one_error(), anyio.create_task_group() as tasks:
+        ready = {spec.name: anyio.Event() for spec in self.spec.nodes}
+
+        async def start(spec: NodeSpec) -> None:
+            for other in spec.after:
+                await ready[other].wait()
+            if self.nodes[spec.name].state is State.DEPLOYED:
+                await self.nodes[spec.name].start()
+            ready[spec.name].set()
+
+        async with one_error(), anyio.create_task_group() as tasks:
+            for wave in start_order(self.spec.nodes):
                 for spec in wave:
-                    if self.nodes[spec.name].state is State.DEPLOYED:
-                        tasks.start_soon(self.nodes[spec.name].start)
+                    tasks.start_soon(start, spec)
 
     def begin(self, test: str) -> None:
         """Write that the run begins. For `Run`."""

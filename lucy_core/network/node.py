@@ -45,9 +45,13 @@ from lucy_core.errors import (
     CommandError,
     CommandTimeoutError,
     DeployError,
+    ImpossibleError,
+    NotReadyError,
     UnknownPortError,
     UnsupportedError,
+    WaitTimeoutError,
 )
+from lucy_core.judging.conditions.readiness import readiness
 from lucy_core.network.asking import Answer, NodeHome, asking
 from lucy_core.records.journal import (
     EngineNotice,
@@ -65,6 +69,8 @@ STOP_GRACE = 10.0
 """Seconds that a node gets to end by itself before it is killed."""
 LONGEST_TIMEOUT = 1e9
 """Seconds, thirty years: what is longer than that, `math.inf` too, is no limit, and no engine has to count further."""
+LAST_LINES = 5
+"""How many lines of a node are shown where it did not do what it should."""
 COARSENESS = 0.02
 """By how many seconds `NodeExit.after` may be too small: a shell counts hundredths."""
 
@@ -90,6 +96,11 @@ class Node:
         self._expecting = 0
         self._settled = anyio.Event()
         self._settled.set()
+        self._readiness = None if spec.ready is None else readiness(spec.name, spec.ready)
+        self._began: int | None = None
+        """Where its last start stands in the run's order, while it wasn't ended by a command."""
+        self.awaited: str | None = None
+        """What somebody waits for now, to know that it is ready."""
         self.started_at: float | None = None
         """When it was started last, on the monotonic clock."""
         self.last_exit: NodeExit | None = None
@@ -151,21 +162,28 @@ class Node:
         fresh_state: bool = False,
         environment: Mapping[str, str] | None = None,
         arguments: Sequence[str] | None = None,
+        until_ready: bool = True,
     ) -> None:
-        """Start the daemon; returns once it runs, which is before it is ready.
+        """Start the daemon; returns once it is ready or, where its spec doesn't say what that is, once it runs.
+
+        Cancelled before it is ready, it runs on.
 
         Args:
             fresh_state: whether all that earlier starts left in its state directory is gone first.
             environment: variables for this start alone, beside the spec's.
             arguments: what follows the program, for this start alone, in the place of `spec.command[1:]`, and with the
                 same placeholders: `(*node.spec.command[1:], "--force-new-cluster")` are some more.
+            until_ready: whether to wait until it is ready; `until_ready()` does so later.
 
         Raises:
             LifeCycleError: it runs already.
             UnsupportedError: the engine can't give it a fresh state, an environment or other arguments.
             DeployError: it could not be started, or `environment` or `arguments` are none.
+            NotReadyError: it did not become ready in time; it runs on.
+            NodeExitedError: it died before.
         """
         switch_of(fresh_state, "fresh_state")
+        switch_of(until_ready, "until_ready")
         try:
             variables = VARIABLES({} if environment is None else environment, "environment")
             words = optional(ARGUMENTS)(arguments, "arguments")
@@ -184,11 +202,46 @@ class Node:
             async with self._turn:
                 await self._settled.wait()
                 self._life.check("start")
+                # From here on, for it may die before it is waited for.
+                self.awaited = self._readiness.part.description if self._readiness and until_ready else None
                 await carry_through(self._start(more))
+            if until_ready and self._readiness is not None:
+                await self.until_ready()
+
+    async def until_ready(self) -> None:
+        """Wait until it is ready, as its spec says, by what has come since its last start.
+
+        Returns at once where the spec doesn't say what that is. The limit, `ready_within`, counts from the call.
+
+        Raises:
+            LifeCycleError: it was not started, or stopped since.
+            NotReadyError: it did not become ready in time, or was stopped meanwhile.
+            NodeExitedError: it died before.
+        """
+        if self._began is None:
+            self._life.check("await")
+        if self._readiness is None:
+            return
+        self.awaited = awaited = self._readiness.part.description
+        limit = self.spec.ready_within
+        try:
+            await self._network.wait_for(self._readiness, since=self._began, hard=limit)
+        except WaitTimeoutError as error:
+            reason = f"nothing told so within {limit:g} s (give it longer by ready_within=)"
+            raise NotReadyError(self.name, reason, awaited, self.last_lines(), error.explanation) from error
+        except ImpossibleError as error:
+            raise NotReadyError(self.name, error.reason, awaited, self.last_lines(), error.explanation) from error
+        finally:
+            self.awaited = None
+
+    def last_lines(self) -> list[str]:
+        """Return the last few lines that it wrote, as text, oldest first; long ones are cut."""
+        recording = self._network.pipeline.recording
+        return recording.last_lines(self.name, LAST_LINES) if recording else []
 
     async def _start(self, more: Mapping[str, Any]) -> None:
         # Into the journal before its first line: whoever sees that line has seen that it was started.
-        await self._network.journaled(NodeStarted(self.name, more["fresh_state"]))
+        self._began = await self._network.journaled(NodeStarted(self.name, more["fresh_state"]))
         before = self._life.state
         # It may end while the engine is still busy starting it, so it counts as running from here.
         self._life.move("start")
@@ -231,6 +284,7 @@ class Node:
 
     async def _leave(self, move: str, end: Callable[[], Awaitable[None]], event: NodeStopped) -> None:
         self._ended_since = time.monotonic()
+        self._began = None
         try:
             await end()
         finally:
@@ -251,13 +305,16 @@ class Node:
         environment: Mapping[str, str] | None = None,
         arguments: Sequence[str] | None = None,
         grace: float = STOP_GRACE,
+        until_ready: bool = True,
     ) -> None:
         """Stop it if it runs, and start it. Takes what `start` does, and raises as `stop` and `start` do."""
         grace = seconds_of(grace, "grace")
         with self.asking("restart"):
             if self.state in (State.RUNNING, State.PAUSED):
                 await self.stop(grace=grace)
-            await self.start(fresh_state=fresh_state, environment=environment, arguments=arguments)
+            await self.start(
+                fresh_state=fresh_state, environment=environment, arguments=arguments, until_ready=until_ready
+            )
 
     async def signal(self, signal: str | int, *, to: Reach | str = Reach.DAEMON) -> None:
         """Send it a signal; returns once it is sent, whatever the daemon does about it.

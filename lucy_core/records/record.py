@@ -155,6 +155,8 @@ class Arrived(msgspec.Struct, frozen=True):
     """That lines of a node arrived, whatever they say: the `data` of an event that stands for a whole block."""
 
     lines: int
+    raw: bytes = b""
+    """The lines as the node wrote them, with their newlines."""
 
 
 class Undecodable(msgspec.Struct, frozen=True):

@@ -64,7 +64,7 @@ def describe_export(directory: Path, spec: NetworkSpec, vocabulary: Vocabulary |
         OSError: it can't be written.
     """
     nodes = tuple(
-        msgspec.structs.replace(node, files={}, secrets=(), environment=node.masked(node.environment))
+        msgspec.structs.replace(node, files={}, secrets=(), ready=None, environment=node.masked(node.environment))
         for node in spec.nodes
     )
     exported = ExportedNetwork(

@@ -128,8 +128,9 @@ class FakePlan(contract.Plan):
             try:
                 yield contract.EngineNetwork(nodes)
             finally:
-                for node in nodes.values():
-                    node.end(signal="SIGKILL")
+                for wave in reversed(contract.start_order(self._spec.nodes)):
+                    for spec in wave:
+                        nodes[spec.name].end(signal="SIGKILL")
                 tasks.cancel_scope.cancel()
 
 

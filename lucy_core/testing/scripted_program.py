@@ -33,6 +33,7 @@ class Program:
     def __init__(self, state: str) -> None:
         self.state = state
         self.count = 0
+        self.addresses: Dict[str, str] = {}
         self.start = int(self._recall("starts") or "0") + 1
         self._note("starts", str(self.start))
         self._tell("started")
@@ -199,22 +200,36 @@ class Program:
 
     def dial(self, host: str, port: str, seconds: str = "0.5") -> NoReturn:
         """Ask a listener now and then, on a new connection each, and tell whether it answered within `seconds`."""
-        address = ""
         while True:
-            began = time.monotonic()
-            try:
-                # Once: a node that is cut off would wait for names, and not for the one that it dials.
-                address = address or socket.gethostbyname(host)
-                with socket.create_connection((address, int(port)), timeout=float(seconds)) as connection:
-                    connection.settimeout(float(seconds))
-                    connection.sendall(b"hello\n")
-                    answer = connection.recv(64).decode().strip()
-                problem = "" if answer == "hello" else "answered %r" % answer
-            except OSError as error:
-                problem = type(error).__name__
-            took = time.monotonic() - began
-            write(self._line("dialled", "$host: $problem", host=host, problem=problem, seconds=round(took, 6)))
+            self._ask(host, int(port), float(seconds))
             time.sleep(5 * PERIOD)
+
+    def _ask(self, host: str, port: int, seconds: float) -> None:
+        """Ask a listener, and tell whether it answered."""
+        began = time.monotonic()
+        try:
+            # Looked up once: a node that is cut off would wait for names, and not for the one that it asks.
+            address = self.addresses.get(host) or socket.gethostbyname(host)
+            self.addresses[host] = address
+            with socket.create_connection((address, port), timeout=seconds) as connection:
+                connection.settimeout(seconds)
+                connection.sendall(b"hello\n")
+                answer = connection.recv(64).decode().strip()
+            problem = "" if answer == "hello" else "answered %r" % answer
+        except OSError as error:
+            problem = type(error).__name__
+        took = time.monotonic() - began
+        write(self._line("dialled", "$host: $problem", host=host, problem=problem, seconds=round(took, 6)))
+
+    def clingy(self, host: str, port: str) -> None:
+        """On SIGTERM ask a listener once more, after a while in which it could have ended, and exit."""
+
+        def leave(_number: int, _frame: Optional[types.FrameType]) -> None:
+            time.sleep(50 * PERIOD)
+            self._ask(host, int(port), 1.0)
+            os._exit(0)
+
+        signal.signal(signal.SIGTERM, leave)
 
 
 def serve(server: socket.socket) -> None:

@@ -30,6 +30,7 @@ from lucy_core.engine import (
     Services,
     is_on,
     run_files,
+    start_order,
 )
 from lucy_core.errors import EngineError, HelperDiedError, TopologyError, UnknownProgramError, UnsupportedError
 from lucy_engines.process import statistics
@@ -69,15 +70,16 @@ class ProcessNetwork(EngineNetwork):
         return freeze
 
     async def stop(self) -> None:
-        """Stop all nodes at once. A guardian that is dead has taken them along."""
+        """Stop all nodes, in the order for that. A guardian that is dead has taken them along."""
         if self.guardian.died is not None:
             return
         troubles: list[EngineError] = []
         with _kept(troubles):
             await self.guardian.begin_end()
-        async with anyio.create_task_group() as tasks:
-            for node in self.nodes.values():
-                tasks.start_soon(_stop, node, troubles)
+        for wave in reversed(start_order([node.spec for node in self.nodes.values()])):
+            async with anyio.create_task_group() as tasks:
+                for spec in wave:
+                    tasks.start_soon(_stop, self.nodes[spec.name], troubles)
         if troubles and self.guardian.died is None:
             raise troubles[0]
 

@@ -66,7 +66,7 @@ class ProcessNode(EngineNode):
         *,
         run_id: str,
     ) -> None:
-        self._spec = spec
+        self.spec = spec
         self._layout = layout
         self._guardian = guardian
         self._fifo = fifo
@@ -78,7 +78,7 @@ class ProcessNode(EngineNode):
 
     @property
     def name(self) -> str:
-        return self._spec.name
+        return self.spec.name
 
     @property
     def directory(self) -> Path:
@@ -95,7 +95,7 @@ class ProcessNode(EngineNode):
             DeployError: naming the one that can't be made.
         """
         try:
-            write_node_files(self.directory, node_files(self._spec, self._layout))
+            write_node_files(self.directory, node_files(self.spec, self._layout))
         except OSError as error:
             raise DeployError(f"{error.filename or self.directory}: {error.strerror}", self.name) from error
 
@@ -107,13 +107,13 @@ class ProcessNode(EngineNode):
         return [program, *argv[1:]]
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        own = {name: fill_in(value, self.name, self._layout) for name, value in self._spec.environment.items()}
+        own = {name: fill_in(value, self.name, self._layout) for name, value in self.spec.environment.items()}
         return {**os.environ, **own, **more, RUN_VARIABLE: self._run_id}
 
     async def start(
         self, *, fresh_state: bool, environment: Mapping[str, str], arguments: Sequence[str] | None = None
     ) -> None:
-        own = self._spec.command
+        own = self.spec.command
         argv = self._command(own if arguments is None else (own[0], *arguments))
         if fresh_state:
             try:
@@ -150,8 +150,8 @@ class ProcessNode(EngineNode):
         pid = self._pid
         if pid is None:
             return
-        number = signal_number(self._spec.stop_signal)
-        await self._end(pid, number, alone=self._spec.stop_signal_to is Reach.DAEMON)
+        number = signal_number(self.spec.stop_signal)
+        await self._end(pid, number, alone=self.spec.stop_signal_to is Reach.DAEMON)
         # A frozen process can't act on a TERM.
         await self._guardian.send_signal(self.name, pid, signal.SIGCONT)
         with anyio.move_on_after(grace):

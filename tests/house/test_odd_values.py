@@ -114,6 +114,7 @@ LIKELY: Mapping[str, Any] = {
     "since": 0,
     "sink": lambda: lambda *_: None,
     "soft": lucy.seconds(1),
+    "sought": "ready",
     "start": 0,
     "stop": 0,
     "text": "level > Info",

@@ -40,7 +40,7 @@ async def scripted(node: FakeNode) -> int:
                     count += 1
                     node.write(line(node, "numbered", n=count))
                     await anyio.sleep(0.01)
-            case "complain" | "mutter":
+            case "complain" | "mutter" | "print":
                 node.write(f"{arguments[0]}\n".encode())
             case "exit":
                 return int(arguments[0])
@@ -75,6 +75,7 @@ class TestFakeEngine(
     test_a_node_that_ignores_the_stop_is_killed_after_its_grace = None
     test_a_program_that_is_not_there_is_told_and_nothing_is_left = None
     test_two_runs_of_one_network_at_once_do_not_meet = None
+    test_a_node_is_started_once_those_before_it_are_ready_and_stopped_before_them = None
     test_a_node_has_the_environment_of_its_spec_and_of_its_start = None
     test_nodes_reach_each_other_and_lucy_reaches_them = None
     test_a_nodes_use_of_the_machine_is_measured_while_it_runs = None

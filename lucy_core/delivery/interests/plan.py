@@ -112,7 +112,7 @@ class Plan:
         escaped: list[BaseException] = []
         for subscription in self._arrivals:
             shares[subscription] = [
-                Event(block.node, block.position, block.arrived_ns, _NO_RECORD, Arrived(block.lines))
+                Event(block.node, block.position, block.arrived_ns, _NO_RECORD, Arrived(block.lines, block.data))
             ]
         if self._typed:
             for position, record in self._hits(batch):

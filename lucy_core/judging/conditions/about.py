@@ -6,6 +6,8 @@ import msgspec
 
 from lucy_core.judging.conditions.combinations import Combination, EachNode
 from lucy_core.judging.conditions.condition import AnyCondition
+from lucy_core.judging.conditions.logged import Logged
+from lucy_core.judging.conditions.readiness import Readiness
 from lucy_core.judging.conditions.sightings import Never, Quiet, Seen, Sighting
 
 
@@ -14,6 +16,10 @@ def sightings_of(condition: AnyCondition) -> tuple[Sighting[Any], ...] | None:
     match condition:
         case Seen() | Never() | Quiet():
             return (condition.of,)
+        case Logged():
+            return (Sighting(kinds=condition.event_types, nodes=condition.nodes),)
+        case Readiness():
+            return sightings_of(condition.part)
         case EachNode():
             found = sightings_of(condition.part)
             if found is None or not condition.nodes:

@@ -6,8 +6,16 @@ from pathlib import Path
 import pytest
 
 from lucy_core.engine import Capability, Engine, NetworkSpec, NodeSpec, RunPlace, State
-from lucy_core.errors import DeployError, LifeCycleError, TopologyError, UnknownNodeError
+from lucy_core.errors import (
+    DeployError,
+    LifeCycleError,
+    NodeExitedError,
+    NotReadyError,
+    TopologyError,
+    UnknownNodeError,
+)
 from lucy_core.records.journal import NodeStarted
+from lucy_core.run.replaying import replay
 from lucy_core.testing.engine_conformance.suite import (
     WITHIN,
     Deploy,
@@ -19,7 +27,7 @@ from lucy_core.testing.engine_conformance.suite import (
     said,
     told,
 )
-from lucy_core.testing.scripted_node import Numbered, Told
+from lucy_core.testing.scripted_node import Dialled, Numbered, Told
 
 
 class LifeCycleConformance(Suite):
@@ -92,6 +100,43 @@ class LifeCycleConformance(Suite):
             # Lucy's word that a node was started stands before the node's own first line.
             for name in "abc":
                 assert started[name].position < (await told(network[name], "started")).position
+
+    async def test_a_node_is_started_once_those_before_it_are_ready_and_stopped_before_them(
+        self, deploy: Deploy, script: Script, tmp_path: Path
+    ) -> None:
+        """Here `b` asks `a` from its first moment to its last, and `a` takes its time to listen."""
+        address = "{host:a}:{port:a.p}"
+        slow = ("say:20000", "listen:{bind}:{port:p}", "print:open for all", "rest")
+        nodes = (
+            script("b", f"clingy:{address}", f"dial:{address}", after=("a",), ready=Dialled),
+            script("a", *slow, ports=("p",), ready="open for all"),
+        )
+        async with deploy(*nodes) as network:
+            asked = await network["b"].events(Dialled, since=0).first(within=WITHIN)
+            assert asked.data.problem == ""
+            before = network.mark()
+        async with replay(tmp_path / "run") as run, run.events(Dialled, since=before).aiter() as events:
+            problems = [event.data.problem async for event in events]
+        assert problems
+        assert set(problems) == {""}
+
+    async def test_a_node_that_is_not_ready_in_time_is_told_with_its_last_lines(
+        self, deploy: Deploy, script: Script
+    ) -> None:
+        """The error says what was awaited of it."""
+        with pytest.raises(NotReadyError) as caught:
+            async with deploy(script("a", "print:not yet", "rest", ready="open for all", ready_within=2)):
+                raise AssertionError
+        for part in ("node 'a'", "within 2 s", "a line with 'open for all'", "not yet"):
+            assert part in str(caught.value)
+
+    async def test_a_node_that_dies_before_it_is_ready_is_told_so(self, deploy: Deploy, script: Script) -> None:
+        """With what was awaited, and its last lines."""
+        with pytest.raises(NodeExitedError) as caught:
+            async with deploy(script("a", "print:no disk", "exit:3", ready="open for all")):
+                raise AssertionError
+        for part in ("a exited with code 3", "before it was ready", "a line with 'open for all'", "no disk"):
+            assert part in str(caught.value)
 
     async def test_a_stop_lets_a_node_say_goodbye_and_takes_its_last_line(self, deploy: Deploy, script: Script) -> None:
         """It got SIGTERM, it ended by itself, and all that it wrote stands before Lucy's word that it was stopped."""

@@ -28,6 +28,7 @@ from lucy_core.engine import (
     Services,
     one_error,
     run_files,
+    start_order,
     write_node_files,
 )
 from lucy_core.errors import DeployError, EngineError
@@ -196,9 +197,10 @@ class DockerNetwork(EngineNetwork):
         self._leaving = True
         known = self._client.dead
         try:
-            async with anyio.create_task_group() as tasks:
-                for node in self.nodes.values():
-                    tasks.start_soon(self._end, node)
+            for wave in reversed(start_order([node.spec for node in self.nodes.values()])):
+                async with anyio.create_task_group() as tasks:
+                    for spec in wave:
+                        tasks.start_soon(self._end, self.nodes[spec.name])
             await remove_all(self._client, self._config.run_id)
         finally:
             await self._faults.close()

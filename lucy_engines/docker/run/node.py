@@ -73,7 +73,7 @@ class DockerNode(EngineNode):
         limited: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._spec = spec
+        self.spec = spec
         self._layout = layout
         self._directory = directory
         self._client = client
@@ -99,7 +99,7 @@ class DockerNode(EngineNode):
 
     @property
     def name(self) -> str:
-        return self._spec.name
+        return self.spec.name
 
     @property
     def directory(self) -> Path | None:
@@ -112,7 +112,7 @@ class DockerNode(EngineNode):
 
     def files(self) -> dict[str, bytes]:
         """Return the spec's files as they are to be in the node, by path below its directory."""
-        return node_files(self._spec, self._layout)
+        return node_files(self.spec, self._layout)
 
     # What is heard of it
 
