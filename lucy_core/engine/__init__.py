@@ -30,14 +30,8 @@ from lucy_core.engine.line_capture import LineCapture as LineCapture
 from lucy_core.engine.lifecycle import State as State
 from lucy_core.engine.options import EngineOption as EngineOption, is_on as is_on
 from lucy_core.engine.signals import Reach as Reach, signal_number as signal_number
-from lucy_core.engine.spec import (
-    HostForm as HostForm,
-    Layout as Layout,
-    NetworkSpec as NetworkSpec,
-    NodeSpec as NodeSpec,
-    fill_in as fill_in,
-    start_order as start_order,
-)
+from lucy_core.engine.layout import HostForm as HostForm, Layout as Layout, fill_in as fill_in
+from lucy_core.engine.spec import NetworkSpec as NetworkSpec, NodeSpec as NodeSpec, start_order as start_order
 from lucy_core.faults import (
     FAULT_KINDS as FAULT_KINDS,
     Disconnect as Disconnect,

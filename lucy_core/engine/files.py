@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lucy_core.engine.spec import Layout, NodeSpec, fill_in_bytes
+from lucy_core.engine.layout import Layout, fill_in_bytes
+from lucy_core.engine.spec import NodeSpec
 
 
 def node_files(spec: NodeSpec, layout: Layout) -> dict[str, bytes]:

@@ -1,6 +1,5 @@
 """What a network is, before any engine has given it a place: nodes, their commands, files and ports."""
 
-import ipaddress
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from lucy_core.arguments import (
     tuple_of,
     word_of,
 )
+from lucy_core.engine.layout import HostForm, Layout, fill_in, fill_in_bytes
 from lucy_core.engine.signals import DEFAULT_STOP, Reach, reach_of, signal_of
 from lucy_core.errors import ArgumentError, EventDefinitionError, TopologyError, shown
 from lucy_core.judging.conditions.combinations import conditions
@@ -121,23 +121,6 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return list(self.description().items())
-
-
-class HostForm(msgspec.Struct, frozen=True):
-    """How a kind of network writes where a node is. In both texts `{}` stands for what nodes reach it at."""
-
-    name: str
-    """Where that is a name: `/dns4/{}`."""
-    address: str
-    """Where that is an IP address: `/ip4/{}`."""
-
-    def of(self, host: str) -> str:
-        """Write it."""
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return self.name.replace("{}", host)
-        return self.address.replace("{}", host)
 
 
 class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -316,78 +299,6 @@ def start_order(nodes: Sequence[NodeSpec]) -> list[list[NodeSpec]]:
         started.update(node.name for node in wave)
         left = [node for node in left if node.name not in started]
     return waves
-
-
-class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an engine has put one node: what the placeholders of its `NodeSpec` stand for."""
-
-    directory: str
-    """`{directory}`: absolute, as the node sees it."""
-    state: str
-    """`{state}`: absolute, as the node sees it."""
-    bind: str
-    """`{bind}`."""
-    hosts: dict[str, str]
-    """`{host:…}`: what each node is reached at by the others."""
-    host_forms: dict[str, HostForm]
-    """The network's own placeholders for where nodes are."""
-    ports: dict[str, dict[str, int]]
-    """`{port:…}`: the number of each port, by node and by the port's name."""
-
-
-_PLACEHOLDER = re.compile(r"\{(directory|state|bind|\w+:[^{}]+)\}")
-
-
-def fill_in(text: str, node: str, layout: Layout) -> str:
-    """Replace a text's placeholders; braces of any other kind (JSON, say) stay as they are.
-
-    Raises:
-        TopologyError: a placeholder names a node or port that isn't there.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        kind, _, name = match[1].partition(":")
-        try:
-            match kind:
-                case "directory":
-                    return layout.directory
-                case "state":
-                    return layout.state
-                case "bind":
-                    return layout.bind
-                case "file":
-                    return f"{layout.directory}/{name}"
-                case "host":
-                    return layout.hosts[name]
-                case "port":
-                    owner, dot, port = name.rpartition(".")
-                    return str(layout.ports[owner if dot else node][port])
-                case _ if kind in layout.host_forms:
-                    return layout.host_forms[kind].of(layout.hosts[name])
-                case _:
-                    return match[0]
-        except KeyError as missing:
-            reason = f"refers to {shown(match[0])[1:-1]}, but there is no {shown(missing.args[0])}"
-            raise TopologyError(f"node {node!r}", reason) from None
-
-    return _PLACEHOLDER.sub(value, text)
-
-
-_NO_TEXT = re.compile(rb"[^\t\n\f\r\x1b\x20-\x7e\x80-\xfe]")
-"""What no text in an encoding of one byte has, and a binary file, a key say, has soon."""
-
-
-def fill_in_bytes(content: bytes, node: str, layout: Layout) -> bytes:
-    """Replace the placeholders of a file that is text, and leave all else in it; a binary file stays as it is.
-
-    Text is what is UTF-8, and what has no bytes but those of letters, signs and white space. Raises as `fill_in`.
-    """
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        if _NO_TEXT.search(content):
-            return content
-    return fill_in(content.decode(errors="surrogateescape"), node, layout).encode(errors="surrogateescape")
 
 
 def _check_ready(node: NodeSpec, network: NetworkSpec) -> None:
