@@ -14,10 +14,18 @@ import errno
 import os
 import pwd
 import stat
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_ACCESS_LIST = "system.posix_acl_access"
+_LIST_VERSION = struct.pack("<I", 2)
+_ENTRY = struct.Struct("<HHI")
+"""A line of an access list as the kernel has it: of what kind, which rights, and who, where its kind has several."""
+_OWNER, _USER, _GROUP, _MASK, _OTHERS = 1, 2, 4, 16, 32
+_NOBODY = 0xFFFFFFFF
+_PASS = 1
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -83,6 +91,40 @@ def check_shared(directory: Path) -> None:
         _refuse(f"it belongs to {_user(status.st_uid)}, who could change what is written there; choose another")
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         _refuse("everybody may write there, and replace what is written; choose another, or take that right away")
+
+
+def let_through(directory: Path, user: int) -> None:
+    """Let one more user pass through a directory of ours, to what is theirs below it.
+
+    An entry in its access list says so, of that user alone: what is there they can neither list nor change, and
+    everybody else is kept out as before. Asked of who can't pass yet: of others it could take rights away.
+
+    Raises:
+        OSError: it isn't ours, or its file system keeps no such lists.
+    """
+    descriptor = os.open(directory, _OPEN_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid():
+            _refuse(f"it belongs to {_user(status.st_uid)}")
+        entries = _access_list(descriptor, status.st_mode)
+        entries[_USER, user] = _PASS
+        entries[_MASK, _NOBODY] = _PASS | entries.get((_MASK, _NOBODY), entries[_GROUP, _NOBODY])
+        listed = b"".join(_ENTRY.pack(tag, rights, who) for (tag, who), rights in sorted(entries.items()))
+        os.setxattr(descriptor, _ACCESS_LIST, _LIST_VERSION + listed)
+    finally:
+        os.close(descriptor)
+
+
+def _access_list(directory: int, mode: int) -> dict[tuple[int, int], int]:
+    """Return a directory's access list, rights by whom they are of: what its mode says, where it has none."""
+    try:
+        listed = os.getxattr(directory, _ACCESS_LIST)
+    except OSError as error:
+        if error.errno != errno.ENODATA:
+            raise
+        return {(_OWNER, _NOBODY): mode >> 6 & 7, (_GROUP, _NOBODY): mode >> 3 & 7, (_OTHERS, _NOBODY): mode & 7}
+    return {(tag, who): rights for tag, rights, who in _ENTRY.iter_unpack(listed[len(_LIST_VERSION) :])}
 
 
 def write_private(directory: Path, name: str, content: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import lucy_core as lucy
-from lucy_core.private_files import check_shared, create_private, make_private, write_private
+from lucy_core.private_files import check_shared, create_private, let_through, make_private, write_private
 
 OTHER = 65534
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="makes another user's files")
@@ -203,3 +203,51 @@ def test_the_command_refuses_another_users_directory_as_a_mistake(tmp_path: Path
 
     assert done.returncode == 2, done.stderr
     assert "it belongs to" in done.stderr
+
+
+# --- one more user --------------------------------------------------------------------------------------------------
+
+
+def can(user: int, *command: str | Path) -> bool:
+    whose = ("setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups")
+    return subprocess.run((*whose, *map(str, command)), capture_output=True, check=False, cwd="/").returncode == 0
+
+
+@as_root
+def test_one_user_is_let_through_a_directory_and_sees_nothing_of_it(tmp_path: Path) -> None:
+    for user in (OTHER, OTHER - 1):
+        for above in (tmp_path, *tmp_path.parents):
+            if not can(user, "test", "-x", above):
+                let_through(above, user)
+    place = tmp_path / "closed"
+    (place / "theirs").mkdir(parents=True)
+    (place / "theirs/file").touch()
+    place.chmod(0o700)
+    assert not can(OTHER, "ls", place / "theirs")
+
+    for _ in range(2):  # again changes nothing
+        let_through(place, OTHER)
+
+    assert can(OTHER, "ls", place / "theirs")
+    assert not can(OTHER, "ls", place)
+    assert not can(OTHER, "touch", place / "new")
+    assert not can(OTHER - 1, "ls", place / "theirs")
+    let_through(place, OTHER - 1)
+    assert can(OTHER, "ls", place / "theirs")
+    assert stat.S_IMODE(place.stat().st_mode) & 0o7 == 0
+
+
+@as_root
+def test_a_group_that_may_use_a_directory_still_may_when_a_user_is_let_through(tmp_path: Path) -> None:
+    os.chown(tmp_path, 0, OTHER)
+    tmp_path.chmod(0o750)
+    let_through(tmp_path, OTHER - 1)
+
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o750
+
+
+@as_root
+def test_nobody_is_let_through_a_directory_of_somebody_elses(tmp_path: Path) -> None:
+    os.chown(tmp_path, OTHER, OTHER)
+    with pytest.raises(PermissionError, match="it belongs to nobody"):
+        let_through(tmp_path, OTHER - 1)

@@ -39,6 +39,10 @@ from lucy_core.faults import (
     MemoryLimit as MemoryLimit,
     Pause as Pause,
 )
-from lucy_core.private_files import check_shared as check_shared, create_private as create_private
+from lucy_core.private_files import (
+    check_shared as check_shared,
+    create_private as create_private,
+    let_through as let_through,
+)
 from lucy_core.records.journal import EngineNotice as EngineNotice, NodeMeasured as NodeMeasured
 from lucy_core.removal import make_empty as make_empty

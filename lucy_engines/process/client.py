@@ -57,13 +57,21 @@ class GuardianClient:
         self._fifos.append(fifo)
         await self._ask(orders.Fifo(str(fifo)))
 
-    async def spawn(self, name: str, argv: list[str], environment: dict[str, str], directory: Path, fifo: Path) -> int:
+    async def spawn(
+        self,
+        name: str,
+        argv: list[str],
+        environment: dict[str, str],
+        directory: Path,
+        fifo: Path,
+        identity: orders.Identity | None = None,
+    ) -> int:
         """Start a node's leader and return its process id; its exit is told to `on_exit`.
 
         Raises:
             Refused: it can't be started.
         """
-        order = orders.Spawn(name, argv, environment, str(directory), str(fifo))
+        order = orders.Spawn(name, argv, environment, str(directory), str(fifo), identity)
         return (await self._helper.ask(order, orders.Spawned)).pid
 
     async def execute(
@@ -75,6 +83,7 @@ class GuardianClient:
         given: bytes,
         seconds: float,
         take: Take,
+        identity: orders.Identity | None = None,
     ) -> orders.Executed:
         """Run a command, with `given` as its input, and hand on what it writes as it comes; its end is the answer.
 
@@ -100,7 +109,7 @@ class GuardianClient:
                 os.set_blocking(end, False)
                 ends.append(their_end)
                 outputs.append((end, output))
-            call = self._helper.call(orders.Exec(argv, environment, str(directory), seconds), ends)
+            call = self._helper.call(orders.Exec(argv, environment, str(directory), seconds, identity), ends)
             theirs.pop_all()  # the helper's from here on
             try:
                 async with one_error(), anyio.create_task_group() as tasks:

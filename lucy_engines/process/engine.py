@@ -8,6 +8,7 @@ import functools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import final
 
 import anyio
@@ -40,6 +41,7 @@ from lucy_engines.process.kinship import variables_of
 from lucy_engines.process.node import ProcessNode, find_program
 from lucy_engines.process.orders import Exited
 from lucy_engines.process.ports import Ports
+from lucy_engines.process.users import User, user_of
 
 GRACE = 2.0
 """Seconds that a node gets to end by itself when the whole run ends."""
@@ -128,6 +130,9 @@ class ProcessPlan(Plan, msgspec.Struct, frozen=True):
     spec: NetworkSpec
     run_id: str
     directories: dict[str, str]
+    run: Path
+    users: dict[str, User]
+    """Those of the nodes that don't run as who runs Lucy."""
     statistics: bool = False
 
     def layouts(self, ports: Ports) -> dict[str, Layout]:
@@ -160,8 +165,17 @@ class ProcessPlan(Plan, msgspec.Struct, frozen=True):
                         fifo = await capture.open_fifo(spec.name)
                         capture.note_way(spec.name, "fifo")
                         await guardian.remove_at_end(fifo)
-                        node = ProcessNode(spec, layouts[spec.name], guardian, fifo, on_exit, run_id=self.run_id)
-                        node.prepare()
+                        node = ProcessNode(
+                            spec,
+                            layouts[spec.name],
+                            guardian,
+                            fifo,
+                            on_exit,
+                            run_id=self.run_id,
+                            run=self.run,
+                            user=self.users.get(spec.name),
+                        )
+                        await node.prepare()
                         network.nodes[spec.name] = node
                     if self.statistics:
                         services.start(functools.partial(statistics.follow, network.nodes, capture))
@@ -189,7 +203,7 @@ class ProcessEngine(Engine):
     """Nodes as local processes."""
 
     name = "process"
-    capabilities = frozenset(Capability) - {Capability.EXPORT, Capability.USER}
+    capabilities = frozenset(Capability) - {Capability.EXPORT}
     # Processes of one user share the loopback device, the disk and the clock, and limits need cgroups that a user may
     # not make: all else would be a pretence.
     faults = frozenset({Pause})
@@ -199,7 +213,9 @@ class ProcessEngine(Engine):
 
     def plan(self, spec: NetworkSpec, place: RunPlace) -> ProcessPlan:
         directories = {node.name: str(place.directory / run_files.NODES / node.name) for node in spec.nodes}
-        return ProcessPlan(spec, place.run_id, directories, statistics=is_on(place.options, "statistics"))
+        users = {node.name: user for node in spec.nodes if (user := user_of(node)) is not None}
+        statistics = is_on(place.options, "statistics")
+        return ProcessPlan(spec, place.run_id, directories, place.directory, users, statistics=statistics)
 
     async def leftovers(self, run_id: str) -> list[str]:
         """Name the processes that were started for a run and still live."""

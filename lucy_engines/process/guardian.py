@@ -192,7 +192,7 @@ class Guardian:
         door = cgroups.door_of(group)
         try:
             environment = {**order.environment, MARKER: mark}
-            pid = spawn(order.argv, environment, order.cwd, descriptors, self._me, door)
+            pid = spawn(order.argv, environment, order.cwd, descriptors, self._me, door, order.identity)
         except BaseException:
             if group is not None:
                 cgroups.remove(group)

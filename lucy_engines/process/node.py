@@ -38,7 +38,9 @@ from lucy_core.helpers.helper import Refused
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE
 from lucy_engines.process.kinship import descendants, session_of, stat_of
-from lucy_engines.process.orders import Exited
+from lucy_engines.process.orders import Exited, Identity
+from lucy_engines.process.user_place import UserPlace
+from lucy_engines.process.users import User
 
 END_SECONDS = 10.0
 """How long what was killed may take to end; longer only where it waits for a disk."""
@@ -65,6 +67,8 @@ class ProcessNode(EngineNode):
         on_exit: ExitReport,
         *,
         run_id: str,
+        run: Path,
+        user: User | None = None,
     ) -> None:
         self.spec = spec
         self._layout = layout
@@ -72,6 +76,9 @@ class ProcessNode(EngineNode):
         self._fifo = fifo
         self._on_exit = on_exit
         self._run_id = run_id
+        self._user = user
+        self._theirs = None if user is None else UserPlace(spec.name, self.directory, user, guardian, run)
+        """Its directory, where that is another user's."""
         self._pid: int | None = None
         self._gone = anyio.Event()
         self._early: Exited | None = None
@@ -88,16 +95,18 @@ class ProcessNode(EngineNode):
     def pid(self) -> int | None:
         return self._pid
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         """Make the directory and the files, readable by their owner alone.
 
         Raises:
-            DeployError: naming the one that can't be made.
+            DeployError: naming the one that can't be made, or where another user's way to them ends.
         """
         try:
             write_node_files(self.directory, node_files(self.spec, self._layout))
         except OSError as error:
             raise DeployError(f"{error.filename or self.directory}: {error.strerror}", self.name) from error
+        if self._theirs is not None:
+            await self._theirs.hand_over()
 
     def _command(self, command: Sequence[str]) -> list[str]:
         argv = [fill_in(word, self.name, self._layout) for word in command]
@@ -108,7 +117,12 @@ class ProcessNode(EngineNode):
 
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         own = {name: fill_in(value, self.name, self._layout) for name, value in self.spec.environment.items()}
-        return {**os.environ, **own, **more, RUN_VARIABLE: self._run_id}
+        whose = {} if self._user is None else self._user.variables
+        return {**os.environ, **whose, **own, **more, RUN_VARIABLE: self._run_id}
+
+    @property
+    def _identity(self) -> Identity | None:
+        return None if self._user is None else self._user.identity
 
     async def start(
         self, *, fresh_state: bool, environment: Mapping[str, str], arguments: Sequence[str] | None = None
@@ -116,20 +130,28 @@ class ProcessNode(EngineNode):
         own = self.spec.command
         argv = self._command(own if arguments is None else (own[0], *arguments))
         if fresh_state:
-            try:
-                make_empty(Path(self._layout.state))
-            except OSError as error:
-                reason = f"its state can't be emptied, for {error.filename} can't be removed: {error.strerror}"
-                raise DeployError(f"{reason}; remove it, or start the node without fresh_state", self.name) from error
+            await self._empty_state()
         self._gone = anyio.Event()
         words = self._environment(environment)
         try:
-            pid = self._pid = await self._guardian.spawn(self.name, argv, words, self.directory, self._fifo)
+            pid = self._pid = await self._guardian.spawn(
+                self.name, argv, words, self.directory, self._fifo, self._identity
+            )
         except Refused as refused:
             raise UnrunnableError(self.name, argv[0], refused.reason) from refused
         early, self._early = self._early, None
         if early is not None and early.pid == pid:
             self.exited(early)
+
+    async def _empty_state(self) -> None:
+        if self._theirs is not None:
+            await self._theirs.make_empty(self._layout.state)
+            return
+        try:
+            make_empty(Path(self._layout.state))
+        except OSError as error:
+            reason = f"its state can't be emptied, for {error.filename} can't be removed: {error.strerror}"
+            raise DeployError(f"{reason}; remove it, or start the node without fresh_state", self.name) from error
 
     def exited(self, end: Exited) -> None:
         """Take note that a leader ended; it may be heard of before `start` has heard its pid."""
@@ -201,7 +223,13 @@ class ProcessNode(EngineNode):
             raise CommandError(error.reason, self.name) from error
         try:
             reply = await self._guardian.execute(
-                argv, self._environment({}), self.directory, given=input, seconds=timeout, take=take
+                argv,
+                self._environment({}),
+                self.directory,
+                given=input,
+                seconds=timeout,
+                take=take,
+                identity=self._identity,
             )
         except Refused as refused:
             raise UnrunnableError(self.name, argv[0], refused.reason) from refused
@@ -210,12 +238,17 @@ class ProcessNode(EngineNode):
         return reply.code
 
     async def read_file(self, path: str) -> bytes:
+        if self._theirs is not None:
+            return await self._theirs.read(path)
         try:
             return (self.directory / path).read_bytes()
         except OSError as error:
             raise self._no_file("read", path, error) from error
 
     async def write_file(self, path: str, content: bytes) -> None:
+        if self._theirs is not None:
+            await self._theirs.write(path, content)
+            return
         try:
             write_node_files(self.directory, {path: content})
         except OSError as error:

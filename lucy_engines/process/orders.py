@@ -28,6 +28,14 @@ class Fifo(NamedTuple):
     fifo: str
 
 
+class Identity(NamedTuple):
+    """As whom something runs, where that isn't the guardian's own user."""
+
+    user: int
+    groups: tuple[int, ...]
+    """The first is its own."""
+
+
 class Spawn(NamedTuple):
     """Start a node's leader. Answered by `Spawned`."""
 
@@ -36,6 +44,7 @@ class Spawn(NamedTuple):
     environment: dict[str, str]
     cwd: str
     fifo: str
+    identity: Identity | None = None
 
 
 class Spawned(NamedTuple):
@@ -75,6 +84,7 @@ class Exec(NamedTuple):
     environment: dict[str, str]
     cwd: str
     timeout: Seconds
+    identity: Identity | None = None
 
 
 class Cancel(NamedTuple):

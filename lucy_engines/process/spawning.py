@@ -7,6 +7,8 @@ import os
 import signal
 from collections.abc import Mapping
 
+from lucy_engines.process.orders import Identity
+
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -18,11 +20,12 @@ def spawn(
     descriptors: tuple[int, int, int],
     guardian: int,
     group: int | None = None,
+    identity: Identity | None = None,
 ) -> int:
     """Start a program in a session of its own, with default signals; return its pid.
 
     The kernel kills it should the guardian die. `group` is the door of a control group that it enters before it runs,
-    where that can be had.
+    where that can be had, and `identity` as whom it runs from then on.
 
     Raises:
         OSError: it can't be executed; the error of `execve`, sent back through a pipe that a successful one closes.
@@ -31,7 +34,7 @@ def spawn(
     try:
         pid = os.fork()
         if pid == 0:
-            _become(argv, environment, directory, descriptors, guardian, told, group)
+            _become(argv, environment, directory, descriptors, guardian, told, group, identity)
     except BaseException:
         os.close(report)
         raise
@@ -56,14 +59,12 @@ def _become(
     guardian: int,
     told: int,
     group: int | None,
+    identity: Identity | None,
 ) -> None:
     """Be the program from here on, or say why not and end."""
     failure = f"{errno.EINVAL} "
     try:
         os.setsid()
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guardian:
-            os._exit(127)  # the guardian died before the line above
         if group is not None:
             with contextlib.suppress(OSError):  # it is known by its other signs then
                 os.write(group, b"0")
@@ -73,6 +74,14 @@ def _become(
         for target, source in enumerate(descriptors):
             os.dup2(source, target)
         os.chdir(directory)
+        if identity is not None:
+            os.setgroups(identity.groups)
+            os.setgid(identity.groups[0])
+            os.setuid(identity.user)
+        # Last: the kernel forgets it when the user changes.
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != guardian:
+            os._exit(127)  # the guardian died before the line above
         os.execve(argv[0], argv, environment)  # noqa: S606  # the program that was asked for
     except OSError as error:
         failure = f"{error.errno} {error.filename or argv[0]}"

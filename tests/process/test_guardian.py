@@ -177,6 +177,7 @@ WORST = (
     b'{"op":"exec","id":1,"argv":["x"],"environment":{},"cwd":"/","timeout":-1}',
     b'{"op":"exec","id":1,"argv":["x"],"environment":{},"cwd":"/","timeout":"1"}',
     b'{"op":"cancel","id":1,"order":null}',
+    b'{"op":"exec","id":1,"argv":["x"],"environment":{},"cwd":"/","timeout":1,"identity":{"user":1}}',
 )
 FITTING = (
     b'{"op":"fifo","id":1,"fifo":"/a\\u0000b"}',
