@@ -34,8 +34,11 @@ class Request(NamedTuple):
     number: int | None
     """Under which it is to be answered, if at all."""
     op: str
+    """What is wanted: a form's verb."""
     fields: dict[str, Any]
+    """The rest of its header."""
     data: bytes = b""
+    """What came behind its header."""
     descriptors: int = 0
     """How many came with it."""
 
@@ -46,27 +49,35 @@ class Reply(NamedTuple):
     number: int | None
     """None where it can't be known of which."""
     fields: dict[str, Any]
+    """The rest of its header."""
     data: bytes = b""
+    """What came behind its header."""
     error: str | None = None
+    """Why it was not done; None where it was."""
 
 
 class Notice(NamedTuple):
     """What the other end says unasked."""
 
     name: str
+    """What it is about."""
     fields: dict[str, Any]
+    """The rest of its header."""
     data: bytes = b""
+    """What came behind its header."""
 
 
 class Malformed(NamedTuple):
     """It is no message."""
 
     reason: str
+    """What is wrong with it."""
     number: int | None = None
     """Of the request that it was meant to be, as far as that could be read."""
 
 
 Message = Request | Reply | Notice | Malformed
+"""What may come out of a channel."""
 
 
 @final

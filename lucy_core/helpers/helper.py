@@ -132,6 +132,7 @@ class Helper:
             HelperStartError: it can't be started.
         """
         self.what = what
+        """Which it is, for people."""
         self._death = death
         self._hear = {verb(form): (form, act) for form, act in (hear or {}).items()}
         try:
@@ -174,10 +175,12 @@ class Helper:
 
     @property
     def pid(self) -> int:
+        """Its process id."""
         return self._process.pid
 
     @property
     def code(self) -> int | None:
+        """Its exit status once it has ended, negative for a signal; None before."""
         return self._process.poll()
 
     @property

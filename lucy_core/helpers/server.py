@@ -23,7 +23,9 @@ class Outcome(NamedTuple):
     """What came of a request: a reply, or why there is none."""
 
     reply: Form = Done()
+    """The answer."""
     error: str | None = None
+    """Why it can't be done; None where it can."""
 
 
 LATER = Outcome()
@@ -77,6 +79,7 @@ class Server:
 
     @property
     def awaited(self) -> int:
+        """The events to poll its descriptor for."""
         return select.POLLIN | (select.POLLOUT if self._outgoing else 0)
 
     @property

@@ -52,53 +52,81 @@ class Peer(msgspec.Struct, frozen=True, rename="camel"):
     """A peer of a node."""
 
     peer_id: str
+    """What it is known by."""
     host: str
+    """Its address."""
     libp2p_port: int
+    """Where it listens."""
 
 
 class DaemonStatus(msgspec.Struct, frozen=True, rename="camel"):
     """What a daemon says of itself."""
 
     sync_status: str
+    """`SYNCED`, `BOOTSTRAP`, `CATCHUP` and so on."""
     blockchain_length: int | None
+    """The height of its best tip; None before it has one."""
     highest_block_received: int = msgspec.field(name="highestBlockLengthReceived")
+    """The greatest height of any block that it has received."""
     uptime_seconds: int = msgspec.field(name="uptimeSecs")
+    """For how long it has run."""
     state_hash: str | None
+    """Of its best tip; None before it has one."""
     commit_id: str
+    """What it was built from."""
     peer_id: str | None
+    """What its peers know it by; None before it is on the network."""
     peers: tuple[Peer, ...]
+    """Whom it is connected to."""
     global_slot: int
+    """The slot that it takes to be now."""
 
 
 class ChainBlock(msgspec.Struct, frozen=True):
     """A block of a node's best chain."""
 
     state_hash: str
+    """What the block is known by."""
     previous_state_hash: str
+    """Its parent's."""
     height: int
+    """The length of its chain."""
     slot_since_genesis: int
+    """Its slot, counted from genesis."""
     slot: int
+    """Its slot within its epoch."""
     creator: str
+    """The producer's public key."""
     transactions: int
+    """How many transactions it has."""
 
 
 class AccountState(msgspec.Struct, frozen=True, rename="camel"):
     """An account in a node's best ledger. Amounts are nanomina."""
 
     public_key: str
+    """Whose it is."""
     nonce: int
+    """That of its next transaction in the ledger: those that wait in a pool are not counted."""
     total: int
+    """All that it has."""
     liquid: int | None
+    """What it may spend now; None where the node doesn't say."""
     locked: int | None
+    """What its timing holds back; None where the node doesn't say."""
     delegate: str | None
+    """The public key that it delegates to; None for nobody."""
 
 
 class SentCommand(msgspec.Struct, frozen=True):
     """A transaction that a node took into its pool."""
 
     id: str
+    """The whole transaction, encoded."""
     hash: str
+    """What it is known by."""
     nonce: int
+    """The sender's."""
 
 
 def _errno(error: BaseException) -> int | None:
@@ -139,7 +167,9 @@ class MinaClient:
 
     def __init__(self, node: str, url: str, session: AsyncClientSession, deadline: float, asking: Asking) -> None:
         self.node = node
+        """Whose API it is."""
         self.url = url
+        """Where it is."""
         self._session = session
         self._deadline = deadline
         self._asking = asking
