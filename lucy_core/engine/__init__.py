@@ -10,9 +10,9 @@ from lucy_core.aio import Services as Services, carry_through as carry_through, 
 from lucy_core.arguments import readable_text as readable_text
 from lucy_core.capture import run_files as run_files
 from lucy_core.capture.sources.fifo import make_fifo as make_fifo
+from lucy_core.engine.capability import Capability as Capability
 from lucy_core.engine.contract import (
     PIPES as PIPES,
-    Capability as Capability,
     Engine as Engine,
     EngineNetwork as EngineNetwork,
     EngineNode as EngineNode,

@@ -14,13 +14,13 @@ engines.
 """
 
 import abc
-import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import msgspec
 
+from lucy_core.engine.capability import Capability
 from lucy_core.engine.execution import Take
 from lucy_core.engine.injection import FaultLost, Injection
 from lucy_core.engine.line_capture import LineCapture
@@ -30,35 +30,6 @@ from lucy_core.engine.spec import NetworkSpec, NodeSpec
 from lucy_core.errors import ArgumentError, UnsupportedError
 from lucy_core.faults import Fault
 from lucy_core.plugins import Kind, load_plugin, plugin_names
-
-
-class Capability(enum.StrEnum):
-    """What an engine may be able to do beyond start and stop."""
-
-    PAUSE = "pause"
-    """A node can be frozen, and go on."""
-    FRESH_STATE = "fresh_state"
-    """A start can begin with an empty state directory."""
-    EXEC = "exec"
-    """Commands can be run in a node's place."""
-    ENVIRONMENT = "environment"
-    """A start can be given variables of its own."""
-    RESOURCES = "resources"
-    """What a node uses can be measured."""
-    FILES = "files"
-    """A node's files can be read and written."""
-    EXPORT = "export"
-    """A network can be written down for others to run."""
-    ARGUMENTS = "arguments"
-    """A start may give the program other arguments than the spec's."""
-    SIGNAL = "signal"
-    """A node can be sent signals."""
-    PID = "pid"
-    """A daemon's process id can be told."""
-    STOP_SIGNAL = "stop_signal"
-    """A spec may say which signal asks a node to end, and whom it goes to."""
-    USER = "user"
-    """A spec may say as whom a node runs."""
 
 
 class NodeExit(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,6 +189,28 @@ class EngineNetwork:
     def __init__(self, nodes: Mapping[str, EngineNode]) -> None:
         self.nodes = nodes
         """The nodes, by name."""
+
+    async def add(self, spec: NodeSpec) -> EngineNode:
+        """Make one more node, which isn't started, and have it in `nodes`. `Capability.MEMBERS`.
+
+        It fits the network, and its name is none that a node of the run has had. From then on placeholders in what
+        nodes are given may name it. It is taken away with all others at the latest. One call at a time.
+
+        Raises:
+            TopologyError: the engine can't make such a node.
+            DeployError: it could not be made; nothing of it is left but its name.
+        """
+        raise NotImplementedError
+
+    async def remove(self, name: str) -> None:
+        """Take a node away that doesn't run and won't again, and all that was made for it outside of the run directory.
+
+        `Capability.MEMBERS`. No fault is in effect on it. What it has written is where capture reads it by then.
+
+        Raises:
+            EngineError: something of it could not be taken away.
+        """
+        raise NotImplementedError
 
     async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[FaultLost], None]) -> Injection:
         """Make a fault of a kind in `Engine.faults` effective for `lasting` seconds at most; return once it is.

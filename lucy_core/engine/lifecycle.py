@@ -25,8 +25,18 @@ class State(enum.StrEnum):
 
 _RUN_MOVES: dict[State, dict[str, State]] = {
     State.CREATED: {"deploy": State.DEPLOYED, "destroy": State.DESTROYED},
-    State.DEPLOYED: {"start": State.RUNNING, "destroy": State.DESTROYED},
-    State.RUNNING: {"stop": State.STOPPED, "destroy": State.DESTROYED},
+    State.DEPLOYED: {
+        "start": State.RUNNING,
+        "add to": State.DEPLOYED,
+        "remove from": State.DEPLOYED,
+        "destroy": State.DESTROYED,
+    },
+    State.RUNNING: {
+        "stop": State.STOPPED,
+        "add to": State.RUNNING,
+        "remove from": State.RUNNING,
+        "destroy": State.DESTROYED,
+    },
     State.STOPPED: {"start": State.RUNNING, "destroy": State.DESTROYED},
     State.DESTROYED: {},
 }

@@ -155,27 +155,35 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
         if not names:
             raise TopologyError(f"network {self.name!r}", "has no nodes")
         for node in self.nodes:
-            if not re.fullmatch(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?", node.name):
-                reason = "must be lower-case letters, digits, '-', '_', '.' (at most 63)"
-                raise TopologyError(f"node name {shown(node.name)}", reason)
-            if node.name == JOURNAL:
-                raise TopologyError(f"node name {JOURNAL!r}", "is Lucy's own; choose another")
-            if names.count(node.name) > 1:
-                reason = f"is used {names.count(node.name)} times; give each node its own"
-                raise TopologyError(f"node name {node.name!r}", reason)
-            for secret in node.secrets:
-                if secret not in node.files:
-                    held = ", ".join(node.files) or "none"
-                    reason = f": secrets= names {secret!r}, and no file is called so; it has {held}"
-                    raise TopologyError(f"node {node.name!r}", reason)
-            for other in node.after:
-                if other not in names:
-                    reason = f"is to start after {shown(other)}, which is not in the network"
-                    raise TopologyError(f"node {node.name!r}", reason)
+            self.check(node)
         start_order(self.nodes)
-        for node in self.nodes:
-            _check_placeholders(node, self)
-            _check_ready(node, self)
+
+    def check(self, node: NodeSpec) -> None:
+        """Check how one of its nodes goes together with the others.
+
+        Raises:
+            TopologyError: naming the node and what is wrong with it.
+        """
+        names = [each.name for each in self.nodes]
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?", node.name):
+            reason = "must be lower-case letters, digits, '-', '_', '.' (at most 63)"
+            raise TopologyError(f"node name {shown(node.name)}", reason)
+        if node.name == JOURNAL:
+            raise TopologyError(f"node name {JOURNAL!r}", "is Lucy's own; choose another")
+        if names.count(node.name) > 1:
+            reason = f"is used {names.count(node.name)} times; give each node its own"
+            raise TopologyError(f"node name {node.name!r}", reason)
+        for secret in node.secrets:
+            if secret not in node.files:
+                held = ", ".join(node.files) or "none"
+                reason = f": secrets= names {secret!r}, and no file is called so; it has {held}"
+                raise TopologyError(f"node {node.name!r}", reason)
+        for other in node.after:
+            if other not in names:
+                reason = f"is to start after {shown(other)}, which is not in the network"
+                raise TopologyError(f"node {node.name!r}", reason)
+        _check_placeholders(node, self)
+        _check_ready(node, self)
 
 
 def _port_name(value: Any, name: str) -> str:

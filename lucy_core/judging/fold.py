@@ -43,11 +43,13 @@ JUDGED = (*journal.LIFE_EVENTS, *journal.FAULT_EVENTS, *journal.TEST_EVENTS)
 """The events that findings are made of."""
 
 _STATES: dict[type, str] = {
+    journal.NodeAdded: "deployed",
     journal.NodeStarted: "running",
     journal.NodeStopped: "stopped",
     journal.NodeExited: "stopped",
     journal.NodePaused: "paused",
     journal.NodeResumed: "running",
+    journal.NodeRemoved: "removed",
 }
 
 
@@ -64,6 +66,7 @@ class Fold:
         self._troubled: set[int] = set()
         self._open_sections: dict[int, float] = {}
         self._open_waits: dict[int, OpenWait] = {}
+        self._roles: dict[str, str] = {}
         self._states: dict[str, str] = {}
         self._before_start: dict[str, str] = {}
         self._states_at_end: dict[str, str] | None = None
@@ -86,6 +89,7 @@ class Fold:
         match data:
             case journal.RunBegan():
                 self._run = data
+                self._roles = dict(data.nodes)
                 self._states = dict.fromkeys(data.nodes, "deployed")
             case journal.RunDecided():
                 # One that comes later was made on the way out, and can only make less of the run.
@@ -131,6 +135,8 @@ class Fold:
         if isinstance(data, journal.NodeStartFailed):
             self._states[data.node] = self._before_start.get(data.node, "deployed")
             return
+        if isinstance(data, journal.NodeAdded):
+            self._roles[data.node] = data.role
         if isinstance(data, journal.NodeStarted):
             self._before_start[data.node] = self._states.get(data.node, "deployed")
         self._states[data.node] = _STATES[type(data)]
@@ -231,7 +237,7 @@ class Fold:
             errors=tuple(self.errors),
             nodes=tuple(
                 NodeResult(name, role, states.get(name, "deployed"), tuple(self._life.get(name, ())))
-                for name, role in self._run.nodes.items()
+                for name, role in self._roles.items()
             ),
         )
 
@@ -281,6 +287,10 @@ def fault_in_words(data: journal.FaultEffective | journal.FaultReverted) -> str:
 def life_in_words(data: Any) -> str:  # any of LIFE_EVENTS
     """Say what happened to a node, without its name."""
     match data:
+        case journal.NodeAdded():
+            return "added"
+        case journal.NodeRemoved():
+            return "removed"
         case journal.NodeStarted():
             return "started with fresh state" if data.fresh_state else "started"
         case journal.NodeStartFailed():

@@ -260,14 +260,19 @@ class Faults:
         self._leases.append(lease)
         return lease, network
 
-    async def end_all(self) -> None:
+    async def end_all(self, of: str | None = None) -> None:
         """End what is still in effect, latest first. For `Network`, before its nodes are destroyed.
+
+        Args:
+            of: the node that alone is about to be; by default all are.
 
         Raises:
             LucyError: one could not be undone: the first such, as a rule a FaultError; all others were tried too.
         """
         failure: LucyError | None = None
         for lease in reversed(self.in_effect):
+            if of is not None and of not in lease.fault.members:
+                continue
             try:
                 await lease.end()
             except LucyError as error:

@@ -15,12 +15,14 @@ import anyio
 import anyio.abc
 import msgspec
 
-from lucy_core.aio import one_error
+from lucy_core.aio import PATIENCE, carry_through, one_error
+from lucy_core.arguments import instance_of, seconds_of, switch_of
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.engine import Engine, EngineNetwork, NetworkSpec, NodeExit, NodeSpec, State
+from lucy_core.engine import Capability, Engine, EngineNetwork, NetworkSpec, NodeExit, NodeSpec, State
+from lucy_core.engine.contract import require, require_of
 from lucy_core.engine.lifecycle import LifeCycle
 from lucy_core.engine.spec import start_order
-from lucy_core.errors import CaptureDiedError, UnknownNodeError
+from lucy_core.errors import CaptureDiedError, TopologyError, UnknownNodeError
 from lucy_core.judging import waits
 from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.conditions.probes import Prober
@@ -29,14 +31,17 @@ from lucy_core.judging.journaling import Journal
 from lucy_core.judging.judgement import Judgement
 from lucy_core.judging.scopes import Scopes
 from lucy_core.judging.waiting import WaitOutcome
+from lucy_core.network.asking import asking
 from lucy_core.network.ending import Ending
 from lucy_core.network.leases import Faults
-from lucy_core.network.node import Node
+from lucy_core.network.node import STOP_GRACE, Node
 from lucy_core.network.observed import Observed
 from lucy_core.network.probing import NodeProber
 from lucy_core.network.vocabulary import Vocabulary
 from lucy_core.records.journal import (
     MarkTaken,
+    NodeAdded,
+    NodeRemoved,
     NodeStopped,
     RunBegan,
     WaitEnded,
@@ -63,7 +68,7 @@ class Network(Observed):
         self.run_id = run_id
         """The run's name among all runs."""
         self.spec = spec
-        """What was deployed."""
+        """What is deployed, nodes that were added and not those that were removed."""
         self.engine = engine
         """Who deploys it."""
         super().__init__(pipeline, vocabulary, Clock(spec.units, spec.counted_from))
@@ -79,6 +84,10 @@ class Network(Observed):
         self.faults = Faults(self, tasks)
         """Faults, each as a lease: `async with network.faults.inject(…)`."""
         self._life = LifeCycle.of_run(run_id)
+        self._deployed = EngineNetwork({})
+        self._removed: tuple[str, ...] = ()
+        self._changing = anyio.Lock()
+        """Nodes come and go one at a time."""
         self._tasks = tasks
         pipeline.report_cut_off(lambda text: self.soft_error(text, kind="subscriber"))
         pipeline.report_escape(self.fail)
@@ -171,6 +180,10 @@ class Network(Observed):
         return tuple(node.name for node in self.spec.nodes)
 
     @property
+    def _known_names(self) -> tuple[str, ...]:
+        return (*self.node_names, *self._removed)
+
+    @property
     def prober(self) -> Prober | None:
         """Who asks nodes whether they answer; nobody once the run is over."""
         return None if self.pipeline.ended else NodeProber(self.nodes)
@@ -216,7 +229,8 @@ class Network(Observed):
 
         async def start(spec: NodeSpec) -> None:
             for other in spec.after:
-                await ready[other].wait()
+                if other in ready:  # else it was removed
+                    await ready[other].wait()
             if self.nodes[spec.name].state is State.DEPLOYED:
                 await self.nodes[spec.name].start()
             ready[spec.name].set()
@@ -225,6 +239,91 @@ class Network(Observed):
             for wave in start_order(self.spec.nodes):
                 for spec in wave:
                     tasks.start_soon(start, spec)
+
+    async def add(self, spec: NodeSpec, *, start: bool = True) -> Node:
+        """Add one more node while the network is up, start it, and return it once it is ready.
+
+        It may name the others by placeholders, as they may name it from then on (`start(arguments=…)`, `exec`). Those
+        that it is to be started `after` are not waited for: they are there. Cancelling waits until it is made.
+
+        Args:
+            spec: the node. Its name is one that no node of the run has had.
+            start: whether to start it.
+
+        Raises:
+            ArgumentError: it is no `NodeSpec`.
+            TopologyError: it doesn't go with the others; nothing was done.
+            UnsupportedError: the engine can't, or lacks what it asks for; nothing was done.
+            LifeCycleError: the network isn't up.
+            DeployError: it could not be made. What else `Node.start` raises comes too: it is a node by then.
+        """
+        instance_of(NodeSpec, "NodeSpec(…)")(spec, "spec")
+        switch_of(start, "start")
+        require(self.engine, Capability.MEMBERS)
+        require_of(self.engine, (spec,))
+        with asking(self, spec.name, "add", spec.description()):
+            async with self._changing:
+                self._life.check("add to")
+                if spec.name in self._removed:
+                    reason = "was that of a node that was removed, whose lines stand in the run; choose another"
+                    raise TopologyError(f"node name {spec.name!r}", reason)
+                together = msgspec.structs.replace(self.spec, nodes=(*self.spec.nodes, spec))
+                together.check(spec)
+                start_order((spec,))  # it may name itself
+                await carry_through(self._add(spec, together))
+            node = self.nodes[spec.name]
+            if start:
+                await node.start()
+            return node
+
+    async def _add(self, spec: NodeSpec, together: NetworkSpec) -> None:
+        made = await self._deployed.add(spec)
+        await self.journaled(NodeAdded(spec.name, spec.role))
+        self.spec = together
+        self.nodes[spec.name] = Node(self, spec, made)
+
+    async def remove(self, name: str, *, grace: float = STOP_GRACE) -> None:
+        """Remove a node for good while the network is up: stop it, take its last lines, and forget it.
+
+        Faults that it is part of are ended first. Its lines stay in the run, its streams are complete, and its name is
+        not given again. Nodes that name it by placeholders had better not be started again. Isn't cancelled halfway.
+
+        Args:
+            name: the node's.
+            grace: how many seconds it gets to end by itself, if it runs.
+
+        Raises:
+            UnknownNodeError: there is no such node.
+            UnsupportedError: the engine can't.
+            LifeCycleError: the network isn't up.
+            ArgumentError: `grace` is no number of seconds.
+            EngineError: something of it could not be taken away.
+        """
+        node = self[name]
+        grace = seconds_of(grace, "grace")
+        require(self.engine, Capability.MEMBERS)
+        with asking(self, name, "remove", {"grace": grace}):
+            async with self._changing:
+                self._life.check("remove from")
+                if self.nodes.get(name) is not node:
+                    raise UnknownNodeError(name, self.nodes)
+                await carry_through(self._remove(node, grace), patience=grace + PATIENCE)
+
+    async def _remove(self, node: Node, grace: float) -> None:
+        name = node.name
+        await self.faults.end_all(of=name)
+
+        async def take_away() -> None:
+            await self._deployed.remove(name)
+
+        last = await node.remove(take_away, grace=grace)
+        await self.journaled(NodeRemoved(name))
+        self._removed = (*self._removed, name)
+        del self.nodes[name]
+        self.spec = msgspec.structs.replace(
+            self.spec, nodes=tuple(each for each in self.spec.nodes if each.name != name)
+        )
+        self.pipeline.end_node(name, last)
 
     def begin(self, test: str) -> None:
         """Write that the run begins. For `Run`."""
@@ -235,6 +334,7 @@ class Network(Observed):
         """Take the nodes that the engine has made. For `Run`."""
         await self.history.begin()
         self.faults.serve(deployed)
+        self._deployed = deployed
         self.nodes.update({spec.name: Node(self, spec, deployed.nodes[spec.name]) for spec in self.spec.nodes})
         self._life.move("deploy")
         self.ending.watch_capture()
@@ -246,8 +346,9 @@ class Network(Observed):
             LucyError: a fault could not be undone.
         """
         self._life.move("destroy")
-        for node in self:
-            node.leaving()
+        async with self._changing:  # a node that is half made is made by then
+            for node in self:
+                node.leaving()
         await self.faults.end_all()
 
     async def take_last_lines(self) -> None:

@@ -505,6 +505,16 @@ class Node:
         finally:
             self._expecting -= 1
 
+    async def remove(self, take_away: Callable[[], Awaitable[None]], *, grace: float) -> int:
+        """Stop it if it runs, have it taken away for good, and return where its last line ends. For `Network`."""
+        if self.state in (State.RUNNING, State.PAUSED):
+            await self.stop(grace=grace)
+        async with self._turn:
+            await self._settled.wait()
+            self._life.move("destroy")
+            await take_away()
+            return await self._network.pipeline.drain(self.name, ended=True)
+
     def leaving(self) -> None:
         """Take note that from now on its end is our doing."""
         self._leaving_since = time.monotonic()

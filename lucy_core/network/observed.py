@@ -113,6 +113,11 @@ class Observed(Lines):
         self, condition: AnyCondition | type, *, since: Mark | int | None, **limits: Duration | float | None
     ) -> WaitOutcome[Any]: ...
 
+    @property
+    def _known_names(self) -> tuple[str, ...]:
+        """All names that lines may be of."""
+        return self.node_names
+
     def check_nodes(self, names: Iterable[str]) -> None:
         """Refuse names that the network doesn't have.
 
@@ -120,8 +125,8 @@ class Observed(Lines):
             UnknownNodeError: naming the first, and those that there are.
         """
         for name in names_of(names, "names"):
-            if name not in self.node_names:
-                raise UnknownNodeError(name, self.node_names)
+            if name not in self._known_names:
+                raise UnknownNodeError(name, self._known_names)
 
     def _known(self, nodes: Iterable[str]) -> frozenset[str]:
         names = frozenset(names_of(nodes, "nodes"))

@@ -60,6 +60,24 @@ class NodeStartFailed(msgspec.Struct, frozen=True):
     """What stood in the way."""
 
 
+@_own("lucy.node_added", "$node added")
+class NodeAdded(msgspec.Struct, frozen=True):
+    """A node came into the network while that was up; it isn't started yet."""
+
+    node: str
+    """The node."""
+    role: str
+    """Its role, in the vocabulary's words."""
+
+
+@_own("lucy.node_removed", "$node removed")
+class NodeRemoved(msgspec.Struct, frozen=True):
+    """A node left the network for good while that was up; all of its lines have come before."""
+
+    node: str
+    """The node."""
+
+
 @_own("lucy.node_stopped", "$node stopped")
 class NodeStopped(msgspec.Struct, frozen=True):
     """A node was stopped or killed because the test asked for it; all of its lines have come before."""
@@ -301,7 +319,16 @@ class Probed(msgspec.Struct, frozen=True):
     answer: str
 
 
-LIFE_EVENTS: tuple[type, ...] = (NodeStarted, NodeStartFailed, NodeStopped, NodeExited, NodePaused, NodeResumed)
+LIFE_EVENTS: tuple[type, ...] = (
+    NodeAdded,
+    NodeStarted,
+    NodeStartFailed,
+    NodeStopped,
+    NodeExited,
+    NodePaused,
+    NodeResumed,
+    NodeRemoved,
+)
 """What happened to nodes: every vocabulary's state sees these beside its own events."""
 
 FAULT_EVENTS: tuple[type, ...] = (FaultRequested, FaultEffective, FaultReverted)

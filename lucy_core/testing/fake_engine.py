@@ -12,7 +12,7 @@
 Everything above the engine is the real thing: capture, journal, verdict.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import final
 
@@ -113,6 +113,24 @@ async def rest(_: FakeNode) -> int:
 
 
 @final
+class FakeNetwork(contract.EngineNetwork):
+    """The nodes of one network, which come and go as it is told."""
+
+    def __init__(self, make: Callable[[NodeSpec], FakeNode], specs: Iterable[NodeSpec]) -> None:
+        self.nodes: dict[str, FakeNode] = {spec.name: make(spec) for spec in specs}
+        self._make = make
+
+    async def add(self, spec: NodeSpec) -> FakeNode:
+        node = self.nodes[spec.name] = self._make(spec)
+        await checkpoint()
+        return node
+
+    async def remove(self, name: str) -> None:
+        del self.nodes[name]
+        await checkpoint()
+
+
+@final
 class FakePlan(contract.Plan):
     """The nodes of one network."""
 
@@ -123,12 +141,16 @@ class FakePlan(contract.Plan):
     async def open(self, capture: LineCapture, on_exit: contract.ExitReport) -> AsyncIterator[contract.EngineNetwork]:
         async with anyio.create_task_group() as tasks:
             program = self._engine.program
-            nodes = {spec.name: FakeNode(spec, program, tasks, capture, on_exit) for spec in self._spec.nodes}
-            self._engine.nodes = nodes
+
+            def make(spec: NodeSpec) -> FakeNode:
+                return FakeNode(spec, program, tasks, capture, on_exit)
+
+            network = FakeNetwork(make, self._spec.nodes)
+            nodes = self._engine.nodes = network.nodes
             try:
-                yield contract.EngineNetwork(nodes)
+                yield network
             finally:
-                for wave in reversed(contract.start_order(self._spec.nodes)):
+                for wave in reversed(contract.start_order([node.spec for node in nodes.values()])):
                     for spec in wave:
                         nodes[spec.name].end(signal="SIGKILL")
                 tasks.cancel_scope.cancel()
@@ -145,6 +167,7 @@ class FakeEngine(contract.Engine):
             Capability.PAUSE,
             Capability.FRESH_STATE,
             Capability.ARGUMENTS,
+            Capability.MEMBERS,
             Capability.SIGNAL,
             Capability.STOP_SIGNAL,
         }

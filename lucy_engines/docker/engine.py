@@ -76,6 +76,7 @@ class DockerEngine(Engine):
     name = "docker"
     capabilities = frozenset(Capability) - {
         Capability.ARGUMENTS,
+        Capability.MEMBERS,
         Capability.PID,
         Capability.SIGNAL,
         Capability.STOP_SIGNAL,

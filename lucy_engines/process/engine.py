@@ -6,7 +6,7 @@ guardian takes every process along.
 
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import final
@@ -25,6 +25,7 @@ from lucy_core.engine import (
     Layout,
     LineCapture,
     NetworkSpec,
+    NodeSpec,
     Pause,
     Plan,
     RunPlace,
@@ -38,11 +39,12 @@ from lucy_engines.process import statistics
 from lucy_engines.process.client import GuardianClient
 from lucy_engines.process.garbage import RUN_VARIABLE, pids
 from lucy_engines.process.kinship import variables_of
-from lucy_engines.process.node import ProcessNode, find_program
+from lucy_engines.process.node import Place, ProcessNode, find_program
 from lucy_engines.process.orders import Exited
 from lucy_engines.process.ports import Ports
-from lucy_engines.process.users import User, user_of
+from lucy_engines.process.users import user_of
 
+LOOPBACK = "127.0.0.1"
 GRACE = 2.0
 """Seconds that a node gets to end by itself when the whole run ends."""
 
@@ -51,10 +53,63 @@ GRACE = 2.0
 class ProcessNetwork(EngineNetwork):
     """The processes of one run, and the guardian that they end with."""
 
-    def __init__(self, capture: LineCapture) -> None:
+    def __init__(self, plan: "ProcessPlan", capture: LineCapture, on_exit: ExitReport) -> None:
         self.nodes: dict[str, ProcessNode] = {}
         self.guardian = GuardianClient(self._exited, self._lost)
+        self.ports = Ports()
+        self._plan = plan
         self._capture = capture
+        self._on_exit = on_exit
+        self._hosts: dict[str, str] = {}
+        self._taken: dict[str, dict[str, int]] = {}
+        """The ports of each node. Every node's layout holds this table, and the one above: who comes later is in it."""
+
+    async def make(self, specs: Sequence[NodeSpec]) -> None:
+        """Make nodes, which know of each other from the first on.
+
+        Raises:
+            DeployError: one can't be made.
+        """
+        for spec in specs:
+            self._hosts[spec.name] = LOOPBACK
+            self._taken[spec.name] = {port: self.ports.take() for port in spec.ports}
+        for spec in specs:
+            await self._make(spec)
+
+    async def _make(self, spec: NodeSpec) -> None:
+        directory = self._plan.directory_of(spec.name)
+        layout = Layout(
+            directory=directory,
+            state=f"{directory}/state",
+            bind=LOOPBACK,
+            hosts=self._hosts,
+            host_forms=self._plan.spec.host_forms,
+            ports=self._taken,
+        )
+        run = Place(self._plan.run_id, self._plan.run)
+        node = ProcessNode(spec, layout, self.guardian, self._on_exit, run, user_of(spec))
+        await node.prepare()
+        node.fifo = await self._capture.open_fifo(spec.name)
+        self._capture.note_way(spec.name, "fifo")
+        await self.guardian.remove_at_end(node.fifo)
+        self.nodes[spec.name] = node
+
+    async def add(self, spec: NodeSpec) -> ProcessNode:
+        try:
+            await self.make((spec,))
+        except BaseException:
+            self._forget(spec.name)
+            raise
+        return self.nodes[spec.name]
+
+    async def remove(self, name: str) -> None:
+        del self.nodes[name]
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        self._hosts.pop(name, None)
+        for port in self._taken.pop(name, {}).values():
+            self.ports.give_back(port)
 
     def _exited(self, end: Exited) -> None:
         self.nodes[end.name].exited(end)
@@ -129,54 +184,23 @@ class ProcessPlan(Plan, msgspec.Struct, frozen=True):
 
     spec: NetworkSpec
     run_id: str
-    directories: dict[str, str]
     run: Path
-    users: dict[str, User]
-    """Those of the nodes that don't run as who runs Lucy."""
     statistics: bool = False
 
-    def layouts(self, ports: Ports) -> dict[str, Layout]:
-        """Say where the nodes are for each other, with ports that are free now."""
-        names = [node.name for node in self.spec.nodes]
-        taken = {node.name: {port: ports.take() for port in node.ports} for node in self.spec.nodes}
-        return {
-            name: Layout(
-                directory=directory,
-                state=f"{directory}/state",
-                bind="127.0.0.1",
-                hosts=dict.fromkeys(names, "127.0.0.1"),
-                host_forms=self.spec.host_forms,
-                ports=taken,
-            )
-            for name, directory in self.directories.items()
-        }
+    def directory_of(self, node: str) -> str:
+        """Say where a node's files are to be."""
+        return str(self.run / run_files.NODES / node)
 
     @asynccontextmanager
     async def open(self, capture: LineCapture, on_exit: ExitReport) -> AsyncIterator[ProcessNetwork]:
         """Start the guardian; on the way out it takes down whatever is left."""
-        ports, network = Ports(), ProcessNetwork(capture)
+        network = ProcessNetwork(self, capture, on_exit)
         guardian = network.guardian
         try:
             async with Services.running() as services:
                 services.start(guardian.listen)
                 try:
-                    layouts = self.layouts(ports)
-                    for spec in self.spec.nodes:
-                        fifo = await capture.open_fifo(spec.name)
-                        capture.note_way(spec.name, "fifo")
-                        await guardian.remove_at_end(fifo)
-                        node = ProcessNode(
-                            spec,
-                            layouts[spec.name],
-                            guardian,
-                            fifo,
-                            on_exit,
-                            run_id=self.run_id,
-                            run=self.run,
-                            user=self.users.get(spec.name),
-                        )
-                        await node.prepare()
-                        network.nodes[spec.name] = node
+                    await network.make(self.spec.nodes)
                     if self.statistics:
                         services.start(functools.partial(statistics.follow, network.nodes, capture))
                     yield network
@@ -188,7 +212,7 @@ class ProcessPlan(Plan, msgspec.Struct, frozen=True):
                             await guardian.close()
         finally:
             guardian.dispose()
-            ports.close()
+            network.ports.close()
 
     def foresee(self) -> None:
         """Look for the nodes' programs, but for those that a node's own files hold."""
@@ -212,10 +236,9 @@ class ProcessEngine(Engine):
     )
 
     def plan(self, spec: NetworkSpec, place: RunPlace) -> ProcessPlan:
-        directories = {node.name: str(place.directory / run_files.NODES / node.name) for node in spec.nodes}
-        users = {node.name: user for node in spec.nodes if (user := user_of(node)) is not None}
-        statistics = is_on(place.options, "statistics")
-        return ProcessPlan(spec, place.run_id, directories, place.directory, users, statistics=statistics)
+        for node in spec.nodes:
+            user_of(node)
+        return ProcessPlan(spec, place.run_id, place.directory, statistics=is_on(place.options, "statistics"))
 
     async def leftovers(self, run_id: str) -> list[str]:
         """Name the processes that were started for a run and still live."""

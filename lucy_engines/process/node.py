@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import final
+from typing import NamedTuple, final
 
 import anyio
 
@@ -54,6 +54,13 @@ def find_program(word: str) -> str | None:
     return shutil.which(word, path=beside)
 
 
+class Place(NamedTuple):
+    """Where a node is: its run, and the directory of that."""
+
+    run_id: str
+    directory: Path
+
+
 @final
 class ProcessNode(EngineNode):
     """One node: a directory, ports, and, while it runs, a process in a session of its own."""
@@ -63,21 +70,19 @@ class ProcessNode(EngineNode):
         spec: NodeSpec,
         layout: Layout,
         guardian: GuardianClient,
-        fifo: Path,
         on_exit: ExitReport,
-        *,
-        run_id: str,
-        run: Path,
-        user: User | None = None,
+        run: Place,
+        user: User | None,
     ) -> None:
         self.spec = spec
         self._layout = layout
         self._guardian = guardian
-        self._fifo = fifo
+        self.fifo = Path()
+        """Where its lines go in, once that is open."""
         self._on_exit = on_exit
-        self._run_id = run_id
+        self._run = run
         self._user = user
-        self._theirs = None if user is None else UserPlace(spec.name, self.directory, user, guardian, run)
+        self._theirs = None if user is None else UserPlace(spec.name, self.directory, user, guardian, run.directory)
         """Its directory, where that is another user's."""
         self._pid: int | None = None
         self._gone = anyio.Event()
@@ -118,7 +123,7 @@ class ProcessNode(EngineNode):
     def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
         own = {name: fill_in(value, self.name, self._layout) for name, value in self.spec.environment.items()}
         whose = {} if self._user is None else self._user.variables
-        return {**os.environ, **whose, **own, **more, RUN_VARIABLE: self._run_id}
+        return {**os.environ, **whose, **own, **more, RUN_VARIABLE: self._run.run_id}
 
     @property
     def _identity(self) -> Identity | None:
@@ -135,7 +140,7 @@ class ProcessNode(EngineNode):
         words = self._environment(environment)
         try:
             pid = self._pid = await self._guardian.spawn(
-                self.name, argv, words, self.directory, self._fifo, self._identity
+                self.name, argv, words, self.directory, self.fifo, self._identity
             )
         except Refused as refused:
             raise UnrunnableError(self.name, argv[0], refused.reason) from refused

@@ -65,6 +65,10 @@ class Ports:
                 lock.close()
         return False
 
+    def give_back(self, port: int) -> None:
+        """Let others have a port that was taken."""
+        self._locks.pop(port).close()
+
     def close(self) -> None:
         """Give all ports back. Again is no error."""
         while self._locks:

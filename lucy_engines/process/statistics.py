@@ -13,7 +13,7 @@ SECONDS = 1.0
 async def follow(nodes: Mapping[str, ProcessNode], capture: LineCapture) -> None:
     """Measure all nodes that run, once a second, for ever. One look into /proc takes a fifth of a millisecond."""
     while True:
-        for name, node in nodes.items():
+        for name, node in tuple(nodes.items()):
             used = await node.resources()
             if used is not None:
                 capture.note(NodeMeasured(name, round(used.cpu_seconds, 6), used.memory_bytes, used.threads))

@@ -126,13 +126,24 @@ LIKELY: Mapping[str, Any] = {
     "Network.check.condition": True,
     "deploy.engine": Nowhere(),
     "Node.asking.command": "a question",
+    "Network.add.spec": lucy.NodeSpec(name="new", role="any", command=("sleep", "100")),
 }
 
 MADE_BY_LUCY = frozenset(
     (
         *("Absence", "Arrived", "Event", "EventType", "ExecResult", "FaultEffective", "FaultRequested"),
         *("FaultReverted", "Faults", "Gap", "Lease", "Ledger", "Life", "Lives", "LogRecord", "Malformed", "Mark"),
-        *("Network", "Node", "NodeExited", "NodeLedger", "NodePaused", "NodeResumed", "NodeStartFailed"),
+        *(
+            "Network",
+            "Node",
+            "NodeAdded",
+            "NodeExited",
+            "NodeRemoved",
+            "NodeLedger",
+            "NodePaused",
+            "NodeResumed",
+            "NodeStartFailed",
+        ),
         *("NodeStarted", "NodeStopped", "Pipeline", "Replay", "Start", "Stream", "Undecodable", "WaitOutcome"),
         *("FeePayerSummary", "MinaState", "RemotePeer", "RootTransition", "SnarkWork"),
         "TransactionStatus",
@@ -154,7 +165,7 @@ INTERNAL = {
         "report_escape",
         "run",
     ),
-    "Node": ("destroyed", "exited", "leaving", "settle", "was_paused", "was_resumed"),
+    "Node": ("destroyed", "exited", "leaving", "remove", "settle", "was_paused", "was_resumed"),
 }
 """What only other rooms of Lucy's call."""
 

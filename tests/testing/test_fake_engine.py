@@ -16,6 +16,7 @@ from lucy_core.testing.engine_conformance import (
     DeathConformance,
     FaultConformance,
     LifeCycleConformance,
+    MemberConformance,
 )
 from lucy_core.testing.scripted_node import Told
 
@@ -59,6 +60,7 @@ class TestFakeEngine(
     LifeCycleConformance,
     ControlConformance,
     DeathConformance,
+    MemberConformance,
     CompletenessConformance,
     FaultConformance,
     CleanupConformance,
@@ -71,6 +73,8 @@ class TestFakeEngine(
         return FakeEngine(scripted)
 
     # A program is no process: it has no signals, files, ports, environment, half lines, and dies with Lucy.
+    test_a_node_that_is_removed_is_gone_with_its_last_lines_taken = None
+    test_nodes_reach_one_that_is_added_and_it_reaches_them = None
     test_a_stop_lets_a_node_say_goodbye_and_takes_its_last_line = None
     test_a_node_that_ignores_the_stop_is_killed_after_its_grace = None
     test_a_program_that_is_not_there_is_told_and_nothing_is_left = None

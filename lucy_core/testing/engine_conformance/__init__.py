@@ -23,7 +23,7 @@ some tests end a Lucy that runs in a process of its own.
 import pytest
 
 # Before they are imported: a failed assertion shows its values.
-_PARTS = ("suite", "life_cycle", "control", "daemons", "deaths", "completeness", "faults", "cleanup")
+_PARTS = ("suite", "life_cycle", "control", "daemons", "deaths", "members", "completeness", "faults", "cleanup")
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from lucy_core.testing.engine_conformance.cleanup import CleanupConformance as CleanupConformance  # noqa: E402
@@ -34,12 +34,15 @@ from lucy_core.testing.engine_conformance.deaths import DeathConformance as Deat
 from lucy_core.testing.engine_conformance.faults import FaultConformance as FaultConformance  # noqa: E402
 from lucy_core.testing.engine_conformance.life_cycle import LifeCycleConformance as LifeCycleConformance  # noqa: E402
 
+from lucy_core.testing.engine_conformance.members import MemberConformance as MemberConformance  # noqa: E402
+
 
 class EngineConformance(
     LifeCycleConformance,
     ControlConformance,
     DaemonConformance,
     DeathConformance,
+    MemberConformance,
     CompletenessConformance,
     FaultConformance,
     CleanupConformance,
