@@ -29,6 +29,11 @@ def plugin_names(kind: Kind) -> list[str]:
     return sorted({point.name for point in entry_points(group=kind)})
 
 
+def is_registered(group: str, name: str) -> bool:
+    """Tell whether something is installed under a name in any group of entry points, one of pytest's for example."""
+    return bool(entry_points(group=group, name=name))
+
+
 def load_plugin(kind: Kind, name: str, contract: type[T]) -> T:
     """Import what is installed under a name; where an entry point leads to a class, make one, without arguments.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import anyio
+import msgspec
 
 from lucy_core import log
 from lucy_core.engine import EngineOption
@@ -31,6 +32,17 @@ from lucy_core.executive.exporting import export
 from lucy_core.executive.interruption import Interruption
 from lucy_core.executive.own_options import add_own_options, own_options
 from lucy_core.executive.performance import Order, Performance
+from lucy_core.executive.running import (
+    COMMAND,
+    ENDING,
+    ENGINE,
+    add_run,
+    chosen_engine,
+    found,
+    run_tests,
+    scenario_of,
+    split,
+)
 from lucy_core.executive.scenario import Scenario, load_scenario
 from lucy_core.executive.showing.shows import Showing, say_the_rest
 from lucy_core.executive.showing.voice import Voice
@@ -54,6 +66,7 @@ examples:
   lucy ENGINE SCENARIO --pause on-failure         look at the network before it is taken down
   lucy ENGINE SCENARIO | jq 'select(.event == "NodeStarted")'
   lucy ENGINE SCENARIO --export DIR/FILE          the network as a file, for others to run
+  lucy run test_file.py::name                     a scenario, a topology or tests, from a file
   lucy attach DIR                                 capture such a network
   lucy gc                                         remove what dead runs left behind
   lucy ENGINE --help                              every option of a run
@@ -95,10 +108,21 @@ def make_parser(engines: Sequence[str], options: Mapping[str, Sequence[EngineOpt
     commands.add_parser("list", help="list engines and scenarios")
     add_gc(commands, (options or {}).get("gc", ()))
     _add_shared_options(add_attach(commands))
+    run = add_run(commands)
+    _add_run_options(run)
+    add_own_options(run, "options of the engine", own := tuple((options or {}).get(COMMAND, ())))
+    run.set_defaults(engine_options=own)
     for name in engines:
         run = commands.add_parser(name, help=f"run a scenario on the {name} engine")
         own = tuple((options or {}).get(name, ()))
+        run.add_argument("scenario", metavar="SCENARIO", help="what to run; `lucy list` names them")
         _add_run_options(run)
+        run.add_argument(
+            "--export",
+            type=given_path,
+            metavar="FILE",
+            help="run nothing: write the network down as FILE, for others to run",
+        )
         add_own_options(run, f"options of the {name} engine", own)
         run.set_defaults(engine=name, engine_options=own)
     return parser
@@ -107,19 +131,12 @@ def make_parser(engines: Sequence[str], options: Mapping[str, Sequence[EngineOpt
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     words = [when.value for when in When]
-    add("scenario", metavar="SCENARIO", help="what to run; `lucy list` names them")
     add("--keep", choices=words, default="always", help="when to keep the run directory (default: always)")
     add("--pause", choices=words, help="when to wait for Enter before the teardown (default: never)")
     add("-d", "--debug", action="store_true", help="--pause on-failure, and Lucy's debug log on stderr")
     add("--seed", type=int, metavar="N", help="makes the run repeatable; drawn and reported if not given")
     add("--program", metavar="PATH", help="the program to run as a node, in place of the scenario's own")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="an option for scenario or engine")
-    add(
-        "--export",
-        type=given_path,
-        metavar="FILE",
-        help="run nothing: write the network down as FILE, for others to run",
-    )
     _add_shared_options(parser)
 
 
@@ -161,15 +178,19 @@ def command_again(
     engine: str, scenario: str, options: Mapping[str, str], own: Sequence[EngineOption] = ()
 ) -> tuple[str, ...]:
     """Write the command that runs the same once more; `own` are the engine's options, which have flags."""
+    return ("lucy", engine, scenario, *_flags_again(options, own))
+
+
+def _flags_again(options: Mapping[str, str], own: Sequence[EngineOption]) -> list[str]:
     flags = {"seed": "--seed", "program": "--program", **{option.name: option.flag for option in own}}
     switches = {option.name for option in own if option.is_switch}
-    words = ["lucy", engine, scenario]
+    words: list[str] = []
     for key, value in options.items():
         if key in switches:
             words.append(flags[key])
         else:
             words += [flags[key], value] if key in flags else ["--option", f"{key}={value}"]
-    return tuple(words)
+    return words
 
 
 def list_all() -> str:
@@ -220,9 +241,10 @@ def run_command(words: list[str], signals: Signals, voice: Voice) -> int:
 
 def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
     engines = engine_names()
-    known = {"list", "gc", "attach", *engines}
+    known = {"list", "gc", "attach", COMMAND, *engines}
     if words and not words[0].startswith("-") and words[0] not in known:
         raise UnknownNameError("engine or command", words[0], known)
+    words, of_pytest = split(words) if words[:1] == [COMMAND] else (words, [])
     for word in words:
         option, _, value = word.partition("=")
         if option.startswith("--") and value == "--":  # argparse would take it for no value at all
@@ -233,6 +255,8 @@ def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
         own = collectors_options()
     elif chosen in engines:
         own = load_engine(chosen).options
+    elif chosen == COMMAND:
+        own = load_engine(chosen_engine(words) or ENGINE).options
     parser = make_parser(engines, {chosen: own})
     arguments = parser.parse_args(words)
     if arguments.command is None:
@@ -249,19 +273,45 @@ def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
         attaching = Attaching(arguments.exported)
         interruption = Interruption(signals, voice.say, attaching.ending)
         return perform(arguments, attaching, attaching_order(arguments), interruption, voice)
+    if arguments.command == COMMAND:
+        return _run_from_file(arguments, of_pytest, signals, voice)
     options = gather_options(arguments)
     if arguments.export is not None:
         with signals.interrupting():
             return export(arguments.engine, arguments.scenario, options, arguments.export)
-    order = Order(
+    again = command_again(arguments.engine, arguments.scenario, options, arguments.engine_options)
+    order = _order(arguments, options, again)
+    return perform(arguments, load_scenario(arguments.scenario), order, Interruption(signals, voice.say), voice)
+
+
+def _order(arguments: argparse.Namespace, options: dict[str, str], again: tuple[str, ...]) -> Order:
+    return Order(
         engine=arguments.engine,
         options=options,
         directory=arguments.run_dir,
         keep=When(arguments.keep),
         pause=When(arguments.pause or ("on-failure" if arguments.debug else "never")),
-        again=command_again(arguments.engine, arguments.scenario, options, arguments.engine_options),
+        again=again,
     )
-    return perform(arguments, load_scenario(arguments.scenario), order, Interruption(signals, voice.say), voice)
+
+
+def _run_from_file(arguments: argparse.Namespace, of_pytest: Sequence[str], signals: Signals, voice: Voice) -> int:
+    with signals.interrupting():
+        target, meant = found(arguments.target)
+    if meant is None:
+        run_tests(arguments, target, of_pytest)
+    if of_pytest:
+        raise UsageError("what follows '--'", f"is for pytest, and {target} is no test; leave it out")
+    arguments.engine = arguments.engine or ENGINE
+    options = gather_options(arguments)
+    seconds = () if arguments.seconds is None else ("--for", f"{arguments.seconds:g}")
+    words = ("lucy", COMMAND, str(target), "--engine", arguments.engine, *seconds)
+    scenario = scenario_of(target, meant, arguments.seconds)
+    order = _order(arguments, options, (*words, *_flags_again(options, arguments.engine_options)))
+    if scenario is meant:
+        return perform(arguments, scenario, order, Interruption(signals, voice.say), voice)
+    lasting = msgspec.structs.replace(order, lasts_until_interrupted=True)
+    return perform(arguments, scenario, lasting, Interruption(signals, voice.say, ENDING), voice)
 
 
 def perform(

@@ -14,12 +14,17 @@ from lucy_core.network.node import Node
 
 def invitation(network: Network) -> str:
     """Say where the network can be found."""
-    lines = ["", f"Paused before teardown. Run directory: {network.directory}"]
+    lines = ("", f"Paused before teardown. Run directory: {network.directory}", *places(network))
+    return "\n".join((*lines, "Press Enter to go on."))
+
+
+def places(network: Network) -> list[str]:
+    """Say of each node how it is, and where its ports are, a line each."""
+    lines = []
     for node in network:
         where = [f"{port} {_place(node, port)}" for port in node.spec.ports]
         lines.append(f"  {node.name:<12} {node.state:<9} {'  '.join(where)}".rstrip())
-    lines.append("Press Enter to go on.")
-    return "\n".join(lines)
+    return lines
 
 
 def _place(node: Node, port: str) -> str:

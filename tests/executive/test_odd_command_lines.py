@@ -142,10 +142,10 @@ def faults_of(words: Sequence[str]) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("command", ("attach", "docker", "gc", "list", "process"))
+@pytest.mark.parametrize("command", ("attach", "docker", "gc", "list", "process", "run"))
 @pytest.mark.usefixtures("_nothing_starts")
 def test_each_option_takes_odd_values_or_says_why_not(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = {"gc": (), "list": (), "attach": ("nowhere",)}.get(command, ("light",))
+    whole = {"gc": (), "list": (), "attach": ("nowhere",), "run": ("nowhere.py",)}.get(command, ("light",))
     found: list[str] = []
     parsers = commands()
     tried_before = dict(options_of(parsers["process"])) if command == "docker" else {}

@@ -75,6 +75,11 @@ class MarkedRun:
         return self._run.order.directory
 
     @property
+    def exit_code(self) -> int:
+        """What a command that was this run alone would exit with, as far as it has come."""
+        return self._run.result().exit_code
+
+    @property
     def _network(self) -> Network | None:
         return self._run.network
 

@@ -390,6 +390,9 @@ def pytest_runtest_makereport(
             if not item.stash.get(EXPLAINED, False):
                 report.sections.append(("Lucy", run.explain()))
         item.stash[EXPLAINED] = bool(runs)
+        if runs:
+            # For `session`. It goes with the report, on which pytest-xdist's workers send all that is plain.
+            vars(report)["lucy_exit_codes"] = [run.exit_code for run in runs]
     if call.when == "teardown":
         removed = [(RUN_DIRECTORY, str(run.directory)) for run in runs if not run.directory.exists()]
         report.user_properties = [each for each in report.user_properties if each not in removed]
