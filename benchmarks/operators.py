@@ -26,7 +26,7 @@ from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.subscription import Gate, Group, Sink
 from lucy_core.delivery.streams import Stream
 from lucy_core.delivery.streams.lines import Lines
-from lucy_core.records.record import Event, LogRecord
+from lucy_core.records.record import Event, Record
 
 BATCH = 256
 Chain = Callable[[Any], Any]
@@ -136,7 +136,7 @@ class Source(Lines):
 
 
 def _batches(count: int) -> list[list[Event[Numbered]]]:
-    record = LogRecord("m")
+    record = Record(raw=b"m", text="m")
     made = [Event("ab"[n % 2], n, n, record, Numbered(n)) for n in range(count)]
     return [made[at : at + BATCH] for at in range(0, count, BATCH)]
 

@@ -119,6 +119,8 @@ from lucy_core.judging.result import Outcome as Outcome
 from lucy_core.judging.waiting import WaitOutcome as WaitOutcome
 from lucy_core.network.leases import Faults as Faults, Lease as Lease, LeaseEnd as LeaseEnd
 from lucy_core.network.network import Network as Network
+from lucy_core.formats.choice import log_format as log_format
+from lucy_core.formats.contract import Batch as Batch, Format as Format, Needles as Needles
 from lucy_core.network.node import Node as Node
 from lucy_core.recording.ledger import Absence as Absence, Gap as Gap, Ledger as Ledger, NodeLedger as NodeLedger
 from lucy_core.records.event import EventType as EventType, event as event, event_type as event_type
@@ -138,12 +140,13 @@ from lucy_core.records.journal import (
 from lucy_core.records.record import (
     Arrived as Arrived,
     Event as Event,
-    Level as Level,
-    LogRecord as LogRecord,
+    Line as Line,
     Malformed as Malformed,
     Mark as Mark,
+    Record as Record,
     Undecodable as Undecodable,
 )
+from lucy_core.records.severity import Severity as Severity
 from lucy_core.run.deployment import deploy as deploy
 from lucy_core.run.exported import attach as attach
 from lucy_core.run.replaying import Replay as Replay, replay as replay

@@ -126,7 +126,7 @@ ODD: dict[str, Callable[[], Any]] = {
     "coroutine": an_async_function,
     "exception": lambda: OddError("odd"),
     "ellipsis": lambda: ...,
-    "enum": lambda: lucy.Level.INFO,
+    "enum": lambda: lucy.Severity.INFO,
     "duration": lambda: lucy.seconds(1),
     "odd duration": lambda: lucy.Duration(math.nan),
     "slots": lambda: mina.slots(1),

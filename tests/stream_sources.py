@@ -24,7 +24,7 @@ def numbered(*numbers: int, level: str = "Info") -> bytes:
 
 
 def other(text: str) -> bytes:
-    return b'{"message":"m","metadata":{"text":"%b"},"event_id":"stream.other"}\n' % text.encode()
+    return b'{"message":"m","level":"Info","metadata":{"text":"%b"},"event_id":"stream.other"}\n' % text.encode()
 
 
 async def write(pipeline: Pipeline, node: str, *lines: bytes) -> None:

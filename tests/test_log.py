@@ -119,7 +119,7 @@ async def main(directory):
     seen = []
     async with Pipeline.record(directory) as pipeline:
         pipeline.records().subscribe(lambda event: 1 / 0)
-        pipeline.records().subscribe(lambda event: seen.append(event.data.message))
+        pipeline.records().subscribe(lambda event: seen.append(event.data.text))
         for number in range(3):
             pipeline.write_nowait("a", b'{"message":"%d"}\\n' % number)
             await pipeline.reach(await pipeline.drain("a"))

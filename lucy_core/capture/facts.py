@@ -16,6 +16,8 @@ class Fact(enum.StrEnum):
 
     WAY = "way"
     """The way a node's lines come, in the words of its engine."""
+    FORMAT = "format"
+    """The format in which a node's lines are read, where one was chosen: its name and options, in JSON."""
     FILTERED = "filtered"
     """How much a capture filter has left out since the last such row of the node."""
     SOURCE_FAILED = "source_failed"

@@ -6,13 +6,14 @@ the recording has all that it takes.
 """
 
 import contextlib
+import copy
 from typing import final
 
 import anyio
 
-from lucy_core.delivery.decoding import decode
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
+from lucy_core.recording.ledger import Judged
 from lucy_core.recording.recording import Recording
 from lucy_core.recording.walk import Walk
 
@@ -31,10 +32,10 @@ class Audit:
         self._delivery = delivery
         self._lock = anyio.Lock()
         self._position = 0
-        self._counted: dict[str, tuple[int, int]] = {}
+        self._counted: dict[str, Judged] = {}
 
     async def run(self) -> None:
-        """Make `decoded` and `malformed` exact for all lines that are delivered now. Cancelled, it changes nothing.
+        """Make what was `judged` exact for all lines that are delivered now. Cancelled, it changes nothing.
 
         Raises:
             RecordingError: the recording lacks lines, or can't be read.
@@ -42,12 +43,11 @@ class Audit:
         async with self._lock:
             nodes, stop = self._delivery.ledger.nodes, self._delivery.delivered
             # What the ledger says at this place; by the time the recording is read it will have gone on.
-            said = {node: (account.decoded, account.malformed) for node, account in nodes.items()}
+            said = {node: copy.deepcopy(account.judged) for node, account in nodes.items()}
             unread = {node for node, account in nodes.items() if account.unread}
             found = await self._read(unread, stop) if unread else {}
-            for node, (decoded, malformed) in found.items():
-                nodes[node].decoded += decoded - said[node][0]
-                nodes[node].malformed += malformed - said[node][1]
+            for node, judged in found.items():
+                nodes[node].judged = nodes[node].judged.since(said[node], then=judged)
             self._counted = {**said, **found}
             self._position = stop
 
@@ -56,9 +56,10 @@ class Audit:
         with anyio.move_on_after(FINISH_SECONDS), contextlib.suppress(RecordingError):
             await self.run()
 
-    async def _read(self, nodes: set[str], stop: int) -> dict[str, tuple[int, int]]:
-        """Count the records and the malformed lines of these nodes before `stop`."""
-        counted = {node: self._counted.get(node, (0, 0)) for node in nodes}
+    async def _read(self, nodes: set[str], stop: int) -> dict[str, Judged]:
+        """Count what the lines of these nodes before `stop` are."""
+        counted = {node: copy.deepcopy(self._counted.get(node, Judged())) for node in nodes}
+        formats = self._delivery.formats
         walk = Walk(self._recording, self._position, turn_bytes=TURN_BYTES)
         position = self._position
         while position < stop:
@@ -70,8 +71,7 @@ class Audit:
                     break
                 position = row.position + row.lines
                 if row.node in counted:
-                    batch = decode(self._recording.block(row))
-                    decoded, malformed = counted[row.node]
-                    counted[row.node] = (decoded + len(batch.records), malformed + len(batch.malformed))
+                    batch = formats.of(row.node).read_block(self._recording.block(row))
+                    counted[row.node].add(len(batch.records), batch.malformed, batch.unleveled, batch.found)
                     walk.spend(row.bytes)
         return counted

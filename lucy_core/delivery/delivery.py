@@ -201,7 +201,7 @@ class Delivery(Live):
         recording = self._recording
         assert recording is not None  # noqa: S101  # nobody is behind without one
         walk = Walk(recording, group.next, turn_bytes=CATCH_UP_BYTES)
-        hub = Hub(group.members)
+        hub = Hub(self.formats, group.members)
         while group.members:
             if group.next >= self.delivered or not await walk.turn():
                 if not self._join(group):
@@ -218,7 +218,7 @@ class Delivery(Live):
                     self._read_when_open(group)
                     return True
                 if len(hub) != len(group.members):
-                    hub = Hub(group.members)
+                    hub = Hub(self.formats, group.members)
                 plan = hub.plan(row.node)
                 if plan.subscriptions:
                     block = recording.block(row)
@@ -304,7 +304,7 @@ class Delivery(Live):
         if start >= stop:
             return
         recording = self._readable(f"positions {start} to {stop} are past")
-        hub = Hub([Subscription(interest, sink, lambda _: None, start, Group())])
+        hub = Hub(self.formats, [Subscription(interest, sink, lambda _: None, start, Group())])
         walk = Walk(recording, start, turn_bytes=CATCH_UP_BYTES)
         position = start
         while position < stop:

@@ -20,6 +20,8 @@ from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.direct import DirectSources
 from lucy_core.delivery.feed import Feed
 from lucy_core.errors import RecordingError
+from lucy_core.formats.choice import format_of, written
+from lucy_core.formats.contract import Format
 from lucy_core.helpers.forms import Done, Form
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.recording import Recording
@@ -44,6 +46,20 @@ class Inlet(Feed):
         """What a peer that sends lines over TCP has to say first; nothing where nobody listens, in a replay."""
         self.is_replay = capture is None
         self._capture = capture
+
+    def read_as(self, node: str, log_format: Format | str) -> None:
+        """Read a node's lines in this format, from the next block on. Without it, each line's format is found out.
+
+        Say so before the node has written anything: a recording has one format of a node, the last that was chosen.
+
+        Raises:
+            ArgumentError: that is no format, or one that can't be written down.
+            UnknownNameError: no format is called so.
+        """
+        chosen = format_of(log_format, "log_format")
+        _check_node(node)
+        self._tell(requests.Note(Fact.FORMAT, node, {"reason": written(chosen)}))
+        self._delivery.read_as(node, chosen)
 
     async def open_fifo(self, node: str, path: Path | None = None) -> Path:
         """Make the node's FIFO and drain it from now on.

@@ -13,11 +13,12 @@ import anyio
 import anyio.lowlevel
 
 from lucy_core.aio import as_exception
-from lucy_core.delivery.decoding import Batch, decode
 from lucy_core.delivery.interests.hub import Hub
 from lucy_core.delivery.interests.plan import Dealt, Plan
 from lucy_core.delivery.interests.subscription import Subscription
 from lucy_core.delivery.run_end import RunEnd
+from lucy_core.formats.choice import Formats, as_written
+from lucy_core.formats.contract import Batch, Format
 from lucy_core.recording.ledger import Ledger, NodeLedger
 from lucy_core.recording.recording import Row
 from lucy_core.records.record import Block
@@ -49,7 +50,9 @@ class Live:
         self.ended = False
         """Whether nothing comes any more. The past can still be read."""
         self.last_arrival_ns = 0
-        self._hub = Hub()
+        self.formats = Formats()
+        """In which format each node's lines are read."""
+        self._hub = Hub(self.formats)
         self._end_error: Exception | None = None
         self._reached: list[tuple[int, anyio.Event]] = []
         self._ending: dict[str, int] = {}
@@ -73,13 +76,23 @@ class Live:
 
     def deliver_whole(self, block: Block) -> None:
         """Decode all of a block that nobody can read again, and deliver it."""
-        self._take(self._hub.plan(block.node), decode(block))
+        self._take(self._hub.plan(block.node), self.formats.of(block.node).read_block(block))
+
+    def read_as(self, node: str, log_format: Format) -> None:
+        """Read a node's lines in this format, from the next block on."""
+        self.formats.choose(node, log_format)
+        self._hub.forget_plan(node)
+
+    def read_as_recorded(self) -> None:
+        """Read the lines of a finished run in the formats that were chosen for them. Raises as `as_written`."""
+        for node, account in self.ledger.nodes.items():
+            if account.format:
+                self.read_as(node, as_written(account.format))
 
     def _take(self, plan: Plan, batch: Batch) -> None:
         block = batch.block
         account = self.ledger.nodes[block.node]
-        account.decoded += len(batch.records)
-        account.malformed += len(batch.malformed)
+        account.judged.add(len(batch.records), batch.malformed, batch.unleveled, batch.found)
         dealt = plan.deal(batch)
         account.undecodable += len(dealt.undecodable)
         # Moved before anybody is called: who subscribes in a callback starts after this block.

@@ -127,10 +127,12 @@ class Pipeline(Inlet, Lines):
 
         Raises:
             RecordingError: there is no recording.
+            UnknownNameError: a node's format isn't installed here.
         """
         with Recording(directory) as recording:
             delivery = Delivery(Ledger(), recording)
             delivery.stand_at_end(await survey(recording, delivery.ledger))
+            delivery.read_as_recorded()
             async with one_error(), anyio.create_task_group() as tasks:
                 tasks.start_soon(delivery.serve)
                 try:

@@ -1,124 +1,103 @@
-r"""Finding the lines of a block that may be wanted, so that only these are decoded. Sans-IO.
+r"""Finding the lines of a block that may be wanted, so that only these are read. Sans-IO.
 
-Where subscribers want nothing of a node but events by their ids, decoding every line's envelope makes objects of which
-nineteen in twenty are thrown away. A line is such an event only if it holds the key `"event_id"`, so a block is
-searched for that key, once, whatever the number of ids; what follows the key is looked up among them; and of the lines
-that may be wanted one small block is made and decoded in one call. Measured on the corpus of `benchmarks` (503 bytes a
-line, one line in twenty an event): 0.64 s of processor time a GB, against 0.76 for decoding all, 0.2 for making sure
-that the lines are what the decoder takes them for, and 0.06 for looking at each record.
+Where subscribers want nothing of a node but events, reading every line makes objects of which nineteen in twenty are
+thrown away. The node's format knows which bytes such a line has (`Format.needles`), so a block is searched for these,
+and of the lines that have them one small block is made and read in one call. A search for one text costs 0.06 to 0.3 s
+of processor time a GB, by its length; reading all lines of the corpus of `benchmarks`, about 1. So up to `MOST` texts
+are searched for one by one; more of them only where they stand behind a key, for which one search is enough, and what
+follows it is looked up.
 
-**What is not decoded is not judged.** Among lines that were only searched a malformed one isn't counted, and the ledger
+**What is not read is not judged.** Among lines that were only searched a malformed one isn't counted, and the ledger
 says so: `unread` is how many lines were captured and neither records nor malformed. `Pipeline.audit` reads these back
-from the recording and decodes them, whenever exact figures are asked for, and at a run's end.
+from the recording, whenever exact figures are asked for, and at a run's end.
 
-**A key counts as it is spelt.** JSON may spell the key `"event\u005fid"`. No writer does; to find it would cost another
-search of every byte (0.3 s a GB). So an id counts only if some `"event_id"` in the line's bytes is followed by it, or
-by something that only the decoder understands. That holds for decoded blocks alike (`without_disguise`): what a
-subscriber gets must not depend on what others have subscribed to.
-
-Events known by their message or by a puppeteer's type have no such key: for them, and for whoever wants all records or
-malformed lines, blocks are decoded whole. Searching for messages too was measured: `"message"` stands in every line,
-and finding it, then looking each one up, costs what decoding does. So does searching where events are dense: after
-sixteen finds a block with one in less than eight lines is decoded whole.
+Whoever wants all records or malformed lines has blocks read whole. So are those in which wanted lines are dense: after
+sixteen finds a block with one in less than eight lines.
 """
 
-import re
-from collections.abc import Sequence
-
-import msgspec
-
 from lucy_core.capture.framing import count_lines
-from lucy_core.delivery.decoding import Batch, decode
-from lucy_core.records.record import Block, LogRecord
+from lucy_core.formats.contract import Batch, Format, Needles
+from lucy_core.records.record import Block
 
-_KEY = b'"event_id"'
-_KEY_BYTES = len(_KEY)
-_find_escape = re.compile(rb"\\u00").search
-"""Ahead of `in`, which takes twice as long: `re` looks for the backslash with `memchr`."""
+MOST = 4
+"""How many texts are searched for one by one: more cost what reading does."""
 _DENSE_FROM = 16
 _DENSE = 8
+_ESCAPE = b"\x1b"
+"""What colours begin with. They may stand amid a text, so a block that has one is read whole."""
 
 
-def spelt(event_id: str) -> bytes:
-    """Return how an id stands in a line that spells it plainly."""
-    return event_id.encode(errors="surrogatepass")
+def can_search(needles: Needles | None) -> bool:
+    """Tell whether a block can be searched for these at less than reading it costs."""
+    return needles is not None and (len(needles.literals) <= MOST or bool(needles.key))
 
 
-def scan(block: Block, ids: frozenset[bytes]) -> Batch:
-    """Decode the lines that may be events of these ids; the batch has no others, wanted or malformed."""
-    if block.torn:
-        return _decode_all(block)
+def search(block: Block, needles: Needles, log_format: Format) -> Batch:
+    """Read the lines that have one of the needles; the batch has no others, wanted or malformed."""
     data = block.data
+    if block.torn or _ESCAPE in data:
+        return log_format.read_block(block)
+    if len(needles.literals) <= MOST:
+        starts = _starts_of(data, needles.literals, block.lines)
+    else:
+        starts = _starts_behind(data, needles.key, frozenset(needles.literals), block.lines)
+    return log_format.read_block(block) if starts is None else _read_some(block, starts, log_format)
+
+
+def _starts_of(data: bytes, literals: tuple[bytes, ...], lines: int) -> list[int] | None:
+    """Find where lines begin that have one of these texts; None where a search of so many isn't worth it."""
     find, rfind = data.find, data.rfind
-    at = find(_KEY)
-    lines: list[bytes] = []
-    numbers: list[int] = []
-    counted = line = 0  # lines before `counted` in `data`, which is a line's start
+    found: set[int] = set()
+    limit = max(_DENSE_FROM, lines // _DENSE)
+    for literal in literals:
+        at = find(literal)
+        begin = 0
+        while at >= 0:
+            start = rfind(b"\n", begin, at) + 1 or begin
+            found.add(start)
+            if len(found) > limit:
+                return None
+            begin = find(b"\n", at) + 1
+            at = find(literal, begin) if begin else -1
+    return sorted(found)
+
+
+def _starts_behind(data: bytes, key: bytes, values: frozenset[bytes], lines: int) -> list[int] | None:
+    """The same for lines in which one of these values stands behind a key, or what only the format understands."""
+    find, rfind = data.find, data.rfind
+    found: list[int] = []
+    limit = max(_DENSE_FROM, lines // _DENSE)
+    at = find(key)
+    begin = 0
     while at >= 0:
-        value = at + _KEY_BYTES
-        if data[value : value + 2] == b':"':
-            value += 2
-            end = find(b'"', value)
-            event_id = data[value:end]
-            wanted = event_id in ids or b"\\" in event_id
+        after = at + len(key)
+        if data[after : after + 2] == b':"':
+            after += 2
+            value = data[after : find(b'"', after)]
+            wanted = value in values or b"\\" in value
         else:
             wanted = True
         if wanted:
-            start = rfind(b"\n", counted, at) + 1 or counted
-            end = find(b"\n", value) + 1
-            if start > counted:
-                line += count_lines(data[counted:start])
-            numbers.append(line)
-            lines.append(data[start:end])
-            line += 1
-            value = counted = end
-            if len(numbers) >= _DENSE_FROM and line < len(numbers) * _DENSE:
-                return _decode_all(block)
-        at = find(_KEY, value)
-    return _decode_some(block, lines, numbers)
+            found.append(rfind(b"\n", begin, at) + 1 or begin)
+            if len(found) > limit:
+                return None
+            after = begin = find(b"\n", after) + 1
+        at = find(key, after)
+    return found
 
 
-def _decode_all(block: Block) -> Batch:
-    batch = decode(block)
-    records = without_disguise(block, batch.positions, batch.records)
-    return Batch(block, records, batch.positions, batch.malformed, searched=True)
-
-
-def _decode_some(block: Block, lines: list[bytes], numbers: list[int]) -> Batch:
-    if not lines:
-        return Batch(block, [], (), [], searched=True)
+def _read_some(block: Block, starts: list[int], log_format: Format) -> Batch:
+    if not starts:
+        return Batch(block, [], (), [], is_searched=True)
+    data = block.data
+    numbers: list[int] = []
+    lines: list[bytes] = []
+    counted = number = 0
+    for start in starts:
+        number += count_lines(data[counted:start])
+        counted = start
+        numbers.append(number)
+        lines.append(data[start : data.find(b"\n", start) + 1])
     some = Block(block.node, 0, block.offset, len(lines), block.arrived_ns, b"".join(lines))
-    batch = _decode_all(some)
-    first = block.position
-    positions = [first + numbers[index] for index in batch.positions]
-    malformed = [msgspec.structs.replace(bad, position=first + numbers[bad.position]) for bad in batch.malformed]
-    return Batch(block, batch.records, positions, malformed, searched=True)
-
-
-def without_disguise(block: Block, positions: Sequence[int], records: list[LogRecord]) -> list[LogRecord]:
-    """Take the id from those records of a whole decoded block whose lines don't spell it."""
-    if not records or _find_escape(block.data) is None:
-        return records
-    lines = block.data.split(b"\n")
-    return [
-        record
-        if record.event_id is None or _spells(lines[position - block.position], record.event_id)
-        else msgspec.structs.replace(record, event_id=None)
-        for position, record in zip(positions, records, strict=True)
-    ]
-
-
-def _spells(line: bytes, event_id: str) -> bool:
-    """Whether some `"event_id"` in the line is followed by this id, or by what only the decoder understands."""
-    plain = spelt(event_id)
-    at = line.find(_KEY)
-    while at >= 0:
-        value = at + _KEY_BYTES
-        if line[value : value + 2] != b':"':
-            return True
-        value += 2
-        found = line[value : line.find(b'"', value)]
-        if found == plain or b"\\" in found:
-            return True
-        at = line.find(_KEY, value)
-    return False
+    batch = log_format.read_block(some)
+    return batch.placed(block, [block.position + number for number in numbers])

@@ -29,6 +29,7 @@ from lucy_core.arguments import (
 from lucy_core.engine.layout import HostForm, Layout, fill_in, fill_in_bytes
 from lucy_core.engine.signals import DEFAULT_STOP, Reach, reach_of, signal_of
 from lucy_core.errors import ArgumentError, EventDefinitionError, TopologyError, shown
+from lucy_core.formats.choice import chosen
 from lucy_core.judging.conditions.combinations import conditions
 from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.conditions.logged import logged, sought_of
@@ -73,6 +74,9 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     `all_of(…)`. A condition that names no node means this one."""
     ready_within: float = 60.0
     """Seconds from its start within which it has to be."""
+    log_format: Any = None
+    """In which format its lines are read: the name of one, or a `Format`, such as `log_format("json", message="msg")`.
+    None finds out what each line is."""
     image: str | None = None
     """What engines that need one run the node from; None for the run's default."""
     wait_for_exit: bool = False
@@ -270,6 +274,7 @@ NODE_RULES: dict[str, Rule] = {
     "after": tuple_of(text_of, "('seed',)"),
     "ready": optional(_ready),
     "ready_within": some_seconds,
+    "log_format": optional(chosen),
     "image": optional(_image),
     "wait_for_exit": switch_of,
     "harmless": tuple_of(name_of, "('LANG',)"),

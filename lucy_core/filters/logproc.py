@@ -21,8 +21,8 @@ false. Equality is strict about types (1 is not 1.0), order is not.
 
 New are precedence, chains, order, null, negative and broken numbers, decoded escapes, any blanks, and words: `level`
 for `.level` on the left, and a level without quotes, as in `level >= Warn`, for which `Warn` alone will do. A level is
-compared by its severity, and a spelling that nobody knows counts as Info. `["level"] == "Info"`, which upstream
-documents and never matches, asks for the field wherever it could not match as a list.
+compared by its severity, in any spelling; one that nobody knows is neither less nor more than any. `["level"] ==
+"Info"`, which upstream documents and never matches, asks for the field wherever it could not match as a list.
 
 A regular expression takes time that grows with the text and no faster, as upstream's do (`expressions`): one that looks
 ahead or behind, or back at a group, is refused. A search that takes too much work all the same is given up with a
@@ -41,16 +41,13 @@ import warnings
 from typing import Any, Callable, NamedTuple
 
 from lucy_core.filters.expressions import Expression, ExpressionError, SearchLimitError
+from lucy_core.records.severity import WORDS
 
-SEVERITIES = {
-    spelling: severity
-    for severity, name in enumerate(
-        ("Internal", "Spam", "Trace", "Debug", "Info", "Warn", "Error", "Faulty_peer", "Fatal")
-    )
-    for spelling in (name, name.lower(), name.upper())
-}
-"""The levels as Mina spells and orders them."""
-UNKNOWN_SEVERITY = SEVERITIES["Info"]
+_RANKS = dict(WORDS, internal=0.2, spam=0.4, faulty_peer=18)  # type: dict[str, float]
+SEVERITIES = {spelling: rank for word, rank in _RANKS.items() for spelling in (word, word.capitalize(), word.upper())}
+"""The words for levels, as software spells them, in order: Mina's too, of which two are less than a trace."""
+SEVERITY = "\x00severity"
+"""The name under which a record may say how much it matters, where its own word or number says that to nobody."""
 DEPTH = 100
 """How deep brackets and negations may nest: beyond it, people don't read and interpreters don't recurse."""
 DIGITS = 100
@@ -403,7 +400,7 @@ def _comparison(tree: Comparison) -> Test:
     if tree.operator in _EQUALITIES:
         compare = _EQUALITIES[tree.operator]
     elif _is_level(tree.left) or _is_level(tree.right):
-        compare = _by_severity(_ORDERS[tree.operator])
+        return _by_severity(_ORDERS[tree.operator], left, right)
     else:
         compare = _by_size(_ORDERS[tree.operator])
 
@@ -479,13 +476,19 @@ def _by_size(order: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
     return compare
 
 
-def _by_severity(order: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    def compare(first: Any, second: Any) -> bool:
-        if not (isinstance(first, str) and isinstance(second, str)):
-            return False
-        return order(SEVERITIES.get(first, UNKNOWN_SEVERITY), SEVERITIES.get(second, UNKNOWN_SEVERITY))
+def _by_severity(order: Callable[[Any, Any], bool], left: Evaluation, right: Evaluation) -> Test:
+    def rank(value: Any, record: Any) -> Any:
+        if isinstance(value, str):
+            known = SEVERITIES.get(value)
+            if known is not None:
+                return known
+        return None if value is ABSENT else record.get(SEVERITY)
 
-    return compare
+    def test(record: Any) -> bool:
+        first, second = rank(left(record), record), rank(right(record), record)
+        return first is not None and second is not None and order(first, second)
+
+    return test
 
 
 _EQUALITIES = {

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from lucy_core.records.event import event
-from lucy_core.records.record import LogRecord
+from lucy_core.records.record import Record
 
 T = TypeVar("T")
 
@@ -20,6 +20,12 @@ T = TypeVar("T")
 def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     """Not strict: Mina writes a number as JSON integer or as decimal digits in a string, as it pleases."""
     return msgspec.json.Decoder(kind, strict=False)
+
+
+def _metadata(record: Record) -> msgspec.Raw | bytes:
+    """Return the variables of a line as JSON, whatever its format."""
+    payload = record.payload
+    return msgspec.json.encode(record.fields) if payload is None else payload
 
 
 class _Slot(msgspec.Struct):
@@ -70,8 +76,8 @@ class _BlockProduced(msgspec.Struct):
 _decode_block = _decoder(_BlockProduced).decode
 
 
-def _block_produced(record: LogRecord) -> "BlockProduced":
-    breadcrumb = _decode_block(record.metadata).breadcrumb
+def _block_produced(record: Record) -> "BlockProduced":
+    breadcrumb = _decode_block(_metadata(record)).breadcrumb
     transition = breadcrumb.validated_transition
     state = transition.data.protocol_state
     consensus = state.body.consensus_state
@@ -121,7 +127,7 @@ class NodeInitialization(msgspec.Struct, frozen=True):
     """The daemon left bootstrap: it takes part from now on. Recurs each time that it does."""
 
 
-@event(puppeteer="node_offline")
+@event(fields={"puppeteer_event_type": "node_offline"})
 class NodeOffline(msgspec.Struct, frozen=True):
     """The supervisor in a container has stopped the daemon."""
 
@@ -144,10 +150,10 @@ _decode_text = _decoder(str).decode
 _decode_root = _decoder(RootTransition).decode
 
 
-def _diff_application(record: LogRecord) -> "TransitionFrontierDiffApplication":
+def _diff_application(record: Record) -> "TransitionFrontierDiffApplication":
     found: dict[str, Any] = {}
     names = {"New_node": "new_node", "Best_tip_changed": "best_tip_changed", "Root_transitioned": "root_transitioned"}
-    for diff in _decode_diffs(record.metadata).diffs:
+    for diff in _decode_diffs(_metadata(record)).diffs:
         if len(diff) != 1:
             raise ValueError(f"a diff has one name, this has {len(diff)}: {', '.join(diff)}")
         ((name, value),) = diff.items()
@@ -203,8 +209,8 @@ def _failure_names(nested: Any) -> list[str]:  # lists of lists of ["Name"] or [
     return [name for part in nested for name in _failure_names(part)] if isinstance(nested, list) else []
 
 
-def _breadcrumb_added(record: LogRecord) -> "BreadcrumbAdded":
-    added = _decode_added(record.metadata)
+def _breadcrumb_added(record: Record) -> "BreadcrumbAdded":
+    added = _decode_added(_metadata(record))
     statuses = []
     for command in added.user_commands:
         match command.status:
@@ -253,11 +259,11 @@ class _Gossip(msgspec.Struct):
 G = TypeVar("G", bound=_Gossip)
 
 
-def _gossip(kind: type[G], make: Callable[[G, RemotePeer | None], T]) -> Callable[[LogRecord], T]:
+def _gossip(kind: type[G], make: Callable[[G, RemotePeer | None], T]) -> Callable[[Record], T]:
     decode = _decoder(kind).decode
 
-    def read(record: LogRecord) -> T:
-        gossip = decode(record.metadata)
+    def read(record: Record) -> T:
+        gossip = decode(_metadata(record))
         return make(gossip, None if isinstance(gossip.sender, str) else gossip.sender.remote)
 
     return read

@@ -30,6 +30,7 @@ from lucy_core.engine import HostForm, NetworkSpec, NodeSpec
 from lucy_core.errors import ArgumentError, TopologyError, shown
 from lucy_core.mina.config import runtime_config
 from lucy_core.mina.durations import EPOCHS, SLOTS
+from lucy_core.mina.format import MinaFormat
 from lucy_core.mina.keys import PASSWORD, Keypair, read_keypair, simulated_keypair, simulated_peer_id
 from lucy_core.mina.topology_parts import Account, BlockProducer, Constants, SnarkCoordinator
 from lucy_core.mina.vocabulary import VOCABULARY
@@ -263,6 +264,7 @@ class _Nodes:
             command=(*command, *self._topology.extra_arguments),
             environment=self._environment(),
             harmless=HARMLESS,
+            log_format=MinaFormat.name,
             files=files,
             secrets=tuple(secrets),
             ports=PORTS,
@@ -279,6 +281,7 @@ class _Nodes:
             command=(*command, "-daemon-address", address, "--shutdown-on-disconnect", "false"),
             environment=self._environment(),
             harmless=HARMLESS,
+            log_format=MinaFormat.name,
             after=(coordinator.name,),
             image=self._image,
         )

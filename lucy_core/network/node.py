@@ -62,7 +62,8 @@ from lucy_core.records.journal import (
     NodeStartFailed,
     NodeStopped,
 )
-from lucy_core.records.record import Event, Level, LogRecord, Mark
+from lucy_core.records.record import Event, Mark, Record
+from lucy_core.records.severity import Severity
 
 T = TypeVar("T")
 STOP_GRACE = 10.0
@@ -560,6 +561,6 @@ class Node:
         """Stream this node's events of one or more types; completes when the node is gone for good."""
         return self._network.pipeline.events(kind, *others, nodes=(self.name,), since=since)
 
-    def records(self, *, level: Level | None = None, since: Mark | int | None = None) -> Stream[Event[LogRecord]]:
+    def records(self, *, level: Severity | None = None, since: Mark | int | None = None) -> Stream[Event[Record]]:
         """Stream this node's records; completes when the node is gone for good."""
         return self._network.pipeline.records(nodes=(self.name,), level=level, since=since)

@@ -11,6 +11,7 @@ was delivered.
 """
 
 import bisect
+from collections.abc import Mapping
 from typing import final
 
 import msgspec
@@ -19,8 +20,10 @@ from lucy_core.arguments import text_of
 from lucy_core.capture.facts import Fact
 from lucy_core.capture.framing import LINE_BYTES
 from lucy_core.recording.recording import Row
+from lucy_core.records.record import Malformed
 
 GAPS_SHOWN = 20
+MALFORMED_SHOWN = 3
 _ENDS = frozenset({Fact.CLOSED, Fact.DIED, Fact.ORPHANED})
 """Rows that explain why none follows."""
 
@@ -54,6 +57,46 @@ class Absence(msgspec.Struct, frozen=True):
         return f"capture stood still for {seconds:.1f} s until position {self.position:,}: what came then came late"
 
 
+class Judged(msgspec.Struct):
+    """What the lines were that were read: because somebody may have wanted them, or asked for an audit."""
+
+    decoded: int = 0
+    """Lines that were read as records."""
+    malformed: int = 0
+    """Lines that their format can't read."""
+    unleveled: int = 0
+    """Records that don't say how much they matter, or by a word that nobody knows."""
+    found: dict[str, int] = {}
+    """How many lines were of which format, where that was to be found out."""
+    first_malformed: list[Malformed] = []
+    """The first that can't be read, at most `MALFORMED_SHOWN`."""
+
+    def add(self, decoded: int, malformed: list[Malformed], unleveled: int, found: Mapping[str, int]) -> None:
+        """Count one more block's."""
+        self.decoded += decoded
+        self.malformed += len(malformed)
+        self.unleveled += unleveled
+        for name, count in found.items():
+            self.found[name] = self.found.get(name, 0) + count
+        if malformed and len(self.first_malformed) < MALFORMED_SHOWN:
+            self.first_malformed = [*self.first_malformed, *malformed][:MALFORMED_SHOWN]
+
+    def since(self, earlier: "Judged", *, then: "Judged") -> "Judged":
+        """Return what is counted now, had `then` been counted where it was `earlier`."""
+        found = {
+            name: then.found.get(name, 0) + self.found.get(name, 0) - earlier.found.get(name, 0)
+            for name in {**then.found, **self.found}
+        }
+        shown = {bad.position: bad for bad in (*then.first_malformed, *self.first_malformed)}
+        return Judged(
+            decoded=then.decoded + self.decoded - earlier.decoded,
+            malformed=then.malformed + self.malformed - earlier.malformed,
+            unleveled=then.unleveled + self.unleveled - earlier.unleveled,
+            found=found,
+            first_malformed=[shown[position] for position in sorted(shown)][:MALFORMED_SHOWN],
+        )
+
+
 class NodeLedger(msgspec.Struct):
     """One node's account."""
 
@@ -61,10 +104,10 @@ class NodeLedger(msgspec.Struct):
     """What it wrote."""
     lines: int = 0
     """What it wrote."""
-    decoded: int = 0
-    """Lines that were read as records, because somebody may have wanted them or asked for an audit."""
-    malformed: int = 0
-    """Lines that were read and are no records. Of those that were not read, `unread`, nobody knows."""
+    judged: Judged = msgspec.field(default_factory=Judged)
+    """What its lines were, as far as they were read. Of the others, `unread`, nobody knows."""
+    format: str = ""
+    """What was chosen as its lines' format, as a recording has it; empty where it is found out."""
     torn: int = 0
     """Lines whose writer ended in their middle, or that others on a shared pipe wrote into."""
     duplicates: int = 0
@@ -108,6 +151,16 @@ class NodeLedger(msgspec.Struct):
         self.strangers += peers
 
     @property
+    def decoded(self) -> int:
+        """Lines that were read as records, because somebody may have wanted them or asked for an audit."""
+        return self.judged.decoded
+
+    @property
+    def malformed(self) -> int:
+        """Lines that were read and that their format can't read."""
+        return self.judged.malformed
+
+    @property
     def unread(self) -> int:
         """Lines that were captured and not decoded, since nobody could have wanted them. An audit makes it 0."""
         return self.lines - self.decoded - self.malformed
@@ -122,6 +175,7 @@ class NodeLedger(msgspec.Struct):
                 ("LOST", self.lost),
                 (f"longer than {LINE_BYTES >> 20} MiB", self.overlong),
                 ("undecodable", self.undecodable),
+                ("of unknown severity", self.judged.unleveled),
                 ("not decoded", self.unread),
             )
             if count
@@ -131,6 +185,9 @@ class NodeLedger(msgspec.Struct):
         if self.strangers:
             failed += f", {self.strangers:,} turned away, the first being {self._stranger}"
         way = f" by {self.capture}" if self.capture else ""
+        if self.judged.found:
+            most_first = sorted(self.judged.found.items(), key=lambda pair: -pair[1])
+            way += f", read as {', '.join(f'{name} ({count:,})' for name, count in most_first)}"
         if self.filtered_lines:
             bad += (
                 f", {self.filtered_lines:,} lines ({self.filtered_bytes / 1e6:,.1f} MB, "
@@ -217,6 +274,8 @@ class Ledger:
         match fact:
             case Fact.WAY:
                 self.of(row.node).capture = row.reason
+            case Fact.FORMAT:
+                self.of(row.node).format = row.reason
             case Fact.FILTERED:
                 account = self.of(row.node)
                 account.filtered_at = row.position if account.filtered_at is None else account.filtered_at

@@ -1,6 +1,6 @@
 """Events in words, for people who read why something failed. Sans-IO."""
 
-from lucy_core.records.record import Arrived, Event
+from lucy_core.records.record import Arrived, Event, Record
 
 SHOWN = 160
 """Characters of an item that are shown."""
@@ -18,7 +18,7 @@ def described(item: object) -> str:
 
 def _shown(value: object) -> str:
     try:
-        return repr(value)
+        return f"{value.severity_text} {value.text}".strip() if isinstance(value, Record) else repr(value)
     except Exception as error:  # noqa: BLE001  # anybody's type; said in its place, for it is to explain something else
         return f"<a {type(value).__name__}, whose repr raises {type(error).__name__}: {error}>"
 

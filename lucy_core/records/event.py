@@ -1,78 +1,177 @@
-"""Declaring event types: which lines are an event, and how their payload becomes a value.
+r"""Declaring event types: which lines are an event, and how their payload becomes a value.
 
 A type is a msgspec Struct and a decorator::
 
-    @lucy.event(ids=("64e2d3e8…",), message="Successfully produced a new block")
-    class BlockProduced(msgspec.Struct, frozen=True):
-        block_height: int
+    @lucy.event(pattern=r"(?P<member>\w+) became leader at term (?P<term>\d+)")
+    class BecameLeader(msgspec.Struct, frozen=True):
+        member: str
+        term: int
 
-A line is of the type when its `event_id` is one of `ids`, or its `message` is the template, or its puppeteer type is
-`puppeteer`. Several ids are the rule, not the exception: Mina derives an id from the path of a source file, so moving
-the file changes it. Without `decode` the line's `metadata` is decoded into the Struct as it stands.
+A line of whatever format is of the type when its id is one of `ids`, its text fits a template or a pattern, or its
+fields have the values that were named. Several ids are the rule, not the exception: software derives them from what
+changes. Without `decode` the Struct is made of the record's fields, and of what a template's variables, or a pattern's
+named groups, stand for.
+
+**A line counts as it is spelt.** What makes a line an event has to stand in its bytes: JSON may spell `peer` as
+`\u0070eer`, which no writer does, and finding it would mean to decode every line.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar, overload
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, TypeVar, cast, overload
 
 import msgspec
 
-from lucy_core.arguments import function_of, names_of, optional, readable_text, text_of
+from lucy_core.arguments import each_of, function_of, mapping_of, names_of, optional, readable_text, text_of
 from lucy_core.errors import EventDefinitionError, shown
-from lucy_core.records.record import LogRecord
+from lucy_core.records.record import Record
+from lucy_core.records.wording import Pattern, Template, safe_run
 
 T = TypeVar("T")
+_FIELDS = mapping_of(readable_text, lambda value, _: value, '{"event": "peer_banned"}')
 
 
 class EventType(Generic[T]):
     """What makes a line an event of type `T`. Built by `event`; equality is identity."""
 
-    __slots__ = ("_marks", "data_type", "decode", "ids", "messages", "name", "puppeteer", "writer")
+    __slots__ = (
+        "_needles",
+        "data_type",
+        "decode",
+        "fields",
+        "ids",
+        "messages",
+        "name",
+        "patterns",
+        "templates",
+        "writer",
+    )
 
     def __init__(
         self,
         data_type: type[T],
         *,
         ids: frozenset[str],
-        messages: frozenset[str],
-        puppeteer: frozenset[str],
-        decode: Callable[[LogRecord], T],
+        messages: Iterable[str],
+        patterns: Iterable[Pattern],
+        fields: Mapping[str, Any],
+        decode: Callable[[Record], T] | None,
         writer: str | None = None,
     ) -> None:
         self.name = data_type.__name__
         self.data_type = data_type
         self.ids = ids
-        self.messages = messages
-        self.puppeteer = puppeteer
-        self.decode = decode
+        self.messages = frozenset(messages)
+        """Texts that are of the type as they stand: templates among them, unfilled."""
+        self.templates = tuple(template for template in map(Template, sorted(self.messages)) if template.has_variables)
+        self.patterns = tuple(patterns)
+        self.fields = fields
+        """The values that fields have to have, by name or by dotted path; all of them."""
+        self.decode: Callable[[Record], T] = decode or self._reader()
+        """Makes the payload of a record of this type."""
         self.writer = writer
         """The one node whose lines can be of this type; None for any."""
-        self._marks: tuple[bytes, ...] | None = None
+        self._needles = self._worked_out_needles()
 
     def __repr__(self) -> str:
         return f"EventType({self.name})"
 
+    @property
+    def needles(self) -> tuple[bytes, ...] | None:
+        """Of which bytes one stands in each line of this type, whatever its format; None where nothing has to.
+
+        A line without any of them is not of the type.
+        """
+        return self._needles
+
+    def _worked_out_needles(self) -> tuple[bytes, ...] | None:
+        literals = [safe_run(each) for each in sorted(self.ids)]
+        literals += (Template(message).literal for message in sorted(self.messages))
+        literals += (pattern.literal for pattern in self.patterns)
+        if self.fields:
+            texts = [safe_run(value) for value in self.fields.values() if isinstance(value, str)]
+            literals.append(max(texts, key=len, default=""))
+        return tuple(dict.fromkeys(each.encode() for each in literals)) if all(literals) else None
+
+    def is_spelt(self, raw: bytes) -> bool:
+        """Tell whether a line's bytes have what makes it one of this type."""
+        return self._needles is None or any(needle in raw for needle in self._needles)
+
     def may_be(self, raw: bytes, node: str) -> bool:
         """Tell whether a node's line that can't be read may be of this type: what marks the type stands in its bytes.
 
-        A line that was torn before its mark, or hides it in escapes, names nothing, and is nobody's.
+        A line that was torn before its mark, or hides it in escapes, names nothing, and is nobody's. Of a type that
+        needs no bytes in particular, any may be.
         """
-        if self._marks is None:
-            names = (msgspec.json.encode(name) for name in sorted(self.ids | self.puppeteer))
-            texts = (msgspec.json.encode(message)[1:-1] for message in sorted(self.messages))
-            self._marks = (*names, *texts)
-        return self.can_come_from(node) and any(mark in raw for mark in self._marks)
+        return self.can_come_from(node) and self.is_spelt(raw)
 
     def can_come_from(self, node: str) -> bool:
         """Tell whether lines of this node can be of this type at all, whatever they say."""
         return self.writer is None or self.writer == node
 
-    def matches(self, record: LogRecord, node: str) -> bool:
+    @property
+    def is_looked_up(self) -> bool:
+        """Whether `ids` and `messages` say all there is to know, so that a record can be looked up among many types."""
+        return not (self.templates or self.patterns or self.fields)
+
+    def matches(self, record: Record, node: str) -> bool:
         """Tell whether the line of this node is of this type, without decoding its payload."""
-        return self.can_come_from(node) and (
-            record.event_id in self.ids
-            or record.message in self.messages
-            or (record.puppeteer_event_type is not None and record.puppeteer_event_type in self.puppeteer)
+        return self.can_come_from(node) and self.means(record)
+
+    def means(self, record: Record) -> bool:
+        """Tell whether a line is of this type, whoever wrote it."""
+        return record.id in self.ids or record.text in self.messages or (not self.is_looked_up and self._fits(record))
+
+    def _fits(self, record: Record) -> bool:
+        text = record.text
+        return (
+            any(template.variables(text) is not None for template in self.templates)
+            or any(pattern.variables(text) is not None for pattern in self.patterns)
+            or bool(self.fields and _has(record, self.fields))
         )
+
+    def variables(self, record: Record) -> dict[str, str]:
+        """Return what the text has in the places of a template's variables, or for a pattern's named groups."""
+        fitting = [each.variables(record.text) for each in self.patterns]
+        fitting += (each.variables(record.text) for each in self.templates)
+        return next(filter(None, fitting), {})
+
+    def _reader(self) -> Callable[[Record], T]:
+        decoder: msgspec.json.Decoder[T] | None = None
+
+        def read(record: Record) -> T:
+            nonlocal decoder
+            variables = {} if self.is_looked_up else self.variables(record)
+            payload = record.payload
+            if variables or payload is None:
+                return msgspec.convert({**record.fields, **variables}, self.data_type, strict=False)
+            if decoder is None:
+                decoder = msgspec.json.Decoder(self.data_type)
+            return decoder.decode(payload)
+
+        return read
+
+
+def _has(record: Record, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a record's fields, or what else its line has, have these values."""
+    try:
+        return all(
+            any(_at(place, name) == value and value is not None for place in (record.fields, record.extra))
+            for name, value in wanted.items()
+        )
+    except (ValueError, RecursionError):
+        return False
+
+
+def _at(fields: Mapping[str, Any], path: str) -> Any:
+    if path in fields:
+        return fields[path]
+    value: Any = fields
+    for step in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(step)
+    return value
 
 
 _REGISTERED: dict[type, EventType[object]] = {}
@@ -82,34 +181,54 @@ def _strings(value: str | Iterable[str], name: str) -> frozenset[str]:
     return frozenset(readable_text(each, name) for each in names_of(value, name))
 
 
+def _patterns(value: Any) -> tuple[Pattern, ...]:
+    given = (value,) if isinstance(value, str | re.Pattern) else value
+    texts = each_of(given, "pattern", r'("became leader", r"term (?P<term>\d+)")')
+    patterns: list[Pattern] = []
+    for each in texts:
+        text = each.pattern if isinstance(each, re.Pattern) else each
+        try:
+            patterns.append(Pattern(readable_text(text, "pattern")))
+        except (re.error, RecursionError, OverflowError) as error:
+            raise EventDefinitionError(shown(text), f"is no regular expression: {error}") from error
+    return tuple(patterns)
+
+
 def event(
     *,
     ids: str | Iterable[str] = (),
     message: str | Iterable[str] = (),
-    puppeteer: str | Iterable[str] = (),
-    decode: Callable[[LogRecord], object] | None = None,
+    pattern: str | re.Pattern[str] | Iterable[str | re.Pattern[str]] = (),
+    fields: Mapping[str, Any] | None = None,
+    decode: Callable[[Record], object] | None = None,
     writer: str | None = None,
 ) -> Callable[[type[T]], type[T]]:
     """Declare the decorated class an event type.
 
     Args:
-        ids: the values of `event_id` that mean this type.
-        message: message templates that mean this type, for lines without a known id.
-        puppeteer: values of `puppeteer_event_type` that mean this type.
+        ids: the ids of lines that mean this type, in formats that have ids.
+        message: texts that mean this type. `$name` is a variable, so `peer $peer banned` means `peer a7 banned`, and
+            the template itself where the software keeps `peer` apart.
+        pattern: regular expressions that mean this type where they are found in a line's text; their named groups are
+            fields.
+        fields: values that fields of the line must have, all of them: `{"event": "peer_banned", "peer.kind": "seed"}`.
         decode: makes the payload of a record; what it raises makes the line an `Undecodable`. By default the record's
-            `metadata` is decoded into the class.
+            fields, with a template's variables and a pattern's groups, are converted into the class.
         writer: the one node whose lines can mean this type. What any other node prints is then never such an event,
             though it says so.
 
     Raises:
-        EventDefinitionError: nothing says which lines are meant, or what is decorated is no class.
+        EventDefinitionError: nothing says which lines are meant, a pattern is none, or what is decorated is no class.
         ArgumentError: what should say so is no text.
     """
-    wanted, templates, supervised = _strings(ids, "ids"), _strings(message, "message"), _strings(puppeteer, "puppeteer")
+    wanted, templates = _strings(ids, "ids"), _strings(message, "message")
+    patterns = _patterns(pattern)
+    values = {} if fields is None else _FIELDS(fields, "fields")
     optional(function_of)(decode, "decode")
     optional(text_of)(writer, "writer")
-    if not (wanted or templates or supervised):
-        raise EventDefinitionError("an event type", "needs ids=, message= or puppeteer= to say which lines it means")
+    if not (wanted or templates or patterns or values):
+        reason = "needs pattern=, message=, fields= or ids= to say which lines it means"
+        raise EventDefinitionError("an event type", reason)
 
     def declare(data_type: type[T]) -> type[T]:
         decorated: object = data_type
@@ -119,25 +238,14 @@ def event(
             data_type,
             ids=wanted,
             messages=templates,
-            puppeteer=supervised,
-            decode=decode or _metadata_as(data_type),
+            patterns=patterns,
+            fields=values,
+            decode=cast("Callable[[Record], T] | None", decode),
             writer=writer,
         )
         return data_type
 
     return declare
-
-
-def _metadata_as(data_type: type[T]) -> Callable[[LogRecord], T]:
-    decoder: msgspec.json.Decoder[T] | None = None
-
-    def decode(record: LogRecord) -> T:
-        nonlocal decoder
-        if decoder is None:
-            decoder = msgspec.json.Decoder(data_type)
-        return decoder.decode(record.metadata)
-
-    return decode
 
 
 @overload
@@ -156,4 +264,4 @@ def event_type(data_type: type[T] | EventType[T]) -> EventType[T]:
         return _REGISTERED[data_type]  # type: ignore[return-value]  # the dict is keyed by the very type
     except (KeyError, TypeError):
         name = getattr(data_type, "__name__", None) or shown(data_type)
-        raise EventDefinitionError(name, "is no event type; declare it with @lucy.event(ids=…, message=…)") from None
+        raise EventDefinitionError(name, "is no event type; declare it with @lucy.event(pattern=…)") from None

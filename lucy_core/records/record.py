@@ -1,103 +1,102 @@
 """The values that walk down the pipeline: blocks, records, events, and places among them.
 
-Bytes first, objects late: a `Block` is whole lines as a node wrote them, a `LogRecord` is the envelope of one line
-with its `metadata` still raw, and an `Event` is made only for somebody who asked for that type.
+Bytes first, objects late: a `Block` is whole lines as a node wrote them, a `Record` is one of them, read as far as
+somebody asked, and an `Event` is made only for somebody who asked for that type.
 """
 
-import enum
 import re
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from lucy_core.records.severity import Severity
+
 T_co = TypeVar("T_co", covariant=True)
 
-
-class Level(enum.IntEnum):
-    """How much a log line matters, least first, as Mina spells and orders it (its `logger.ml`)."""
-
-    INTERNAL = 0
-    SPAM = 1
-    TRACE = 2
-    DEBUG = 3
-    INFO = 4
-    WARN = 5
-    ERROR = 6
-    FAULTY_PEER = 7
-    FATAL = 8
-
-    @classmethod
-    def parse(cls, text: str) -> "Level":
-        """Read a level in any case.
-
-        Raises:
-            ValueError: no level is spelt so.
-        """
-        try:
-            return cls[text.upper()]
-        except KeyError:
-            known = ", ".join(level.name.capitalize() for level in cls)
-            raise ValueError(f"{text!r} is no level; levels are {known}") from None
+_continues = re.compile(
+    r"\s|$"
+    r"|(?:Caused by|Suppressed): |\.\.\. \d+ more"
+    r"|Traceback \(most recent call last\):|(?:During handling of|The above exception was)\b.*exception"
+    r"|(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit)(?::|$)"
+    r"|goroutine \d+ \[|created by |exit status \d+$|\[signal \w+|[\w./*()-]+\([^()]*\)$"
+    r"|stack backtrace:|note: run with `RUST_BACKTRACE"
+).match
 
 
-LEVELS = {spelling: level for level in Level for spelling in (level.name.capitalize(), level.name.lower(), level.name)}
-"""Every spelling a line may use, so that the hot path needs one look-up."""
+class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One line, read: what every format gives. A record of this very type is a plain line, which says no more.
 
-
-_match_time = re.compile(
-    r"(\d{4})-?(\d\d)-?(\d\d)[Tt ](\d\d):?(\d\d):?(\d\d)(?:[.,](\d+))?"
-    r"(?: ?(?:(?P<utc>[Zz]|UTC)|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)(?: UTC)?))?",
-    re.ASCII,
-).fullmatch
-
-
-def read_time(text: str) -> datetime | None:
-    """Read a date with a time of day, as ISO 8601, RFC 3339, Mina or Go write it; None for anything else.
-
-    Without a zone it is taken for UTC. A number alone is none: `1712123112345` may be milliseconds, and ISO 8601 would
-    have it in the year 1712. Nor is a second 60, or a time that UTC has no year for: a time is right or it isn't there.
-    """
-    found = _match_time(text)
-    if found is None:
-        return None
-    offset = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
-    micros = int(((found[7] or "") + "000000")[:6])
-    try:
-        zone = UTC if not offset else timezone(-offset if found["sign"] == "-" else offset)
-        year, month, day, hour, minute, second = map(int, found.group(1, 2, 3, 4, 5, 6))
-        time = datetime(year, month, day, hour, minute, second, micros, tzinfo=zone)
-        time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return time
-
-
-class LogRecord(msgspec.Struct, frozen=True, gc=False):
-    """The envelope of one log line.
-
-    Only `message` must be there: extra keys are ignored and the others have defaults, since a log is never quite what
-    its format promises. One of another type than here is as if it weren't there. `metadata` and `source` stay raw JSON
-    that points into the block; decode them on demand.
+    What a format's own records have besides is read when it is asked for.
     """
 
-    message: str
-    timestamp: str = ""
-    level: str = "Info"
-    source: msgspec.Raw = msgspec.Raw(b"null")
-    metadata: msgspec.Raw = msgspec.Raw(b"{}")
-    event_id: str | None = None
-    puppeteer_event_type: str | None = None
+    raw: bytes
+    """The line's bytes, without its newline."""
+    text: str
+    """What the line says to people: its message. A template where the format logs templates and their `fields`."""
+    id: str | None = None
+    """What identifies lines of its kind, where the format has that."""
 
     @property
-    def severity(self) -> Level:
-        """The level as a number; a spelling that nobody knows counts as `INFO`."""
-        return LEVELS.get(self.level, Level.INFO)
+    def kind(self) -> str:
+        """What kind of line it is: `text`, `json (zap)`."""
+        return "text"
+
+    @property
+    def severity(self) -> Severity:
+        """How much it matters; `UNSPECIFIED` where it doesn't say so, or by a word that nobody knows."""
+        return Severity.UNSPECIFIED
+
+    @property
+    def severity_text(self) -> str:
+        """The format's own word for that, as it is spelt; empty where there is none."""
+        return ""
 
     @property
     def time(self) -> datetime | None:
         """The node's own clock, or None where the line has no readable time."""
-        return read_time(self.timestamp)
+        return None
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """What it says as names and values.
+
+        Raises:
+            ValueError, RecursionError: they can't be read, which shows only when somebody asks.
+        """
+        return {}
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        """What else the line has: where it was logged, by whom, what a wrapper around it said. Raises as `fields`."""
+        return {}
+
+    @property
+    def payload(self) -> msgspec.Raw | bytes | None:
+        """The `fields` as JSON, where the line has them so: an event's data is decoded of it without a detour."""
+        return None
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The line as names and values, for filters: its own where it has any. Raises as `fields`."""
+        known = {"message": self.text, "level": self.severity_text or None, "event_id": self.id}
+        return {**{name: value for name, value in known.items() if value is not None}, **self.extra, **self.fields}
+
+    @property
+    def continues(self) -> bool:
+        """Whether it goes on with the record before: blank, indented, or as stack traces and panics go on."""
+        return type(self) is Record and _continues(self.text) is not None
+
+    @property
+    def is_unleveled(self) -> bool:
+        """Whether nobody can say how much it matters, so that it may be an error."""
+        return not self.severity and not self.continues
+
+
+def plain_record(line: bytes) -> Record:
+    """Make a record of a line that is text and nothing more; bytes that are no UTF-8 are shown as escapes."""
+    return Record(raw=line, text=line.decode(errors="backslashreplace").rstrip("\r"))
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -120,8 +119,17 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     """The length of the one line that it stands for, where that is too long to be given: `data` is its beginning."""
 
 
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One line, unread: who wrote it, where it stands in the run, and its bytes without the newline."""
+
+    node: str
+    position: int
+    arrived_ns: int
+    raw: bytes
+
+
 class Malformed(msgspec.Struct, frozen=True, gc=False):
-    """A line that is no record: `raw` is kept whole, and so are its neighbours.
+    """A line that its format can't read: `raw` is kept whole, and so are its neighbours.
 
     Only of a line of more than 72 MiB `raw` is the beginning alone, and `reason` says where the rest is.
     """
@@ -136,13 +144,13 @@ class Malformed(msgspec.Struct, frozen=True, gc=False):
 class Event(msgspec.Struct, Generic[T_co], frozen=True):
     """A record given its type: who wrote it, where it stands in the run, and its typed `data`.
 
-    A stream of records is a stream of `Event[LogRecord]`: `data` is then the envelope itself.
+    A stream of records is a stream of `Event[Record]`: `data` is then the record itself.
     """
 
     node: str
     position: int
     arrived_ns: int
-    record: LogRecord
+    record: Record
     data: T_co
 
     @property
@@ -165,7 +173,7 @@ class Undecodable(msgspec.Struct, frozen=True):
     node: str
     position: int
     arrived_ns: int
-    record: LogRecord
+    record: Record
     event_type: str
     reason: str
 

@@ -27,7 +27,7 @@ QUIET_SECONDS = 1.0
 """For so long the pipes of ended nodes have to be silent: whoever runs it may start one again."""
 
 
-@event(puppeteer="node_exited")
+@event(fields={"puppeteer_event_type": "node_exited"})
 class DaemonExited(msgspec.Struct, frozen=True):
     """A node's daemon ended, asked to or by itself: the line that `Plan.export` has the node write then.
 

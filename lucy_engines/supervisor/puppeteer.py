@@ -59,10 +59,10 @@ LONGEST_POLL = 3600.0
 """Seconds that it sleeps at a time."""
 OWN_NAMES = ("CAPTURE", "LOG", "ADDRESS", "TOKEN", "STATE", "AUTOSTART", "CAPTURE_FILTER", "NODE_DIRECTORY")
 OFFLINE = (
-    '{"puppeteer_script_event": true, "puppeteer_event_type": "node_offline", '
+    '{"puppeteer_script_event": true, "puppeteer_event_type": "node_offline", "level": "Info", '
     '"message":"daemon is being stopped by puppeteer script and is going offline"}'
 )
-"""Upstream's line, blank for blank."""
+"""Upstream's line, and that it tells of no error."""
 PR_SET_CHILD_SUBREAPER = 36
 
 

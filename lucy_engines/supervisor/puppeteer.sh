@@ -170,7 +170,7 @@ ended() { # status of the daemon, as `wait` has it
     exited="{\"timestamp\":\"$(date -u '+%Y-%m-%d %H:%M:%S').000000Z\",\"level\":\"Info\",\"puppeteer_script_event\":true,\
 \"puppeteer_event_type\":\"node_exited\",\"message\":\"daemon $how $after s after its start\",\
 \"metadata\":{\"code\":$code,\"signal\":$signal,\"after\":$after}}"
-    offline='{"puppeteer_script_event": true, "puppeteer_event_type": "node_offline", "message":"daemon is being stopped'
+    offline='{"puppeteer_script_event": true, "puppeteer_event_type": "node_offline", "level": "Info", "message":"daemon is being stopped'
     offline="$offline by puppeteer script and is going offline\"}"
     if [ "$autostart" = 1 ]; then
         # A killed daemon may have left half a line.

@@ -436,7 +436,7 @@ async def test_a_pipeline_reads_on_what_was_rotated_and_doubts_what_was_truncate
         with log.open("ab", 0) as daemon:
             await pipeline.follow_file("a", log)
             pipeline.subscribe(
-                Interest(nodes=["a"]), lambda items: found.extend(item.data.message for item in items), lambda _: None
+                Interest(nodes=["a"]), lambda items: found.extend(item.data.text for item in items), lambda _: None
             )
             daemon.write(say("1") + b"\n")
             await pipeline.reach(await pipeline.drain("a"))
@@ -464,7 +464,7 @@ async def test_rotations_while_capture_is_held_cost_no_line(tmp_path: Path) -> N
     async with Pipeline.record(tmp_path / "run") as pipeline:
         await pipeline.follow_file("a", log)
         pipeline.subscribe(
-            Interest(nodes=["a"]), lambda items: found.extend(item.data.message for item in items), lambda _: None
+            Interest(nodes=["a"]), lambda items: found.extend(item.data.text for item in items), lambda _: None
         )
         assert pipeline.capture_pid is not None
         os.kill(pipeline.capture_pid, signal.SIGSTOP)

@@ -152,9 +152,9 @@ async def test_four_writers_of_long_lines_tear_each_other_and_every_line_is_acco
     folder = str(Path(tagged.__file__).parent)
     found: dict[str, list[int]] = {node: [] for node in nodes}
 
-    def take(items: list[lucy.Event[lucy.LogRecord]]) -> None:
+    def take(items: list[lucy.Event[lucy.Record]]) -> None:
         for item in items:
-            found[item.node].append(int(item.data.message))
+            found[item.node].append(int(item.data.text))
 
     async with opened as pipeline:
         fifo = await pipeline.open_shared_fifo(nodes, tmp_path / "fifo")
@@ -212,7 +212,7 @@ async def test_lines_that_nobody_tears_come_whole_and_duplicates_once(opened, tm
         fifo = await pipeline.open_shared_fifo(("a", "b"), tmp_path / "fifo")
         found: list[tuple[str, str]] = []
         pipeline.subscribe(
-            Interest(), lambda items: found.extend((item.node, item.data.message) for item in items), lambda _: None
+            Interest(), lambda items: found.extend((item.node, item.data.text) for item in items), lambda _: None
         )
         writer = os.open(fifo, os.O_WRONLY)
         for number in (1, 2, 2, 3):
@@ -232,7 +232,7 @@ async def test_a_writer_that_dies_in_mid_line_spoils_no_line_of_the_living(opene
         fifo = await pipeline.open_shared_fifo(("a", "b"), tmp_path / "fifo")
         found: list[tuple[str, str]] = []
         pipeline.subscribe(
-            Interest(), lambda items: found.extend((item.node, item.data.message) for item in items), lambda _: None
+            Interest(), lambda items: found.extend((item.node, item.data.text) for item in items), lambda _: None
         )
         line = tag_line("b", 1, b'{"message":"of b"}\n')
         writer = os.open(fifo, os.O_WRONLY)

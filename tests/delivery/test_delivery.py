@@ -15,10 +15,12 @@ from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.subscription import Gate, Group, Subscription
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
+from lucy_core.formats.choice import Formats
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Row
 from lucy_core.records.event import event_type
-from lucy_core.records.record import Block, Level
+from lucy_core.records.record import Block
+from lucy_core.records.severity import Severity
 
 NUMBERED = event_type(Numbered)
 OTHER = event_type(Other)
@@ -87,7 +89,7 @@ def test_one_who_starts_in_the_middle_of_a_block_to_come_gets_what_follows() -> 
 
 
 def test_a_subscription_costs_a_new_plan_to_no_node_but_its_own() -> None:
-    hub = Hub(Subscription(Interest(nodes=node), nothing, nothing, 0, Group()) for node in "ab")
+    hub = Hub(Formats(), (Subscription(Interest(nodes=node), nothing, nothing, 0, Group()) for node in "ab"))
     plans = {node: hub.plan(node) for node in "ab"}
     added = Subscription(Interest(nodes="b"), nothing, nothing, 0, Group())
     hub.add(added)
@@ -204,7 +206,7 @@ async def test_whoever_reads_back_is_called_for_what_it_wants_alone(pipeline: Pi
     await write(pipeline, "a", numbered(3, level="Error"))
     batches: list[list[Any]] = []
     stop = pipeline.mark().position - 1
-    await pipeline.read_back(Interest(nodes="a", level=Level.ERROR), batches.append, 0, stop)
+    await pipeline.read_back(Interest(nodes="a", level=Severity.ERROR), batches.append, 0, stop)
     assert [[item.position for item in batch] for batch in batches] == [[stop - 2]]
 
 

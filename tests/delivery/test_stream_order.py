@@ -141,7 +141,7 @@ async def test_reaching_a_position_waits_for_those_who_read_back(pipeline: Pipel
     position = await pipeline.fence()
     await pipeline.reach(position)
     errors: list[object] = []
-    pipeline.records(level=lucy.Level.ERROR, since=0).subscribe(errors.append)
+    pipeline.records(level=lucy.Severity.ERROR, since=0).subscribe(errors.append)
     await pipeline.reach(position)
     assert len(errors) == 2000
 
@@ -172,7 +172,7 @@ async def test_so_far_is_the_exact_list_up_to_the_call(pipeline: Pipeline) -> No
     assert await found(Numbered, since=mark) == ["Numbered(n=3)"]
     assert await found(Numbered, Other, nodes=("a",)) == ["Numbered(n=1)", "Other(text='x')", "Numbered(n=3)"]
     assert await found(Numbered, nodes="b") == ["Numbered(n=2)"]
-    assert len(await found(level=lucy.Level.ERROR)) == 1
+    assert len(await found(level=lucy.Severity.ERROR)) == 1
     assert len(await found()) == 4
     assert await found(since=await pipeline.fence()) == []
 
@@ -251,4 +251,4 @@ async def test_a_network_refuses_nodes_that_it_does_not_have(tmp_path: Path) -> 
         started = await network.so_far(lucy.NodeStarted)
         assert [event.data.node for event in started] == ["a"]
         assert await network.so_far(Numbered, nodes=("a",)) == []
-        assert await network.so_far(level=lucy.Level.ERROR) == []
+        assert await network.so_far(level=lucy.Severity.ERROR) == []

@@ -16,7 +16,7 @@ from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.faults import Disconnect
 from lucy_core.judging.fold import replayed
 from lucy_core.records.journal import JOURNAL, FaultEffective, MarkTaken, NodeExited, RunDecided, RunError, journal_line
-from lucy_core.records.record import LogRecord
+from lucy_core.records.record import Record
 
 pytestmark = pytest.mark.anyio
 
@@ -65,14 +65,14 @@ async def test_an_error_that_is_held_for_a_nodes_error_is_no_nodes_error(tmp_pat
     async with Pipeline.record(tmp_path / "run") as pipeline:
         seen: list[str] = []
 
-        def hold(event: lucy.Event[LogRecord]) -> None:
+        def hold(event: lucy.Event[Record]) -> None:
             seen.append(event.node)
             if len(seen) < 100:  # where Lucy's own came too, each error would bring the next
                 pipeline.write_nowait(JOURNAL, journal_line(RunError("soft", f"{event.node} logged an error", "check")))
 
-        pipeline.records(level=lucy.Level.ERROR).subscribe(hold)
+        pipeline.records(level=lucy.Severity.ERROR).subscribe(hold)
         chosen: dict[str, list[str]] = {"by name": [], "by type": [], "by both": []}
-        by_name = pipeline.records(nodes=(JOURNAL, "a"), level=lucy.Level.ERROR)
+        by_name = pipeline.records(nodes=(JOURNAL, "a"), level=lucy.Severity.ERROR)
         by_name.subscribe(lambda event: chosen["by name"].append(event.node))
         by_type = pipeline.records().of(RunError)
         by_type.subscribe(lambda event: chosen["by type"].append(event.node))
@@ -87,8 +87,8 @@ async def test_an_error_that_is_held_for_a_nodes_error_is_no_nodes_error(tmp_pat
             "by type": [JOURNAL, JOURNAL],
             "by both": ["a", JOURNAL, JOURNAL],
         }
-        assert [event.node for event in await pipeline.so_far(level=lucy.Level.ERROR)] == ["a", "b"]
-        assert len(await pipeline.so_far(level=lucy.Level.ERROR, nodes=JOURNAL)) == 2
+        assert [event.node for event in await pipeline.so_far(level=lucy.Severity.ERROR)] == ["a", "b"]
+        assert len(await pipeline.so_far(level=lucy.Severity.ERROR, nodes=JOURNAL)) == 2
         assert len(await pipeline.so_far(RunError)) == 2
     async with Pipeline.replay(tmp_path / "run") as replayed:
         assert [event.node for event in (await until_over(replayed.records()))[0]] == ["a", "b"]
@@ -150,20 +150,40 @@ async def test_an_answer_is_refused_where_an_unreadable_line_may_belie_it(line: 
     for asked in (
         pipeline.so_far(Numbered),
         pipeline.so_far(Other, Numbered, nodes="a"),
-        pipeline.so_far(level=lucy.Level.ERROR),
+        pipeline.so_far(level=lucy.Severity.ERROR),
         pipeline.so_far(),
     ):
-        with pytest.raises(lucy.InconclusiveError, match="1 lines .* and can't be read, the first at 1, of a"):
+        with pytest.raises(
+            lucy.InconclusiveError, match="1 lines (say that they are such and )?can't be read, the first at 1, of a"
+        ):
             await asked
     assert len(await pipeline.so_far(Other)) == 1
     assert await pipeline.so_far(Numbered, nodes="b") == []
-    assert await pipeline.so_far(level=lucy.Level.ERROR, since=pipeline.mark()) == []
+    assert await pipeline.so_far(level=lucy.Severity.ERROR, since=pipeline.mark()) == []
 
 
-async def test_plain_text_belies_nothing(pipeline: Pipeline) -> None:
-    await write(pipeline, "a", b"Traceback (most recent call last): stream.numbered ERROR\n", b"\n")
+async def test_plain_text_is_no_event_and_its_lines_are_shown_where_no_error_may_be(pipeline: Pipeline) -> None:
+    await write(pipeline, "a", other("before"), b"panic: stream.numbered ERROR\n", b"\n", b"    at main.go:12\n")
     assert await pipeline.so_far(Numbered) == []
-    assert await pipeline.so_far(level=lucy.Level.ERROR) == []
+    for asked in (pipeline.so_far(level=lucy.Severity.ERROR), pipeline.so_far(nodes="a", level=lucy.Severity.TRACE)):
+        with pytest.raises(lucy.InconclusiveError, match=r"1 lines don't say .*: a #1 panic: stream.numbered ERROR,"):
+            await asked
+    assert (await pipeline.so_far(nodes="a", since=1))[0].data.text == "panic: stream.numbered ERROR"
+    assert await pipeline.so_far(nodes="b", level=lucy.Severity.ERROR) == []
+
+
+async def test_a_level_that_nobody_knows_is_none_and_never_info(pipeline: Pipeline) -> None:
+    await write(pipeline, "a", numbered(1, level="Grave"), numbered(2, level="Error"))
+    records = await pipeline.so_far(nodes="a")
+    assert [(event.data.severity, event.data.severity_text) for event in records] == [
+        (lucy.Severity.UNSPECIFIED, "Grave"),
+        (lucy.Severity.ERROR, "Error"),
+    ]
+    with pytest.raises(lucy.InconclusiveError, match="1 lines don't say how much they matter, or by a word that"):
+        await pipeline.so_far(level=lucy.Severity.ERROR)
+    await pipeline.audit()
+    assert pipeline.ledger.of("a").judged.unleveled == 1
+    assert "1 of unknown severity" in str(pipeline.ledger.of("a"))
 
 
 async def test_an_unreadable_line_of_a_node_belies_nothing_of_lucys(pipeline: Pipeline) -> None:
@@ -355,4 +375,4 @@ async def test_any_true_answer_is_one(pipeline: Pipeline) -> None:
     await write(pipeline, "a", numbered(0, 7))
     found = await pipeline.events(Numbered, since=0).first(lambda event: event.data.n)  # type: ignore[arg-type,return-value]
     assert found.data == Numbered(7)
-    assert isinstance(found.record, LogRecord)
+    assert isinstance(found.record, Record)

@@ -25,8 +25,8 @@ class Other(msgspec.Struct, frozen=True):
     text: str
 
 
-def broken(record: lucy.LogRecord) -> object:
-    raise RuntimeError(record.message)
+def broken(record: lucy.Record) -> object:
+    raise RuntimeError(record.text)
 
 
 @lucy.event(ids="s.broken", decode=broken)
@@ -155,7 +155,7 @@ async def test_records_narrow_to_events_and_keep_their_level(source: Source) -> 
     narrowed: list[int] = []
     everything = source.pipeline.records(nodes=["a"])
     everything.of(N).subscribe(lambda event: narrowed.append(event.data.n))
-    source.pipeline.records(level=lucy.Level.WARN).subscribe(lambda event: warnings.append(event.data.level))
+    source.pipeline.records(level=lucy.Severity.WARN).subscribe(lambda event: warnings.append(event.data.level))
     await source.write(number(7), line(None, "{}", "m", "Fatal"), line(None, "{}", "m", "warn"), line(None, "{}"))
     assert narrowed == [7]
     assert warnings == ["Fatal", "warn"]
@@ -212,7 +212,7 @@ async def test_a_loop_over_a_stream_itself_is_told_what_to_loop_over() -> None:
 
 
 def test_a_declaration_that_means_no_line_is_refused() -> None:
-    with pytest.raises(lucy.EventDefinitionError, match="needs ids="):
+    with pytest.raises(lucy.EventDefinitionError, match="needs pattern="):
         lucy.event()
     with pytest.raises(lucy.EventDefinitionError, match="int is no event type; declare it"):
         lucy.event_type(int)
@@ -225,12 +225,16 @@ async def test_a_tool_without_a_network_has_all_that_it_needs_of_a_pipeline_itse
         pipeline.events(N).subscribe(lambda event: got.append(event.data.n))
         mark = pipeline.mark()
         with fifo.open("wb") as node:
-            node.write(number(1) + line(None, "{}", level="Error") + b"no record\n")
+            node.write(number(1) + line(None, "{}", level="Error") + b"plain\n" + b'{"no record\n')
         await pipeline.reach(await pipeline.drain("a"))
         assert got == [1]
-        assert [record.position for record in await pipeline.so_far(level=lucy.Level.ERROR, since=mark)] == [1]
-        assert (await pipeline.malformed(since=mark).first()).raw == b"no record"
+        with pytest.raises(lucy.InconclusiveError, match="1 lines can't be read, the first at 3, of a: Input data was"):
+            await pipeline.so_far(level=lucy.Severity.ERROR, since=mark)
+        assert (await pipeline.malformed(since=mark).first()).raw == b'{"no record'
+        assert (
+            await pipeline.lines(nodes="a", since=mark).filter(lambda line: line.position == 2).first()
+        ).raw == b"plain"
         assert pipeline.live == 1
     assert pipeline.ledger.complete
     async with lucy.Pipeline.replay(tmp_path / "run") as replayed, replayed.records().aiter() as records:
-        assert [record.position async for record in records] == [0, 1]
+        assert [record.position async for record in records] == [0, 1, 2]

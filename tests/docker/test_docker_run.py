@@ -266,7 +266,7 @@ async def test_an_engine_elsewhere_is_given_all_it_needs(tmp_path: Path, run_id:
     ):
         a = net["a"]
         assert a.directory is None
-        await a.records(since=0).filter(lambda event: event.data.message == "a key").first(within=60)
+        await a.records(since=0).filter(lambda event: event.data.text == "a key").first(within=60)
         result = await a.exec(["sh", "-c", "cat; hostname"], input=b"given\n")
         await a.write_file("new", b"file")
         assert await a.read_file("new") == b"file"
@@ -274,7 +274,7 @@ async def test_an_engine_elsewhere_is_given_all_it_needs(tmp_path: Path, run_id:
         assert await a.exec(["ls", "state"]) == ExecResult(0, b"old\n", b"")
         mark = net.mark()
         await a.start(fresh_state=True)
-        await a.records(since=mark).filter(lambda event: event.data.message == "a key").first(within=60)
+        await a.records(since=mark).filter(lambda event: event.data.text == "a key").first(within=60)
 
     assert (result.code, result.stdout) == (0, b"given\na\n")
     assert await left_of(run_id) == []

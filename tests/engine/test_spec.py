@@ -82,6 +82,11 @@ WRONG_FIELDS = {
         ("a:b:c", "can't name a user"),
         ("../a", "can't name a user"),
     ),
+    "log_format": (
+        (1, "log_format=1 is of type int"),
+        ("klatsch", "no format is called 'klatsch'"),
+        ("{", "is no format that was written down"),
+    ),
     "stop_signal": (
         (None, "stop_signal=None is of type NoneType"),
         ("SIGSOON", "stop_signal='SIGSOON' is no signal; give one like 'SIGHUP' or signal.SIGHUP"),

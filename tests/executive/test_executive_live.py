@@ -255,7 +255,7 @@ def test_a_large_payload_is_left_out_of_its_line() -> None:
     class Large(msgspec.Struct):
         text: str
 
-    record = lucy.LogRecord(message="")
+    record = lucy.Record(raw=b"", text="")
     row = json.loads(event_line(lucy.Event("one", 7, 0, record, Large("x" * 10_000))))
 
     assert (row["event"], row["position"], "data" in row, row["data_bytes"] > 10_000) == ("Large", 7, False, True)

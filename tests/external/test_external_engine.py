@@ -64,7 +64,7 @@ async def test_lines_are_captured_as_in_a_run_of_lucys_own(exported: Path, tmp_p
         write(exported, "a", message="from a")
         write(exported, "b", message="from b")
         for node in network:
-            await node.records(since=0).first(lambda record, node=node: record.data.message == f"from {node.name}")
+            await node.records(since=0).first(lambda record, node=node: record.data.text == f"from {node.name}")
         assert network.ledger.complete
 
     assert (tmp_path / "run" / "logs" / "a.ndjson").read_text() == '{"message": "from a"}\n'
@@ -107,13 +107,13 @@ async def test_all_have_ended_when_every_supervisor_has_said_so_and_nothing_foll
 
                 tasks.start_soon(watch)
                 ends("a")
-                await network["a"].records(since=0).first(lambda record: record.data.puppeteer_event_type is not None)
+                await network["a"].records(since=0).first(lambda record: "puppeteer_event_type" in record.data.extra)
                 for number in range(5):
                     write(exported, "b", message=f"alive {number}")
                     await (
                         network["b"]
                         .records(since=0)
-                        .first(lambda record, text=f"alive {number}": record.data.message == text)
+                        .first(lambda record, text=f"alive {number}": record.data.text == text)
                     )
                 assert not over.is_set()
                 ends("b")

@@ -36,6 +36,7 @@ ROOMS = (
     "records",
     "filters",
     "capture",
+    "formats",
     "recording",
     "delivery",
     "judging",
@@ -56,6 +57,7 @@ DOCKER_ROOMS = ("supervisor", "api", "plan", "run", "garbage", "faults")
 BARE = (
     "lucy_core/filters/expressions.py",
     "lucy_core/filters/logproc.py",
+    "lucy_core/records/severity.py",
     "lucy_core/helpers/boot.py",
     "lucy_core/helpers/channel.py",
     "lucy_core/helpers/forms.py",
@@ -113,6 +115,7 @@ BARE = (
 CARRIED = (
     "lucy_core/filters/expressions.py",
     "lucy_core/filters/logproc.py",
+    "lucy_core/records/severity.py",
     "lucy_core/capture/tagged.py",
     "lucy_engines/supervisor/puppeteer.py",
 )
@@ -149,16 +152,11 @@ FOREIGN = re.compile(
 )
 # Path: why it may.
 SPEAKS_OF_OTHERS: dict[str, str] = {
-    "lucy_core/delivery/decoding.py": "reads lines of Mina's format, until formats are plug-ins",
-    "lucy_core/records/event.py": "knows events by the ids of Mina's format, until formats are plug-ins",
-    "lucy_core/records/record.py": "has the levels and times of Mina's format, until formats are plug-ins",
-    "lucy_core/filters/logproc.py": "is Mina's language of filters, until it is one of the formats'",
-    "lucy_core/filters/predicate.py": "is Mina's language of filters, until it is one of the formats'",
+    "lucy_core/filters/logproc.py": "is the language of Mina's log processor, and has its levels",
+    "lucy_core/filters/predicate.py": "names the language by where it comes from",
 }
 # Path: why it may name the puppeteer, which is an engine's, and nothing else of others.
 KNOWS_PUPPETEERS: dict[str, str] = {
-    "lucy_core/delivery/interests/plan.py": "looks up events by the puppeteer's types, until formats are plug-ins",
-    "lucy_core/delivery/scanning.py": "can't find the puppeteer's lines by a key, until formats are plug-ins",
     "lucy_core/run/exported.py": "declares the event by which a puppeteer says that a node has ended",
 }
 

@@ -97,6 +97,7 @@ LIKELY: Mapping[str, Any] = {
     "node": "a",
     "nodes": ("a",),
     "on_end": lambda: lambda *_: None,
+    "log_format": "envelope",
     "on_next": lambda: lambda *_: None,
     "other": lucy.from_items((1,)),
     "output": lucy.Output.STDOUT,
@@ -107,7 +108,7 @@ LIKELY: Mapping[str, Any] = {
     "predicate": lambda: lambda *_: True,
     "probability": 0.5,
     "reason": "a reason",
-    "record": lucy.LogRecord(message="message"),
+    "record": lucy.Record(raw=b"message", text="message"),
     "role": "any",
     "seconds": 1,
     "signal": "SIGURG",
@@ -131,26 +132,17 @@ LIKELY: Mapping[str, Any] = {
 
 MADE_BY_LUCY = frozenset(
     (
-        *("Absence", "Arrived", "Event", "EventType", "ExecResult", "FaultEffective", "FaultRequested"),
-        *("FaultReverted", "Faults", "Gap", "Lease", "Ledger", "Life", "Lives", "LogRecord", "Malformed", "Mark"),
-        *(
-            "Network",
-            "Node",
-            "NodeAdded",
-            "NodeExited",
-            "NodeRemoved",
-            "NodeLedger",
-            "NodePaused",
-            "NodeResumed",
-            "NodeStartFailed",
-        ),
-        *("NodeStarted", "NodeStopped", "Pipeline", "Replay", "Start", "Stream", "Undecodable", "WaitOutcome"),
+        *("Absence", "Arrived", "Batch", "Event", "EventType", "ExecResult", "FaultEffective", "FaultRequested"),
+        *("FaultReverted", "Faults", "Gap", "Lease", "Ledger", "Life", "Line", "Lives", "Malformed", "Mark"),
+        *("Network", "Node", "NodeAdded", "NodeExited", "NodeLedger", "NodePaused", "NodeRemoved", "NodeResumed"),
+        *("NodeStartFailed", "NodeStarted", "NodeStopped", "Pipeline", "Record", "Replay", "Start", "Stream"),
+        *("Undecodable", "WaitOutcome"),
         *("FeePayerSummary", "MinaState", "RemotePeer", "RootTransition", "SnarkWork"),
         "TransactionStatus",
     )
 )
 """Values and objects that she gives, and nobody else makes. What their methods are given is looked at below."""
-CONTRACTS = frozenset({"AnyCondition", "AnyFault", "Machine", "StateFold"})
+CONTRACTS = frozenset({"AnyCondition", "AnyFault", "Format", "Machine", "Needles", "StateFold"})
 INTERNAL = {
     "Network": ("fail",),
     "Pipeline": (
@@ -231,7 +223,7 @@ def of_stream(virtual: VirtualNetwork) -> list[Target]:
 
 def of_the_rest(virtual: VirtualNetwork) -> list[Target]:
     network = virtual.network
-    likely = {**LIKELY, "line": lucy.LogRecord(message="message")}
+    likely = {**LIKELY, "line": lucy.Record(raw=b"message", text="message")}
     return [
         *methods_of(lucy.Faults, network.faults, likely),
         *methods_of(Judgement, network.judgement, likely),

@@ -288,7 +288,7 @@ async def test_when_the_disk_has_room_for_a_line_and_not_for_its_row_the_line_is
     async with Pipeline.record(small_disk / "run") as pipeline:
         fifo = await pipeline.open_fifo("a", tmp_path / "fifo")
         found: list[bytes] = []
-        pipeline.malformed().subscribe(lambda line: found.append(line.raw))
+        pipeline.lines(nodes="a").subscribe(lambda line: found.append(line.raw))
         for number in range(100):
             await write(fifo, b"%d\n" % number)
             await pipeline.reach(await pipeline.drain("a"))

@@ -15,7 +15,7 @@ from lucy_core.judging.conditions.lives import Lives
 from lucy_core.judging.durations import NS, Clock
 from lucy_core.judging.waiting import Limits, Wait, limits
 from lucy_core.records.journal import CommandEnded, NodeExited, NodePaused, NodeStarted, NodeStopped
-from lucy_core.records.record import Arrived, Event, LogRecord
+from lucy_core.records.record import Arrived, Event, Record
 
 
 @lucy.event(ids="w.ping")
@@ -28,7 +28,7 @@ class Pong(msgspec.Struct, frozen=True):
     n: int = 0
 
 
-RECORD = LogRecord(message="m")
+RECORD = Record(raw=b"m", text="m")
 History = list[Event[Any]]
 
 

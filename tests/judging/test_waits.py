@@ -169,7 +169,7 @@ async def test_what_lucy_did_to_a_node_is_that_nodes_event_and_no_node_can_forge
     spec = network(scripted_node("a", "rest"), shell("b", f"sleep 0.2; echo '{forged}'; exec sleep 60"))
     async with lucy.deploy(spec, run_directory=tmp_path / "run") as net:
         await net["a"].stop()
-        await net["b"].records(since=0).first(lambda event: event.data.event_id == "lucy.node_started", within=20)
+        await net["b"].records(since=0).first(lambda event: event.data.id == "lucy.node_started", within=20)
         with pytest.raises(lucy.WaitTimeoutError):
             await net.wait_for(runs("a"), hard=0.1)
         assert (await net.wait_for(lucy.seen(lucy.NodeStopped, nodes="a"), since=0)).data.node == "a"

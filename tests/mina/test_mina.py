@@ -14,9 +14,10 @@ import lucy_core as lucy
 from lucy_core import mina
 from lucy_core.mina.documents import DOCUMENTS
 from lucy_core.mina.events import STATE_EVENTS
+from lucy_core.mina.format import MinaRecord
 from lucy_core.mina.graphql import connect
 from lucy_core.records.journal import NodeExited, NodePaused, NodeResumed, NodeStarted, NodeStopped
-from lucy_core.records.record import Event, LogRecord
+from lucy_core.records.record import Event, Record
 from lucy_engines.simnode.api.schema import SDL
 
 # Event: path and constructor that the id is the MD5 of (mina-events: how ids come about).
@@ -47,9 +48,9 @@ def test_an_id_is_the_md5_of_its_path(kind: type, path: str) -> None:
     assert hashlib.md5(path.encode(), usedforsecurity=False).hexdigest() in lucy.event_type(kind).ids
 
 
-def record(kind: type, metadata: object) -> LogRecord:
+def record(kind: type, metadata: object) -> Record:
     (event_id, *_) = lucy.event_type(kind).ids
-    return LogRecord(message="m", metadata=msgspec.Raw(msgspec.json.encode(metadata)), event_id=event_id)
+    return MinaRecord(text="m", metadata=msgspec.Raw(msgspec.json.encode(metadata)), id=event_id)
 
 
 def read(kind: type, metadata: object):
@@ -125,7 +126,7 @@ def tip(state_hash: str) -> mina.TransitionFrontierDiffApplication:
 def fold(*steps: tuple[str, object], state: mina.MinaState | None = None) -> mina.MinaState:
     state = state or mina.MinaState()
     for position, (node, data) in enumerate(steps):
-        state.apply(Event(node, position, 0, LogRecord(message="m"), data))
+        state.apply(Event(node, position, 0, Record(raw=b"m", text="m"), data))
     return state
 
 

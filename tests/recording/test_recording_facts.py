@@ -51,7 +51,7 @@ async def lines_of(pipeline: Pipeline, node: str | None = None) -> list[tuple[in
     ended: list[Exception | None] = []
     pipeline.subscribe(
         Interest(nodes=None if node is None else [node]),
-        lambda items: found.extend((item.position, item.data.message) for item in items),
+        lambda items: found.extend((item.position, item.data.text) for item in items),
         ended.append,
     )
     with anyio.fail_after(20):
@@ -467,7 +467,7 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
     async def follow(pipeline: Pipeline, node: str) -> None:
         async with pipeline.records(nodes=node, since=0).aiter(limit=16) as items:
             async for item in items:
-                got[node].append(item.data.message)
+                got[node].append(item.data.text)
                 if len(got[node]) == lines:
                     return
 
@@ -480,7 +480,7 @@ async def test_a_full_disk_costs_who_is_behind_no_line_and_who_takes_nothing_is_
                     for node in got:
                         pipeline.write_nowait(node, b"".join(say(f"{node}-{n + k}-{'x' * 500}") for k in range(100)))
             assert pipeline.ledger.recording_stopped is not None
-            pipeline.records(nodes="a").subscribe(lambda event: live.append(event.data.message))
+            pipeline.records(nodes="a").subscribe(lambda event: live.append(event.data.text))
             async with pipeline.records(nodes="a").aiter(limit=16):
                 for _ in range(2):  # the second waits for it
                     pipeline.write_nowait("a", say("early") * 100)

@@ -19,11 +19,11 @@ from lucy_core.records.journal import (
     is_of,
     tells_of_nodes,
 )
-from lucy_core.records.record import Event, LogRecord
+from lucy_core.records.record import Event, Record
 
 
 def event(node: str, data: Any) -> Event[Any]:
-    return Event(node, 0, 0, LogRecord(message=""), data)
+    return Event(node, 0, 0, Record(raw=b"", text=""), data)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_an_event_of_lucys_is_about_the_nodes_that_it_names(data: Any, nodes: tu
     assert tells_of_nodes(event_type(type(data))) is bool(nodes)
 
 
-@pytest.mark.parametrize("data", (NodeExited("a", "forged"), LogRecord(message="x")))
+@pytest.mark.parametrize("data", (NodeExited("a", "forged"), Record(raw=b"x", text="x")))
 def test_whatever_a_node_writes_is_about_that_node(data: Any) -> None:
     assert about(event("b", data)) == ("b",)
 
 
 def test_a_record_of_the_journal_is_lucys_own() -> None:
-    assert about(event(JOURNAL, LogRecord(message="x"))) == (JOURNAL,)
+    assert about(event(JOURNAL, Record(raw=b"x", text="x"))) == (JOURNAL,)
 
 
 def test_the_journals_name_means_all_that_stands_in_it() -> None:
@@ -61,6 +61,6 @@ def test_the_journals_name_means_all_that_stands_in_it() -> None:
 
 
 def test_no_node_but_lucy_can_write_lucys_events() -> None:
-    record = LogRecord(message="x", event_id="lucy.node_exited")
+    record = Record(raw=b"", text="x", id="lucy.node_exited")
     assert event_type(lucy.NodeExited).matches(record, JOURNAL)
     assert not event_type(lucy.NodeExited).matches(record, "a")

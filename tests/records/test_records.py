@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucy_core.records.record import LogRecord, read_time
+from lucy_core.formats.envelope import EnvelopeRecord
+from lucy_core.records.times import read_time
 
 SEVEN = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
@@ -28,7 +29,7 @@ SEVEN = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
     ),
 )
 def test_a_time_is_read_as_loggers_write_it(text: str, time: datetime) -> None:
-    assert LogRecord(message="m", timestamp=text).time == time
+    assert EnvelopeRecord(text="m", timestamp=text).time == time
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_a_time_is_read_as_loggers_write_it(text: str, time: datetime) -> None:
     ),
 )
 def test_what_is_no_time_for_sure_is_none(text: str) -> None:
-    assert LogRecord(message="m", timestamp=text).time is None
+    assert EnvelopeRecord(text="m", timestamp=text).time is None
 
 
 @given(st.text(st.sampled_from("0123456789-:T Z+.,UC\n\u0663"), max_size=40))

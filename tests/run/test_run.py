@@ -148,8 +148,8 @@ async def test_a_run_that_was_cancelled_while_it_was_taken_down_has_not_passed(t
             lucy.NetworkSpec(name="runs", nodes=(lingering,)), run_directory=tmp_path / "run"
         ) as network:
             lines = network["a"].records(since=0)
-            await lines.first(lambda event: event.data.message == "ready", within=20)
-            lines.filter(lambda event: event.data.message == "asked").subscribe(lambda _: task.cancel())
+            await lines.first(lambda event: event.data.text == "ready", within=20)
+            lines.filter(lambda event: event.data.text == "asked").subscribe(lambda _: task.cancel())
             if held:
                 network.soft_error("this was wrong")
 

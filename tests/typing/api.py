@@ -15,8 +15,8 @@ class PeerBanned(msgspec.Struct, frozen=True):
     score: int = 0
 
 
-def decode(record: lucy.LogRecord) -> PeerBanned:
-    return PeerBanned(peer=record.message)
+def decode(record: lucy.Record) -> PeerBanned:
+    return PeerBanned(peer=record.text)
 
 
 assert_type(lucy.event_type(PeerBanned), lucy.EventType[PeerBanned])
@@ -39,16 +39,16 @@ async def use_streams(network: lucy.Network) -> None:
     assert_type(peers.share().within(3), lucy.Stream[str])
     assert_type(await peers.first(lambda peer: peer != "", within=5), str)
     assert_type(peers.flat_map(lambda peer: lucy.from_items([len(peer)])), lucy.Stream[int])
-    records = network.records(level=lucy.Level.WARN)
-    assert_type(records, lucy.Stream[lucy.Event[lucy.LogRecord]])
+    records = network.records(level=lucy.Severity.WARN)
+    assert_type(records, lucy.Stream[lucy.Event[lucy.Record]])
     assert_type(records.of(PeerBanned), lucy.Stream[lucy.Event[PeerBanned]])
     peers.pipe(operators.map(len), operators.take(2))
     async with peers.aiter() as items:
         async for item in items:
             assert_type(item, str)
     assert_type(await network.so_far(PeerBanned, nodes=("a",)), list[lucy.Event[PeerBanned]])
-    assert_type(await network.so_far(level=lucy.Level.ERROR), list[lucy.Event[lucy.LogRecord]])
-    assert_type(await network.pipeline.so_far(), list[lucy.Event[lucy.LogRecord]])
+    assert_type(await network.so_far(level=lucy.Severity.ERROR), list[lucy.Event[lucy.Record]])
+    assert_type(await network.pipeline.so_far(), list[lucy.Event[lucy.Record]])
     undecodable = network.pipeline.undecodable(PeerBanned)
     assert_type(undecodable, lucy.Stream[lucy.Undecodable])
     stop = peers.subscribe(print)

@@ -5,15 +5,17 @@ from typing import final
 
 from lucy_core.delivery.interests.plan import Plan
 from lucy_core.delivery.interests.subscription import Subscription
+from lucy_core.formats.choice import Formats
 
 
 @final
 class Hub:
     """Subscriptions, and for each node the plan made of them, once it is asked for."""
 
-    __slots__ = ("_plans", "_subscriptions")
+    __slots__ = ("_formats", "_plans", "_subscriptions")
 
-    def __init__(self, subscriptions: Iterable[Subscription] = ()) -> None:
+    def __init__(self, formats: Formats, subscriptions: Iterable[Subscription] = ()) -> None:
+        self._formats = formats
         self._subscriptions = dict.fromkeys(subscriptions)
         self._plans: dict[str, Plan] = {}
 
@@ -46,5 +48,9 @@ class Hub:
     def plan(self, node: str) -> Plan:
         plan = self._plans.get(node)
         if plan is None:
-            plan = self._plans[node] = Plan(node, self._subscriptions)
+            plan = self._plans[node] = Plan(node, self._formats.of(node), self._subscriptions)
         return plan
+
+    def forget_plan(self, node: str) -> None:
+        """Make a node's plan anew: its lines are read in another format from now on."""
+        self._plans.pop(node, None)

@@ -5,9 +5,10 @@ from typing import Any, final
 
 from lucy_core.arguments import instance_of, names_of, optional, switch_of, text_of, tuple_of
 from lucy_core.records.event import EventType
-from lucy_core.records.record import Event, Level
+from lucy_core.records.record import Event
+from lucy_core.records.severity import Severity
 
-LEVEL = optional(instance_of(Level, "a level, such as lucy.Level.ERROR"))
+LEVEL = optional(instance_of(Severity, "a severity, such as lucy.Severity.ERROR"))
 """What may be given as `level=`."""
 _TYPES = optional(tuple_of(instance_of(EventType, "an event type"), "(event_type(NodeStarted),)"))
 _KIND = instance_of(type, "a type, such as Malformed")
@@ -19,9 +20,9 @@ class Interest:
 
     `nodes` are those whose lines are meant; of Lucy's own events, which stand in the journal alone, those that are
     about these nodes. Where it names none, `but` is one whose lines aren't meant all the same. `event_types` gives
-    typed events; without it every record is wanted, from `level` up. `kind` asks for the lines that are no records
-    (`Malformed`) or no events (`Undecodable`) instead. With `arrivals` an event with an `Arrived` comes before those
-    of each block, whatever its lines say.
+    typed events; without it every record is wanted, from `level` up. `kind` asks for lines as they are (`Line`), for
+    those that can't be read (`Malformed`), or that are no events (`Undecodable`) instead. With `arrivals` an event with
+    an `Arrived` comes before those of each block, whatever its lines say.
     """
 
     __slots__ = ("arrivals", "but", "event_types", "kind", "level", "named", "nodes")
@@ -31,14 +32,14 @@ class Interest:
         *,
         nodes: Iterable[str] | None = None,
         event_types: Iterable[EventType[Any]] | None = None,
-        level: Level | None = None,
+        level: Severity | None = None,
         kind: type = Event,
         arrivals: bool = False,
         but: str | None = None,
     ) -> None:
         self.named = None if nodes is None else frozenset(names_of(nodes, "nodes"))
         self.event_types: tuple[EventType[Any], ...] | None = _TYPES(event_types, "event_types")
-        self.level: Level | None = LEVEL(level, "level")
+        self.level: Severity | None = LEVEL(level, "level")
         self.kind: type = _KIND(kind, "kind")
         self.arrivals = switch_of(arrivals, "arrivals")
         self.but = None if but is None or nodes is not None else text_of(but, "but")

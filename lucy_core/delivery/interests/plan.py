@@ -12,14 +12,15 @@ from typing import Any, final
 
 import msgspec
 
-from lucy_core.delivery.decoding import Batch, decode
 from lucy_core.delivery.interests.subscription import Subscription
-from lucy_core.delivery.scanning import scan, spelt, without_disguise
+from lucy_core.delivery.scanning import can_search, search
+from lucy_core.formats.contract import Batch, Format
 from lucy_core.records.event import EventType
 from lucy_core.records.journal import is_of
-from lucy_core.records.record import Arrived, Block, Event, Level, LogRecord, Malformed, Undecodable
+from lucy_core.records.record import Arrived, Block, Event, Line, Malformed, Record, Undecodable
+from lucy_core.records.severity import Severity
 
-_NO_RECORD = LogRecord(message="")
+_NO_RECORD = Record(raw=b"", text="")
 """What stands for the record of an event that is no line."""
 
 Kinds = list[tuple[EventType[Any], list[Subscription]]]
@@ -44,11 +45,14 @@ class Plan:
     __slots__ = (
         "_arrivals",
         "_by_id",
-        "_by_message",
-        "_by_puppeteer",
+        "_by_text",
+        "_fitted",
+        "_format",
+        "_is_read",
         "_leveled",
+        "_lines",
+        "_needles",
         "_records",
-        "_scanned_ids",
         "_typed",
         "_undecodable",
         "_unreadable",
@@ -56,11 +60,13 @@ class Plan:
         "subscriptions",
     )
 
-    def __init__(self, node: str, subscriptions: Iterable[Subscription]) -> None:
+    def __init__(self, node: str, log_format: Format, subscriptions: Iterable[Subscription]) -> None:
+        self._format = log_format
         self.subscriptions = tuple(each for each in subscriptions if each.interest.wants(node))
         """Whose lines have to be looked at; for nobody, none is."""
         self.gates = tuple({each.group.gate: None for each in self.subscriptions if each.group.gate is not None})
         self._records: list[Subscription] = []
+        self._lines: list[Subscription] = []
         self._unreadable: list[Subscription] = []
         self._undecodable: list[tuple[Subscription, tuple[EventType[Any], ...] | None]] = []
         """Who wants to know of payloads that aren't of their type, and of which types; None for any."""
@@ -68,7 +74,9 @@ class Plan:
         wanted: dict[EventType[Any], list[Subscription]] = defaultdict(list)
         for subscription in self.subscriptions:
             interest = subscription.interest
-            if interest.kind is Malformed:
+            if interest.kind is Line:
+                self._lines.append(subscription)
+            elif interest.kind is Malformed:
                 self._unreadable.append(subscription)
             elif interest.kind is Undecodable:
                 asked = interest.types_in(node)
@@ -80,20 +88,25 @@ class Plan:
             else:
                 for kind in interest.types_in(node):
                     wanted[kind].append(subscription)
-        self._by_id: dict[str, Kinds] = defaultdict(list)
-        self._by_message: dict[str, Kinds] = defaultdict(list)
-        self._by_puppeteer: dict[str | None, Kinds] = defaultdict(list)
+        self._by_id: dict[str | None, Kinds] = defaultdict(list)
+        self._by_text: dict[str, Kinds] = defaultdict(list)
+        self._fitted: Kinds = []
+        """Types whose lines can't be looked up: each record has to be held against them."""
         for entry in wanted.items():
-            for event_id in entry[0].ids:
+            kind = entry[0]
+            if not kind.is_looked_up:
+                self._fitted.append(entry)
+                continue
+            for event_id in kind.ids:
                 self._by_id[event_id].append(entry)
-            for message in entry[0].messages:
-                self._by_message[message].append(entry)
-            for name in entry[0].puppeteer:
-                self._by_puppeteer[name].append(entry)
+            for text in kind.messages:
+                self._by_text[text].append(entry)
         self._typed = bool(wanted)
         self._leveled = any(each.interest.level is not None for takers in wanted.values() for each in takers)
-        by_id_alone = not (self._records or self._unreadable or self._by_message or self._by_puppeteer)
-        self._scanned_ids = frozenset(map(spelt, self._by_id)) if by_id_alone else None
+        needles = None if self._records or self._unreadable else log_format.needles(wanted)
+        self._needles = needles if can_search(needles) else None
+        self._is_read = bool(self._records or self._unreadable or wanted)
+        """Whether lines are read at all, and not only counted or given as they are."""
 
     @property
     def is_shut(self) -> bool:
@@ -101,8 +114,10 @@ class Plan:
         return bool(self.gates) and any(gate.closed for gate in self.gates)  # asked for every row; most have no gate
 
     def read(self, block: Block) -> Batch:
-        """Decode as much of a block as is wanted."""
-        return decode(block) if self._scanned_ids is None else scan(block, self._scanned_ids)
+        """Read as much of a block as is wanted."""
+        if not self._is_read:
+            return Batch(block, [], (), [], is_searched=True)
+        return self._format.read_block(block) if self._needles is None else search(block, self._needles, self._format)
 
     def deal(self, batch: Batch) -> Dealt:
         """Say who gets what of a batch, each subscriber in the order of lines."""
@@ -114,6 +129,10 @@ class Plan:
             shares[subscription] = [
                 Event(block.node, block.position, block.arrived_ns, _NO_RECORD, Arrived(block.lines, block.data))
             ]
+        if self._lines:
+            lines = _lines_of(block)
+            for subscription in self._lines:
+                shares[subscription] = list(lines)
         if self._typed:
             for position, record in self._hits(batch):
                 for kind, all_takers in self._kinds(record):
@@ -145,39 +164,35 @@ class Plan:
                 shares[subscription] = [item for item in items if item.position >= subscription.next]
         return Dealt(_in_line_order(shares), [bad for _, bad in failed], escaped)
 
-    def _hits(self, batch: Batch) -> Iterable[tuple[int, LogRecord]]:
+    def _hits(self, batch: Batch) -> Iterable[tuple[int, Record]]:
         """Find the records that some wanted type may mean, with their positions."""
-        found = self._found(batch.records)
-        if not found:
-            return ()
-        places = [batch.positions[index] for index, _ in found]
-        records = [record for _, record in found]
-        if not batch.searched and self._by_id:
-            records = without_disguise(batch.block, places, records)
-        return zip(places, records, strict=True)
+        positions = batch.positions
+        return [(positions[index], batch.at(index)) for index in self._found(batch)]
 
-    def _found(self, records: list[LogRecord]) -> list[tuple[int, LogRecord]]:
+    def _found(self, batch: Batch) -> Iterable[int]:
         """The one loop over all records."""
-        ids = self._by_id
-        if self._by_message or self._by_puppeteer:
-            messages = self._by_message
-            puppeteer = self._by_puppeteer
+        ids, texts = self._by_id, self._by_text
+        if self._fitted:
+            kinds = [kind for kind, _ in self._fitted]
             return [
-                (index, record)
-                for index, record in enumerate(records)
-                if record.event_id in ids or record.message in messages or record.puppeteer_event_type in puppeteer
+                index
+                for index, record in enumerate(batch.records)
+                if record.id in ids
+                or record.text in texts
+                or any(kind.is_spelt(batch.at(index).raw) and kind.means(record) for kind in kinds)
             ]
-        return [(index, record) for index, record in enumerate(records) if record.event_id in ids]
+        if texts:
+            return [index for index, record in enumerate(batch.records) if record.id in ids or record.text in texts]
+        return [index for index, record in enumerate(batch.records) if record.id in ids]
 
-    def _kinds(self, record: LogRecord) -> Kinds:
-        """Return the types that a record is of, each once."""
-        found = list(self._by_id.get(record.event_id, ())) if record.event_id is not None else []
-        for kind, takers in self._by_message.get(record.message, ()):
-            if record.event_id not in kind.ids:
+    def _kinds(self, record: Record) -> Kinds:
+        """Return the types that a record is of, each once, if its line spells what makes it one."""
+        found: Kinds = list(self._by_id.get(record.id, ()))
+        for kind, takers in self._by_text.get(record.text, ()):
+            if record.id not in kind.ids:
                 found.append((kind, takers))
-        if record.puppeteer_event_type is not None:
-            found += self._by_puppeteer.get(record.puppeteer_event_type, ())
-        return found
+        found += (entry for entry in self._fitted if entry[0].means(record))
+        return [entry for entry in found if entry[0].is_spelt(record.raw)]
 
 
 def _in_line_order(shares: Shares) -> Iterable[tuple[Subscription, list[Any]]]:
@@ -195,7 +210,7 @@ def _in_line_order(shares: Shares) -> Iterable[tuple[Subscription, list[Any]]]:
     ]
 
 
-def _at_level(takers: list[Subscription], record: LogRecord) -> list[Subscription] | None:
+def _at_level(takers: list[Subscription], record: Record) -> list[Subscription] | None:
     """Return those who want a record of this level; None where nobody does, so that nothing is decoded."""
     if not takers:
         return takers
@@ -208,10 +223,19 @@ def _asking_for(takers: list[Subscription], event: Event[Any]) -> list[Subscript
     return [each for each in takers if each.interest.named is None or is_of(event, each.interest.named)]
 
 
-def _record_events(batch: Batch, level: Level | None) -> list[Event[LogRecord]]:
+def _record_events(batch: Batch, level: Severity | None) -> list[Event[Record]]:
     node, arrived = batch.block.node, batch.block.arrived_ns
+    at = batch.at
     return [
-        Event(node, position, arrived, record, record)
-        for position, record in zip(batch.positions, batch.records, strict=True)
+        Event(node, position, arrived, at(index), record)
+        for index, (position, record) in enumerate(zip(batch.positions, batch.records, strict=True))
         if level is None or record.severity >= level
     ]
+
+
+def _lines_of(block: Block) -> list[Line]:
+    lines = block.data.split(b"\n")
+    if not block.torn:
+        lines.pop()
+    node, arrived = block.node, block.arrived_ns
+    return [Line(node, position, arrived, raw) for position, raw in enumerate(lines, block.position)]

@@ -16,9 +16,8 @@ from reactivex import Observable
 from reactivex.disposable import Disposable
 
 from lucy_core.arguments import names_of
-from lucy_core.delivery.decoding import may_be_record
 from lucy_core.delivery.feed import Feed
-from lucy_core.delivery.interests.interest import Interest
+from lucy_core.delivery.interests.interest import LEVEL, Interest
 from lucy_core.delivery.streams.opening import Opening, current
 from lucy_core.delivery.streams.stream import Stream
 from lucy_core.errors import (
@@ -30,11 +29,15 @@ from lucy_core.errors import (
     UnknownNodeError,
 )
 from lucy_core.recording.ledger import Gap
+from lucy_core.records.described import described
 from lucy_core.records.event import EventType, event_type
 from lucy_core.records.journal import JOURNAL, tells_of_nodes
-from lucy_core.records.record import Event, Level, LogRecord, Malformed, Mark, Undecodable
+from lucy_core.records.record import Event, Line, Malformed, Mark, Record, Undecodable
+from lucy_core.records.severity import Severity
 
 T = TypeVar("T")
+UNLEVELED_SHOWN = 3
+"""How many lines are shown of which nobody knows how much they matter."""
 
 
 @final
@@ -134,7 +137,7 @@ class Lines(abc.ABC):
         kind: type[T],
         *others: type[T],
         nodes: Iterable[str] | None = None,
-        level: Level | None = None,
+        level: Severity | None = None,
         since: Mark | int | None = None,
     ) -> Stream[Event[T]]:
         """Stream the events of one or more types. `since` starts in the past: past and live are one stream.
@@ -158,29 +161,38 @@ class Lines(abc.ABC):
         self,
         *,
         nodes: Iterable[str] | None = None,
-        level: Level | None = None,
+        level: Severity | None = None,
         since: Mark | int | None = None,
-    ) -> Stream[Event[LogRecord]]:
-        """Stream the nodes' records from a level up, each as an event whose `data` is the envelope.
+    ) -> Stream[Event[Record]]:
+        """Stream the nodes' records from a level up, each as an event whose `data` is the record.
+
+        Those that don't say how much they matter have none, so `level` leaves them out: `so_far` tells of them.
 
         It raises as `events` does. Lucy's own journal, in which what is held against a test is an error, comes where
         `nodes` names it (`"lucy"`), or where `of` chooses one of Lucy's types.
         """
         return self._stream("records", Interest(nodes=self._chosen(nodes), level=level, but=JOURNAL), since)
 
-    def malformed(self, *, since: Mark | int | None = None) -> Stream[Malformed]:
-        """Stream the lines that are no records."""
-        return self._stream("malformed lines", Interest(kind=Malformed), since)
+    def lines(self, *, nodes: Iterable[str] | None = None, since: Mark | int | None = None) -> Stream[Line]:
+        """Stream the nodes' lines as they are, unread, each with its bytes. It raises as `records` does."""
+        return self._stream("lines", Interest(nodes=self._chosen(nodes), kind=Line, but=JOURNAL), since)
 
-    def undecodable(self, *kinds: type, since: Mark | int | None = None) -> Stream[Undecodable]:
-        """Stream the records whose payload isn't of the type they claim."""
-        interest = Interest(kind=Undecodable, event_types=[event_type(kind) for kind in kinds])
+    def malformed(self, *, nodes: Iterable[str] | None = None, since: Mark | int | None = None) -> Stream[Malformed]:
+        """Stream the lines that their format can't read. It raises as `records` does."""
+        return self._stream("malformed lines", Interest(nodes=self._chosen(nodes), kind=Malformed), since)
+
+    def undecodable(
+        self, *kinds: type, nodes: Iterable[str] | None = None, since: Mark | int | None = None
+    ) -> Stream[Undecodable]:
+        """Stream the records whose payload isn't of the type they claim. It raises as `events` does."""
+        chosen = self._chosen(nodes)
+        interest = Interest(nodes=chosen, kind=Undecodable, event_types=_types(kinds, chosen))
         return self._stream("undecodable events", interest, since)
 
     @overload
     async def so_far(
-        self, *, nodes: Iterable[str] | None = None, level: Level | None = None, since: Mark | int = 0
-    ) -> list[Event[LogRecord]]: ...
+        self, *, nodes: Iterable[str] | None = None, level: Severity | None = None, since: Mark | int = 0
+    ) -> list[Event[Record]]: ...
     @overload
     async def so_far(
         self,
@@ -188,45 +200,52 @@ class Lines(abc.ABC):
         /,
         *others: type[T],
         nodes: Iterable[str] | None = None,
-        level: Level | None = None,
+        level: Severity | None = None,
         since: Mark | int = 0,
     ) -> list[Event[T]]: ...
     async def so_far(
         self,
         *kinds: type[Any],
         nodes: Iterable[str] | None = None,
-        level: Level | None = None,
+        level: Severity | None = None,
         since: Mark | int = 0,
     ) -> list[Event[Any]]:
         """Return what was logged from `since` to this call, exactly, or raise. Without types: records.
 
         ::
 
-            assert not await network.so_far(level=lucy.Level.ERROR)
+            assert not await network.so_far(level=lucy.Severity.ERROR)
 
         Records are those of nodes, as `records` gives them: Lucy's own where `nodes` names `"lucy"`. All of it is held
-        in memory; a stream is for what may be too much. Plain text among structured lines is no record.
+        in memory; a stream is for what may be too much.
 
         Raises:
-            InconclusiveError: the log has a gap, or a line can't be read that says that it is such an event or, where
-                records are asked for, that begins as one does.
+            InconclusiveError: the log has a gap; a line can't be read that may be such an event or, where records are
+                asked for, at all; or a record doesn't say how much it matters, where `level` asks for that.
             RecordingError: nothing was recorded, or the recording is closed. For arguments it raises as `events` does.
         """
         feed, chosen = self._feed, self._chosen(nodes)
+        level = LEVEL(level, "level")
         types: list[EventType[Any]] | None = _types(kinds, chosen) or None
         start = feed.place(since) or 0
         what = _name(_names(types) if types else "records", chosen)
         stop = await feed.fence()
         found: list[Event[Any]] = []
+        unleveled: list[Event[Record]] = []
         unreadable: list[Undecodable | Malformed] = []
         but = JOURNAL if types is None else None
-        interest = Interest(nodes=chosen, event_types=types, level=level, but=but)
+        interest = Interest(nodes=chosen, event_types=types, but=but)
+
+        def take(items: list[Event[Any]]) -> None:
+            found.extend(items if level is None else (each for each in items if each.record.severity >= level))
+            if level is not None:
+                unleveled.extend(each for each in items if each.record.is_unleveled)
 
         def keep(items: list[Malformed]) -> None:
             unreadable.extend(item for item in items if _may_be(item, interest))
 
         try:
-            await feed.read_back(interest, found.extend, start, stop)
+            await feed.read_back(interest, take, start, stop)
             await feed.read_back(Interest(nodes=interest.nodes, kind=Malformed, but=but), keep, start, stop)
             if types is not None:
                 undecodable = Interest(nodes=chosen, event_types=types, level=level, kind=Undecodable)
@@ -237,9 +256,13 @@ class Lines(abc.ABC):
             raise _inconclusive(feed, what, f"not all can be read back ({error})") from error
         if unreadable:
             first = min(unreadable, key=lambda line: line.position)
-            claim = "begin as records do" if types is None else "say that they are such"
-            reason = f"{len(unreadable):,} lines {claim} and can't be read, the first at {first.position:,}"
+            claim = "can't" if types is None else "say that they are such and can't"
+            reason = f"{len(unreadable):,} lines {claim} be read, the first at {first.position:,}"
             raise _inconclusive(feed, what, f"{reason}, of {first.node}: {first.reason}")
+        if unleveled:
+            said = "; ".join(described(each) for each in unleveled[:UNLEVELED_SHOWN])
+            reason = f"{len(unleveled):,} lines don't say how much they matter, or by a word that nobody knows"
+            raise _inconclusive(feed, what, f"{reason}: {said}")
         # A gap before `since` counts too: a source that has failed there gives nothing later either.
         missing = [gap for gap in _gaps(feed, interest) if gap.position <= stop]
         if missing:
@@ -272,9 +295,9 @@ def _types(kinds: Iterable[type], chosen: frozenset[str] | None) -> list[EventTy
 
 def _may_be(line: Malformed, interest: Interest) -> bool:
     """Tell whether a line that can't be read may be what was asked for: of these types, or, without any, a record."""
-    if interest.event_types is None:
-        return may_be_record(line.raw)
-    return any(kind.may_be(line.raw, line.node) for kind in interest.types_in(line.node))
+    return interest.event_types is None or any(
+        kind.may_be(line.raw, line.node) for kind in interest.types_in(line.node)
+    )
 
 
 def _inconclusive(feed: Feed, what: str, reason: str) -> InconclusiveError:

@@ -32,7 +32,7 @@ from lucy_core.delivery.streams.several import Merged, Shared
 from lucy_core.errors import ArgumentError, EventDefinitionError, OperatorError, StreamEmptyError
 from lucy_core.records.event import EventType, event_type
 from lucy_core.records.journal import JOURNAL
-from lucy_core.records.record import Event, LogRecord
+from lucy_core.records.record import Event, Record
 from lucy_core.words import called
 
 T_co = TypeVar("T_co", covariant=True)
@@ -157,7 +157,7 @@ class Stream(Generic[T_co]):
         return self._then(self._observable.pipe(changed), "distinct_until_changed()")
 
     @overload
-    def of(self: "Stream[Event[LogRecord]]", kind: type[U] | EventType[U]) -> "Stream[Event[U]]": ...
+    def of(self: "Stream[Event[Record]]", kind: type[U] | EventType[U]) -> "Stream[Event[U]]": ...
     @overload
     def of(self, kind: type[U]) -> "Stream[U]": ...
     def of(self, kind: Any) -> "Stream[Any]":
@@ -181,7 +181,7 @@ class Stream(Generic[T_co]):
                         observer.on_next(item)
                 elif type(item.data) is declared.data_type:
                     observer.on_next(item)
-                elif isinstance(item.data, LogRecord) and declared.matches(item.data, item.node):
+                elif isinstance(item.data, Record) and declared.matches(item.data, item.node):
                     try:
                         data = declared.decode(item.data)
                     except Exception:  # noqa: BLE001  # the line's fault: whoever asks for the type counts it

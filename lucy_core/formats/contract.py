@@ -1,0 +1,191 @@
+"""What a log format is. Sans-IO.
+
+A format reads lines. It is a function of each line alone: what a line says doesn't depend on its neighbours, on how the
+bytes were cut into blocks, or on who has asked. So a run reads the same live, from the middle, and on replay.
+"""
+
+import abc
+import codecs
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, final
+
+import msgspec
+
+from lucy_core.capture.framing import LINE_BYTES
+from lucy_core.records.event import EventType
+from lucy_core.records.record import Block, Malformed, Record, plain_record
+
+
+@final
+class Batch:
+    """A block that was read, or what is wanted of it. `records[i]` stands at `positions[i]`."""
+
+    __slots__ = ("_lines", "_source", "block", "found", "is_searched", "malformed", "positions", "records", "unleveled")
+
+    def __init__(
+        self,
+        block: Block,
+        records: list[Record],
+        positions: Sequence[int],
+        malformed: list[Malformed],
+        *,
+        found: Mapping[str, int] | None = None,
+        unleveled: int = 0,
+        is_searched: bool = False,
+        source: bytes | None = None,
+    ) -> None:
+        self.block = block
+        self.records = records
+        """As they were read: take them from here by `at`, for some lack their `raw` yet."""
+        self.positions = positions
+        self.malformed = malformed
+        self.found: Mapping[str, int] = {} if found is None else found
+        """How many lines were of which format, where the format finds out."""
+        self.unleveled = unleveled
+        """How many records don't say how much they matter."""
+        self.is_searched = is_searched
+        """Whether it has only what a search of the block's bytes found."""
+        self._source = source
+        """What the records were read of, a line each, where they lack their `raw` yet; it costs a copy of each line."""
+        self._lines: list[bytes] = []
+
+    def at(self, index: int) -> Record:
+        """Return a record as it is given to others: with its line's bytes."""
+        record = self.records[index]
+        if self._source is not None:
+            self._lines = self._lines or self._source.split(b"\n")
+            msgspec.structs.force_setattr(record, "raw", self._lines[index])
+        return record
+
+    def placed(self, block: Block, positions: Sequence[int]) -> "Batch":
+        """Return what was read of some lines of a block, the `i`th at `positions[i]`, as what is wanted of it."""
+        first = self.block.position
+        bad = [msgspec.structs.replace(each, position=positions[each.position - first]) for each in self.malformed]
+        places = [positions[position - first] for position in self.positions]
+        return Batch(
+            block,
+            self.records,
+            places,
+            bad,
+            found=self.found,
+            unleveled=self.unleveled,
+            is_searched=True,
+            source=self._source,
+        )
+
+
+class Needles(msgspec.Struct, frozen=True):
+    """What to search a block for, instead of reading it: each wanted line has one of these in its bytes."""
+
+    literals: tuple[bytes, ...]
+    key: bytes = b""
+    """Behind which each of them stands as a whole, quoted: `"event_id"`. Empty where that isn't so."""
+
+
+class Format(abc.ABC):
+    """How lines of one kind are read. Derive from it and have `read`; the rest may be made faster, or better to read.
+
+    `lucy_core.testing.format_conformance` holds one to the contract.
+    """
+
+    name: ClassVar[str]
+    """What it is called: as `log_format=`, in the ledger, as its entry point in `lucy.formats`."""
+    finds_out: ClassVar[bool] = False
+    """Whether its lines may be of several kinds, so that the ledger counts each record's `kind`."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What it was made with, by the names of its constructor's arguments, as JSON can carry it."""
+        return {}
+
+    @abc.abstractmethod
+    def read(self, line: bytes) -> Record:
+        """Read a line, given without its newline; its record's `raw` is the line.
+
+        A line that is no more than text is a plain record (`plain_record`), among structured ones too.
+
+        Raises:
+            ValueError: it is malformed: it says that it is of this format and can't be read; with the reason.
+            RecursionError: it is nested too deeply.
+        """
+
+    def read_block(self, block: Block) -> Batch:
+        """Read all lines of a block. Never raises: each line is in `records` or in `malformed`, exactly once."""
+        return read_by_line(block, self)
+
+    def needles(self, kinds: Iterable[EventType[Any]]) -> Needles | None:
+        """Return what to search a block for where nothing but events of these types is wanted of it.
+
+        None where a line may be of one of them without any bytes in particular: then every line is read.
+        """
+        literals: list[bytes] = []
+        for kind in kinds:
+            if kind.needles is None:
+                return None
+            literals += kind.needles
+        return Needles(tuple(dict.fromkeys(literals)))
+
+    def render(self, record: Record) -> str:
+        """Show a record to people in one line: its time, its severity, what it says, and its fields."""
+        return rendered(record)
+
+
+def read_by_line(block: Block, of: Format) -> Batch:
+    """Read a block line by line: each bad line costs its block that, and itself a `Malformed`."""
+    records: list[Record] = []
+    positions: list[int] = []
+    malformed: list[Malformed] = []
+    found: Counter[str] = Counter()
+    unleveled = 0
+    lines = block.data.split(b"\n")
+    if not block.torn:
+        lines.pop()  # what follows the last newline: nothing
+    last = block.position + len(lines) - 1
+    read, finds_out = of.read, of.finds_out
+    for position, line in enumerate(lines, block.position):
+        if block.torn and position == last:
+            reason = _overlong(block) if block.overlong else "the writer ended in mid-line"
+        else:
+            try:
+                record = read(line.removeprefix(codecs.BOM_UTF8)) if line.strip() else plain_record(line)
+            except RecursionError:
+                reason = "nested too deeply"
+            except ValueError as error:  # DecodeError, ValidationError and UnicodeDecodeError are all of this kind
+                reason = str(error)
+            else:
+                records.append(record)
+                positions.append(position)
+                unleveled += record.is_unleveled
+                if finds_out:
+                    found[record.kind] += 1
+                continue
+        malformed.append(Malformed(block.node, position, block.arrived_ns, line, reason))
+    return Batch(block, records, positions, malformed, found=found, unleveled=unleveled)
+
+
+def _overlong(block: Block) -> str:
+    return (
+        f"it has {block.overlong:,} bytes, and {LINE_BYTES:,} is the most that is read as a record: this is its "
+        f"beginning, and all of it stands in the node's log"
+    )
+
+
+def rendered(record: Record) -> str:
+    """Show a record in one line: its time, its severity, what it says, and its fields. Never raises."""
+    time = record.time
+    parts = [time.isoformat(sep=" ", timespec="milliseconds")] if time is not None else []
+    if record.severity_text:
+        parts.append(record.severity_text)
+    parts.append(record.text)
+    try:
+        parts += (f"{name}={_shown(value)}" for name, value in record.fields.items())
+    except (ValueError, RecursionError):
+        parts.append("(its fields can't be read)")
+    return " ".join(parts)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str) and value and not set(value) & set(' "=\n'):
+        return value
+    return msgspec.json.encode(value, enc_hook=str).decode()

@@ -1,0 +1,118 @@
+"""What a line's text has to be like: templates and patterns, and what surely stands in a line that fits. Sans-IO.
+
+A template is a text with variables: `peer $peer banned`. It fits the template itself, which is what software logs that
+keeps the variables apart, and any text that has something in their places.
+"""
+
+import importlib
+import re
+from functools import lru_cache
+from typing import Any, final
+
+_parser: Any = importlib.import_module("re._parser")
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_SAFE = re.compile(r"[A-Za-z0-9 _.,:;()\[\]{}#@%+=*!?~^|$-]+")
+"""Characters that every format spells as they are: no quote, no backslash, none that HTML or JSON writers escape."""
+LEAST = 2
+"""How many characters must stand in a line for a search to be worth it."""
+
+
+def safe_run(text: str) -> str:
+    """Return the longest part of a text that stands in a line of any format as it is; empty where none is worth it."""
+    run = max(_SAFE.findall(text), key=len, default="")
+    return run if len(run) >= LEAST else ""
+
+
+@final
+class Template:
+    """A text with variables."""
+
+    __slots__ = ("_match", "literal", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        pieces: list[str] = []
+        literals: list[str] = []
+        seen: set[str] = set()
+        at = 0
+        for found in _VARIABLE.finditer(text):
+            literals.append(text[at : found.start()])
+            name = found[1] or found[2]
+            is_new = name not in seen and name.isidentifier()
+            pieces += (re.escape(literals[-1]), f"(?P<{name}>.*?)" if is_new else ".*?")
+            seen.add(name)
+            at = found.end()
+        literals.append(text[at:])
+        pieces.append(re.escape(literals[-1]))
+        self.literal = max(map(safe_run, literals), key=len)
+        """What surely stands in a line that fits; empty where nothing does."""
+        self._match = re.compile("".join(pieces), re.DOTALL).fullmatch if at else None
+
+    @property
+    def has_variables(self) -> bool:
+        return self._match is not None
+
+    def variables(self, text: str) -> dict[str, str] | None:
+        """Return what a text has in the variables' places; empty for the template itself, None where it doesn't fit."""
+        if text == self.text:
+            return {}
+        found = None if self._match is None else self._match(text)
+        return None if found is None else found.groupdict()
+
+
+@final
+class Pattern:
+    """A regular expression, to be found anywhere in a text; its named groups are variables."""
+
+    __slots__ = ("_search", "literal", "text")
+
+    def __init__(self, text: str) -> None:
+        """Compile it.
+
+        Raises:
+            re.error, RecursionError, OverflowError: it is no regular expression.
+        """
+        compiled = re.compile(text)
+        self.text = text
+        self._search = compiled.search
+        self.literal = _literal_of(text)
+        """What surely stands in a line that fits; empty where nobody can say."""
+
+    def variables(self, text: str) -> dict[str, str] | None:
+        """Return what the named groups matched; None where the pattern isn't found."""
+        found = self._search(text)
+        if found is None:
+            return None
+        return {name: value for name, value in found.groupdict().items() if value is not None}
+
+
+@lru_cache(maxsize=256)
+def _literal_of(pattern: str) -> str:
+    tree = _parser.parse(pattern)
+    state = getattr(tree, "state", None)
+    if state is not None and state.flags & re.IGNORECASE:
+        return ""
+    runs: list[str] = [""]
+    _gather(tree, runs)
+    return max(map(safe_run, runs), key=len)
+
+
+def _gather(items: Any, runs: list[str]) -> None:
+    """Gather the runs of characters that every match has, in order; the last may go on."""
+    for kind, value in items:
+        match kind.name:
+            case "LITERAL":
+                runs[-1] += chr(value)
+            case "SUBPATTERN":
+                _, more, less, body = value
+                if more & re.IGNORECASE or less:
+                    runs += ("", "")
+                else:
+                    _gather(body, runs)
+            case "MAX_REPEAT" | "MIN_REPEAT" if value[0] > 0:
+                _gather(value[2], runs)
+                runs.append("")
+            case "AT":
+                pass
+            case _:
+                runs.append("")
