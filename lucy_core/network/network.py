@@ -277,6 +277,7 @@ class Network(Observed):
             return node
 
     async def _add(self, spec: NodeSpec, together: NetworkSpec) -> None:
+        self._read_as_said(spec)
         made = await self._deployed.add(spec)
         await self.journaled(NodeAdded(spec.name, spec.role))
         self.spec = together
@@ -326,9 +327,15 @@ class Network(Observed):
         self.pipeline.end_node(name, last)
 
     def begin(self, test: str) -> None:
-        """Write that the run begins. For `Run`."""
+        """Write that the run begins, and say how the lines of its nodes are read. For `Run`."""
+        for spec in self.spec.nodes:
+            self._read_as_said(spec)
         nodes = {spec.name: spec.role for spec in self.spec.nodes}
         self.journal(RunBegan(self.run_id, test, self.engine.name, nodes))
+
+    def _read_as_said(self, spec: NodeSpec) -> None:
+        if spec.log_format is not None:
+            self.pipeline.read_as(spec.name, spec.log_format)
 
     async def bring_up(self, deployed: EngineNetwork) -> None:
         """Take the nodes that the engine has made. For `Run`."""

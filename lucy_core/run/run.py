@@ -215,9 +215,6 @@ class Run:
                 vocabulary=order.topology.vocabulary,
                 tasks=tasks,
             )
-            for node in order.topology.spec.nodes:
-                if node.log_format is not None:
-                    pipeline.read_as(node.name, node.log_format)
             network.begin(order.test)
             try:
                 async with lifetime(network, self._plan, start=start, interrupt=interrupt):
