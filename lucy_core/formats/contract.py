@@ -36,10 +36,13 @@ class Batch:
         source: bytes | None = None,
     ) -> None:
         self.block = block
+        """What was read."""
         self.records = records
         """As they were read: take them from here by `at`, for some lack their `raw` yet."""
         self.positions = positions
+        """Where each of the records stands."""
         self.malformed = malformed
+        """The lines that could not be read, in their order."""
         self.found: Mapping[str, int] = {} if found is None else found
         """How many lines were of which format, where the format finds out."""
         self.unleveled = unleveled
@@ -79,6 +82,7 @@ class Needles(msgspec.Struct, frozen=True):
     """What to search a block for, instead of reading it: each wanted line has one of these in its bytes."""
 
     literals: tuple[bytes, ...]
+    """One of these is in each wanted line."""
     key: bytes = b""
     """Behind which each of them stands as a whole, quoted: `"event_id"`. Empty where that isn't so."""
 

@@ -59,12 +59,17 @@ class EventType(Generic[T]):
         writer: str | None = None,
     ) -> None:
         self.name = data_type.__name__
+        """The class's name."""
         self.data_type = data_type
+        """The class that was decorated."""
         self.ids = ids
+        """The ids that mean it."""
         self.messages = frozenset(messages)
         """Texts that are of the type as they stand: templates among them, unfilled."""
         self.templates = tuple(template for template in map(Template, sorted(self.messages)) if template.has_variables)
+        """Those of the messages that have variables."""
         self.patterns = tuple(patterns)
+        """The regular expressions that mean it where they are found in a text."""
         self.fields = fields
         """The values that fields have to have, by name or by dotted path; all of them."""
         self.decode: Callable[[Record], T] = decode or self._reader()

@@ -123,9 +123,13 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     """One line, unread: who wrote it, where it stands in the run, and its bytes without the newline."""
 
     node: str
+    """Who wrote it."""
     position: int
+    """Its place in the run's single order of arrival."""
     arrived_ns: int
+    """When Lucy read it, in nanoseconds since the epoch."""
     raw: bytes
+    """Its bytes, without the newline."""
 
 
 class Malformed(msgspec.Struct, frozen=True, gc=False):
@@ -135,10 +139,15 @@ class Malformed(msgspec.Struct, frozen=True, gc=False):
     """
 
     node: str
+    """Who wrote it."""
     position: int
+    """Its place in the run's single order of arrival."""
     arrived_ns: int
+    """When Lucy read it, in nanoseconds since the epoch."""
     raw: bytes
+    """Its bytes, without the newline."""
     reason: str
+    """Why its format can't read it."""
 
 
 class Event(msgspec.Struct, Generic[T_co], frozen=True):
@@ -148,10 +157,15 @@ class Event(msgspec.Struct, Generic[T_co], frozen=True):
     """
 
     node: str
+    """Who wrote it; `lucy` for Lucy's own."""
     position: int
+    """Its place in the run's single order of arrival."""
     arrived_ns: int
+    """When Lucy read it, in nanoseconds since the epoch."""
     record: Record
+    """The line itself, read."""
     data: T_co
+    """What its type makes of the record."""
 
     @property
     def timestamp(self) -> datetime | None:
@@ -163,6 +177,7 @@ class Arrived(msgspec.Struct, frozen=True):
     """That lines of a node arrived, whatever they say: the `data` of an event that stands for a whole block."""
 
     lines: int
+    """How many."""
     raw: bytes = b""
     """The lines as the node wrote them, with their newlines."""
 
@@ -171,16 +186,23 @@ class Undecodable(msgspec.Struct, frozen=True):
     """A record that says it is of a type, with a payload that isn't: counted and delivered, never raised."""
 
     node: str
+    """Who wrote it."""
     position: int
+    """Its place in the run's single order of arrival."""
     arrived_ns: int
+    """When Lucy read it, in nanoseconds since the epoch."""
     record: Record
+    """The line itself, read."""
     event_type: str
+    """The name of the type that it says it is of."""
     reason: str
+    """Why its payload isn't of that type."""
 
 
 class Mark(msgspec.Struct, frozen=True, order=True):
     """A place in the run's single order of arrival: everything before `position` had arrived."""
 
     position: int
+    """That of the next line to arrive, when it was taken."""
     run: int = 0
     """Which run: when its recording began, in nanoseconds since the epoch. Live and replayed, a run has the same."""

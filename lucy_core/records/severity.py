@@ -19,27 +19,35 @@ class Severity(enum.IntEnum):
     """
 
     UNSPECIFIED = 0
+    """Nobody can say: an unknown word, or none."""
     TRACE = 1
+    """Finer than what people debug with. A range has four numbers, the least of them for software with one word for
+    it."""
     TRACE2 = 2
     TRACE3 = 3
     TRACE4 = 4
     DEBUG = 5
+    """For whoever looks for a mistake."""
     DEBUG2 = 6
     DEBUG3 = 7
     DEBUG4 = 8
     INFO = 9
+    """What is as it should be. `INFO2` is what software calls a notice."""
     INFO2 = 10
     INFO3 = 11
     INFO4 = 12
     WARN = 13
+    """What may become an error."""
     WARN2 = 14
     WARN3 = 15
     WARN4 = 16
     ERROR = 17
+    """Something failed."""
     ERROR2 = 18
     ERROR3 = 19
     ERROR4 = 20
     FATAL = 21
+    """The software can't go on."""
     FATAL2 = 22
     FATAL3 = 23
     FATAL4 = 24

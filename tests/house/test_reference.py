@@ -1,8 +1,15 @@
-"""The reference in `docs/reference`: every public name is in it once."""
+"""The reference in `docs/reference`: every public name is in it once, and is described down to its fields.
+
+The site is built from the sources as they are written, so these are read the same way, by griffe.
+"""
 
 import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
+import griffe
+import pytest
 from places import REPOSITORY
 
 FACADES = {
@@ -46,3 +53,71 @@ def test_every_public_name_stands_in_the_reference_once() -> None:
 
     assert sorted(public - set(described)) == [], "give it a line in docs/reference"
     assert sorted({each for each in described if described.count(each) > 1}) == []
+
+
+@pytest.fixture(scope="module")
+def sources() -> griffe.Module:
+    loader = griffe.GriffeLoader(search_paths=[REPOSITORY])
+    loader.load("lucy_core")
+    loader.resolve_aliases()
+    return loader.modules_collection["lucy_core"]
+
+
+def found(sources: griffe.Module, name: str) -> griffe.Object:
+    facade, _, last = name.rpartition(".")
+    module = FACADES.get(facade, facade.replace(".", "/") + ".py")
+    path = module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    member = sources[f"{path}.{last}".removeprefix("lucy_core.")]
+    return member.final_target if member.is_alias else member
+
+
+def in_a_section(owner: griffe.Class) -> set[str]:
+    """The attributes that a class's own docstring describes."""
+    sections = owner.docstring.parse("google") if owner.docstring else []
+    return {
+        attribute.name
+        for section in sections
+        if section.kind is griffe.DocstringSectionKind.attributes
+        for attribute in section.value
+    }
+
+
+def _bare(name: str) -> str:
+    """A name without its number: `ERROR3` is a step of `ERROR`, which is described for all four."""
+    return name.rstrip("0123456789") if name.isupper() else name
+
+
+def fields_without_a_word(owner: griffe.Class) -> Iterator[str]:
+    """The public fields and properties of a class, its bases' included, that nothing describes."""
+    family = [owner, *owner.mro()]
+    described = set().union(*(in_a_section(each) for each in family))
+    described |= {name for each in family for name, member in each.members.items() if member.has_docstring}
+    for each in family:
+        for name, member in each.members.items():
+            is_of_the_class_alone = member.labels & {"class-attribute", "instance-attribute"} == {"class-attribute"}
+            if member.is_attribute and name[0] != "_" and not is_of_the_class_alone and _bare(name) not in described:
+                yield f"{each.canonical_path}.{name}"
+
+
+def test_every_public_name_and_each_field_is_described(sources: griffe.Module) -> None:
+    wordless = set()
+    for entry in entries():
+        thing = found(sources, entry)
+        if not thing.has_docstring:
+            wordless.add(thing.canonical_path)
+        if thing.is_class:
+            wordless.update(fields_without_a_word(thing))
+
+    assert sorted(wordless) == [], "write a docstring below it"
+
+
+def test_a_field_that_nothing_describes_is_found(tmp_path: Path) -> None:
+    (tmp_path / "made.py").write_text(
+        'class Base:\n    """Of others."""\n    near: int\n    """How near."""\n'
+        'class Made(Base):\n    """One.\n\n    Attributes:\n        told: in a section.\n    """\n'
+        "    near: int = 1\n    far: int\n    def __init__(self):\n        self.told = 1\n        self.untold = 2\n"
+        "    @property\n    def size(self): return 1\n"
+    )
+    module = griffe.load("made", search_paths=[tmp_path])
+
+    assert sorted(fields_without_a_word(module["Made"])) == ["made.Made.far", "made.Made.size", "made.Made.untold"]

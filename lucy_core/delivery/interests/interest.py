@@ -38,11 +38,17 @@ class Interest:
         but: str | None = None,
     ) -> None:
         self.named = None if nodes is None else frozenset(names_of(nodes, "nodes"))
+        """The nodes that it names."""
         self.event_types: tuple[EventType[Any], ...] | None = _TYPES(event_types, "event_types")
+        """Of which types; None for records, or for what `kind` says."""
         self.level: Severity | None = LEVEL(level, "level")
+        """From which severity up."""
         self.kind: type = _KIND(kind, "kind")
+        """What comes: `Event`, `Line`, `Malformed` or `Undecodable`."""
         self.arrivals = switch_of(arrivals, "arrivals")
+        """Whether each block is told, whatever its lines say."""
         self.but = None if but is None or nodes is not None else text_of(but, "but")
+        """Whose lines aren't meant where it names no nodes."""
         self.nodes = self._writers()
         """Whose lines have to be looked at for it, which for Lucy's own events are the journal's."""
 
