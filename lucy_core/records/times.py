@@ -1,13 +1,65 @@
-"""Reading times as lines have them. Sans-IO."""
+"""Reading times as lines have them. Sans-IO.
+
+A time is right or it isn't there: what may mean two things is none. Without a zone it is taken for UTC, since that is
+what machines that run tests are set to, and a line read on another machine has to mean the same.
+"""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 _match_time = re.compile(
     r"(\d{4})-?(\d\d)-?(\d\d)[Tt ](\d\d):?(\d\d):?(\d\d)(?:[.,](\d+))?"
     r"(?: ?(?:(?P<utc>[Zz]|UTC)|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d)(?: UTC)?))?",
     re.ASCII,
 ).fullmatch
+
+_CLOCK = r"(?P<hour>\d\d?):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?(?: ?(?P<half>[AaPp][Mm]))?"
+_ZONE = r"(?: ?(?P<offset>[+-]\d\d:?\d\d)(?: ?\(?[A-Z]{2,5}\)?)?| ?(?P<zone>[A-Za-z]{1,5}))?"
+_WEEKDAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?"
+_MONTH = r"(?P<name>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
+_DAY = r" ?(?P<day>\d\d?)"
+_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+_SPELLINGS = tuple(
+    re.compile(rf"\[?{spelling}\]?", re.ASCII).fullmatch
+    for spelling in (
+        # 2026/12/01 10:00:00.123456: Go's log, nginx, NATS. 2026-12-01 10:00:00.123 CET: PostgreSQL.
+        rf"(?P<year>\d{{4}})[-/.](?P<month>\d\d)[-/.](?P<day>\d\d)[T ]{_CLOCK}{_ZONE}",
+        # 01 Dec 2026 10:00:00.123: Redis. Tue, 01 Dec 2026 10:00:00 +0100: RFC 2822. With slashes and a colon: Apache.
+        rf"{_WEEKDAY}{_DAY}[ /-]{_MONTH}[ /-](?P<year>\d{{4}})[ :T]{_CLOCK}{_ZONE}",
+        # Tue Dec  1 10:00:00.123456 2026: C's ctime and Apache; `date` has its zone before the year.
+        rf"{_WEEKDAY}{_MONTH} {_DAY} {_CLOCK}{_ZONE} (?P<year>\d{{4}})",
+        # Dec 01, 2026 10:00:00 AM: java.util.logging.
+        rf"{_WEEKDAY}{_MONTH} {_DAY},? (?P<year>\d{{4}}),? {_CLOCK}{_ZONE}",
+        # Dec  1 10:00:00: syslog.
+        rf"{_WEEKDAY}{_MONTH} {_DAY} {_CLOCK}{_ZONE}",
+        # 1201 10:00:00.123456: klog.
+        rf"(?P<month>\d\d)(?P<day>\d\d) {_CLOCK}",
+    )
+)
+
+_ZONES: Mapping[str, int] = {
+    **dict.fromkeys(("Z", "UTC", "UT", "GMT", "WET"), 0),
+    **dict.fromkeys(("CET", "WEST"), 1),
+    **dict.fromkeys(("CEST", "EET"), 2),
+    **dict.fromkeys(("EEST", "MSK"), 3),
+    **dict.fromkeys(("JST", "KST"), 9),
+    "EDT": -4,
+    **dict.fromkeys(("EST", "CDT"), -5),
+    **dict.fromkeys(("CST", "MDT"), -6),
+    **dict.fromkeys(("MST", "PDT"), -7),
+    "PST": -8,
+}
+"""Hours before UTC, of the names that mean one zone in logs; those of North America are RFC 2822's."""
+
+_LEAST_EPOCH = 10**8
+"""In 1973. What is smaller counts from something else, such as from a start."""
+_SECONDS, _MILLIS, _MICROS, _NANOS = 1_000_000, 1_000, 1, 0.001
+_UNITS = ((10**11, _SECONDS), (10**14, _MILLIS), (10**17, _MICROS), (10**20, _NANOS))
+"""Below which number it counts in which unit, as microseconds: from 1973 to 5138 no number is of two units."""
+_is_number = re.compile(r"\d{9,19}(?:\.\d+)?", re.ASCII).fullmatch
 
 
 def read_time(text: str) -> datetime | None:
@@ -29,3 +81,126 @@ def read_time(text: str) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     return time
+
+
+def read_any_time(text: str, *, now: datetime | None = None) -> datetime | None:
+    """Read a date with a time of day in any usual spelling, by itself or in brackets; None for anything else.
+
+    Beside all that `read_time` reads: Go's `2026/12/01 10:00:00`, PostgreSQL's `2026-12-01 10:00:00.123 CET`, Redis'
+    `01 Dec 2026 10:00:00.123`, RFC 2822's, Apache's `10/Oct/2000:13:55:36 -0700`, C's `Tue Dec  1 10:00:00 2026`,
+    Java's `Dec 01, 2026 10:00:00 AM`, syslog's `Dec  1 10:00:00` and klog's `1201 10:00:00.123456`.
+
+    A zone by its name is read where the name means one zone; otherwise there is no time.
+
+    Args:
+        text: the time, without blanks around it.
+        now: when the line was written, more or less, by which a time without a year gets it: the latest that isn't
+            more than a day ahead. None is this machine's clock.
+    """
+    time = read_time(text)
+    if time is not None:
+        return time
+    found = next(filter(None, (match(text) for match in _SPELLINGS)), None)
+    if found is None:
+        return None
+    parts: dict[str, str | None] = found.groupdict()
+    zone = _zone_of(parts)
+    hour = _hour_of(parts)
+    if zone is None or hour is None:
+        return None
+    name = parts.get("name")
+    month = _NAMES.index(name) + 1 if name else int(parts["month"] or 0)
+    clock = (
+        hour,
+        int(parts["minute"] or 0),
+        int(parts["second"] or 0),
+        int(((parts["fraction"] or "") + "000000")[:6]),
+    )
+    day = int(parts["day"] or 0)
+    year = parts.get("year")
+    if year is not None:
+        return _made(int(year), month, day, clock, zone)
+    latest = (datetime.now(UTC) if now is None else now) + timedelta(days=1)
+    # A 29th of February may lie several years back.
+    times = (_made(latest.year - back, month, day, clock, zone) for back in range(9))
+    return next((each for each in times if each is not None and each <= latest), None)
+
+
+def read_epoch(number: float) -> datetime | None:
+    """Read a number since the epoch as seconds, milli-, micro- or nanoseconds: by its size, which tells them apart.
+
+    None for what is no time between 1973 and 5138 in any of these units. What is finer than microseconds is cut off of
+    a whole number, and rounded off of another.
+    """
+    if isinstance(number, bool) or not _LEAST_EPOCH <= number < 10**20:  # which NaN isn't either
+        return None
+    unit = next(unit for limit, unit in _UNITS if number < limit)
+    if isinstance(number, int):
+        micros = number // 1000 if unit == _NANOS else number * int(unit)
+    else:
+        micros = round(number * unit)
+    try:
+        return datetime.fromtimestamp(micros // 1_000_000, UTC) + timedelta(microseconds=micros % 1_000_000)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def read_time_value(value: Any) -> datetime | None:
+    """Read what a document has for a time: a text in any spelling, a number since the epoch, or its parts by name."""
+    if isinstance(value, str):
+        text = value.strip()
+        if _is_number(text):
+            return read_epoch(float(text) if "." in text else int(text))
+        return read_any_time(text)
+    if isinstance(value, (int, float)):
+        return read_epoch(value)
+    if isinstance(value, Mapping):
+        for whole, parts in _PARTS.items():
+            if whole in value:
+                return _of_parts(value[whole], value.get(parts, 0))
+        return read_time_value(value["$date"]) if isinstance(value.get("$date"), (str, int)) else None
+    return None
+
+
+_PARTS = {"seconds": "nanos", "epochSecond": "nanoOfSecond"}
+"""How documents call whole seconds, and the nanoseconds beyond them: protocol buffers, Java's `Instant`."""
+
+
+def _of_parts(seconds: Any, nanos: Any) -> datetime | None:
+    if isinstance(seconds, str) and _is_number(seconds):
+        seconds = int(float(seconds))
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or not _LEAST_EPOCH <= seconds < 10**11:
+        return None
+    more = nanos if isinstance(nanos, int) and 0 <= nanos < 10**9 else 0
+    return read_epoch(seconds * 10**9 + more)
+
+
+def _made(year: int, month: int, day: int, clock: tuple[int, int, int, int], zone: timezone) -> datetime | None:
+    try:
+        time = datetime(year, month, day, *clock, tzinfo=zone)
+        time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return time
+
+
+def _zone_of(parts: Mapping[str, str | None]) -> timezone | None:
+    offset, name = parts.get("offset"), parts.get("zone")
+    if offset:
+        ahead = timedelta(hours=int(offset[1:3]), minutes=int(offset[-2:]))
+        if ahead >= timedelta(days=1):
+            return None
+        return timezone(-ahead if offset[0] == "-" else ahead) if ahead else UTC
+    if not name:
+        return UTC
+    hours = _ZONES.get(name.upper())
+    return None if hours is None else timezone(timedelta(hours=hours)) if hours else UTC
+
+
+def _hour_of(parts: Mapping[str, str | None]) -> int | None:
+    hour, half = int(parts["hour"] or 0), parts["half"]
+    if not half:
+        return hour
+    if not 1 <= hour <= 12:
+        return None
+    return hour % 12 + (12 if half.lower() == "pm" else 0)

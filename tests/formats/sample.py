@@ -1,0 +1,35 @@
+"""A line as software writes it, and what is to be read of it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from lucy_core.records.severity import Severity
+
+
+class Sample(NamedTuple):
+    """One line of one format."""
+
+    format: str
+    """By which it is read when it is named: `json`, `klog`."""
+    kind: str
+    """What its record calls itself, read so and through `auto`: `json (zap)`, `klog`."""
+    line: bytes
+    text: str
+    severity: Severity = Severity.UNSPECIFIED
+    word: str = ""
+    """The line's own word for its severity."""
+    time: datetime | None = None
+    fields: Mapping[str, Any] = {}
+    id: str | None = None
+    extra: Mapping[str, Any] | None = None
+    """What else it has; None where the sample doesn't care."""
+    options: Mapping[str, Any] = {}
+    """What the named format is made with."""
+    auto: bool = True
+    """Whether the line alone shows what it is, so that `auto` reads the same."""
+
+
+def at(*parts: int, micros: int = 0) -> datetime:
+    """Return a time in UTC: year, month, day, and as much of the clock as matters."""
+    return datetime(*parts, microsecond=micros, tzinfo=UTC)  # type: ignore[misc,arg-type]  # the zone comes by name
