@@ -1,0 +1,152 @@
+"""JSON: the lines of everybody's structured logger, by the keys that they have. Sans-IO.
+
+The keys are looked at a line at a time, so that lines of several loggers may stand in one log. A line costs about what
+decoding it costs: how lines of a shape are read is worked out once (`json_reading`), and time, severity and fields are
+read when somebody asks.
+"""
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import msgspec
+
+from lucy_core.arguments import mapping_of, optional, readable_text
+from lucy_core.errors import ArgumentError
+from lucy_core.formats.contract import Format, rendered
+from lucy_core.formats.json_kinds import kind_of
+from lucy_core.formats.json_reading import JsonRecord, Reading, reading_of
+from lucy_core.records.record import Record, plain_record
+from lucy_core.records.severity import Severity, severity_of
+
+_SHAPES = 2048
+"""How many shapes are remembered. Where keys are names of things, each line may have a shape of its own."""
+_SHAPE_KEYS = 64
+"""How many keys a shape may have that is remembered."""
+_decode = msgspec.json.Decoder().decode
+
+
+def _path(value: Any, name: str) -> str:
+    path = readable_text(value, name)
+    if not all(path.split(".")):
+        raise ArgumentError(name, value, "is no key; give one, like 'msg', or a path, like 'log.level'")
+    return path
+
+
+def _severity(value: Any, name: str) -> Severity:
+    if isinstance(value, str):
+        found = Severity.__members__.get(value.upper()) or severity_of(value)
+        if found:
+            return found
+    elif isinstance(value, int) and not isinstance(value, bool) and value in set(Severity):
+        return Severity(value)
+    raise ArgumentError(name, value, "is no severity; give one, like lucy.Severity.ERROR or 'ERROR'")
+
+
+_path_or_none = optional(_path)
+_levels_or_none = optional(mapping_of(readable_text, _severity, "{'oops': 'ERROR'}"))
+
+
+@final
+class JsonFormat(Format):
+    """Reads JSON objects; a line that doesn't begin as one is plain text.
+
+    What a line calls its message, level and time is found by its keys, as zap, zerolog, logrus, slog, pino, bunyan,
+    winston, structlog, python-json-logger, ECS, Google Cloud, journald, Rust's tracing and slog, log4j, hclog, GELF,
+    logstash, MongoDB and monolog have them; else by the usual names for them; or the caller says it.
+
+    All else is `fields`, or what the line keeps its fields in: `metadata`, tracing's `fields`, log4j's `contextMap`.
+    Who wrote the line, and where, is `extra`. An object with none of the known keys is its own text.
+    """
+
+    name = "json"
+
+    def __init__(
+        self,
+        *,
+        message: str | None = None,
+        level: str | None = None,
+        time: str | None = None,
+        id: str | None = None,  # noqa: A002  # what records call it
+        fields: str | None = None,
+        levels: Mapping[str, Severity | str | int] | None = None,
+    ) -> None:
+        """Make one; what isn't given, and what is given but not in a line, is found by the line's keys.
+
+        Args:
+            message: the key of the text, or a dotted path to it; the same for the next four.
+            level: of the severity.
+            time: of the time: in any usual spelling, or a number since the epoch.
+            id: of what identifies lines of a kind; `event_id` if it isn't given.
+            fields: of the object that has all fields in it.
+            levels: what words mean: severities, or their names. Other words mean what they mean in software at large.
+
+        Raises:
+            ArgumentError: something isn't of this kind.
+        """
+        given = {"message": message, "level": level, "time": time, "id": id, "fields": fields}
+        self._given = {name: value for name, value in given.items() if _path_or_none(value, name) is not None}
+        names = {"message": "text", "fields": "inside"}
+        self._named: Mapping[str, str] = {names.get(name, name): path for name, path in self._given.items() if path}
+        self._levels: dict[str, Severity] = _levels_or_none(levels, "levels") or {}
+        self._words = {word.lower(): level for word, level in self._levels.items()}
+        self._shapes: dict[tuple[Any, ...], Reading] = {}
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        levels = {word: level.name for word, level in self._levels.items()}
+        return {**self._given, **({"levels": levels} if levels else {})}
+
+    def read(self, line: bytes) -> Record:
+        if not line.lstrip().startswith(b"{"):
+            return plain_record(line)
+        document = _decode(line)
+        shape = (*document, type(document.get("level")))
+        reading = self._shapes.get(shape) or self._learn(shape)
+        text = document.get(reading.key)
+        if type(text) is not str:
+            text = line.strip().decode() if reading.says_nothing else reading.text_of(document)
+        found = reading.id and reading.id_of(document)
+        return JsonRecord(raw=line, text=text, id=found or None, reading=reading, document=document)
+
+    def _learn(self, shape: tuple[Any, ...]) -> Reading:
+        keys = shape[:-1]
+        reading = reading_of(keys, kind_of(keys, shape[-1]), self._named, self._words)
+        if len(self._shapes) >= _SHAPES:
+            self._shapes.clear()
+        if len(keys) <= _SHAPE_KEYS:
+            self._shapes[shape] = reading
+        return reading
+
+    def render(self, record: Record) -> str:
+        if isinstance(record, JsonRecord) and record.reading.says_nothing:
+            return record.text
+        return rendered(record)
+
+
+def json_lines(
+    *,
+    message: str | None = None,
+    level: str | None = None,
+    time: str | None = None,
+    id: str | None = None,  # noqa: A002  # what records call it
+    fields: str | None = None,
+    levels: Mapping[str, Severity | str | int] | None = None,
+) -> JsonFormat:
+    """Make a format of JSON lines whose keys the caller names.
+
+    ::
+
+        NodeSpec(name="api", log_format=lucy.json_lines(message="msg", level="level", time="ts"), …)
+
+    Args:
+        message: the key of the text, or a dotted path to it; the same for the next four.
+        level: of the severity.
+        time: of the time: in any usual spelling, or a number since the epoch.
+        id: of what identifies lines of a kind; `event_id` if it isn't given.
+        fields: of the object that has all fields in it.
+        levels: what words mean: severities, or their names. Other words mean what they mean in software at large.
+
+    Raises:
+        ArgumentError: something isn't of this kind.
+    """
+    return JsonFormat(message=message, level=level, time=time, id=id, fields=fields, levels=levels)
