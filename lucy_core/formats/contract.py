@@ -152,7 +152,11 @@ def read_by_line(block: Block, of: Format) -> Batch:
             reason = _overlong(block) if block.overlong else "the writer ended in mid-line"
         else:
             try:
-                record = read(line.removeprefix(codecs.BOM_UTF8)) if line.strip() else plain_record(line)
+                if line.startswith(codecs.BOM_UTF8):
+                    record = read(line[len(codecs.BOM_UTF8) :])
+                    msgspec.structs.force_setattr(record, "raw", line)
+                else:
+                    record = read(line) if line.strip() else plain_record(line)
             except RecursionError:
                 reason = "nested too deeply"
             except ValueError as error:  # DecodeError, ValidationError and UnicodeDecodeError are all of this kind

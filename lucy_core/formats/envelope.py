@@ -12,6 +12,7 @@ document can't contain: between `}` and `{` JSON wants a comma) and there are as
 is read line by line.
 """
 
+import codecs
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
@@ -83,7 +84,7 @@ class EnvelopeRecord(Record, frozen=True, gc=False, kw_only=True):
 
     @property
     def document(self) -> Mapping[str, Any]:
-        document: dict[str, Any] = msgspec.json.decode(self.raw)
+        document: dict[str, Any] = msgspec.json.decode(self.raw.removeprefix(codecs.BOM_UTF8))
         return document
 
 
@@ -138,20 +139,24 @@ class EnvelopeFormat(Format):
         )
 
     def read_block(self, block: Block) -> Batch:
+        return self.read_regular(block) or read_by_line(block, self)
+
+    def read_regular(self, block: Block) -> Batch | None:
+        """Read a block by the fast path; None where it can't take it."""
         data = block.data
-        if _is_regular(data, block.lines):
-            try:
-                records = self._decode_lines(data)
-            except (ValueError, RecursionError):
-                pass
-            else:
-                if len(records) == block.lines:
-                    levels = self.record.levels
-                    unleveled = sum(record.level not in levels for record in records)
-                    positions = range(block.position, block.position + block.lines)
-                    whole: list[Record] = [*records]
-                    return Batch(block, whole, positions, [], unleveled=unleveled, source=data)
-        return read_by_line(block, self)
+        if not _is_regular(data, block.lines):
+            return None
+        try:
+            records = self._decode_lines(data)
+        except (ValueError, RecursionError):
+            return None
+        if len(records) != block.lines:
+            return None
+        levels = self.record.levels
+        unleveled = sum(record.level not in levels for record in records)
+        positions = range(block.position, block.position + block.lines)
+        whole: list[Record] = [*records]
+        return Batch(block, whole, positions, [], unleveled=unleveled, source=data)
 
     def needles(self, kinds: Iterable[EventType[Any]]) -> Needles | None:
         chosen = tuple(kinds)

@@ -97,16 +97,20 @@ class JsonFormat(Format):
         return {**self._given, **({"levels": levels} if levels else {})}
 
     def read(self, line: bytes) -> Record:
-        if not line.lstrip().startswith(b"{"):
-            return plain_record(line)
+        if line.startswith(b"{") or line.lstrip().startswith(b"{"):
+            return self.read_object(line)
+        return plain_record(line)
+
+    def read_object(self, line: bytes) -> JsonRecord:
+        """Read a line that begins as an object. Raises as `read`."""
         document = _decode(line)
         shape = (*document, type(document.get("level")))
         reading = self._shapes.get(shape) or self._learn(shape)
         text = document.get(reading.key)
         if type(text) is not str:
             text = line.strip().decode() if reading.says_nothing else reading.text_of(document)
-        found = reading.id and reading.id_of(document)
-        return JsonRecord(raw=line, text=text, id=found or None, reading=reading, document=document)
+        found = reading.id_of(document) if reading.id else None
+        return JsonRecord(raw=line, text=text, id=found, reading=reading, document=document)
 
     def _learn(self, shape: tuple[Any, ...]) -> Reading:
         keys = shape[:-1]

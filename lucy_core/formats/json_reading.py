@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from lucy_core.formats.envelope import spellings
-from lucy_core.formats.json_kinds import Kind, Path
+from lucy_core.formats.json_kinds import ENVELOPE, Kind, Path
 from lucy_core.records.record import Record
 from lucy_core.records.severity import WORDS, Severity, severity_of
 from lucy_core.records.times import read_time_value
@@ -45,6 +45,7 @@ class Reading(msgspec.Struct, frozen=True):
     own_words: Mapping[str, Severity]
     numbers: Mapping[int, Severity]
     is_bytes: bool
+    is_envelope: bool
 
     @property
     def says_nothing(self) -> bool:
@@ -145,6 +146,7 @@ def reading_of(keys: Sequence[str], kind: Kind, named: Mapping[str, str], levels
         own_words=own_words,
         numbers=kind.numbers,
         is_bytes=kind.is_bytes,
+        is_envelope=kind.name == ENVELOPE,
     )
 
 

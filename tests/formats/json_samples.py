@@ -73,7 +73,7 @@ ZAP = (
     ),
     _sample(
         "zap",
-        '{"L":"ERROR","T":"2026-12-01T11:00:00.123+0100","N":"00000.hare","M":"failed to validate message","layer_id":7}',
+        '{"L":"ERROR","T":"2026-12-01T11:00:00.123+0100","N":"0.hare","M":"failed to validate message","layer_id":7}',
         "failed to validate message",
         S.ERROR,
         "ERROR",
@@ -213,8 +213,8 @@ BUNYAN = (
     ),
     _sample(
         "bunyan",
-        '{"name":"myapp","hostname":"h","pid":1,"level":40,"lang":"fr","msg":"au revoir","time":"2026-12-01T10:00:00Z","v":0}',
-        "au revoir",
+        '{"name":"myapp","hostname":"h","pid":1,"level":40,"lang":"fr","msg":"salut","time":"2026-12-01T10:00:00Z","v":0}',
+        "salut",
         S.WARN,
         "40",
         TEN,
@@ -570,13 +570,13 @@ ENVELOPE = (
 OTHERS = (
     _sample(
         "hclog",
-        '{"@level":"info","@message":"agent started","@module":"agent","@timestamp":"2026-12-01T10:00:00.123456Z","port":1}',
+        '{"@level":"info","@message":"agent started","@module":"a","@timestamp":"2026-12-01T10:00:00.123456Z","p":1}',
         "agent started",
         S.INFO,
         "info",
         MICROS,
-        {"port": 1},
-        extra={"@module": "agent"},
+        {"p": 1},
+        extra={"@module": "a"},
     ),
     _sample(
         "gelf",

@@ -4,9 +4,12 @@ import pytest
 from json_samples import SAMPLES
 from sample import Sample, each
 
-import lucy_core as lucy
+from lucy_core.errors import ArgumentError
+from lucy_core.formats.choice import as_written, log_format, written
 from lucy_core.formats.json import JsonFormat, json_lines
 from lucy_core.formats.json_kinds import KINDS
+from lucy_core.records.severity import Severity
+from lucy_core.testing.format_conformance.material import FIRST, block_of
 
 
 @pytest.mark.parametrize("sample", each(SAMPLES))
@@ -31,3 +34,85 @@ def test_each_kind_has_three_samples():
             count[name] += 1
     others = {"hclog", "gelf", "logstash", "mongodb", "monolog"}
     assert {name for name, number in count.items() if number < (1 if name in others else 3)} == set()
+
+
+def test_a_log_of_plain_lines_among_json_loses_none() -> None:
+    lines = [b'{"level":"info","ts":1796119200,"msg":"up"}', b"goroutine 1 [running]:", b"\tmain.go:3", b'{"level":']
+    batch = JsonFormat().read_block(block_of(lines))
+
+    assert [(record.kind, record.text) for record in batch.records] == [
+        ("json (zap)", "up"),
+        ("text", "goroutine 1 [running]:"),
+        ("text", "\tmain.go:3"),
+    ]
+    assert [(bad.position, bad.raw) for bad in batch.malformed] == [(FIRST + 3, b'{"level":')]
+
+
+@pytest.mark.parametrize(
+    ("value", "severity"),
+    (
+        ('"INFO"', Severity.INFO),
+        ('" Warn "', Severity.WARN),
+        ('"INFO+1"', Severity.INFO2),
+        ('"ERROR+99"', Severity.FATAL4),
+        ('"DEBUG-9"', Severity.TRACE),
+        ('"30"', Severity.INFO),
+        *(('"loud"', Severity.UNSPECIFIED), ('""', Severity.UNSPECIFIED), ("null", Severity.UNSPECIFIED)),
+        *(("true", Severity.UNSPECIFIED), ("[]", Severity.UNSPECIFIED), ('{"name":"info"}', Severity.UNSPECIFIED)),
+        *(("7", Severity.UNSPECIFIED), ("-1", Severity.UNSPECIFIED), ("1e300", Severity.UNSPECIFIED)),
+        *(("30", Severity.INFO), ("30.0", Severity.INFO), ("35", Severity.INFO), ("100", Severity.UNSPECIFIED)),
+    ),
+)
+def test_a_level_that_nobody_knows_is_unspecified_and_never_info(value: str, severity: Severity) -> None:
+    line = b'{"level":%b,"msg":"m"}' % value.encode()
+    batch = JsonFormat().read_block(block_of([line]))
+    assert (batch.records[0].severity, batch.unleveled) == (severity, int(not severity))
+
+
+@pytest.mark.parametrize(
+    "line", (b'{"a":NaN}', b'{"a":"\\ud800"}', b'{"a":"\xff"}', b'{"a":' + b"9" * 5000 + b"}", b'{"a":1}x')
+)
+def test_what_is_no_json_is_refused_with_a_reason(line: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        JsonFormat().read(line)
+
+
+def test_an_object_without_known_keys_is_its_own_text_and_shown_once() -> None:
+    log_format = JsonFormat()
+    record = log_format.read(b' {"a": 1, "b": [2]} ')
+    assert record.text == '{"a": 1, "b": [2]}'
+    assert record.fields == {"a": 1, "b": [2]}
+    assert log_format.render(record) == '{"a": 1, "b": [2]}'
+
+
+def test_more_shapes_than_are_remembered_are_read_alike() -> None:
+    log_format = JsonFormat()
+    for n in range(5000):
+        record = log_format.read(b'{"level":"warn","msg":"m","key%d":%d}' % (n, n))
+        assert (record.text, record.severity, record.fields) == ("m", Severity.WARN, {f"key{n}": n})
+
+
+def test_named_keys_are_made_again_by_name_and_options() -> None:
+    made = json_lines(message="what", levels={"odd": "WARN"})
+    assert made.options == {"message": "what", "levels": {"odd": "WARN"}}
+    again = as_written(written(made))
+    assert isinstance(again, JsonFormat)
+    assert again.options == made.options
+    assert log_format("json", message="what").options == {"message": "what"}
+    assert as_written(written(JsonFormat())).options == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    (
+        ({"message": 3}, "message=3 is of type int"),
+        ({"level": ""}, "level='' is no key"),
+        ({"time": "a..b"}, r"time='a\.\.b' is no key"),
+        ({"levels": {"odd": "LOUD"}}, r"levels\['odd'\]='LOUD' is no severity"),
+        ({"levels": {"odd": 99}}, r"is no severity; give one"),
+        ({"levels": "WARN"}, "levels='WARN' is of type str"),
+    ),
+)
+def test_a_wrong_key_is_refused_by_its_name(options: dict[str, object], reason: str) -> None:
+    with pytest.raises(ArgumentError, match=reason):
+        log_format("json", **options)
