@@ -121,6 +121,7 @@ from lucy_core.network.leases import Faults as Faults, Lease as Lease, LeaseEnd 
 from lucy_core.network.network import Network as Network
 from lucy_core.formats.choice import log_format as log_format
 from lucy_core.formats.contract import Batch as Batch, Format as Format, Needles as Needles
+from lucy_core.formats.json import json_lines as json_lines
 from lucy_core.network.node import Node as Node
 from lucy_core.recording.ledger import Absence as Absence, Gap as Gap, Ledger as Ledger, NodeLedger as NodeLedger
 from lucy_core.records.event import EventType as EventType, event as event, event_type as event_type

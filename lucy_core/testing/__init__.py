@@ -2,7 +2,7 @@
 
 Scripted nodes, which are real programs that do what a test says; a fake engine, whose nodes are functions; an event
 loop in virtual time; and a check that nothing was left behind. The suite that every engine has to pass is
-`lucy_core.testing.engine_conformance`.
+`lucy_core.testing.engine_conformance`, and that of log formats `lucy_core.testing.format_conformance`.
 """
 
 from lucy_core.testing.fake_engine import FakeEngine as FakeEngine, FakeNode as FakeNode
