@@ -7,6 +7,8 @@ Most blocks of a network under test are envelopes from beginning to end, so such
 `EnvelopeFormat` does it: it costs a tenth more than there, since each record is asked whether it is one.
 """
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Final, final
 
 import msgspec
@@ -57,7 +59,14 @@ class AutoFormat(Format):
     def read(self, line: bytes) -> Record:
         if line.startswith(b"{") or line.lstrip().startswith(b"{"):
             return self._read_json(line)
-        return plain_record(line)
+        return self._read_text(line, self._read_json) or plain_record(line)
+
+    @cached_property
+    def _read_text(self) -> Callable[[bytes, Callable[[bytes], Record]], Record | None]:
+        # Its shapes take 20 ms to compile, for which nobody should wait who has no text to read.
+        from lucy_core.formats.known import recognised
+
+        return recognised
 
     def _read_json(self, line: bytes) -> Record:
         try:

@@ -5,6 +5,7 @@ import random
 import pytest
 from json_samples import SAMPLES
 from sample import Sample, each
+from text_samples import TEXT_SAMPLES
 
 from lucy_core.formats.auto import AutoFormat
 from lucy_core.formats.contract import read_by_line
@@ -13,7 +14,7 @@ from lucy_core.formats.json import JsonRecord
 from lucy_core.testing.format_conformance.material import FIRST, block_of, seen
 
 auto = AutoFormat()
-KNOWN = [sample for sample in SAMPLES if sample.auto]
+KNOWN = [sample for sample in (*SAMPLES, *TEXT_SAMPLES) if sample.auto]
 ENVELOPES = [
     b'{"timestamp":"2026-12-01 10:00:00.%06dZ","level":"Info","message":"tick $n","metadata":{"n":%d}}' % (n, n)
     for n in range(40)

@@ -3,6 +3,7 @@
 import re
 
 import json_samples
+from text_samples import TEXT_SAMPLES
 
 from lucy_core.formats.auto import AutoFormat
 from lucy_core.formats.contract import Format
@@ -42,7 +43,7 @@ class TestEnvelope(FormatConformance):
 
 class TestAuto(FormatConformance):
     log_format = AutoFormat()
-    lines = (*SPELT, b"plain text", b"another: line of it")
+    lines = (*SPELT, *(sample.line for sample in TEXT_SAMPLES), b"plain text", b"another: line of it")
 
 
 class NumberedRecord(Record, frozen=True, gc=False, kw_only=True):

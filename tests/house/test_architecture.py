@@ -154,6 +154,8 @@ FOREIGN = re.compile(
 SPEAKS_OF_OTHERS: dict[str, str] = {
     "lucy_core/filters/logproc.py": "is the language of Mina's log processor, and has its levels",
     "lucy_core/filters/predicate.py": "names the language by where it comes from",
+    "lucy_core/formats/wrapped.py": "says whose wrappers it takes off",
+    "lucy_core/formats/wrappers.py": "takes off what others put around lines, and says whose it is",
 }
 # Path: why it may name the puppeteer, which is an engine's, and nothing else of others.
 KNOWS_PUPPETEERS: dict[str, str] = {

@@ -1,0 +1,133 @@
+"""Lines as logging libraries lay them out: log4j, logback, Python's logging, Rust's env_logger and tracing. Sans-IO."""
+
+import re
+from typing import final
+
+from lucy_core.formats.pairs import pairs_at_end
+from lucy_core.formats.shapes import MOMENT, WORDS, ShapedFormat, TextRecord, shape
+from lucy_core.records.record import Record
+
+_LEVEL = rf"(?P<level>{WORDS})"
+_JAVA_NAME = r"(?P<logger>[\w$]+(?:\.[\w$]+)*)"
+_MOMENT = r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)"
+_RUST_LEVEL = "(?P<level>TRACE|DEBUG|INFO|WARN|ERROR)"
+_MICROS = r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6,9}Z)"
+_PADDED_LEVEL = "(?: (?P<level>INFO|WARN)|(?P<level_>TRACE|DEBUG|ERROR))"
+_trailing_class = re.compile(r" \(([A-Za-z_]\w*(?:\.[\w$]+)*)\)")
+
+
+@final
+class Log4jFormat(ShapedFormat):
+    """Reads log4j's and logback's usual patterns: Kafka's, ZooKeeper's, Hadoop's, Spring Boot's, Cassandra's, and more.
+
+    Thread and logger are `extra`. Kafka's class in brackets at a line's end is its logger, and not part of the text.
+    """
+
+    name = "log4j"
+    begins = "[0123456789TDIWEFAN"
+    shapes = (
+        shape(rf"\[(?P<time>{MOMENT})\] {_LEVEL} +(?P<text>.*)"),
+        shape(
+            rf"\[(?P<time>{MOMENT})\]\[{_LEVEL} *\]\[(?P<logger>[^\]\s]+) *\] ?(?:\[(?P<node>[^\]]+)\] ?)?(?P<text>.*)"
+        ),
+        shape(
+            rf"(?P<time>{MOMENT}) +{_LEVEL} +(?P<pid>\d+) --- (?:\[(?P<app>[^\]]*)\] )?\[ *(?P<thread>[^\]]*)\] ",
+            r"(?P<logger>\S+) *: (?P<text>.*)",
+        ),
+        shape(
+            rf"(?P<time>{MOMENT}) \[(?P<thread>[^\]]*)\] (?:- )?{_LEVEL} +(?:\[(?P<place>[^\]\s]+)\]|{_JAVA_NAME})",
+            r"(?::(?P<line>\d+))? +--? (?P<text>.*)",
+        ),
+        shape(
+            rf"(?P<time>{MOMENT}) {_LEVEL} +(?:\[(?P<thread>[^\]]*)\] )?(?P<logger>[\w$]+(?:\.[\w$]+)+)",
+            r"(?: -|:) (?P<text>.*)",
+        ),
+        shape(
+            rf"(?P<time>\d\d:\d\d:\d\d[.,]\d{{3}}) \[(?P<thread>[^\]]*)\] {_LEVEL} +{_JAVA_NAME} --? (?P<text>.*)",
+        ),
+        shape(rf"{_LEVEL} +\[(?P<thread>[^\]]*)\] (?P<time>{MOMENT}) (?P<file>[\w.]+):(?P<line>\d+) - (?P<text>.*)"),
+    )
+
+    def record(self, line: bytes, found: re.Match[str]) -> Record:
+        record = super().record(line, found)
+        if found.re is not self.shapes[0] or not record.text.endswith(")"):
+            return record
+        begin = record.text.rfind(" (")
+        logger = _trailing_class.fullmatch(record.text, begin) if begin > 0 else None
+        if logger is None or not isinstance(record, TextRecord):
+            return record
+        return TextRecord(
+            raw=line,
+            text=record.text[:begin],
+            shape=record.kind,
+            level=record.level,
+            word=record.word,
+            stamp=record.stamp,
+            head={**record.head, "logger": logger[1]},
+        )
+
+
+@final
+class PythonFormat(ShapedFormat):
+    """Reads the layouts of Python's logging: the basic one, the one with `asctime`, uvicorn's and gunicorn's."""
+
+    name = "python"
+    begins = "[0123456789DIWECFN"
+    shapes = (
+        shape(rf"(?P<time>{MOMENT}) - (?P<logger>[\w.]+) - {_LEVEL} - (?P<text>.*)"),
+        shape(rf"\[(?P<time>{MOMENT})\] \[(?P<pid>\d+)\] \[{_LEVEL}\] (?P<text>.*)"),
+        shape(rf"(?P<time>{MOMENT}):{_LEVEL}:(?P<logger>[\w.]+):(?P<text>.*)"),
+        shape(rf"{_LEVEL}:(?P<logger>[A-Za-z_][\w.]*):(?P<text>.*)"),
+        shape(
+            r"(?P<level>INFO(?=: {5}\S)|(?:TRACE|DEBUG|ERROR)(?=: {4}\S)|WARNING(?=: {2}\S)|CRITICAL(?=: \S))",
+            r": +(?P<text>.*)",
+        ),
+    )
+    loose = (
+        shape(rf"{_LEVEL}:\s*(?P<text>.*)"),
+        shape(rf"(?P<time>{MOMENT}) {_LEVEL} (?P<logger>[\w.]+): (?P<text>.*)"),
+    )
+
+
+@final
+class EnvLoggerFormat(ShapedFormat):
+    """Reads the lines of Rust's env_logger, with or without times. The target is `extra`'s `logger`."""
+
+    name = "env_logger"
+    begins = "["
+    shapes = (
+        shape(rf"\[(?:{_MOMENT} )?{_RUST_LEVEL} {{1,2}}(?P<logger>[A-Za-z_][\w:.-]*)\] (?P<text>.*)"),
+        shape(rf"\[{_MOMENT} {_RUST_LEVEL} *\] (?P<text>.*)"),
+    )
+
+
+@final
+class TracingFormat(ShapedFormat):
+    """Reads the plain lines of Rust's tracing. Target and spans are `extra`; the pairs at the end are `fields`."""
+
+    name = "tracing"
+    begins = "0123456789"
+    shapes = (
+        shape(
+            rf"{_MICROS} {_PADDED_LEVEL} ",
+            r"(?:(?P<spans>\w+(?:\{[^}]*+\})?(?::\w+(?:\{[^}]*+\})?)*+): )??(?P<logger>\w+(?:::[\w<>{}#]+)*): ",
+            r"(?P<text>.*)",
+        ),
+        shape(rf"{_MICROS} {_PADDED_LEVEL} (?P<text>.*)"),
+    )
+    loose = (shape(rf"{_MOMENT} +{_RUST_LEVEL} +(?:(?P<logger>\w+(?:::[\w<>{{}}#]+)*): )?(?P<text>.*)"),)
+
+    def record(self, line: bytes, found: re.Match[str]) -> Record:
+        groups = {name.rstrip("_"): value for name, value in found.groupdict().items() if value}
+        text, named = pairs_at_end(groups.pop("text", ""))
+        word = groups.pop("level")
+        return TextRecord(
+            raw=line,
+            text=text,
+            shape=self.name,
+            level=self.severity(word),
+            word=word,
+            stamp=groups.pop("time"),
+            head=groups,
+            named=named,
+        )
