@@ -15,14 +15,26 @@ from lucy_core.records.severity import Severity
 
 T_co = TypeVar("T_co", covariant=True)
 
-_continues = re.compile(
-    r"\s|$"
-    r"|(?:Caused by|Suppressed): |\.\.\. \d+ more"
-    r"|Traceback \(most recent call last\):|(?:During handling of|The above exception was)\b.*exception"
-    r"|(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit)(?::|$)"
-    r"|goroutine \d+ \[|created by |exit status \d+$|\[signal \w+|[\w./*()-]+\([^()]*\)$"
-    r"|stack backtrace:|note: run with `RUST_BACKTRACE"
+_goes_on = re.compile(
+    r"\s|$|[\])}]+[,;]?$"
+    # Java and .NET
+    r"|(?:Caused|Wrapped) by: |Suppressed: |\.\.\. \d+ (?:more|common frames)|--- End of "
+    # Go
+    r"|goroutine \d+ [^\[]{0,80}\[|created by [\w.~-]+[./]|exit status \d+$|\[signal \w+|r[a-z0-9]{1,5} +0x[0-9a-f]+$"
+    r"|(?=panic\(|[^\s(]*\.)(?:[\w~%/·-]++|\.\(\*\w++\)|\[\.\.\.\]|\.)++\((?=[)_{]|0x|\.\.\.)[^()]*+\)$"
+    # Rust and Node.js
+    r"|stack backtrace:$|note: (?:run with|Some details|.*RUST_BACKTRACE)|Node\.js v\d"
 ).match
+"""What nothing begins with: blank, indented, closing, or as only stack traces go on."""
+_names_error = re.compile(
+    # Python, with its chains; then what is thrown, as Python, Java, .NET and JavaScript say it.
+    r"Traceback \(most recent call last\):$|During handling of the above exception, another exception occurred:$"
+    r"|The above exception was the direct cause of the following exception:$"
+    r"|(?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit|Failure|Iteration)|Exception)(?:Group)?"
+    r"(?:\$\w+)?(?: \[\w+\])?(?::|$)"
+    r"|(?:[A-Za-z_]\w*\.)+[A-Z][\w$]*: "
+).match
+"""What a stack trace has that says which error it is of."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -86,12 +98,18 @@ class Record(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     @property
     def continues(self) -> bool:
         """Whether it goes on with the record before: blank, indented, or as stack traces and panics go on."""
-        return type(self) is Record and _continues(self.text) is not None
+        if type(self) is not Record:
+            return False
+        return _goes_on(self.text) is not None or _names_error(self.text) is not None
 
     @property
     def is_unleveled(self) -> bool:
-        """Whether nobody can say how much it matters, so that it may be an error."""
-        return not self.severity and not self.continues
+        """Whether nobody can say how much it matters, so that it may be an error.
+
+        What goes on with the record before matters as that does; but a line that names an error, as stack traces do,
+        may come of itself, with no record before it.
+        """
+        return not self.severity and (not self.continues or _names_error(self.text) is not None)
 
 
 def plain_record(line: bytes) -> Record:
