@@ -561,6 +561,8 @@ class Node:
         """Stream this node's events of one or more types; completes when the node is gone for good."""
         return self._network.pipeline.events(kind, *others, nodes=(self.name,), since=since)
 
-    def records(self, *, level: Severity | None = None, since: Mark | int | None = None) -> Stream[Event[Record]]:
+    def records(
+        self, *, level: Severity | None = None, since: Mark | int | None = None, joined: bool = False
+    ) -> Stream[Event[Record]]:
         """Stream this node's records; completes when the node is gone for good."""
-        return self._network.pipeline.records(nodes=(self.name,), level=level, since=since)
+        return self._network.pipeline.records(nodes=(self.name,), level=level, since=since, joined=joined)

@@ -15,13 +15,15 @@ import reactivex.abc
 from reactivex import Observable
 from reactivex.disposable import Disposable
 
-from lucy_core.arguments import names_of
+from lucy_core.arguments import names_of, switch_of
 from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.interests.interest import LEVEL, Interest
+from lucy_core.delivery.streams.joining import Joined
 from lucy_core.delivery.streams.opening import Opening, current
 from lucy_core.delivery.streams.stream import Stream
 from lucy_core.errors import (
     AboutNoNodeError,
+    ArgumentError,
     IncompleteError,
     InconclusiveError,
     NoNodesError,
@@ -31,6 +33,7 @@ from lucy_core.errors import (
 from lucy_core.recording.ledger import Gap
 from lucy_core.records.described import described
 from lucy_core.records.event import EventType, event_type
+from lucy_core.records.joined import Joiner
 from lucy_core.records.journal import JOURNAL, tells_of_nodes
 from lucy_core.records.record import Event, Line, Malformed, Mark, Record, Undecodable
 from lucy_core.records.severity import Severity
@@ -163,15 +166,27 @@ class Lines(abc.ABC):
         nodes: Iterable[str] | None = None,
         level: Severity | None = None,
         since: Mark | int | None = None,
+        joined: bool = False,
     ) -> Stream[Event[Record]]:
         """Stream the nodes' records from a level up, each as an event whose `data` is the record.
 
         Those that don't say how much they matter have none, so `level` leaves them out: `so_far` tells of them.
 
+        With `joined`, lines that only go on with a record (stack traces, panics) are part of it: its `text` and `raw`
+        have all lines, all else is the first one's, its position too. A record then comes when its node's next begins,
+        or with the end of the stream, which for one node's is the node's end. Each node's stay in order, but of several
+        nodes one that begins earlier may come later. What would be more than 1 MiB goes on as another record.
+
         It raises as `events` does. Lucy's own journal, in which what is held against a test is an error, comes where
         `nodes` names it (`"lucy"`), or where `of` chooses one of Lucy's types.
         """
-        return self._stream("records", Interest(nodes=self._chosen(nodes), level=level, but=JOURNAL), since)
+        chosen = self._chosen(nodes)
+        if not switch_of(joined, "joined"):
+            return self._stream("records", Interest(nodes=chosen, level=level, but=JOURNAL), since)
+        # What goes on has no level of its own, so that all must come to be joined.
+        level = LEVEL(level, "level")
+        lines = self._stream("records", Interest(nodes=chosen, but=JOURNAL), since)
+        return Stream(Joined(lines.observable, level), _name("joined records", chosen), self._feed)
 
     def lines(self, *, nodes: Iterable[str] | None = None, since: Mark | int | None = None) -> Stream[Line]:
         """Stream the nodes' lines as they are, unread, each with its bytes. It raises as `records` does."""
@@ -191,7 +206,12 @@ class Lines(abc.ABC):
 
     @overload
     async def so_far(
-        self, *, nodes: Iterable[str] | None = None, level: Severity | None = None, since: Mark | int = 0
+        self,
+        *,
+        nodes: Iterable[str] | None = None,
+        level: Severity | None = None,
+        since: Mark | int = 0,
+        joined: bool = False,
     ) -> list[Event[Record]]: ...
     @overload
     async def so_far(
@@ -209,6 +229,7 @@ class Lines(abc.ABC):
         nodes: Iterable[str] | None = None,
         level: Severity | None = None,
         since: Mark | int = 0,
+        joined: bool = False,
     ) -> list[Event[Any]]:
         """Return what was logged from `since` to this call, exactly, or raise. Without types: records.
 
@@ -217,7 +238,8 @@ class Lines(abc.ABC):
             assert not await network.so_far(level=lucy.Severity.ERROR)
 
         Records are those of nodes, as `records` gives them: Lucy's own where `nodes` names `"lucy"`. All of it is held
-        in memory; a stream is for what may be too much.
+        in memory; a stream is for what may be too much. With `joined`, lines that only go on with a record are part of
+        it, as `records` has it: a stack trace then matters as much as the record that it belongs to.
 
         Raises:
             InconclusiveError: the log has a gap; a line can't be read that may be such an event or, where records are
@@ -234,9 +256,18 @@ class Lines(abc.ABC):
         unleveled: list[Event[Record]] = []
         unreadable: list[Undecodable | Malformed] = []
         but = JOURNAL if types is None else None
+        if types is not None and joined:
+            raise ArgumentError("joined", joined, "goes with records; without types, so_far gives those")
+        joiner = Joiner() if switch_of(joined, "joined") else None
         interest = Interest(nodes=chosen, event_types=types, but=but)
 
         def take(items: list[Event[Any]]) -> None:
+            if joiner is None:
+                hold(items)
+            else:
+                hold([whole for whole in map(joiner.take, items) if whole is not None])
+
+        def hold(items: list[Event[Any]]) -> None:
             found.extend(items if level is None else (each for each in items if each.record.severity >= level))
             if level is not None:
                 unleveled.extend(each for each in items if each.record.is_unleveled)
@@ -246,6 +277,9 @@ class Lines(abc.ABC):
 
         try:
             await feed.read_back(interest, take, start, stop)
+            if joiner is not None:
+                hold(joiner.rest())
+                found.sort(key=lambda event: event.position)
             await feed.read_back(Interest(nodes=interest.nodes, kind=Malformed, but=but), keep, start, stop)
             if types is not None:
                 undecodable = Interest(nodes=chosen, event_types=types, level=level, kind=Undecodable)

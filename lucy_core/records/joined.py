@@ -1,0 +1,111 @@
+"""Records of several lines: a message, and the stack trace that goes on with it. Sans-IO."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, final
+
+import msgspec
+
+from lucy_core.records.record import Event, Record
+from lucy_core.records.severity import Severity
+
+MOST_BYTES = 1 << 20
+"""How long a record may become: where lines go on for ever, what comes then is a record of its own."""
+
+
+class JoinedRecord(Record, frozen=True, gc=False, kw_only=True):
+    """A record with the lines that go on with it: `text` and `raw` are all of theirs, the rest is the first line's."""
+
+    head: Record
+    """The first line, as it was read."""
+    more: tuple[Record, ...]
+    """The lines that go on with it, as they were read."""
+
+    @property
+    def kind(self) -> str:
+        return self.head.kind
+
+    @property
+    def severity(self) -> Severity:
+        return self.head.severity
+
+    @property
+    def severity_text(self) -> str:
+        return self.head.severity_text
+
+    @property
+    def time(self) -> datetime | None:
+        return self.head.time
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        return self.head.fields
+
+    @property
+    def extra(self) -> Mapping[str, Any]:
+        return self.head.extra
+
+    @property
+    def payload(self) -> msgspec.Raw | bytes | None:
+        return self.head.payload
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        return self.head.document
+
+    @property
+    def continues(self) -> bool:
+        return self.head.continues
+
+    @property
+    def is_unleveled(self) -> bool:
+        return self.head.is_unleveled
+
+
+@final
+class Joiner:
+    """Joins records that go on with one before them to that one, each node's by themselves.
+
+    A record is whole when the node's next begins. Of each node the order stays, and a whole record has the position of
+    its first line; of several nodes one that begins earlier may be whole later.
+    """
+
+    __slots__ = ("_begun", "_bytes")
+
+    def __init__(self) -> None:
+        self._begun: dict[str, list[Event[Record]]] = {}
+        """By node: the lines of the record that may go on."""
+        self._bytes: dict[str, int] = {}
+        """How long each of these is."""
+
+    def take(self, event: Event[Record]) -> Event[Record] | None:
+        """Take a node's next record, and return the one before it if that is whole now."""
+        begun = self._begun.get(event.node)
+        size = len(event.record.raw)
+        if begun is not None and event.record.continues and self._bytes[event.node] + size <= MOST_BYTES:
+            begun.append(event)
+            self._bytes[event.node] += size
+            return None
+        self._begun[event.node] = [event]
+        self._bytes[event.node] = size
+        return None if begun is None else _whole(begun)
+
+    def rest(self) -> list[Event[Record]]:
+        """Return what has begun, in the order of arrival: nothing more comes."""
+        begun, self._begun = self._begun, {}
+        return sorted(map(_whole, begun.values()), key=lambda event: event.position)
+
+
+def _whole(lines: list[Event[Record]]) -> Event[Record]:
+    first = lines[0]
+    if len(lines) == 1:
+        return first
+    records = [line.record for line in lines]
+    joined = JoinedRecord(
+        raw=b"\n".join(record.raw for record in records),
+        text="\n".join(record.text for record in records),
+        id=first.record.id,
+        head=first.record,
+        more=tuple(records[1:]),
+    )
+    return Event(first.node, first.position, first.arrived_ns, joined, joined)
