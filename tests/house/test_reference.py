@@ -5,6 +5,7 @@ The site is built from the sources as they are written, so these are read the sa
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,14 @@ def test_every_public_name_stands_in_the_reference_once() -> None:
 
     assert sorted(public - set(described)) == [], "give it a line in docs/reference"
     assert sorted({each for each in described if described.count(each) > 1}) == []
+
+
+def test_every_format_that_is_shipped_stands_in_the_reference() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (REPOSITORY / "docs/reference/formats.md").read_text(encoding="utf-8")
+    told = {name for row in re.findall(r"(?m)^\| (`.*?) \|", page) for name in re.findall(r"`(\w+)`", row)}
+
+    assert sorted(set(project["entry-points"]["lucy.formats"]) ^ told) == []
 
 
 @pytest.fixture(scope="module")
