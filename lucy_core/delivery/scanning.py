@@ -15,6 +15,8 @@ Whoever wants all records or malformed lines has blocks read whole. So are those
 sixteen finds a block with one in less than eight lines.
 """
 
+from collections.abc import Iterator
+
 from lucy_core.capture.framing import count_lines
 from lucy_core.formats.contract import Batch, Format, Needles
 from lucy_core.records.record import Block
@@ -37,38 +39,53 @@ def search(block: Block, needles: Needles, log_format: Format) -> Batch:
     data = block.data
     if block.torn or _ESCAPE in data:
         return log_format.read_block(block)
-    if len(needles.literals) <= MOST:
-        starts = _starts_of(data, needles.literals, block.lines)
+    if needles.key:
+        starts = _starts_behind(data, needles.key, needles.values)
+    elif len(needles.literals) == 1:
+        starts = _starts_of(data, needles.literals[0])
     else:
-        starts = _starts_behind(data, needles.key, frozenset(needles.literals), block.lines)
-    return log_format.read_block(block) if starts is None else _read_some(block, starts, log_format)
+        starts = iter(sorted({start for literal in needles.literals for start in _starts_of(data, literal)}))
+    find = data.find
+    numbers: list[int] = []
+    lines: list[bytes] = []
+    counted = number = 0
+    for start in starts:
+        # Counted here, while what the search has gone over is warm.
+        number += count_lines(data[counted:start])
+        counted = start
+        numbers.append(block.position + number)
+        lines.append(data[start : find(b"\n", start) + 1])
+        if len(lines) >= _DENSE_FROM and number < len(lines) * _DENSE:
+            return log_format.read_block(block)
+    if not lines:
+        return nothing_of(block)
+    some = Block(block.node, 0, block.offset, len(lines), block.arrived_ns, b"".join(lines))
+    return log_format.read_block(some).placed(block, numbers)
 
 
-def _starts_of(data: bytes, literals: tuple[bytes, ...], lines: int) -> list[int] | None:
-    """Find where lines begin that have one of these texts; None where a search of so many isn't worth it."""
+def nothing_of(block: Block) -> Batch:
+    """Return a block of which nothing is wanted."""
+    batch = Batch(block, [], (), [])
+    batch.is_searched = True
+    return batch
+
+
+def _starts_of(data: bytes, literal: bytes) -> Iterator[int]:
+    """Find where lines begin that have this text."""
     find, rfind = data.find, data.rfind
-    found: set[int] = set()
-    limit = max(_DENSE_FROM, lines // _DENSE)
-    for literal in literals:
-        at = find(literal)
-        begin = 0
-        while at >= 0:
-            start = rfind(b"\n", begin, at) + 1 or begin
-            found.add(start)
-            if len(found) > limit:
-                return None
-            begin = find(b"\n", at) + 1
-            at = find(literal, begin) if begin else -1
-    return sorted(found)
-
-
-def _starts_behind(data: bytes, key: bytes, values: frozenset[bytes], lines: int) -> list[int] | None:
-    """The same for lines in which one of these values stands behind a key, or what only the format understands."""
-    find, rfind = data.find, data.rfind
-    found: list[int] = []
-    limit = max(_DENSE_FROM, lines // _DENSE)
-    at = find(key)
     begin = 0
+    at = find(literal)
+    while at >= 0:
+        yield rfind(b"\n", begin, at) + 1 or begin
+        begin = find(b"\n", at) + 1
+        at = find(literal, begin) if begin else -1
+
+
+def _starts_behind(data: bytes, key: bytes, values: frozenset[bytes]) -> Iterator[int]:
+    """Find where lines begin in which one of these values stands behind a key, or what only the format understands."""
+    find, rfind = data.find, data.rfind
+    begin = 0
+    at = find(key)
     while at >= 0:
         after = at + len(key)
         if data[after : after + 2] == b':"':
@@ -78,26 +95,13 @@ def _starts_behind(data: bytes, key: bytes, values: frozenset[bytes], lines: int
         else:
             wanted = True
         if wanted:
-            found.append(rfind(b"\n", begin, at) + 1 or begin)
-            if len(found) > limit:
-                return None
+            yield rfind(b"\n", begin, at) + 1 or begin
             after = begin = find(b"\n", after) + 1
+            if not begin:
+                return
         at = find(key, after)
-    return found
 
 
-def _read_some(block: Block, starts: list[int], log_format: Format) -> Batch:
-    if not starts:
-        return Batch(block, [], (), [], is_searched=True)
-    data = block.data
-    numbers: list[int] = []
-    lines: list[bytes] = []
-    counted = number = 0
-    for start in starts:
-        number += count_lines(data[counted:start])
-        counted = start
-        numbers.append(number)
-        lines.append(data[start : data.find(b"\n", start) + 1])
-    some = Block(block.node, 0, block.offset, len(lines), block.arrived_ns, b"".join(lines))
-    batch = log_format.read_block(some)
-    return batch.placed(block, [block.position + number for number in numbers])
+def stands_behind(line: bytes, key: bytes, value: str) -> bool:
+    """Tell whether a search for what stands behind a key finds this value's line."""
+    return next(_starts_behind(line, key, frozenset((value.encode(errors="surrogatepass"),))), None) is not None

@@ -15,13 +15,25 @@ import msgspec
 from lucy_core.capture.framing import LINE_BYTES
 from lucy_core.records.event import EventType
 from lucy_core.records.record import Block, Malformed, Record, plain_record
+from lucy_core.records.wording import LEAST, safe_run
 
 
 @final
 class Batch:
     """A block that was read, or what is wanted of it. `records[i]` stands at `positions[i]`."""
 
-    __slots__ = ("_lines", "_source", "block", "found", "is_searched", "malformed", "positions", "records", "unleveled")
+    __slots__ = (
+        "_lacks_raw",
+        "_lines",
+        "block",
+        "found",
+        "is_searched",
+        "malformed",
+        "positions",
+        "records",
+        "source",
+        "unleveled",
+    )
 
     def __init__(
         self,
@@ -32,8 +44,7 @@ class Batch:
         *,
         found: Mapping[str, int] | None = None,
         unleveled: int = 0,
-        is_searched: bool = False,
-        source: bytes | None = None,
+        lacks_raw: bool = False,
     ) -> None:
         self.block = block
         """What was read."""
@@ -47,35 +58,42 @@ class Batch:
         """How many lines were of which format, where the format finds out."""
         self.unleveled = unleveled
         """How many records don't say how much they matter."""
-        self.is_searched = is_searched
+        self.is_searched = False
         """Whether it has only what a search of the block's bytes found."""
-        self._source = source
-        """What the records were read of, a line each, where they lack their `raw` yet; it costs a copy of each line."""
+        self.source = block.data
+        """What was read: the block, or those of its lines that a search found."""
+        self._lacks_raw = lacks_raw
+        """Whether its records, one a line, lack their `raw` yet, which costs a copy of each line."""
         self._lines: list[bytes] = []
 
     def at(self, index: int) -> Record:
         """Return a record as it is given to others: with its line's bytes."""
         record = self.records[index]
-        if self._source is not None:
-            self._lines = self._lines or self._source.split(b"\n")
+        if self._lacks_raw:
+            self._lines = self._lines or self.source.split(b"\n")
             msgspec.structs.force_setattr(record, "raw", self._lines[index])
         return record
 
     def placed(self, block: Block, positions: Sequence[int]) -> "Batch":
         """Return what was read of some lines of a block, the `i`th at `positions[i]`, as what is wanted of it."""
         first = self.block.position
-        bad = [msgspec.structs.replace(each, position=positions[each.position - first]) for each in self.malformed]
-        places = [positions[position - first] for position in self.positions]
-        return Batch(
+        if self.malformed or len(self.records) != len(positions):
+            bad = [msgspec.structs.replace(each, position=positions[each.position - first]) for each in self.malformed]
+            positions = [positions[position - first] for position in self.positions]
+        else:
+            bad = []
+        placed = Batch(
             block,
             self.records,
-            places,
+            positions,
             bad,
             found=self.found,
             unleveled=self.unleveled,
-            is_searched=True,
-            source=self._source,
+            lacks_raw=self._lacks_raw,
         )
+        placed.is_searched = True
+        placed.source = self.source
+        return placed
 
 
 class Needles(msgspec.Struct, frozen=True):
@@ -86,6 +104,11 @@ class Needles(msgspec.Struct, frozen=True):
     key: bytes = b""
     """Behind which each of them stands as a whole, quoted: `"event_id"`. Empty where that isn't so."""
 
+    @property
+    def values(self) -> frozenset[bytes]:
+        """The literals, to look one up."""
+        return frozenset(self.literals)
+
 
 class Format(abc.ABC):
     """How lines of one kind are read. Derive from it and have `read`; the rest may be made faster, or better to read.
@@ -95,6 +118,8 @@ class Format(abc.ABC):
 
     name: ClassVar[str]
     """What it is called: as `log_format=`, in the ledger, as its entry point in `lucy.formats`."""
+    id_key: ClassVar[bytes] = b""
+    """Behind which a record's `id` stands in its line, quoted: `"event_id"`. Empty where that isn't so for each."""
     finds_out: ClassVar[bool] = False
     """Whether its lines may be of several kinds, so that the ledger counts each record's `kind`."""
 
@@ -123,8 +148,13 @@ class Format(abc.ABC):
 
         None where a line may be of one of them without any bytes in particular: then every line is read.
         """
+        chosen = tuple(kinds)
+        if self.id_key and all(kind.is_looked_up and not kind.messages for kind in chosen):
+            ids = {event_id for kind in chosen for event_id in kind.ids}
+            if all(_is_plain(event_id) for event_id in ids):
+                return Needles(tuple(event_id.encode() for event_id in sorted(ids)), self.id_key)
         literals: list[bytes] = []
-        for kind in kinds:
+        for kind in chosen:
             if kind.needles is None:
                 return None
             literals += kind.needles
@@ -133,6 +163,10 @@ class Format(abc.ABC):
     def render(self, record: Record) -> str:
         """Show a record to people in one line: its time, its severity, what it says, and its fields."""
         return rendered(record)
+
+
+def _is_plain(text: str) -> bool:
+    return len(text) >= LEAST and safe_run(text) == text
 
 
 def read_by_line(block: Block, of: Format) -> Batch:

@@ -28,6 +28,8 @@ from lucy_core.records.record import Record
 from lucy_core.records.wording import Pattern, Template, safe_run
 
 T = TypeVar("T")
+ID_BYTES = 16
+"""How much of an id is searched for: longer texts of letters and digits are found no faster, or slower."""
 _FIELDS = mapping_of(readable_text, lambda value, _: value, '{"event": "peer_banned"}')
 
 
@@ -40,6 +42,7 @@ class EventType(Generic[T]):
         "decode",
         "fields",
         "ids",
+        "is_looked_up",
         "messages",
         "name",
         "patterns",
@@ -72,6 +75,8 @@ class EventType(Generic[T]):
         """The regular expressions that mean it where they are found in a text."""
         self.fields = fields
         """The values that fields have to have, by name or by dotted path; all of them."""
+        self.is_looked_up = not (self.templates or self.patterns or self.fields)
+        """Whether `ids` and `messages` say all there is to know, so that a record can be looked up among many types."""
         self.decode: Callable[[Record], T] = decode or self._reader()
         """Makes the payload of a record of this type."""
         self.writer = writer
@@ -90,7 +95,7 @@ class EventType(Generic[T]):
         return self._needles
 
     def _worked_out_needles(self) -> tuple[bytes, ...] | None:
-        literals = [safe_run(each) for each in sorted(self.ids)]
+        literals = [safe_run(each)[:ID_BYTES] for each in sorted(self.ids)]
         literals += (Template(message).literal for message in sorted(self.messages))
         literals += (pattern.literal for pattern in self.patterns)
         if self.fields:
@@ -100,7 +105,9 @@ class EventType(Generic[T]):
 
     def is_spelt(self, raw: bytes) -> bool:
         """Tell whether a line's bytes have what makes it one of this type."""
-        return self._needles is None or any(needle in raw for needle in self._needles)
+        if self._needles is None:
+            return True
+        return any(needle in raw for needle in self._needles)
 
     def may_be(self, raw: bytes, node: str) -> bool:
         """Tell whether a node's line that can't be read may be of this type: what marks the type stands in its bytes.
@@ -113,11 +120,6 @@ class EventType(Generic[T]):
     def can_come_from(self, node: str) -> bool:
         """Tell whether lines of this node can be of this type at all, whatever they say."""
         return self.writer is None or self.writer == node
-
-    @property
-    def is_looked_up(self) -> bool:
-        """Whether `ids` and `messages` say all there is to know, so that a record can be looked up among many types."""
-        return not (self.templates or self.patterns or self.fields)
 
     def matches(self, record: Record, node: str) -> bool:
         """Tell whether the line of this node is of this type, without decoding its payload."""
@@ -142,19 +144,25 @@ class EventType(Generic[T]):
         return next(filter(None, fitting), {})
 
     def _reader(self) -> Callable[[Record], T]:
-        decoder: msgspec.json.Decoder[T] | None = None
+        data_type = self.data_type
+        decode: Callable[[msgspec.Raw | bytes], T] | None = None
 
         def read(record: Record) -> T:
-            nonlocal decoder
-            variables = {} if self.is_looked_up else self.variables(record)
+            nonlocal decode
             payload = record.payload
-            if variables or payload is None:
-                return msgspec.convert({**record.fields, **variables}, self.data_type, strict=False)
-            if decoder is None:
-                decoder = msgspec.json.Decoder(self.data_type)
-            return decoder.decode(payload)
+            if payload is None:
+                return msgspec.convert(record.fields, data_type, strict=False)
+            if decode is None:
+                decode = msgspec.json.Decoder(data_type).decode
+            return decode(payload)
 
-        return read
+        def read_with_variables(record: Record) -> T:
+            variables = self.variables(record)
+            return (
+                msgspec.convert({**record.fields, **variables}, data_type, strict=False) if variables else read(record)
+            )
+
+        return read_with_variables if self.templates or self.patterns else read
 
 
 def _has(record: Record, wanted: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ and a payload is decoded once, however many subscribers share it.
 """
 
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from operator import itemgetter
@@ -13,13 +14,15 @@ from typing import Any, final
 import msgspec
 
 from lucy_core.delivery.interests.subscription import Subscription
-from lucy_core.delivery.scanning import can_search, search
+from lucy_core.delivery.scanning import can_search, nothing_of, search, stands_behind
 from lucy_core.formats.contract import Batch, Format
 from lucy_core.records.event import EventType
 from lucy_core.records.journal import is_of
 from lucy_core.records.record import Arrived, Block, Event, Line, Malformed, Record, Undecodable
 from lucy_core.records.severity import Severity
 
+_find_escape = re.compile(rb"\\u00").search
+"""What a line has that hides letters: then it counts as it is spelt. Ahead of `in`, which takes twice as long."""
 _NO_RECORD = Record(raw=b"", text="")
 """What stands for the record of an event that is no line."""
 
@@ -116,7 +119,7 @@ class Plan:
     def read(self, block: Block) -> Batch:
         """Read as much of a block as is wanted."""
         if not self._is_read:
-            return Batch(block, [], (), [], is_searched=True)
+            return nothing_of(block)
         return self._format.read_block(block) if self._needles is None else search(block, self._needles, self._format)
 
     def deal(self, batch: Batch) -> Dealt:
@@ -134,8 +137,10 @@ class Plan:
             for subscription in self._lines:
                 shares[subscription] = list(lines)
         if self._typed:
-            for position, record in self._hits(batch):
-                for kind, all_takers in self._kinds(record):
+            hits = self._hits(batch)
+            hides = bool(hits) and _find_escape(batch.source) is not None
+            for position, record in hits:
+                for kind, all_takers in self._kinds(record, hides=hides):
                     takers = _at_level(all_takers, record) if self._leveled else all_takers
                     if takers is None:
                         continue
@@ -164,7 +169,7 @@ class Plan:
                 shares[subscription] = [item for item in items if item.position >= subscription.next]
         return Dealt(_in_line_order(shares), [bad for _, bad in failed], escaped)
 
-    def _hits(self, batch: Batch) -> Iterable[tuple[int, Record]]:
+    def _hits(self, batch: Batch) -> list[tuple[int, Record]]:
         """Find the records that some wanted type may mean, with their positions."""
         positions = batch.positions
         return [(positions[index], batch.at(index)) for index in self._found(batch)]
@@ -185,14 +190,19 @@ class Plan:
             return [index for index, record in enumerate(batch.records) if record.id in ids or record.text in texts]
         return [index for index, record in enumerate(batch.records) if record.id in ids]
 
-    def _kinds(self, record: Record) -> Kinds:
-        """Return the types that a record is of, each once, if its line spells what makes it one."""
-        found: Kinds = list(self._by_id.get(record.id, ()))
+    def _kinds(self, record: Record, *, hides: bool) -> Kinds:
+        """Return the types that a record is of, each once; where lines may hide what makes them one, if it is spelt."""
+        if not (hides or self._by_text or self._fitted):
+            return self._by_id.get(record.id, [])
+        event_id, key = record.id, self._format.id_key
+        if hides and key and event_id is not None and not stands_behind(record.raw, key, event_id):
+            event_id = None
+        found: Kinds = list(self._by_id.get(event_id, ()))
         for kind, takers in self._by_text.get(record.text, ()):
-            if record.id not in kind.ids:
+            if event_id not in kind.ids:
                 found.append((kind, takers))
         found += (entry for entry in self._fitted if entry[0].means(record))
-        return [entry for entry in found if entry[0].is_spelt(record.raw)]
+        return [entry for entry in found if entry[0].is_spelt(record.raw)] if hides else found
 
 
 def _in_line_order(shares: Shares) -> Iterable[tuple[Subscription, list[Any]]]:
