@@ -49,7 +49,6 @@ class AutoFormat(Format):
     """Finds the format of each line from the line, and says in each record's `kind` what it found."""
 
     name = "auto"
-    id_key = b'"event_id"'
     finds_out = True
 
     def __init__(self) -> None:
