@@ -110,7 +110,7 @@ class JsonFormat(Format):
         if type(text) is not str:
             text = line.strip().decode() if reading.says_nothing else reading.text_of(document)
         found = reading.id_of(document) if reading.id else None
-        return JsonRecord(raw=line, text=text, id=found, reading=reading, document=document)
+        return JsonRecord(raw=line, text=text, id=found, reading=reading, decoded=document)
 
     def _learn(self, shape: tuple[Any, ...]) -> Reading:
         keys = shape[:-1]

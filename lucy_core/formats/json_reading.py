@@ -47,6 +47,9 @@ class Reading(msgspec.Struct, frozen=True):
     is_bytes: bool
     is_envelope: bool
 
+    def __repr__(self) -> str:
+        return f"Reading({self.kind})"  # whole, it would stand in what every failed assertion shows of a record
+
     @property
     def says_nothing(self) -> bool:
         """Whether lines of this shape have none of the keys that are known."""
@@ -204,7 +207,14 @@ class JsonRecord(Record, frozen=True, gc=False, kw_only=True):
     """A line of JSON."""
 
     reading: Reading
-    document: Mapping[str, Any]
+    decoded: Mapping[str, Any]
+
+    def __hash__(self) -> int:
+        return hash(self.raw)  # what was decoded of it has none
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        return self.decoded
 
     @property
     def kind(self) -> str:
@@ -220,31 +230,32 @@ class JsonRecord(Record, frozen=True, gc=False, kw_only=True):
     @property
     def _level(self) -> Any:
         reading = self.reading
-        value = self.document.get(reading.level_key)
-        return first_of(self.document, reading.level) if value is None else value
+        value = self.decoded.get(reading.level_key)
+        return first_of(self.decoded, reading.level) if value is None else value
 
     @property
     def severity_text(self) -> str:
         value = self._level
         if isinstance(value, str):
             return value
-        return str(value) if isinstance(value, (int, float)) and abs(value) < 1 << 63 else ""
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1 << 63
+        return str(value) if is_number else ""
 
     @property
     def time(self) -> datetime | None:
-        return self.reading.time_of(self.document)
+        return self.reading.time_of(self.decoded)
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        return self.reading.fields_of(self.document)
+        return self.reading.fields_of(self.decoded)
 
     @property
     def extra(self) -> Mapping[str, Any]:
-        return self.reading.extra_of(self.document)
+        return self.reading.extra_of(self.decoded)
 
     @property
     def is_unleveled(self) -> bool:
         reading = self.reading
-        level = self.document.get(reading.level_key)
+        level = self.decoded.get(reading.level_key)
         # Asked of every line that is read.
         return not (reading.words.get(level) if type(level) is str else None) and not self.severity

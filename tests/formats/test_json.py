@@ -116,3 +116,11 @@ def test_named_keys_are_made_again_by_name_and_options() -> None:
 def test_a_wrong_key_is_refused_by_its_name(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ArgumentError, match=reason):
         log_format("json", **options)
+
+
+def test_a_record_is_a_value() -> None:
+    first, second = (JsonFormat().read(b'{"level":true,"msg":"m","list":[1]}') for _ in range(2))
+    assert first == second
+    assert len({first, second}) == 1
+    assert first.severity_text == ""
+    assert len(repr(first)) < 300
