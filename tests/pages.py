@@ -10,7 +10,7 @@ A page is run from top to bottom, as its reader would, in a directory of its own
 
 A comment on the line before says what a reader sees anyway: `<!-- prints -->` that a `text` is what the block before
 writes, where `…` stands for anything; `<!-- exits 1 -->` that commands end with that status; `<!-- run by FILE -->`
-that a test of that file runs the block; `<!-- needs registry -->` or `<!-- needs docker -->` what isn't always there.
+that a test of that file runs the block; `<!-- needs registry -->` that it installs something, and is left out.
 """
 
 import ast
@@ -115,13 +115,8 @@ class Notebook:
         self._process.communicate(timeout=SECONDS)
 
 
-def run_page(page: Path, directory: Path, *, can: frozenset[str] = frozenset()) -> None:
-    """Run all that stands in a page.
-
-    Args:
-        page: which.
-        directory: where; empty.
-        can: which of the needs that notes name can be met.
+def run_page(page: Path, directory: Path) -> None:
+    """Run all that stands in a page, in an empty directory.
 
     Raises:
         PageError: naming the first line of what isn't so.
@@ -137,7 +132,7 @@ def run_page(page: Path, directory: Path, *, can: frozenset[str] = frozenset()) 
     with Notebook(directory, environment) as notebook:
         for number, block in enumerate(blocks):
             try:
-                if (given := _text(block, written, page)) is not None or _is_left_out(block, can):
+                if (given := _text(block, written, page)) is not None or _is_left_out(block):
                     written = given
                 elif block.title is not None:
                     _read(block)
@@ -167,16 +162,14 @@ def _text(block: Block, written: str | None, page: Path) -> str | None:
     return written or ""
 
 
-def _is_left_out(block: Block, can: frozenset[str]) -> bool:
+def _is_left_out(block: Block) -> bool:
     need = block.noted("needs")
-    if need is None or need in can:
+    if need is None:
         return False
-    if need == "registry":
-        others = [line for line in block.text.splitlines() if not INSTALLATION.fullmatch(line)]
-        if others:
-            raise PageError(f"these install nothing, so that they could run: {others}")
-    elif need != "docker":
+    if need != "registry":
         raise PageError(f"nobody knows what {need!r} is that it needs")
+    if others := [line for line in block.text.splitlines() if not INSTALLATION.fullmatch(line)]:
+        raise PageError(f"these install nothing, so that they could run: {others}")
     return True
 
 
