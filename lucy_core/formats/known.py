@@ -10,7 +10,7 @@ from typing import Final
 from lucy_core.formats.colours import uncoloured
 from lucy_core.formats.daemons import NatsFormat, PostgresqlFormat, RabbitmqFormat, RedisFormat
 from lucy_core.formats.klog import KlogFormat
-from lucy_core.formats.libraries import EnvLoggerFormat, Log4jFormat, PythonFormat, TracingFormat
+from lucy_core.formats.libraries import EnvLoggerFormat, Log4jFormat, PythonFormat, TracingFormat, ZapFormat
 from lucy_core.formats.logfmt import LogfmtFormat
 from lucy_core.formats.shapes import TextRecord, TextualFormat
 from lucy_core.formats.stamped import StampedFormat
@@ -28,6 +28,7 @@ KNOWN: Final[tuple[TextualFormat, ...]] = (
     NginxErrorFormat(),
     ApacheErrorFormat(),
     EnvLoggerFormat(),
+    ZapFormat(),
     PythonFormat(),
     Log4jFormat(),
     TracingFormat(),

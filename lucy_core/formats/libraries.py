@@ -1,7 +1,9 @@
-"""Lines as logging libraries lay them out: log4j, logback, Python's logging, Rust's env_logger and tracing. Sans-IO."""
+"""Lines as logging libraries lay them out: log4j, logback, Python's logging, env_logger, tracing, zap. Sans-IO."""
 
 import re
-from typing import final
+from typing import Any, final
+
+import msgspec
 
 from lucy_core.formats.pairs import pairs_at_end
 from lucy_core.formats.shapes import MOMENT, WORDS, ShapedFormat, TextRecord, shape
@@ -13,6 +15,7 @@ _MOMENT = r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)"
 _RUST_LEVEL = "(?P<level>TRACE|DEBUG|INFO|WARN|ERROR)"
 _MICROS = r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6,9}Z)"
 _PADDED_LEVEL = "(?: (?P<level>INFO|WARN)|(?P<level_>TRACE|DEBUG|ERROR))"
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 _trailing_class = re.compile(r" \(([A-Za-z_]\w*(?:\.[\w$]+)*)\)")
 
 
@@ -129,5 +132,42 @@ class TracingFormat(ShapedFormat):
             word=word,
             stamp=groups.pop("time"),
             head=groups,
+            named=named,
+        )
+
+
+@final
+class ZapFormat(ShapedFormat):
+    """Reads the lines of zap's console encoder, which is its development's: columns, with a tab between them.
+
+    Logger, file and line are `extra`. What the call names is JSON in the last column, and `fields`.
+    """
+
+    name = "zap"
+    begins = "0123456789"
+    shapes = (
+        shape(
+            rf"(?P<time>{MOMENT}|\d{{9,10}}\.\d+)\t(?P<level>(?i:{WORDS}|DPANIC))\t(?:(?P<logger>[^\t\s:]+)\t)?",
+            r"(?:(?P<file>[^\t:]+\.\w+):(?P<line>\d+)\t)?(?P<text>(?!\{)[^\t]*)(?:\t(?P<named>\{.*\}))?",
+        ),
+    )
+
+    def record(self, line: bytes, found: re.Match[str]) -> Record:
+        head = {name: found[name] for name in ("logger", "file", "line") if found[name]}
+        text, named = found["text"], {}
+        if found["named"]:
+            try:
+                named = _decode(found["named"])
+            except (ValueError, RecursionError):  # a tab of the message's own
+                text = found.string[found.start("text") :]
+        word = found["level"]
+        return TextRecord(
+            raw=line,
+            text=text,
+            shape=self.name,
+            level=self.severity(word),
+            word=word,
+            stamp=found["time"],
+            head=head,
             named=named,
         )

@@ -32,6 +32,7 @@ TestRedis = suite_of("redis")
 TestSyslog = suite_of("syslog")
 TestText = suite_of("text")
 TestTracing = suite_of("tracing")
+TestZap = suite_of("zap")
 TestWrapped = suite_of("wrapped")
 
 
