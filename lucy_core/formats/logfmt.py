@@ -1,6 +1,7 @@
 """Lines of pairs: `level=info msg="peer banned" peer=a7`, as logrus, go-kit, slog and Heroku write them. Sans-IO."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, final
 
 from lucy_core.arguments import optional, readable_text
@@ -13,8 +14,8 @@ from lucy_core.records.times import read_time_value
 MESSAGES = ("msg", "message")
 LEVELS = ("level", "lvl", "severity", "at")
 TIMES = ("time", "ts", "timestamp", "t")
-_SPOKEN = {"at": severity_of, "t": read_time_value}
-"""Keys that may mean something else, so that it takes a value which can be read."""
+_HEROKUS = "at"
+"""A key that means the severity only where its value is one."""
 _name = optional(readable_text)
 
 
@@ -56,14 +57,14 @@ class LogfmtFormat(TextualFormat):
         pairs = read_pairs(text, bare_keys=True)
         if not pairs:
             return None
-        message, word, stamp = (_taken(pairs, keys) for keys in (self._messages, self._levels, self._times))
+        message, word = _taken(pairs, self._messages), _taken(pairs, self._levels)
         return TextRecord(
             raw=line,
             text=text if message is None else message,
             shape=self.name,
             level=Severity.UNSPECIFIED if word is None else severity_of(word),
             word=word or "",
-            stamp=stamp or "",
+            stamp=_time(pairs, self._times) or "",
             named=pairs,
         )
 
@@ -71,7 +72,17 @@ class LogfmtFormat(TextualFormat):
 def _taken(pairs: dict[str, Any], keys: tuple[str, ...]) -> str | None:
     for key in keys:
         value = pairs.get(key)
-        if isinstance(value, str) and (key not in _SPOKEN or _SPOKEN[key](value)):
+        if isinstance(value, str) and (key != _HEROKUS or severity_of(value)):
             del pairs[key]
             return value
+    return None
+
+
+def _time(pairs: dict[str, Any], keys: tuple[str, ...]) -> datetime | None:
+    """Take the time out. What can't be read as one is something else, such as how long it took: a field."""
+    for key in keys:
+        time = read_time_value(pairs.get(key))
+        if time is not None:
+            del pairs[key]
+            return time
     return None

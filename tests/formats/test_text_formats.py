@@ -277,6 +277,12 @@ def test_logfmt_takes_the_callers_names():
     assert as_written(written(chosen)).options == chosen.options
 
 
+def test_a_time_that_took_is_no_time_of_day():
+    record = known(b"level=info msg=done time=5ms at=main.go")
+    assert said(record) == ("done", Severity.INFO, None, {"time": "5ms", "at": "main.go"})
+    assert recognised(b"time=5 size=3", read_json) is None
+
+
 # Hostile lines
 
 
