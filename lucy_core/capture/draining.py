@@ -243,7 +243,7 @@ class Drain:
                 self.tear(reading, node)
 
     def peers(self, node: str) -> int:
-        """Return how many are connected to a node's ports who may bring lines; strangers are none."""
+        """Return of how many sources a node's lines may come that will tell their end; strangers are none."""
         sources = (reading.source for reading in self._of.get(node, ()))
         return sum(source.tells_its_end and source.silent_since is None for source in sources)
 

@@ -16,6 +16,7 @@ from lucy_core.capture.sources.files.follow import FileSource
 from lucy_core.capture.sources.resumable import ResumableListener
 from lucy_core.capture.sources.sockets import Listener
 from lucy_core.capture.sources.source import NO_DESCRIPTOR, Source
+from lucy_core.capture.sources.whole import WholeSource
 from lucy_core.capture.tagged import SHARED
 from lucy_core.helpers.forms import Done, Form
 from lucy_core.helpers.server import reason_of
@@ -43,10 +44,12 @@ class Intake:
             requests.Fifo: self._open_fifo,
             requests.SharedFifo: self._open_shared_fifo,
             requests.File: self._follow_file,
+            requests.Whole: self._read_whole,
             requests.Listen: self._listen,
             requests.ListenResumably: self._listen_resumably,
             requests.Fence: self._fence,
             requests.Drain: self._drain,
+            requests.Rest: self._rest,
         }
         """What it can be asked."""
 
@@ -74,9 +77,16 @@ class Intake:
         self._open(lambda: FifoSource(asked.path), SHARED, asked.nodes)
 
     def _follow_file(self, asked: requests.File) -> None:
-        if self._sink.owns(asked.path):
-            raise ValueError(f"{asked.path} is the recording's own: it would grow by being read")
+        self._refuse_own(asked.path)
         self._open(lambda: FileSource(asked.path), asked.node)
+
+    def _read_whole(self, asked: requests.Whole) -> None:
+        self._refuse_own(asked.path)
+        self._open(lambda: WholeSource(asked.path), asked.node)
+
+    def _refuse_own(self, path: str) -> None:
+        if self._sink.owns(path):
+            raise ValueError(f"{path} is the recording's own: it would grow by being read")
 
     def _listen(self, asked: requests.Listen) -> Listening:
         return Listening(self._open(lambda: Listener(asked.address, self._token), asked.node).address)
@@ -97,6 +107,9 @@ class Intake:
 
     def _drain(self, asked: requests.Drain) -> Drained:
         self.drain.drain(asked.node, ended=asked.ended)
+        return self._rest(asked)
+
+    def _rest(self, asked: requests.Drain | requests.Rest) -> Drained:
         return Drained(self._sink.position, self.drain.peers(asked.node))
 
 

@@ -178,6 +178,13 @@ class File(NamedTuple):
     path: Path
 
 
+class Whole(NamedTuple):
+    """Read a file to its end, once."""
+
+    node: Node
+    path: Path
+
+
 class Listen(NamedTuple):
     """Take lines over a socket. Answered by `Listening`."""
 
@@ -217,6 +224,12 @@ class Drained(NamedTuple):
     """The one after it."""
     peers: int
     """How many connections may bring more."""
+
+
+class Rest(NamedTuple):
+    """Take nothing, and say what a node may yet bring. Answered by `Drained`, whose peers count what is read once."""
+
+    node: Node
 
 
 class Close(NamedTuple):

@@ -79,6 +79,7 @@ class Delivery(Live):
         self._recording = recording
         self._jobs: list[Job] = []
         self._work_wanted = anyio.Event()
+        self._when_first: Callable[[], None] | None = None
         self._behind: set[Group] = set()
         self._all_caught_up = anyio.Event()
 
@@ -116,6 +117,9 @@ class Delivery(Live):
             self._finish(subscription, self._end_error)
             return Handle(self, subscription)
         group.join(subscription)
+        if self._when_first is not None:
+            call, self._when_first = self._when_first, None
+            call()
         if is_past or self.ended:
             if not group.behind:
                 self._leave_behind(group)
@@ -123,6 +127,10 @@ class Delivery(Live):
         elif not group.behind:
             self._go_live(subscription)
         return Handle(self, subscription)
+
+    def when_first(self, call: Callable[[], None]) -> None:
+        """Call once somebody subscribes."""
+        self._when_first = call
 
     def _readable(self, what: str) -> Recording:
         if self._recording is not None and not self.closed:

@@ -88,6 +88,11 @@ class DirectSources:
         if self._idle is not None:
             self._idle.cancel()
 
+    def park(self, *, parked: bool) -> None:
+        """Read no source for now, or all again."""
+        self._drain.park(parked)
+        self._wake()
+
     async def beat(self) -> None:
         """Look at the sources now and then, and take note that the loop runs: what a blocked one costs is counted."""
         look_at = 0.0

@@ -108,6 +108,25 @@ class Inlet(Feed):
             path = Path(requests.check_path(os.fspath(path))).absolute()
         await self._open(requests.File(node, str(path)), node)
 
+    async def read_whole(self, node: str, path: Path) -> None:
+        """Read a file from its start to its end, once, and a pipe up to the end of its writers.
+
+        `whole` waits until all of it is taken. A last line without a newline counts as one that its writer didn't end.
+
+        Raises:
+            RecordingError: it isn't there, or can't be read.
+        """
+        with _refused_by_name():
+            requests.check_node(node)
+            path = Path(requests.check_path(os.fspath(path))).absolute()
+        await self._open(requests.Whole(node, str(path)), node)
+
+    async def whole(self, node: str) -> None:
+        """Wait until all is taken of a node's files that are read once, and nobody is connected who may bring more."""
+        _check_node(node)
+        while (await self._taker.ask(requests.Rest(node), requests.Drained)).peers:  # noqa: ASYNC110  # see `hung_up`
+            await anyio.sleep(PEERS_SECONDS)
+
     async def listen(self, node: str, address: str | tuple[str, int]) -> str | tuple[str, int]:
         """Take the node's lines over a socket, unix or TCP; return the real address.
 
@@ -201,6 +220,30 @@ class Inlet(Feed):
         _check_node(node)
         count_of(position, "position")
         self._delivery.end_node(node, position)
+
+    def end(self) -> None:
+        """Say that no node brings anything more: all streams complete, and so does one that is made later."""
+        self._delivery.end()
+
+    def begin_with_first(self) -> anyio.Event:
+        """Where nothing is recorded, read no source before somebody subscribes: those lines could be given to nobody.
+
+        Returns:
+            What is set once sources are read.
+        """
+        begun = anyio.Event()
+        direct = self._capture
+        if isinstance(direct, DirectSources):
+
+            def begin() -> None:
+                direct.park(parked=False)
+                begun.set()
+
+            direct.park(parked=True)
+            self._delivery.when_first(begin)
+        else:
+            begun.set()
+        return begun
 
     async def fence(self) -> int:
         """Return a position before which everything stands that has arrived by now; see `Feed.fence`."""
