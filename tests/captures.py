@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from lucy_core.capture.loop import Capture
+from lucy_core.capturing.loop import Capture
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.helpers.channel import Channel, Notice
 from lucy_core.recording.ledger import Ledger

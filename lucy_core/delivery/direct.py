@@ -11,10 +11,10 @@ from typing import Any, final
 import anyio
 import anyio.lowlevel
 
-from lucy_core.capture.draining import Reading
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import LongLine, Pieces
-from lucy_core.capture.intake import Intake, reason
+from lucy_core.capturing.draining import Reading
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.framing import LongLine, Pieces
+from lucy_core.capturing.intake import Intake, reason
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
 from lucy_core.helpers.forms import Done, Form, verb

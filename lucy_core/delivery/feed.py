@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lucy_core.arguments import count_of, function_of, instance_of, optional
-from lucy_core.capture import run_files
+from lucy_core.capturing import run_files
 from lucy_core.delivery.audit import Audit
 from lucy_core.delivery.delivery import Delivery, Handle, Job
 from lucy_core.delivery.interests.interest import Interest

@@ -11,7 +11,7 @@ from typing import final
 import anyio
 import anyio.lowlevel
 
-from lucy_core.capture.facts import Fact
+from lucy_core.capturing.facts import Fact
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import CaptureDiedError, RecordingError
 from lucy_core.recording.capture_process import CaptureProcess

@@ -12,10 +12,10 @@ from typing import Any
 import anyio
 
 from lucy_core.arguments import bytes_of, count_of, readable_text, switch_of
-from lucy_core.capture import requests, run_files
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.sources.sockets import ANY
-from lucy_core.capture.tagged import SHARED
+from lucy_core.capturing import requests, run_files
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.sources.sockets import ANY
+from lucy_core.capturing.tagged import SHARED
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.direct import DirectSources
 from lucy_core.delivery.feed import Feed

@@ -15,7 +15,7 @@ import anyio
 
 from lucy_core.aio import Services, one_error
 from lucy_core.arguments import new_place_of
-from lucy_core.capture.requests import Position, Write
+from lucy_core.capturing.requests import Position, Write
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.direct import DirectSources
 from lucy_core.delivery.feed import Feed

@@ -17,7 +17,7 @@ sixteen finds a block with one in less than eight lines.
 
 from collections.abc import Iterator
 
-from lucy_core.capture.framing import count_lines
+from lucy_core.capturing.framing import count_lines
 from lucy_core.formats.contract import Batch, Format, Needles
 from lucy_core.records.record import Block
 

@@ -2,14 +2,14 @@
 
 Beside the contract stands what engines are built with. Of the rest of the core they import `lucy_core.errors`;
 `lucy_core.helpers`, where they have helper processes of their own; and `lucy_core.filters.logproc` and
-`lucy_core.capture.tagged`, where they filter or tag lines before capture has them.
+`lucy_core.capturing.tagged`, where they filter or tag lines before capture has them.
 """
 
 from lucy_core import log as log
 from lucy_core.aio import Services as Services, carry_through as carry_through, one_error as one_error
 from lucy_core.arguments import readable_text as readable_text
-from lucy_core.capture import run_files as run_files
-from lucy_core.capture.sources.fifo import make_fifo as make_fifo
+from lucy_core.capturing import run_files as run_files
+from lucy_core.capturing.sources.fifo import make_fifo as make_fifo
 from lucy_core.engine.capability import Capability as Capability
 from lucy_core.engine.contract import (
     PIPES as PIPES,

@@ -28,7 +28,7 @@ class LineCapture(Protocol):
     async def open_shared_fifo(self, nodes: Sequence[str]) -> Path:
         """Make one FIFO for several nodes, drain it from now on, and return its path.
 
-        Their lines come tagged (`lucy_core.capture.tagged`); what is torn, there twice or missing is in the ledgers.
+        Their lines come tagged (`lucy_core.capturing.tagged`); what is torn, there twice or missing is in the ledgers.
         """
         ...
 
@@ -51,7 +51,7 @@ class LineCapture(Protocol):
     async def listen_resumably(self, node: str, host: str) -> tuple[str, int]:
         """Take a node's lines over TCP, on a free port, through connections that may break; return the real address.
 
-        What is spoken there stands in `lucy_core.capture.sources.resumable`: a connection that takes the place of a
+        What is spoken there stands in `lucy_core.capturing.sources.resumable`: a connection that takes the place of a
         broken one goes on where the recording ends, so that nothing is lost and nothing comes twice.
         """
         ...

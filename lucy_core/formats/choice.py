@@ -6,7 +6,7 @@ from typing import Any, final
 import msgspec
 
 from lucy_core.arguments import mapping_of, text_of
-from lucy_core.capture.tagged import SHARED
+from lucy_core.capturing.tagged import SHARED
 from lucy_core.errors import ArgumentError, UnknownNameError
 from lucy_core.formats.auto import AutoFormat
 from lucy_core.formats.contract import Format

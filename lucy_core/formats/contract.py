@@ -12,7 +12,7 @@ from typing import Any, ClassVar, final
 
 import msgspec
 
-from lucy_core.capture.framing import LINE_BYTES
+from lucy_core.capturing.framing import LINE_BYTES
 from lucy_core.records.event import EventType
 from lucy_core.records.record import Block, Malformed, Record, plain_record
 from lucy_core.records.wording import LEAST, safe_run

@@ -12,8 +12,8 @@ from typing import Any, TypeVar, final, overload
 import anyio
 import msgspec
 
-from lucy_core.capture import run_files
-from lucy_core.capture.requests import Block, Close, Seen
+from lucy_core.capturing import run_files
+from lucy_core.capturing.requests import Block, Close, Seen
 from lucy_core.errors import CaptureDiedError, HelperDiedError, HelperStartError, RecordingError
 from lucy_core.helpers.calls import Call
 from lucy_core.helpers.channel import Reply

@@ -17,8 +17,8 @@ from typing import final
 import msgspec
 
 from lucy_core.arguments import text_of
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import LINE_BYTES
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.framing import LINE_BYTES
 from lucy_core.recording.recording import Row
 from lucy_core.records.record import Malformed
 

@@ -20,9 +20,9 @@ from typing import final
 import msgspec
 
 from lucy_core.arguments import place_of
-from lucy_core.capture import run_files
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import HEAD_BYTES
+from lucy_core.capturing import run_files
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.framing import HEAD_BYTES
 from lucy_core.errors import RecordingError
 from lucy_core.private_files import make_private
 from lucy_core.records.journal import JOURNAL

@@ -7,8 +7,8 @@ line at its own position; of what isn't, each place becomes a gap. The logs them
 judged when somebody asks for it.
 """
 
-from lucy_core.capture import run_files
-from lucy_core.capture.facts import Fact
+from lucy_core.capturing import run_files
+from lucy_core.capturing.facts import Fact
 from lucy_core.errors import RecordingError
 from lucy_core.recording.ledger import Gap, Ledger
 from lucy_core.recording.recording import Recording, Row

@@ -13,7 +13,7 @@ from typing import Any, final
 
 import msgspec
 
-from lucy_core.capture import run_files
+from lucy_core.capturing import run_files
 from lucy_core.judging.result import RunResult
 from lucy_core.private_files import write_private
 from lucy_core.removal import remove

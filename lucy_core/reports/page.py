@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import NamedTuple
 
-from lucy_core.capture import run_files
+from lucy_core.capturing import run_files
 from lucy_core.judging.result import LedgerRow, RunResult, WaitResult
 from lucy_core.records.journal import JOURNAL
 from lucy_core.visible import visible_throughout

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterator
 
-from lucy_core.capture import run_files
+from lucy_core.capturing import run_files
 from lucy_core.judging.result import EXIT_CODES, ExitCode, HeldError, Outcome, RunResult, SectionResult, WaitResult
 from lucy_core.records.journal import JOURNAL
 from lucy_core.visible import visible_throughout

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final
 import msgspec
 
 from lucy_core.arguments import place_of
-from lucy_core.capture import run_files
+from lucy_core.capturing import run_files
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError, UnknownNameError
 from lucy_core.judging import waits

@@ -11,8 +11,8 @@ import msgspec
 
 from lucy_core.aio import one_error
 from lucy_core.arguments import items_of
-from lucy_core.capture.requests import check_node
-from lucy_core.capture.tagged import SHARED
+from lucy_core.capturing.requests import check_node
+from lucy_core.capturing.tagged import SHARED
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import ArgumentError
 from lucy_core.records.journal import JOURNAL, NodeStarted, NodeStopped, journal_line

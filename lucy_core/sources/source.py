@@ -22,7 +22,7 @@ from lucy_core.arguments import (
     text_of,
     word_of,
 )
-from lucy_core.capture.requests import check_address
+from lucy_core.capturing.requests import check_address
 from lucy_core.errors import ArgumentError
 from lucy_core.formats.choice import chosen
 from lucy_core.formats.contract import Format

@@ -55,7 +55,7 @@ class Relay:
             self._keeps = Filter(text).keeps
         self._tag = None  # type: Any
         if environment.get("LUCY_CAPTURE") == "shared":
-            from lucy_core.capture.tagged import tag_line
+            from lucy_core.capturing.tagged import tag_line
 
             self._tag = tag_line
         self._node = environment.get("LUCY_NODE", "")

@@ -1,7 +1,7 @@
 """The way to Lucy over TCP, through connections that may break. Nothing here waits.
 
 Nothing is lost and nothing comes twice, whatever becomes of connections: a partition is something that tests do to
-nodes. `lucy_core/capture/sources/resumable.py` is the other end, and says what is spoken. What Lucy hasn't said that
+nodes. `lucy_core/capturing/sources/resumable.py` is the other end, and says what is spoken. What Lucy hasn't said that
 she has is kept; a new connection goes on from there.
 
 Standard library only, Python 3.7 or newer: the puppeteer loads it inside of a container.

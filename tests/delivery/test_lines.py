@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_core.capture.framing import Framer
+from lucy_core.capturing.framing import Framer
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.formats.contract import Batch
@@ -550,7 +550,7 @@ async def test_what_a_subscription_names_is_decided_before_payloads_are_decoded(
 def test_the_capture_process_loads_nothing_but_the_standard_library(tmp_path: Path) -> None:
     boot = (
         "import runpy, sys; boot = runpy.run_path(sys.argv[1]); "
-        "sys.meta_path.insert(0, boot['Shells']('lucy_core')); import lucy_core.capture.loop; print(*sys.modules)"
+        "sys.meta_path.insert(0, boot['Shells']('lucy_core')); import lucy_core.capturing.loop; print(*sys.modules)"
     )
     words = [sys.executable, "-I", "-S", "-c", boot, BOOT]
     done = subprocess.run(words, capture_output=True, check=True, text=True)

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_core.capture.framing import count_lines
+from lucy_core.capturing.framing import count_lines
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 import lucy_core as lucy
-from lucy_core.capture.sources.fifo import make_fifo
+from lucy_core.capturing.sources.fifo import make_fifo
 from lucy_core.engine import RunPlace
 from lucy_core.run.exported import all_ended, describe_export
 from lucy_core.testing.engine_conformance import LifeCycleConformance

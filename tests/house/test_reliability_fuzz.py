@@ -13,8 +13,8 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lucy_core.capture.framing import Framer
-from lucy_core.capture.tagged import SHARED, Demultiplexer, tag_line
+from lucy_core.capturing.framing import Framer
+from lucy_core.capturing.tagged import SHARED, Demultiplexer, tag_line
 from lucy_core.filters.logproc import SEVERITIES, Filter
 from lucy_core.formats.contract import Format
 from lucy_core.formats.envelope import EnvelopeFormat

@@ -17,8 +17,8 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
-from lucy_core.capture.loop import Capture
-from lucy_core.capture.requests import Write
+from lucy_core.capturing.loop import Capture
+from lucy_core.capturing.requests import Write
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.helpers import helper
 from lucy_core.recording.recording import Cursor, Recording

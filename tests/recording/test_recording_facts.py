@@ -23,9 +23,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.requests import Close, Fifo, Write
-from lucy_core.capture.tagged import tag_line
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.requests import Close, Fifo, Write
+from lucy_core.capturing.tagged import tag_line
 from lucy_core.delivery import delivery
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline

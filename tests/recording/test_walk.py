@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from lucy_core.capture.facts import Fact
+from lucy_core.capturing.facts import Fact
 from lucy_core.delivery.delivery import CATCH_UP_BYTES
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline

@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
-from lucy_core.capture import run_files
+from lucy_core.capturing import run_files
 from lucy_core.engine import Engine, Plan, State
 from lucy_core.judging.fold import replayed
 from lucy_core.judging.result import RunResult

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from puppets import PYTHONS, puppet
 
-from lucy_core.capture.tagged import Demultiplexer
+from lucy_core.capturing.tagged import Demultiplexer
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import SupervisorError
 from lucy_engines.docker.run.marks import MarkFinder

@@ -5,7 +5,7 @@ The proof is in the lines: a scripted node numbers them, and notes how many it h
 
 import anyio
 
-from lucy_core.capture import run_files
+from lucy_core.capturing import run_files
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import State
 from lucy_core.network.network import Network

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from lucy_core.capture.framing import Framer
+from lucy_core.capturing.framing import Framer
 from lucy_core.formats.contract import Batch
 from lucy_core.records.event import EventType, event, event_type
 from lucy_core.records.record import Block, Record

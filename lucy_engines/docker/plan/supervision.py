@@ -40,7 +40,7 @@ def files() -> dict[str, Path]:
         f"{HOME}/lucy_core/filters/expressions.py": _CORE / "filters" / "expressions.py",
         f"{HOME}/lucy_core/filters/logproc.py": _CORE / "filters" / "logproc.py",
         f"{HOME}/lucy_core/records/severity.py": _CORE / "records" / "severity.py",
-        f"{HOME}/lucy_core/capture/tagged.py": _CORE / "capture" / "tagged.py",
+        f"{HOME}/lucy_core/capturing/tagged.py": _CORE / "capturing" / "tagged.py",
         "/start.sh": _ENGINES / "supervisor" / "start.sh",
         "/stop.sh": _ENGINES / "supervisor" / "stop.sh",
     }

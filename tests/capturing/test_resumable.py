@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucy_core.capture.draining import Drain
-from lucy_core.capture.framing import LongLine
-from lucy_core.capture.sources.resumable import ResumableListener
-from lucy_core.capture.sources.sockets import WAITING_PEERS
+from lucy_core.capturing.draining import Drain
+from lucy_core.capturing.framing import LongLine
+from lucy_core.capturing.sources.resumable import ResumableListener
+from lucy_core.capturing.sources.sockets import WAITING_PEERS
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 

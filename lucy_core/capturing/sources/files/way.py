@@ -9,8 +9,8 @@ import contextlib
 import os
 from typing import final
 
-from lucy_core.capture.sources.files.inotify import CREATED, ENTRIES, MOVED_TO, Inotify, Notice
-from lucy_core.capture.sources.files.naming import Births, Entry, Walk, walk
+from lucy_core.capturing.sources.files.inotify import CREATED, ENTRIES, MOVED_TO, Inotify, Notice
+from lucy_core.capturing.sources.files.naming import Births, Entry, Walk, walk
 
 _TRIES = 10
 """How often in a row the way may have changed while it was walked; then it is left for the next time."""

@@ -11,8 +11,8 @@ import anyio
 import pytest
 from captures import account, capture_in, replayed, say
 
-from lucy_core.capture.requests import Drain, Listen
-from lucy_core.capture.sources import sockets
+from lucy_core.capturing.requests import Drain, Listen
+from lucy_core.capturing.sources import sockets
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 

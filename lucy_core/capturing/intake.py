@@ -7,17 +7,17 @@ pipeline itself.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, final
 
-from lucy_core.capture import draining, requests
-from lucy_core.capture.framing import count_lines
-from lucy_core.capture.requests import Drained, Listening, Position
-from lucy_core.capture.sink import Sink
-from lucy_core.capture.sources.fifo import FifoSource
-from lucy_core.capture.sources.files.follow import FileSource
-from lucy_core.capture.sources.resumable import ResumableListener
-from lucy_core.capture.sources.sockets import Listener
-from lucy_core.capture.sources.source import NO_DESCRIPTOR, Source
-from lucy_core.capture.sources.whole import WholeSource
-from lucy_core.capture.tagged import SHARED
+from lucy_core.capturing import draining, requests
+from lucy_core.capturing.framing import count_lines
+from lucy_core.capturing.requests import Drained, Listening, Position
+from lucy_core.capturing.sink import Sink
+from lucy_core.capturing.sources.fifo import FifoSource
+from lucy_core.capturing.sources.files.follow import FileSource
+from lucy_core.capturing.sources.resumable import ResumableListener
+from lucy_core.capturing.sources.sockets import Listener
+from lucy_core.capturing.sources.source import NO_DESCRIPTOR, Source
+from lucy_core.capturing.sources.whole import WholeSource
+from lucy_core.capturing.tagged import SHARED
 from lucy_core.helpers.forms import Done, Form
 from lucy_core.helpers.server import reason_of
 

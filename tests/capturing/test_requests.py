@@ -14,9 +14,9 @@ from captures import capture_in, say
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lucy_core.capture import requests
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.requests import Write
+from lucy_core.capturing import requests
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.requests import Write
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 

@@ -18,8 +18,8 @@ import socket
 from collections.abc import Sequence
 from typing import final
 
-from lucy_core.capture.framing import Framer
-from lucy_core.capture.sources.sockets import Connection, Listener
+from lucy_core.capturing.framing import Framer
+from lucy_core.capturing.sources.sockets import Connection, Listener
 
 
 @final

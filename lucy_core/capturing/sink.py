@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import LongLine, Pieces
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.framing import LongLine, Pieces
 
 
 class Sink(Protocol):

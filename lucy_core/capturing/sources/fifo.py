@@ -17,7 +17,7 @@ import struct
 import termios
 from typing import final
 
-from lucy_core.capture.sources.source import READ_BYTES, Source
+from lucy_core.capturing.sources.source import READ_BYTES, Source
 
 PIPE_BYTES = 1 << 20
 """What the kernel is asked to buffer, the most that pipe(7) gives an unprivileged user. It is what a node may write

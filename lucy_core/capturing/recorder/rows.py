@@ -8,9 +8,9 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple, final
 
-from lucy_core.capture import run_files
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import Pieces
+from lucy_core.capturing import run_files
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.framing import Pieces
 
 RESERVE_BYTES = 1 << 14
 """What is kept for the last rows of a recording whose disk is full: some blocks, or one that is larger."""

@@ -11,7 +11,7 @@ import errno
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from lucy_core.capture.framing import Framer
+from lucy_core.capturing.framing import Framer
 
 READ_BYTES = 1 << 18
 """The most that one read takes. 256 KiB measured best of 64 KiB, 256 KiB and 1 MiB (4.4, 5.4 and 1.5 GB/s through a 1

@@ -6,7 +6,7 @@ is done. The same checks stand before it, on Lucy's side, where a name or a path
 
 from typing import Annotated, Any, NamedTuple
 
-from lucy_core.capture.facts import Fact
+from lucy_core.capturing.facts import Fact
 from lucy_core.helpers.channel import DATA_BYTES
 from lucy_core.helpers.forms import is_natural, shown
 

@@ -13,12 +13,12 @@ from captures import account, capture_in, passed_by, replayed, say, until, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lucy_core.capture import draining
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import HEAD_BYTES, LINE_BYTES, Framer
-from lucy_core.capture.recorder import recorder as recorder_module
-from lucy_core.capture.recorder.recorder import ROWS_AT_ONCE
-from lucy_core.capture.requests import Fifo
+from lucy_core.capturing import draining
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.framing import HEAD_BYTES, LINE_BYTES, Framer
+from lucy_core.capturing.recorder import recorder as recorder_module
+from lucy_core.capturing.recorder.recorder import ROWS_AT_ONCE
+from lucy_core.capturing.requests import Fifo
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.recording.recording import Cursor, Recording
 

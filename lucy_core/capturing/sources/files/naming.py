@@ -10,7 +10,7 @@ import os
 import stat
 from typing import NamedTuple, final
 
-from lucy_core.capture.sources.files.inotify import CREATED, DELETED, MOVED_FROM, MOVED_TO, Notice
+from lucy_core.capturing.sources.files.inotify import CREATED, DELETED, MOVED_FROM, MOVED_TO, Notice
 
 _LINKS = 40
 """How many links a path may go through, as for the kernel."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from lucy_core.capture.sources.files import follow as files
-from lucy_core.capture.sources.files.follow import FileSource
-from lucy_core.capture.sources.files.inotify import OVERFLOWED, Inotify, Notice
+from lucy_core.capturing.sources.files import follow as files
+from lucy_core.capturing.sources.files.follow import FileSource
+from lucy_core.capturing.sources.files.inotify import OVERFLOWED, Inotify, Notice
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 

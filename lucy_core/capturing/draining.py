@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import final
 
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import LINE_BYTES, Framer, LongLine, count_lines
-from lucy_core.capture.sink import Sink
-from lucy_core.capture.sources.sockets import GREETING_SECONDS, WAITING_PEERS
-from lucy_core.capture.sources.source import NO_DESCRIPTOR, Source
-from lucy_core.capture.tagged import SHARED, Demultiplexer, Piece
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.framing import LINE_BYTES, Framer, LongLine, count_lines
+from lucy_core.capturing.sink import Sink
+from lucy_core.capturing.sources.sockets import GREETING_SECONDS, WAITING_PEERS
+from lucy_core.capturing.sources.source import NO_DESCRIPTOR, Source
+from lucy_core.capturing.tagged import SHARED, Demultiplexer, Piece
 
 
 @final

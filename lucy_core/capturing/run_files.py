@@ -8,7 +8,7 @@ import os
 
 RUN = "run.json"
 """What was run. It stands before anything is started."""
-CAPTURE = "lucy_core.capture.loop"
+CAPTURE = "lucy_core.capturing.loop"
 """The program that records: in the command line of every capture process, beside the directory."""
 ARRIVALS = "arrivals.ndjson"
 """One row a block, in the order of arrival."""

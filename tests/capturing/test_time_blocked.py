@@ -8,10 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lucy_core.capture import draining
-from lucy_core.capture import loop as capture_module
-from lucy_core.capture.loop import Capture
-from lucy_core.capture.requests import Fifo
+from lucy_core.capturing import draining
+from lucy_core.capturing import loop as capture_module
+from lucy_core.capturing.loop import Capture
+from lucy_core.capturing.requests import Fifo
 from lucy_core.delivery import direct as direct_module
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.subscription import Gate

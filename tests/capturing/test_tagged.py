@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_core.capture import tagged
-from lucy_core.capture.tagged import SHARED, Demultiplexer, Piece, tag_line
+from lucy_core.capturing import tagged
+from lucy_core.capturing.tagged import SHARED, Demultiplexer, Piece, tag_line
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lucy_core.capture.recorder import recycling
-from lucy_core.capture.recorder.recycling import KEPT_BYTES, STRIDE_BYTES, Recycler
+from lucy_core.capturing.recorder import recycling
+from lucy_core.capturing.recorder.recycling import KEPT_BYTES, STRIDE_BYTES, Recycler
 
 KEPT = KEPT_BYTES // STRIDE_BYTES
 

@@ -12,7 +12,7 @@ import select
 import stat
 from typing import final
 
-from lucy_core.capture.sources.source import READ_BYTES, Source
+from lucy_core.capturing.sources.source import READ_BYTES, Source
 
 STDIN = "/dev/stdin"
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY

@@ -12,8 +12,8 @@ import contextlib
 import os
 from typing import final
 
-from lucy_core.capture.framing import Framer
-from lucy_core.capture.sources.source import READ_BYTES
+from lucy_core.capturing.framing import Framer
+from lucy_core.capturing.sources.source import READ_BYTES
 
 KNOWN_BYTES = 1024
 """How much at its beginning, and before its end, a file is known by."""

@@ -20,7 +20,7 @@ import termios
 import time
 from typing import Any
 
-from lucy_core.capture.sources.source import READ_BYTES, Source
+from lucy_core.capturing.sources.source import READ_BYTES, Source
 
 GREETING_BYTES = 512
 """A first line longer than this is no greeting."""

@@ -22,11 +22,11 @@ import stat
 import time
 from typing import final
 
-from lucy_core.capture.framing import Framer
-from lucy_core.capture.sources.files.inotify import FORGOTTEN, MODIFIED, OVERFLOWED, Inotify, Notice
-from lucy_core.capture.sources.files.open_file import OpenFile
-from lucy_core.capture.sources.files.way import Place, Way
-from lucy_core.capture.sources.source import NO_DESCRIPTOR, Source
+from lucy_core.capturing.framing import Framer
+from lucy_core.capturing.sources.files.inotify import FORGOTTEN, MODIFIED, OVERFLOWED, Inotify, Notice
+from lucy_core.capturing.sources.files.open_file import OpenFile
+from lucy_core.capturing.sources.files.way import Place, Way
+from lucy_core.capturing.sources.source import NO_DESCRIPTOR, Source
 
 KEPT_FILES = 8
 """How many files that the name has left are kept open. Beyond that the one that was silent longest is let go; if

@@ -11,13 +11,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lucy_core.capture.draining import Drain, Reading
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import LongLine
-from lucy_core.capture.sources.fifo import FifoSource
-from lucy_core.capture.sources.files.follow import FileSource
-from lucy_core.capture.sources.sockets import Connection
-from lucy_core.capture.sources.source import READ_BYTES
+from lucy_core.capturing.draining import Drain, Reading
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.framing import LongLine
+from lucy_core.capturing.sources.fifo import FifoSource
+from lucy_core.capturing.sources.files.follow import FileSource
+from lucy_core.capturing.sources.sockets import Connection
+from lucy_core.capturing.sources.source import READ_BYTES
 from lucy_core.delivery.pipeline import Pipeline
 
 pytestmark = pytest.mark.blocking

@@ -17,12 +17,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
-from lucy_core.capture import run_files
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.framing import LongLine, Pieces
-from lucy_core.capture.recorder.recycling import Recycler
-from lucy_core.capture.recorder.rows import Log, Row, block_row, fact_row, keep_reserve, write_all
-from lucy_core.capture.requests import Block
+from lucy_core.capturing import run_files
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.framing import LongLine, Pieces
+from lucy_core.capturing.recorder.recycling import Recycler
+from lucy_core.capturing.recorder.rows import Log, Row, block_row, fact_row, keep_reserve, write_all
+from lucy_core.capturing.requests import Block
 
 ROWS_AT_ONCE = 64
 """After how many rows they are made visible within a turn: to read a long file takes its time, even where it is one

@@ -23,10 +23,10 @@ import socket
 import time
 from typing import final
 
-from lucy_core.capture.facts import Fact
-from lucy_core.capture.intake import Intake, reason
-from lucy_core.capture.recorder.recorder import Recorder
-from lucy_core.capture.requests import Block, Close, Note, Position, Seen, Write, check_node
+from lucy_core.capturing.facts import Fact
+from lucy_core.capturing.intake import Intake, reason
+from lucy_core.capturing.recorder.recorder import Recorder
+from lucy_core.capturing.requests import Block, Close, Note, Position, Seen, Write, check_node
 from lucy_core.helpers.channel import Malformed, Request
 from lucy_core.helpers.forms import verb
 from lucy_core.helpers.server import Server
