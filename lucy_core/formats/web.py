@@ -77,12 +77,14 @@ class NginxErrorFormat(ShapedFormat):
     """Reads nginx's error log. What it says of the request (`client: …, server: …`) is `fields`."""
 
     name = "nginx_error"
-    begins = "0123456789"
+    begins = "0123456789n"
     shapes = (
         shape(
             r"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?P<level>[a-z]+)\] (?P<pid>\d+)#(?P<tid>\d+): ",
             r"(?:\*(?P<connection>\d+) )?(?P<text>.*)",
         ),
+        # Before it has opened its log.
+        shape(r"nginx: (?P<time>)\[(?P<level>[a-z]+)\] (?P<pid>)(?P<tid>)(?P<connection>)(?P<text>.*)"),
     )
     levels: ClassVar = _LEVELS
 
@@ -99,7 +101,7 @@ class NginxErrorFormat(ShapedFormat):
             level=self.severity(word),
             word=word,
             stamp=found["time"],
-            head={"pid": found["pid"], "tid": found["tid"]},
+            head={"pid": found["pid"], "tid": found["tid"]} if found["pid"] else {},
             named=named,
         )
 

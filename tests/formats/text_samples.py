@@ -160,6 +160,14 @@ TEXT_SAMPLES = (
     Sample(
         "syslog",
         "syslog",
+        b"Dec 01 10:00:00 host (sd-pam)[7]: closing",
+        "closing",
+        time=A_DECEMBER,
+        extra={"host": "host", "app": "(sd-pam)", "pid": "7"},
+    ),
+    Sample(
+        "syslog",
+        "syslog",
         b"<0>Dec  1 10:00:00 kernel: oops",
         "oops",
         Severity.FATAL,
@@ -325,6 +333,14 @@ TEXT_SAMPLES = (
         "emerg",
         time=AT,
         extra={"pid": "1", "tid": "1"},
+    ),
+    Sample(
+        "nginx_error",
+        "nginx_error",
+        b'nginx: [emerg] unknown directive "lissen" in /etc/nginx/nginx.conf:7',
+        'unknown directive "lissen" in /etc/nginx/nginx.conf:7',
+        Severity.FATAL,
+        "emerg",
     ),
     Sample(
         "apache_error",

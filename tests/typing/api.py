@@ -48,6 +48,8 @@ async def use_streams(network: lucy.Network) -> None:
             assert_type(item, str)
     assert_type(await network.so_far(PeerBanned, nodes=("a",)), list[lucy.Event[PeerBanned]])
     assert_type(await network.so_far(level=lucy.Severity.ERROR), list[lucy.Event[lucy.Record]])
+    assert_type(await network.so_far(joined=True), list[lucy.Event[lucy.Record]])
+    assert_type(network.records(joined=True), lucy.Stream[lucy.Event[lucy.Record]])
     assert_type(await network.pipeline.so_far(), list[lucy.Event[lucy.Record]])
     undecodable = network.pipeline.undecodable(PeerBanned)
     assert_type(undecodable, lucy.Stream[lucy.Undecodable])
