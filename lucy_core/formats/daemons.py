@@ -93,8 +93,10 @@ class RedisFormat(ShapedFormat):
             r"(?P<pid>\d+):(?P<role>[MSCX]) (?P<time>\d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d\.\d{3}) ",
             r"(?P<level>[.*#-]) (?P<text>.*)",
         ),
+        shape(r"(?P<pid>\d+):signal-handler \((?P<time>\d+)\) (?P<text>.*)"),
     )
     levels: ClassVar = {
+        "": Severity.WARN,  # its signal handler leaves the sign out, and logs at the level of "#" alone
         ".": Severity.DEBUG,
         "-": Severity.DEBUG2,
         "*": Severity.INFO2,

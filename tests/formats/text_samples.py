@@ -482,6 +482,15 @@ TEXT_SAMPLES = (
         extra={"pid": "9", "role": "C"},
     ),
     Sample(
+        "redis",
+        "redis",
+        b"1:signal-handler (1796119200) Received SIGTERM scheduling shutdown...",
+        "Received SIGTERM scheduling shutdown...",
+        Severity.WARN,
+        time=at(2026, 12, 1, 10),
+        extra={"pid": "1"},
+    ),
+    Sample(
         "nats",
         "nats",
         b"[1] 2026/12/01 10:00:00.123456 [INF] Server is ready",
