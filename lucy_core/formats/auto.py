@@ -59,6 +59,10 @@ class AutoFormat(Format):
     def read(self, line: bytes) -> Record:
         if line.startswith(b"{") or line.lstrip().startswith(b"{"):
             return self._read_json(line)
+        if line.startswith(b"\x1b"):
+            painted = self._json.read_painted(line)
+            if painted is not None:
+                return painted
         return self._read_text(line, self._read_json) or plain_record(line)
 
     @cached_property

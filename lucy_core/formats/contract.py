@@ -190,7 +190,7 @@ def read_by_line(block: Block, of: Format) -> Batch:
                     record = read(line[len(codecs.BOM_UTF8) :])
                     msgspec.structs.force_setattr(record, "raw", line)
                 else:
-                    record = read(line) if line.strip() else plain_record(line)
+                    record = read(line) if not line.isspace() and line else plain_record(line)
             except RecursionError:
                 reason = "nested too deeply"
             except ValueError as error:  # DecodeError, ValidationError and UnicodeDecodeError are all of this kind

@@ -12,16 +12,19 @@ import msgspec
 
 from lucy_core.arguments import mapping_of, optional, readable_text
 from lucy_core.errors import ArgumentError
+from lucy_core.formats.colours import readable, uncoloured
 from lucy_core.formats.contract import Format, rendered
 from lucy_core.formats.json_kinds import kind_of
 from lucy_core.formats.json_reading import JsonRecord, Reading, reading_of
-from lucy_core.records.record import Record, plain_record
+from lucy_core.records.record import Record
 from lucy_core.records.severity import Severity, severity_of
 
 _SHAPES = 2048
 """How many shapes are remembered. Where keys are names of things, each line may have a shape of its own."""
 _SHAPE_KEYS = 64
 """How many keys a shape may have that is remembered."""
+_ESCAPE = b"\x1b"
+"""What colours begin with."""
 _decode = msgspec.json.Decoder().decode
 
 
@@ -99,7 +102,20 @@ class JsonFormat(Format):
     def read(self, line: bytes) -> Record:
         if line.startswith(b"{") or line.lstrip().startswith(b"{"):
             return self.read_object(line)
-        return plain_record(line)
+        if line.startswith(_ESCAPE):
+            found = self.read_painted(line)
+            if found is not None:
+                return found
+        return Record(raw=line, text=readable(line))
+
+    def read_painted(self, line: bytes) -> JsonRecord | None:
+        """Read a line in colours; None where there is no object in it. Raises as `read`."""
+        bare = uncoloured(line)
+        if not bare.lstrip().startswith(b"{"):
+            return None
+        record = self.read_object(bare)
+        msgspec.structs.force_setattr(record, "raw", line)
+        return record
 
     def read_object(self, line: bytes) -> JsonRecord:
         """Read a line that begins as an object. Raises as `read`."""

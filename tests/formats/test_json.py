@@ -5,7 +5,9 @@ from json_samples import SAMPLES
 from sample import Sample, each
 
 from lucy_core.errors import ArgumentError
+from lucy_core.formats.auto import AutoFormat
 from lucy_core.formats.choice import as_written, log_format, written
+from lucy_core.formats.contract import Format
 from lucy_core.formats.json import JsonFormat, json_lines
 from lucy_core.formats.json_kinds import KINDS
 from lucy_core.records.severity import Severity
@@ -116,6 +118,16 @@ def test_named_keys_are_made_again_by_name_and_options() -> None:
 def test_a_wrong_key_is_refused_by_its_name(options: dict[str, object], reason: str) -> None:
     with pytest.raises(ArgumentError, match=reason):
         log_format("json", **options)
+
+
+@pytest.mark.parametrize("reader", (JsonFormat(), AutoFormat()), ids=("json", "auto"))
+def test_colours_are_taken_off_for_reading(reader: Format) -> None:
+    lines = [b'\x1b[36m{"level":"warn",\x1b[0m"msg":"m"}\x1b[0m', b"\x1b[31mplain\x1b[0m"]
+    records = reader.read_block(block_of(lines)).records
+    assert [(record.text, record.severity, record.raw) for record in records] == [
+        ("m", Severity.WARN, lines[0]),
+        ("plain", Severity.UNSPECIFIED, lines[1]),
+    ]
 
 
 def test_a_record_is_a_value() -> None:
