@@ -1,6 +1,10 @@
 """JSON of everybody's loggers: read to the right text, severity, time and fields, by the keys alone."""
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from json_samples import SAMPLES
 from sample import Sample, each
 
@@ -9,9 +13,9 @@ from lucy_core.formats.auto import AutoFormat
 from lucy_core.formats.choice import as_written, log_format, written
 from lucy_core.formats.contract import Format
 from lucy_core.formats.json import JsonFormat, json_lines
-from lucy_core.formats.json_kinds import KINDS
+from lucy_core.formats.json_kinds import KINDS, UNKNOWN
 from lucy_core.records.severity import Severity
-from lucy_core.testing.format_conformance.material import FIRST, block_of
+from lucy_core.testing.format_conformance.material import FIRST, block_of, said, seen
 
 
 @pytest.mark.parametrize("sample", each(SAMPLES))
@@ -136,3 +140,39 @@ def test_a_record_is_a_value() -> None:
     assert len({first, second}) == 1
     assert first.severity_text == ""
     assert len(repr(first)) < 300
+
+
+KEYS = sorted({path[0] for kind in (*KINDS, UNKNOWN) for path in (*kind.text, *kind.level, *kind.time, *kind.id)})
+KEYS += sorted({key for kind in KINDS for key in (*kind.wants, *kind.one_of, *kind.about, kind.inside)})
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 70), 1 << 70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    # Whole characters alone: half a one is no JSON.
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+    | st.sampled_from(("info", "WARN+1", "1796119200", "2026-12-01T10:00:00Z", "3")),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("message", "level", "seconds")), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS) | st.text("ab.", max_size=3), values, max_size=9))
+def test_any_object_is_a_record_that_can_be_asked(document: dict[str, object]) -> None:
+    line = json.dumps(document).encode()
+    for reader in (JsonFormat(), AutoFormat()):
+        (found,) = seen(reader.read_block(block_of([line])))
+        record = reader.read(line)
+        assert (found.raw, found.reason, found.said) == (line, "", said(record))
+        assert set(document) - {"message"} >= set(record.extra) - {"message"}
+        assert isinstance(reader.render(record), str)
+
+
+@given(st.binary(max_size=60) | st.binary(max_size=60).map(lambda tail: b'{"msg":' + tail))
+def test_any_bytes_are_one_line_that_is_read_or_malformed(line: bytes) -> None:
+    line = line.replace(b"\n", b"")
+    for reader in (JsonFormat(), AutoFormat()):
+        (found,) = seen(reader.read_block(block_of([line])))
+        assert found.raw == line
