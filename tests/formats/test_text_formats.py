@@ -296,6 +296,7 @@ def test_a_time_that_took_is_no_time_of_day():
         '"',
         "\\",
         " (a",
+        " a=(",
         ", client: ",
         "\x1b[",
         "\x1b]",
