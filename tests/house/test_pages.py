@@ -11,6 +11,7 @@ PAGES = sorted(page.relative_to(DOCS) for page in DOCS.rglob("*.md") if "referen
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # each block has a limit of its own
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_a_page_runs_as_it_stands(page: Path, tmp_path: Path) -> None:
     run_page(DOCS / page, tmp_path)
