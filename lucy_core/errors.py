@@ -30,6 +30,7 @@
     │   ├── NotReadyError           a node was started and did not become ready
     │   ├── ImpossibleError         a wait can't come true any more
     │   ├── ViolationError          what had to hold was broken
+    │   ├── MalformedLineError      a node wrote a line that its format can't read, where that must not be
     │   ├── ConditionError          a condition's own code failed
     │   ├── StateError              a vocabulary's own code failed, and its state is worth nothing any more
     │   └── InconclusiveError       the log has a gap where the answer would be
@@ -590,6 +591,29 @@ class ViolationError(_DecidedError):
     """What had to hold was broken, at a line that the reason names."""
 
     _head = "{0} was broken after {1:.1f} s"
+
+
+class MalformedLineError(JudgementError):
+    """A node wrote a line that its format can't read, and the format was chosen so that this ends the run.
+
+    Attributes:
+        node: which.
+        position: where the line stands in the run.
+        log_format: the format's name.
+        reason: why it can't be read.
+        raw: the line's bytes.
+    """
+
+    def __init__(self, node: str, position: int, log_format: str, reason: str, raw: bytes) -> None:
+        self.node = node
+        self.position = position
+        self.log_format = log_format
+        self.reason = reason
+        self.raw = raw
+        super().__init__(
+            f"{node} wrote a line, at position {position:,}, that its format {log_format!r} can't read: {reason}: "
+            f"{shown(raw)}"
+        )
 
 
 class ConditionError(JudgementError):

@@ -40,6 +40,7 @@ from lucy_core.errors import (
     JudgementError as JudgementError,
     LifeCycleError as LifeCycleError,
     LimitError as LimitError,
+    MalformedLineError as MalformedLineError,
     LucyError as LucyError,
     NoNodesError as NoNodesError,
     NodeApiError as NodeApiError,
@@ -120,7 +121,7 @@ from lucy_core.judging.waiting import WaitOutcome as WaitOutcome
 from lucy_core.network.leases import Faults as Faults, Lease as Lease, LeaseEnd as LeaseEnd
 from lucy_core.network.network import Network as Network
 from lucy_core.formats.choice import log_format as log_format
-from lucy_core.formats.contract import Batch as Batch, Format as Format, Needles as Needles
+from lucy_core.formats.contract import Batch as Batch, Format as Format, Needles as Needles, Strictness as Strictness
 from lucy_core.formats.json import json_lines as json_lines
 from lucy_core.network.node import Node as Node
 from lucy_core.recording.ledger import Absence as Absence, Gap as Gap, Ledger as Ledger, NodeLedger as NodeLedger

@@ -47,7 +47,7 @@ class Inlet(Feed):
         self.is_replay = capture is None
         self._capture = capture
 
-    def read_as(self, node: str, log_format: Format | str) -> None:
+    def read_as(self, node: str, log_format: Format | str) -> Format:
         """Read a node's lines in this format, from the next block on. Without it, each line's format is found out.
 
         Say so before the node has written anything: a recording has one format of a node, the last that was chosen.
@@ -60,6 +60,7 @@ class Inlet(Feed):
         _check_node(node)
         self._tell(requests.Note(Fact.FORMAT, node, {"reason": written(chosen)}))
         self._delivery.read_as(node, chosen)
+        return chosen
 
     async def open_fifo(self, node: str, path: Path | None = None) -> Path:
         """Make the node's FIFO and drain it from now on.

@@ -1,5 +1,6 @@
 """Which format a node speaks: found by its name, or made by the caller, and written down for a replay."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any, final
 
@@ -9,7 +10,7 @@ from lucy_core.arguments import mapping_of, text_of
 from lucy_core.capturing.tagged import SHARED
 from lucy_core.errors import ArgumentError, UnknownNameError
 from lucy_core.formats.auto import AutoFormat
-from lucy_core.formats.contract import Format
+from lucy_core.formats.contract import Format, Strictness
 from lucy_core.formats.envelope import EnvelopeFormat
 from lucy_core.plugins import Kind, load_plugin
 from lucy_core.records.journal import JOURNAL
@@ -22,6 +23,7 @@ _OPTIONS = mapping_of(text_of, lambda value, _: value, '{"message": "msg"}')
 class _Choice(msgspec.Struct, omit_defaults=True):
     name: str
     options: dict[str, Any] = {}
+    malformed: Strictness = Strictness.COUNT
 
 
 def written(chosen: Format) -> str:
@@ -31,7 +33,7 @@ def written(chosen: Format) -> str:
         ArgumentError: its options are nothing that JSON can carry.
     """
     try:
-        return msgspec.json.encode(_Choice(chosen.name, dict(chosen.options))).decode()
+        return msgspec.json.encode(_Choice(chosen.name, dict(chosen.options), chosen.malformed)).decode()
     except (TypeError, ValueError) as error:
         raise ArgumentError("log_format", chosen.name, f"has options that can't be written down: {error}") from error
 
@@ -45,10 +47,17 @@ def as_written(text: str) -> Format:
         ArgumentError: it doesn't take these options any more.
     """
     choice = msgspec.json.decode(text, type=_Choice)
-    return log_format(choice.name, **choice.options)
+    return log_format(choice.name, malformed=choice.malformed, **choice.options)
 
 
-def log_format(name: str, **options: Any) -> Format:
+def _strictness(value: Any, name: str) -> Strictness:
+    try:
+        return Strictness(value)
+    except ValueError:
+        raise ArgumentError(name, value, f"is none of {', '.join(Strictness)}") from None
+
+
+def log_format(name: str, *, malformed: Strictness | str = Strictness.COUNT, **options: Any) -> Format:
     """Make a log format: one that Lucy ships, or that another distribution brings along.
 
     ::
@@ -57,6 +66,7 @@ def log_format(name: str, **options: Any) -> Format:
 
     Args:
         name: the format's name, such as `json`.
+        malformed: what a line means for the run that the format can't read: `"count"`, `"soft"` or `"fail"`.
         options: what the format takes.
 
     Raises:
@@ -65,12 +75,13 @@ def log_format(name: str, **options: Any) -> Format:
         ArgumentError: it doesn't take these options.
     """
     found = load_plugin(Kind.FORMAT, text_of(name, "name"), Format)  # type: ignore[type-abstract]
-    if not options:
-        return found
+    strictness = _strictness(malformed, "malformed")
     try:
-        return type(found)(**options)
+        made = type(found)(**options) if options else copy.copy(found)
     except TypeError as error:
         raise ArgumentError("log_format", options, f"is not what the format {name!r} takes: {error}") from error
+    made.malformed = strictness
+    return made
 
 
 def format_of(value: Any, name: str) -> Format:

@@ -6,6 +6,7 @@ bytes were cut into blocks, or on who has asked. So a run reads the same live, f
 
 import abc
 import codecs
+import enum
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, final
@@ -96,6 +97,18 @@ class Batch:
         return placed
 
 
+@enum.unique
+class Strictness(enum.StrEnum):
+    """What a line that a format can't read means for the run, beside that it is counted and shown in every report."""
+
+    COUNT = "count"
+    """Nothing."""
+    SOFT = "soft"
+    """A soft error, held against the run once a node: it goes on, and has not passed."""
+    FAIL = "fail"
+    """The run's end: whatever is awaited raises a `MalformedLineError`."""
+
+
 class Needles(msgspec.Struct, frozen=True):
     """What to search a block for, instead of reading it: each wanted line has one of these in its bytes."""
 
@@ -118,6 +131,8 @@ class Format(abc.ABC):
 
     name: ClassVar[str]
     """What it is called: as `log_format=`, in the ledger, as its entry point in `lucy.formats`."""
+    malformed: Strictness = Strictness.COUNT
+    """What a malformed line means for the run; `log_format(…, malformed="fail")` says it."""
     id_key: ClassVar[bytes] = b""
     """Behind which a record's `id` stands in its line, quoted: `"event_id"`. Empty where that isn't so for each."""
     finds_out: ClassVar[bool] = False
@@ -182,7 +197,8 @@ def read_by_line(block: Block, of: Format) -> Batch:
     last = block.position + len(lines) - 1
     read, finds_out = of.read, of.finds_out
     for position, line in enumerate(lines, block.position):
-        if block.torn and position == last:
+        is_torn = block.torn and position == last
+        if is_torn:
             reason = _overlong(block) if block.overlong else "the writer ended in mid-line"
         else:
             try:
@@ -202,7 +218,7 @@ def read_by_line(block: Block, of: Format) -> Batch:
                 if finds_out:
                     found[record.kind] += 1
                 continue
-        malformed.append(Malformed(block.node, position, block.arrived_ns, line, reason))
+        malformed.append(Malformed(block.node, position, block.arrived_ns, line, reason, is_torn))
     return Batch(block, records, positions, malformed, found=found, unleveled=unleveled)
 
 

@@ -17,6 +17,7 @@ from lucy_core.errors import (
     NotReadyError,
     PipelineError,
     WaitTimeoutError,
+    shown,
 )
 from lucy_core.recording.ledger import Ledger
 
@@ -186,6 +187,12 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     filtered_lines: int = 0
     """Lines that a capture filter left out."""
     filtered_bytes: int = 0
+    unleveled: int = 0
+    """Records that don't say how much they matter, or by a word that nobody knows."""
+    formats: dict[str, int] = {}
+    """How many of its lines were read as what."""
+    malformed_lines: tuple[str, ...] = ()
+    """The first that its format can't read: each with its place, why, and how it begins."""
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,6 +257,10 @@ def exit_code(outcome: Outcome, ended_by: BaseException | None) -> ExitCode:
     return ExitCode[outcome.name]
 
 
+MALFORMED_BYTES = 200
+"""How much is shown of a line that can't be read."""
+
+
 def ledger_rows(ledger: Ledger) -> tuple[LedgerRow, ...]:
     """Copy the ledger's figures, a row a node."""
     return tuple(
@@ -266,6 +277,12 @@ def ledger_rows(ledger: Ledger) -> tuple[LedgerRow, ...]:
             capture=account.capture,
             filtered_lines=account.filtered_lines,
             filtered_bytes=account.filtered_bytes,
+            unleveled=account.judged.unleveled,
+            formats=account.judged.found or ({account.format_name: account.decoded} if account.format else {}),
+            malformed_lines=tuple(
+                f"at position {bad.position:,}: {bad.reason}: {shown(bad.raw[:MALFORMED_BYTES])}"
+                for bad in account.judged.first_malformed
+            ),
         )
         for node, account in ledger.nodes.items()
     )

@@ -23,6 +23,7 @@ from lucy_core.engine.contract import require, require_of
 from lucy_core.engine.lifecycle import LifeCycle
 from lucy_core.engine.spec import start_order
 from lucy_core.errors import CaptureDiedError, TopologyError, UnknownNodeError
+from lucy_core.formats.contract import Strictness
 from lucy_core.judging import waits
 from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.conditions.probes import Prober
@@ -37,6 +38,7 @@ from lucy_core.network.leases import Faults
 from lucy_core.network.node import STOP_GRACE, Node
 from lucy_core.network.observed import Observed
 from lucy_core.network.probing import NodeProber
+from lucy_core.network.strictness import hold_malformed
 from lucy_core.network.vocabulary import Vocabulary
 from lucy_core.records.journal import (
     MarkTaken,
@@ -334,8 +336,11 @@ class Network(Observed):
         self.journal(RunBegan(self.run_id, test, self.engine.name, nodes))
 
     def _read_as_said(self, spec: NodeSpec) -> None:
-        if spec.log_format is not None:
-            self.pipeline.read_as(spec.name, spec.log_format)
+        if spec.log_format is None:
+            return
+        chosen = self.pipeline.read_as(spec.name, spec.log_format)
+        if chosen.malformed is not Strictness.COUNT:
+            hold_malformed(self, spec.name, chosen)
 
     async def bring_up(self, deployed: EngineNetwork) -> None:
         """Take the nodes that the engine has made. For `Run`."""

@@ -62,7 +62,7 @@ from lucy_core.records.journal import (
     NodeStartFailed,
     NodeStopped,
 )
-from lucy_core.records.record import Event, Mark, Record
+from lucy_core.records.record import Event, Line, Malformed, Mark, Record, Undecodable
 from lucy_core.records.severity import Severity
 
 T = TypeVar("T")
@@ -566,3 +566,15 @@ class Node:
     ) -> Stream[Event[Record]]:
         """Stream this node's records; completes when the node is gone for good."""
         return self._network.pipeline.records(nodes=(self.name,), level=level, since=since, joined=joined)
+
+    def lines(self, *, since: Mark | int | None = None) -> Stream[Line]:
+        """Stream this node's lines as they are, unread; completes when the node is gone for good."""
+        return self._network.pipeline.lines(nodes=(self.name,), since=since)
+
+    def malformed(self, *, since: Mark | int | None = None) -> Stream[Malformed]:
+        """Stream this node's lines that its format can't read; completes when the node is gone for good."""
+        return self._network.pipeline.malformed(nodes=(self.name,), since=since)
+
+    def undecodable(self, *kinds: type, since: Mark | int | None = None) -> Stream[Undecodable]:
+        """Stream this node's records whose payload isn't of the type they claim; completes when it is gone for good."""
+        return self._network.pipeline.undecodable(*kinds, nodes=(self.name,), since=since)

@@ -151,6 +151,11 @@ class NodeLedger(msgspec.Struct):
         self.strangers += peers
 
     @property
+    def format_name(self) -> str:
+        """What the chosen format is called; empty where none was chosen."""
+        return str(msgspec.json.decode(self.format)["name"]) if self.format else ""
+
+    @property
     def decoded(self) -> int:
         """Lines that were read as records, because somebody may have wanted them or asked for an audit."""
         return self.judged.decoded

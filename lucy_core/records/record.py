@@ -166,6 +166,8 @@ class Malformed(msgspec.Struct, frozen=True, gc=False):
     """Its bytes, without the newline."""
     reason: str
     """Why its format can't read it."""
+    torn: bool = False
+    """Whether its writer ended in its middle: then it says nothing of the writer's format."""
 
 
 class Event(msgspec.Struct, Generic[T_co], frozen=True):

@@ -48,6 +48,9 @@ def junit(result: RunResult) -> bytes:
     elif result.outcome is not Outcome.PASSED:
         message = "\n\n".join(error.said for error in result.errors) or result.outcome.value
         _failure(whole, "error", result.outcome.value, message)
+    malformed = [f"{row.node} {line}" for row in result.ledger for line in row.malformed_lines]
+    if malformed:
+        ET.SubElement(whole, "system-out").text = _text("\n".join(f"malformed: {line}" for line in malformed))
     if result.traceback:
         ET.SubElement(whole, "system-err").text = _text(result.traceback)
     cases = suite.findall("testcase")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from lucy_core.capturing import run_files
 from lucy_core.judging.result import LedgerRow, RunResult, WaitResult
 from lucy_core.records.journal import JOURNAL
+from lucy_core.reports.text import read_as
 from lucy_core.visible import visible_throughout
 
 STYLE = """
@@ -84,6 +85,11 @@ def _captured(row: LedgerRow) -> tuple[str | Cell, ...]:
     )
 
 
+def _formats(row: LedgerRow) -> tuple[str | Cell, ...]:
+    lines = "<br>".join(map(escape, row.malformed_lines))
+    return (row.node, read_as(row), f"{row.unleveled:,}", Cell("", lines))
+
+
 def html_report(result: RunResult) -> str:
     """Write the page. Control characters are shown: somebody copies what is on it."""
     result = visible_throughout(result)
@@ -126,6 +132,8 @@ def html_report(result: RunResult) -> str:
         "<h2>Captured</h2>",
         _table(CAPTURED, map(_captured, result.ledger)),
         *(f'<p class="failed">{escape(note)}</p>' for note in result.ledger_notes),
+        "<h2>Formats</h2>",
+        _table(("node", "read as", "#unknown severity", "malformed lines"), map(_formats, result.ledger)),
         "</html>\n",
     ]
     return "\n".join(part for part in parts if part)

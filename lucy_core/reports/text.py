@@ -4,7 +4,16 @@ import shlex
 from collections.abc import Callable, Iterator
 
 from lucy_core.capturing import run_files
-from lucy_core.judging.result import EXIT_CODES, ExitCode, HeldError, Outcome, RunResult, SectionResult, WaitResult
+from lucy_core.judging.result import (
+    EXIT_CODES,
+    ExitCode,
+    HeldError,
+    LedgerRow,
+    Outcome,
+    RunResult,
+    SectionResult,
+    WaitResult,
+)
 from lucy_core.records.journal import JOURNAL
 from lucy_core.visible import visible_throughout
 
@@ -96,6 +105,12 @@ def _nodes(result: RunResult) -> Iterator[str]:
         yield f"  {node.name:<14} {node.state:<9} {'; '.join(node.life) or 'never started'}"
 
 
+def read_as(row: LedgerRow) -> str:
+    """Say as what a node's lines were read, most first."""
+    most_first = sorted(row.formats.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"{name} ({count:,})" for name, count in most_first)
+
+
 def _ledger(result: RunResult, paint: Paint) -> Iterator[str]:
     if not result.ledger:
         return
@@ -110,6 +125,11 @@ def _ledger(result: RunResult, paint: Paint) -> Iterator[str]:
         if row.filtered_lines:
             left_out = f"{row.filtered_lines:,} lines, {row.filtered_bytes / 1e6:,.1f} MB"
             yield f"    left out by the capture filter: {left_out}"
+        if row.formats:
+            yield f"    read as: {read_as(row)}"
+        if row.unleveled:
+            yield f"    of unknown severity: {row.unleveled:,} records"
+        yield from (f"    {paint(f'malformed {line}', SOFT)}" for line in row.malformed_lines)
         yield from (f"    {paint(f'at its source: {reason}', BAD)}" for reason in row.failures)
     yield from (f"  {paint(note, BAD)}" for note in result.ledger_notes)
 

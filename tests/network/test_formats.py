@@ -1,0 +1,127 @@
+"""Log formats of a network's nodes: chosen by the spec, kept for the replay, and as strict as they are said to be."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import lucy_core as lucy
+
+pytestmark = pytest.mark.anyio
+
+
+@lucy.event(pattern=r"(?P<member>\w+) became leader at term (?P<term>\d+)")
+class BecameLeader(msgspec.Struct, frozen=True):
+    member: str
+    term: int
+
+
+@lucy.event(message="peer $peer banned")
+class Banned(msgspec.Struct, frozen=True):
+    peer: str
+
+
+@lucy.event(fields={"event": "joined", "peer.kind": "seed"})
+class SeedJoined(msgspec.Struct, frozen=True):
+    peer: dict[str, str]
+
+
+def spec(log_format: object, *lines: str) -> lucy.NetworkSpec:
+    text = "".join(f"{line}\n" for line in lines)
+    command = ("sh", "-c", "cat {file:lines}; exec sleep 1000")
+    node = lucy.NodeSpec(
+        name="a", role="x", command=command, files={"lines": text.encode()}, log_format=log_format, ready="the end"
+    )
+    return lucy.NetworkSpec(name="t", nodes=(node,))
+
+
+async def test_the_same_event_is_known_in_text_and_in_json_of_any_keys_live_and_on_replay(tmp_path: Path) -> None:
+    lines = (
+        "a7 became leader at term 3",
+        '{"msg":"b8 became leader at term 4","level":"info"}',
+        '{"message":"peer $peer banned","metadata":{"peer":"c9"},"level":"Info"}',
+        "peer d10 banned",
+        '{"msg":"x","event":"joined","peer":{"kind":"seed","id":"e"},"level":"info"}',
+        '{"msg":"x","event":"joined","peer":{"kind":"other"},"level":"info"}',
+        "the end",
+    )
+    want = [
+        BecameLeader("a7", 3),
+        BecameLeader("b8", 4),
+        Banned("c9"),
+        Banned("d10"),
+        SeedJoined({"kind": "seed", "id": "e"}),
+    ]
+    run = tmp_path / "run"
+    async with lucy.deploy(spec(None, *lines), run_directory=run) as network:
+        found = await network.so_far(BecameLeader, Banned, SeedJoined)
+        assert [event.data for event in found] == want
+    async with lucy.replay(run) as again:
+        assert [event.data for event in await again.so_far(BecameLeader, Banned, SeedJoined)] == want
+
+
+async def test_a_chosen_format_is_kept_for_the_replay(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    chosen = lucy.json_lines(message="what", level="how")
+    async with lucy.deploy(spec(chosen, '{"what":"boom","how":"error"}', "the end"), run_directory=run) as network:
+        error = (await network.so_far(nodes="a"))[0].data
+        assert (error.text, error.severity) == ("boom", lucy.Severity.ERROR)
+    async with lucy.replay(run) as again:
+        first = (await again.so_far(nodes="a"))[0].data
+        assert (first.text, first.severity) == ("boom", lucy.Severity.ERROR)
+        assert again.ledger.of("a").format_name == "json"
+
+
+BAD = ('{"msg":"good","level":"info"}', '{"msg":"cut', '{"msg":"again', "the end")
+
+
+async def test_malformed_lines_are_counted_and_the_first_are_in_every_report(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    async with lucy.deploy(spec("json", *BAD), run_directory=run):
+        pass
+    result = msgspec.json.decode((run / "result.json").read_bytes())
+    (row,) = [row for row in result["ledger"] if row["node"] == "a"]
+    assert result["outcome"] == "passed"
+    assert row["malformed"] == 2
+    first, second = row["malformed_lines"]
+    assert re.fullmatch(r"at position \d+: Input data was truncated: b'{\"msg\":\"cut'", first)
+    assert second.endswith('b\'{"msg":"again\'')
+    for report in ("report.html", "junit.xml"):
+        assert "again" in (run / report).read_text()
+
+
+async def test_one_that_is_soft_is_held_against_the_run_which_goes_on(tmp_path: Path) -> None:
+    chosen = lucy.log_format("json", malformed="soft")
+    with pytest.raises(
+        lucy.RunFailedError, match=r"a wrote a line, at position \d+, that its format 'json' can't read"
+    ):
+        async with lucy.deploy(spec(chosen, *BAD), run_directory=tmp_path / "run") as network:
+            await network["a"].malformed(since=0).take(2).buffer(count=2).first(within=20)
+    result = msgspec.json.decode((tmp_path / "run" / "result.json").read_bytes())
+    assert [error["kind"] for error in result["errors"]] == ["malformed line"]
+
+
+async def test_one_that_fails_ends_the_run(tmp_path: Path) -> None:
+    chosen = lucy.log_format("json", malformed="fail")
+    with pytest.raises(lucy.MalformedLineError) as caught:
+        async with lucy.deploy(spec(chosen, *BAD), run_directory=tmp_path / "run") as network:
+            await network.wait_for(lucy.seen(Banned))
+    assert (caught.value.node, caught.value.raw) == ("a", b'{"msg":"cut')
+
+
+async def test_a_line_that_its_writer_left_unfinished_is_nobodys_fault(tmp_path: Path) -> None:
+    chosen = lucy.log_format("json", malformed="fail")
+    network_spec = spec(chosen, "the end")
+    node = msgspec.structs.replace(
+        network_spec.nodes[0], command=("sh", "-c", "cat {file:lines}; printf '{\"cut'; exec sleep 1000")
+    )
+    async with lucy.deploy(lucy.NetworkSpec(name="t", nodes=(node,)), run_directory=tmp_path / "run") as network:
+        await network["a"].kill()
+        assert network.ledger.of("a").torn == 1
+
+
+@pytest.mark.parametrize("strictness", ("lenient", 1, None))
+def test_what_is_no_strictness_is_refused(strictness: object) -> None:
+    with pytest.raises(lucy.ArgumentError, match="is none of count, soft, fail"):
+        lucy.log_format("json", malformed=strictness)
