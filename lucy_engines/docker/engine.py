@@ -74,14 +74,7 @@ class DockerEngine(Engine):
     """Nodes as containers."""
 
     name = "docker"
-    capabilities = frozenset(Capability) - {
-        Capability.ARGUMENTS,
-        Capability.MEMBERS,
-        Capability.PID,
-        Capability.SIGNAL,
-        Capability.STOP_SIGNAL,
-        Capability.USER,
-    }
+    capabilities = frozenset(Capability) - {Capability.MEMBERS}
     faults = DOCKER_FAULTS
     options = DOCKER_OPTIONS
 

@@ -41,6 +41,8 @@ class LinkEvent(msgspec.Struct, frozen=True, kw_only=True):
     line: str = ""
     """A line for the node's own log."""
     text: str = ""
+    pid: int = 0
+    """Of a daemon that was started: its process id, as it is in the container."""
 
 
 class LinkReply(msgspec.Struct, frozen=True, kw_only=True):

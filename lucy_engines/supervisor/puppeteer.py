@@ -9,12 +9,16 @@ their environment:
   `shared` (tagged lines into a FIFO that several nodes share), `tcp` and any `LUCY_CAPTURE_FILTER` need a relay
   (`relay.py`).
 - `LUCY_STATE`: the directory that `start fresh` empties. `LUCY_NODE_DIRECTORY`: where the daemon runs.
+- `LUCY_USER`: as whom the daemon runs, `name`, `name:group` or numbers, of the image; the directory is given to that
+  user before the first start. `LUCY_STOP_SIGNAL`: the number of what asks the daemon to end; SIGTERM by default.
+  `LUCY_STOP_TO=daemon`: that goes to the daemon alone, and not to all that it started.
 - `LUCY_AUTOSTART=1`: start the daemon at once, and end with its status when it ends by itself: for a network that no
   Lucy controls. Then puppeteer events go to the log too.
 
 **The link.** Commands come on stdin, a line each: `<id> <verb> <word>...`; a byte outside `A-Za-z0-9_./:=@%+,-` is
-written as backslash, 0 and three octal digits, which the shell's `printf %b` undoes. Verbs: `start [fresh]
-[NAME=VALUE...]`, `stop <grace seconds>`, `kill`, `ping`. Replies and events go to stdout, a JSON object each:
+written as backslash, 0 and three octal digits, which the shell's `printf %b` undoes. Verbs: `start [fresh] [other]
+[NAME=VALUE...]`, `arguments +<word>...`, which are what follows the program at a `start other`, `stop <grace seconds>`,
+`kill`, `signal <number> <daemon or group>`, `ping`. Replies and events go to stdout, a JSON object each:
 `{"reply": id, "ok": true}` or `{"reply": id, "error": …}`; `{"event": "ready" | "started" | "exited" | "filtered" |
 "log", …}`. A reply to `stop` and `kill` comes when the daemon and all that it started are gone and its last bytes are
 on their way out. The end of stdin means that nobody commands any more, and no more than that.
@@ -57,7 +61,10 @@ GRACE = 8.0
 """Seconds that the daemon gets at SIGTERM: `docker stop` kills after ten."""
 LONGEST_POLL = 3600.0
 """Seconds that it sleeps at a time."""
-OWN_NAMES = ("CAPTURE", "LOG", "ADDRESS", "TOKEN", "STATE", "AUTOSTART", "CAPTURE_FILTER", "NODE_DIRECTORY")
+OWN_NAMES = (
+    *("CAPTURE", "LOG", "ADDRESS", "TOKEN", "STATE", "AUTOSTART", "CAPTURE_FILTER", "NODE_DIRECTORY"),
+    *("USER", "STOP_SIGNAL", "STOP_TO"),
+)
 OFFLINE = (
     '{"puppeteer_script_event": true, "puppeteer_event_type": "node_offline", "level": "Info", '
     '"message":"daemon is being stopped by puppeteer script and is going offline"}'
@@ -137,6 +144,52 @@ def open_log(path: str, *, wait: bool) -> int:
     return descriptor
 
 
+class User:
+    """As whom the daemon runs, as the image knows that user."""
+
+    __slots__ = ("groups", "number", "variables")
+
+    def __init__(self, text: str) -> None:
+        """Look it up.
+
+        Raises:
+            ValueError: the image has no such user or group.
+        """
+        import grp  # most nodes need neither
+        import pwd
+
+        name, _, group = text.partition(":")
+        try:
+            entry = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+        except KeyError:
+            if not (name.isdigit() and group):
+                raise ValueError(f"this image has no user {name}") from None
+            entry = None
+        try:
+            own = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid if group else -1
+        except KeyError:
+            raise ValueError(f"this image has no group {group}") from None
+        self.variables = {}
+        if entry is None:
+            self.number, self.groups = int(name), [own]
+        else:
+            own = own if group else entry.pw_gid
+            self.number, self.groups = entry.pw_uid, [own, *os.getgrouplist(entry.pw_name, own)]
+            self.variables = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
+
+    def become(self) -> None:
+        """Be that user from here on."""
+        os.setgroups(self.groups)
+        os.setgid(self.groups[0])
+        os.setuid(self.number)
+
+    def give(self, directory: str) -> None:
+        """Give a directory, and all that is in it, to that user."""
+        for place, directories, files in os.walk(directory, topdown=False):
+            for name in (*directories, *files, "."):
+                os.chown(os.path.join(place, name), self.number, self.groups[0], follow_symlinks=False)
+
+
 class End:
     """How the daemon ended."""
 
@@ -196,6 +249,11 @@ class Puppeteer:
         self._state = environment.get("LUCY_STATE", "")
         self._directory = environment.get("LUCY_NODE_DIRECTORY") or None
         self._autostart = environment.get("LUCY_AUTOSTART") == "1"
+        self._user_text = environment.get("LUCY_USER", "")
+        self._user: User | None = None
+        self._stop_signal = int(environment.get("LUCY_STOP_SIGNAL") or signal.SIGTERM)
+        self._stop_alone = environment.get("LUCY_STOP_TO") == "daemon"
+        self._other: list[str] = []
         self._active = environment.get("LUCY_ACTIVE_FILE", "/root/daemon-active")
         self._own = environment
         self._environment = {
@@ -226,7 +284,7 @@ class Puppeteer:
         self._set_active(active=False)
         self._say({"event": "ready", "version": VERSION, "form": "python"})
         if self._autostart:
-            error = self._start(fresh=False, environment={})
+            error = self._start(fresh=False)
             if error:
                 self._complain(error)
                 return 127
@@ -271,7 +329,9 @@ class Puppeteer:
 
     # The daemon
 
-    def _start(self, *, fresh: bool, environment: dict[str, str]) -> str:
+    def _start(
+        self, *, fresh: bool, environment: dict[str, str] | None = None, arguments: list[str] | None = None
+    ) -> str:
         """Start the daemon; return what went wrong, or nothing."""
         if self._daemon is not None:
             return "the daemon runs already"
@@ -280,20 +340,23 @@ class Puppeteer:
         try:
             if fresh and self._state:
                 empty_directory(self._state)
+            variables = self._become_owner()
             output = self._open_output()
         except (OSError, ValueError, ImportError) as error:
             return self._explain(error)
         try:
             process = subprocess.Popen(  # noqa: S603  # what this container is for
-                self._argv,
+                self._argv if arguments is None else [self._argv[0], *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 cwd=self._directory,
-                env={**self._environment, **environment},
+                env={**self._environment, **variables, **(environment or {})},
                 start_new_session=True,
+                preexec_fn=None if self._user is None else self._user.become,  # noqa: PLW1509  # there are no threads
             )
-        except (OSError, ValueError) as error:  # the latter for words that no program can be given, with NUL in them
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            # A ValueError is for words that no program can be given, with NUL in them; the last for who isn't root.
             if self._relay is not None:
                 self._relay.close()
                 self._relay = None
@@ -306,6 +369,30 @@ class Puppeteer:
         self._set_active(active=True)
         self._say({"event": "started", "pid": process.pid, "at": round(time.time(), 6)})
         return ""
+
+    def _become_owner(self) -> dict[str, str]:
+        """Give the daemon's user its directory, once, and a new state; return what is said of a user by variables.
+
+        Raises:
+            ValueError: there is no such user.
+            OSError: it can't be given.
+        """
+        if not self._user_text:
+            return {}
+        if self._user is None:
+            user = User(self._user_text)
+            if self._directory is not None:
+                user.give(self._directory)
+            self._user = user
+        if self._state and os.path.isdir(self._state):
+            os.chown(self._state, self._user.number, self._user.groups[0], follow_symlinks=False)
+        ours = self._environment
+        # What is there of PID 1's own says nothing of the daemon's.
+        return {
+            name: value
+            for name, value in self._user.variables.items()
+            if ours.get(name) in (None, os.path.expanduser("~root"), "root")
+        }
 
     def _open_output(self) -> int:
         if self._filter or self._capture in {"shared", "tcp"}:
@@ -332,8 +419,17 @@ class Puppeteer:
         daemon.deadline = min(daemon.deadline, time.monotonic() + grace)
         family = descendants(self._me)
         if grace > 0:
-            send_signal(family, signal.SIGTERM)
+            send_signal([daemon.pid] if self._stop_alone else family, self._stop_signal)
             send_signal(family, signal.SIGCONT)  # a frozen process can't act on a TERM
+
+    def _signal(self, words: list[bytes]) -> str:
+        """Signal the daemon, or all that came from it; return what went wrong, or nothing. One that ended is none."""
+        if len(words) != 2 or not words[0].isdigit():
+            return "a signal is a number, and whom it goes to"
+        daemon = self._daemon
+        if daemon is not None and daemon.end is None:
+            send_signal([daemon.pid] if words[1] == b"daemon" else descendants(self._me), int(words[0]))
+        return ""
 
     def _reap(self) -> None:
         while True:
@@ -423,7 +519,7 @@ class Puppeteer:
         if signal.SIGUSR1 in heard:
             self._stop(GRACE)
         if signal.SIGUSR2 in heard and self._daemon is None:
-            error = self._start(fresh=False, environment={})
+            error = self._start(fresh=False)
             if error:
                 self._complain(error)
 
@@ -448,7 +544,13 @@ class Puppeteer:
         error = ""
         if verb == b"start":
             given = [os.fsdecode(word).partition("=") for word in arguments if b"=" in word]
-            error = self._start(fresh=b"fresh" in arguments, environment={name: value for name, _, value in given})
+            other, self._other = self._other if b"other" in arguments else None, []
+            environment = {name: value for name, _, value in given}
+            error = self._start(fresh=b"fresh" in arguments, environment=environment, arguments=other)
+        elif verb == b"arguments":
+            self._other = [os.fsdecode(word[1:]) for word in arguments]
+        elif verb == b"signal":
+            error = self._signal(arguments)
         elif verb in {b"stop", b"kill"}:
             grace = 0.0
             with contextlib.suppress(ValueError, IndexError):

@@ -22,6 +22,9 @@ state=$LUCY_STATE
 directory=$LUCY_NODE_DIRECTORY
 autostart=$LUCY_AUTOSTART
 filter=$LUCY_CAPTURE_FILTER
+user=$LUCY_USER
+stop_signal=${LUCY_STOP_SIGNAL:-15}
+stop_to=${LUCY_STOP_TO:-group}
 
 for place in "${TMPDIR:-/tmp}" /dev/shm /run "${directory:-.}"; do
     place=$place/.lucy-puppeteer-$$
@@ -39,6 +42,8 @@ started=0     # when it was started
 starting=     # number of the command that awaits its start
 waiting=      # numbers of the commands that await its end
 ends=0
+other=        # what the next start may have in the place of the arguments, quoted as on the link
+given=        # whether the directory is the user's by now
 terminating=
 terminated= stopped= begun= # signals that came; a node's own environment may well have such names
 newline=
@@ -84,8 +89,53 @@ send() { # signal, to all of them
     for member in $members; do kill "-$1" "$member" 2>/dev/null; done
 }
 
+whose() { # -> $uid $gid $login $home $groups $way: as whom the daemon runs, and how it becomes that
+    login=${user%%:*} uid='' gid='' home='' way='' known='' groups=clear
+    while IFS=: read -r its_name _ its_uid its_gid _ its_home _; do
+        if [ "$its_name" = "$login" ] || [ "$its_uid" = "$login" ]; then
+            login=$its_name uid=$its_uid gid=$its_gid home=$its_home known=1 groups=init
+            break
+        fi
+    done </etc/passwd
+    case $user in
+    *:*[!0-9]*)
+        gid=
+        while IFS=: read -r its_name _ its_gid _; do [ "$its_name" != "${user#*:}" ] || gid=$its_gid; done </etc/group
+        ;;
+    *:*)
+        gid=${user#*:}
+        case $login in *[!0-9]*) ;; *) uid=${uid:-$login} ;; esac
+        ;;
+    esac
+    if [ -z "$uid" ] || [ -z "$gid" ]; then
+        refusal="this image has no user or group $(clean "$user")"
+    elif setpriv --reuid "$uid" --regid "$gid" --clear-groups true 2>/dev/null; then
+        way=setpriv
+    elif [ "$user" = "$login" ] && su -p -s /bin/sh "$login" -c true 2>/dev/null; then
+        way=su
+    else
+        refusal="this image has neither Python 3.7 or newer nor setpriv, one of which it takes to run as $(clean "$user")"
+    fi
+}
+
+# What a shell starts in the background ignores these two, unless something undoes that, which busybox can't, or the
+# program wants them.
+undo=
+env --default-signal=INT,QUIT true 2>/dev/null && undo='env --default-signal=INT,QUIT'
+
+become() { # argv
+    # shellcheck disable=SC2086
+    case $way in
+    '') exec $undo "$@" ;;
+    setpriv) exec $undo setpriv --reuid "$uid" --regid "$gid" "--$groups-groups" "$@" ;;
+    su) exec $undo su -p -s /bin/sh "$login" -c 'exec "$0" "$@"' "$@" ;;
+    esac
+}
+
 refusal() { # -> $refusal: why the daemon can't be started
     refusal=
+    [ -z "$user" ] || whose
+    [ -z "$refusal" ] || return 0
     if [ -n "$pid$starting" ]; then
         refusal="the daemon runs already"
     elif [ -n "$terminating" ]; then
@@ -108,12 +158,25 @@ start() { # number of the command, fresh or not, its words, --, argv
     elif [ "$2" = fresh ] && [ -n "$state" ] && [ -d "$state" ]; then
         rm -rf "$state"/* "$state"/.[!.]* "$state"/..?*
     fi
+    if [ -n "$user" ]; then
+        [ -n "$given" ] || [ -z "$directory" ] || chown -R -h "$uid:$gid" "$directory"
+        given=1
+        [ ! -d "$state" ] || chown -h "$uid:$gid" "$state"
+    fi
     shift 2
     asked= deadline=
     (
         trap - TERM INT USR1 USR2
         unset LUCY_CAPTURE LUCY_LOG LUCY_ADDRESS LUCY_TOKEN LUCY_STATE LUCY_AUTOSTART LUCY_CAPTURE_FILTER
-        unset LUCY_NODE_DIRECTORY
+        unset LUCY_NODE_DIRECTORY LUCY_USER LUCY_STOP_SIGNAL LUCY_STOP_TO
+        if [ -n "$known" ]; then
+            # What is there of PID 1's own says nothing of the daemon's.
+            case ${HOME:-/root} in /root) HOME=$home ;; esac
+            case ${USER:-root} in root) USER=$login ;; esac
+            case ${LOGNAME:-root} in root) LOGNAME=$login ;; esac
+            export HOME USER LOGNAME
+        fi
+        others=
         while [ "$1" != -- ]; do
             case $1 in
             *=*)
@@ -121,22 +184,31 @@ start() { # number of the command, fresh or not, its words, --, argv
                 word=$(printf '%bx' "$1")
                 export "${word%x}"
                 ;;
+            other) others=1 ;;
             esac
             shift
         done
         shift
+        if [ -n "$others" ]; then
+            set -- "$1"
+            for word in $other; do
+                word=$(printf '%bx' "${word#+}")
+                set -- "$@" "${word%x}"
+            done
+        fi
         # A FIFO is opened for reading too: for writing alone it would wait for its reader.
         if [ "$capture" = engine ]; then exec 5>&2; elif [ -p "$log" ]; then exec 5<>"$log"; else exec 5>>"$log"; fi
         exec 2>/dev/null # bash reports whom it saw die
         (
             [ -z "$directory" ] || cd "$directory"
-            exec "$@" </dev/null >&5 2>&1 3>&- 4>&- 5>&-
+            become "$@" </dev/null >&5 2>&1 3>&- 4>&- 5>&-
         ) &
         echo "started $!" >&3
         wait $!
         echo "exited $?" >&3
     ) &
     watcher=$!
+    other=
 }
 
 stop() { # seconds
@@ -148,7 +220,7 @@ stop() { # seconds
     [ -n "$deadline" ] && [ "$deadline" -lt "$wanted" ] || deadline=$wanted
     family || return 0
     if [ "$1" != 0 ]; then
-        send TERM
+        if [ "$stop_to" = daemon ]; then kill "-$stop_signal" "$pid" 2>/dev/null; else send "$stop_signal"; fi
         send CONT
     fi
 }
@@ -215,6 +287,19 @@ obey() { # number verb word...
         else
             reply "$number"
         fi
+        ;;
+    signal)
+        case $#:$1 in
+        2:*[!0-9]* | 2: | [!2]:*) reply "$number" "a signal is a number, and whom it goes to" && return ;;
+        esac
+        if [ -n "$pid" ]; then
+            if [ "$2" = daemon ]; then kill "-$1" "$pid" 2>/dev/null; elif family; then send "$1"; fi
+        fi
+        reply "$number"
+        ;;
+    arguments)
+        other=$*
+        reply "$number"
         ;;
     ping) reply "$number" ;;
     *) reply "$number" "no verb is called $(clean "$verb")" ;;

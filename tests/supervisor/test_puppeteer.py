@@ -4,6 +4,8 @@ import ast
 import os
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -388,3 +390,114 @@ def test_what_is_carried_into_containers_is_python_3_7(file: Path) -> None:
     module = ast.parse(file.read_text(), feature_version=(3, 7))
 
     assert any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in module.body)
+
+
+# --- as whom, with what, and by which signals ----------------------------------------------------------------------
+
+CHILD = "sh -c 'trap \"echo child\" HUP; echo here; while :; do sleep 0.02; done' &"
+
+
+async def test_a_signal_goes_to_the_daemon_alone_or_to_all_of_it(form: str, tmp_path: Path) -> None:
+    script = f"{CHILD} trap 'echo daemon' HUP; echo here; while :; do sleep 0.02; done"
+    async with puppet(form, tmp_path, "sh", "-c", script) as bp:
+        await bp.link.ask("signal", "1", "daemon")  # nobody is there, which is no error
+        await bp.link.ask("start")
+        started = await bp.until("started")
+        assert alive(started.pid)
+        await bp.wrote(lambda text: text.count(b"here") == 2)
+
+        await bp.link.ask("signal", "1", "daemon")
+        await bp.wrote(b"daemon\n")
+        assert b"child" not in bp.text
+        await bp.link.ask("signal", "1", "group")
+        await bp.wrote(lambda text: b"child\n" in text and text.count(b"daemon") == 2)
+
+        for words in (("x", "daemon"), ("1",), (), ("", "daemon")):
+            with pytest.raises(SupervisorError, match="a signal is a number, and whom it goes to"):
+                await bp.link.ask("signal", *words)
+
+
+@pytest.mark.parametrize("number", (signal.SIGHUP, signal.SIGINT))
+async def test_the_daemon_is_asked_to_end_by_its_own_signal_alone(
+    form: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    if form == "ash" and number is signal.SIGINT:
+        pytest.skip(
+            "busybox has no means to undo that a shell ignores it; a daemon that wants it takes it all the same"
+        )
+    child = "sh -c 'trap \"echo cut\" HUP INT TERM; echo here; while :; do sleep 0.02; done' & child=$!;"
+    script = f"{child} trap 'sleep 0.2; echo bye; exit 3' {number.name}; echo here; while :; do sleep 0.02; done"
+    own = {"LUCY_STOP_SIGNAL": str(int(number)), "LUCY_STOP_TO": "daemon"}
+    async with puppet(form, tmp_path, "bash", "-c", f"set -m; {script}", **own) as bp:
+        await bp.link.ask("start")
+        await bp.wrote(lambda text: text.count(b"here") == 2)
+        await bp.link.ask("stop", "20")
+        end = await bp.until("exited")
+        assert (end.code, end.signal) == (3, None)
+        assert b"bye" in await bp.wrote(b"bye\n")
+        assert b"cut" not in bp.text
+
+
+async def test_one_start_may_have_other_arguments(form: str, tmp_path: Path) -> None:
+    show = 'for word; do printf "[%s]" "$word"; done; echo'
+    words = ("-c", show, "sh", "a b", "", "$x`'\"\\", "--", "*", "new\nline", "\u00fc")
+    async with puppet(form, tmp_path, "sh", "-c", "echo own") as bp:
+        await bp.link.ask("arguments", *(f"+{word}" for word in words))
+        await bp.link.ask("start", "other", "X=1")
+        await bp.until("exited")
+        assert "[a b][][$x`'\"\\][--][*][new\nline][\u00fc]\n" in (await bp.wrote(b"]\n")).decode()
+
+        await bp.link.ask("start", "other")  # those of the start before are gone, and none are none
+        await bp.until("exited", 2)
+        await bp.link.ask("arguments", "+-c", "+echo unwanted")
+        await bp.link.ask("start")
+        await bp.until("exited", 3)
+        await bp.link.ask("start", "other")
+        await bp.until("exited", 4)
+        assert b"unwanted" not in await bp.wrote(b"own\n")
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes root, as PID 1 of a container is")
+
+
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory that every user may go into: pytest's are its user's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        place.chmod(0o755)
+        yield place
+
+
+@as_root
+@pytest.mark.parametrize("user", ("nobody", "nobody:daemon", "65534:1"))
+async def test_the_daemon_runs_as_its_user_who_has_its_directory(form: str, user: str, open_place: Path) -> None:
+    node = open_place / "node"
+    (node / "keys").mkdir(parents=True, mode=0o700)
+    (node / "keys/own").write_text("key")
+    (node / "keys/link").symlink_to(open_place)
+    node.chmod(0o700)
+    own = {"LUCY_USER": user, "LUCY_NODE_DIRECTORY": str(node), "HOME": "/root", "USER": "somebody"}
+    script = "id -un; id -gn; echo $HOME $USER; cat keys/own; touch file; echo done >/dev/stdout; "
+    script += "env | grep -cE 'LUCY_(USER|STOP)'"
+    async with puppet(form, open_place, "sh", "-c", script, **own) as bp:
+        (open_place / "log").chmod(0o622)  # as it is in a run directory
+        if form == "ash" and ":" in user:
+            with pytest.raises(SupervisorError, match=f"has neither Python 3.7 or newer nor setpriv, .* as {user}"):
+                await bp.link.ask("start")
+            return
+        await bp.link.ask("start")
+        end = await bp.until("exited")
+        text = (await bp.wrote(b"done\n")).decode()
+        assert text.startswith(f"nobody\n{'nogroup' if user == 'nobody' else 'daemon'}\n/nonexistent somebody\nkey")
+        assert end.code == 1  # there are none
+        assert {each.lstat().st_uid for each in (node, node / "keys/own", node / "keys/link", node / "file")} == {65534}
+        assert open_place.stat().st_uid == 0
+
+
+@as_root
+@pytest.mark.parametrize("user", ("nosuchuser", "nobody:nosuchgroup", "4711"))
+async def test_a_user_whom_the_image_lacks_is_refused_by_name(form: str, user: str, tmp_path: Path) -> None:
+    async with puppet(form, tmp_path, "true", LUCY_USER=user) as bp:
+        with pytest.raises(SupervisorError, match=f"this image has no (user|group|user or group) .*{user[-5:]}"):
+            await bp.link.ask("start")

@@ -127,6 +127,6 @@ class DaemonConformance(Suite):
             await told(a, "ELSE", mark)
             mark = network.mark()
             await a.restart()
-            assert (await said(a, since=mark)).data.start == 4
+            assert (await told(a, "started", mark)).data.start == 4
             shown = [event.data.what for event in await network.so_far(Told, nodes=("a",), since=mark)]
             assert shown == ["started"]

@@ -56,11 +56,14 @@ async def run_command(
     command: Sequence[str],
     *,
     directory: str,
+    user: str = "",
     given: bytes,
     seconds: float,
     take: Take,
 ) -> int:
     """Run a command in a container, and return its exit code; `given` is its input, and `take` gets what it writes.
+
+    It runs as `user`, who is root where nobody is named.
 
     Raises:
         CommandTimeoutError: it did not end in `seconds`, and was killed.
@@ -75,6 +78,7 @@ async def run_command(
         # Without input nothing is attached, so that its end is seen over TLS too, which has no half-closed connection.
         stdin=bool(given),
         environment={MARK: mark},
+        user=user,
         workdir=directory,
     )
     refused = _Refusal()

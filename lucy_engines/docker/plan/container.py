@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from lucy_core.engine import Layout, NetworkSpec, NodeSpec, fill_in
+from lucy_core.engine import DEFAULT_STOP, Layout, NetworkSpec, NodeSpec, Reach, fill_in, signal_number
 from lucy_engines.docker.plan import labels, supervision
 from lucy_engines.docker.plan.inside import DIRECTORY, LOG, STATE
 
@@ -116,6 +116,12 @@ def container_config(
         "LUCY_STATE": STATE,
         "LUCY_NODE_DIRECTORY": DIRECTORY,
     }
+    if node.user is not None:
+        environment["LUCY_USER"] = node.user
+    if node.stop_signal != DEFAULT_STOP:
+        environment["LUCY_STOP_SIGNAL"] = str(signal_number(node.stop_signal))
+    if node.stop_signal_to is not Reach.GROUP:
+        environment["LUCY_STOP_TO"] = str(node.stop_signal_to)
     ports = [f"{number}/tcp" for number in layout.ports[node.name].values()]
     host_ports = [str(first_host_port + index) if first_host_port else "" for index in range(len(ports))]
     host: dict[str, Any] = {

@@ -214,8 +214,7 @@ class DockerNetwork(EngineNetwork):
         try:
             await node.end_soon(GRACE, END_SECONDS)
             if user := _whose(self._config).get(USER):
-                command = ["chown", "-R", "-h", user, DIRECTORY]
-                await node.exec(command, input=b"", timeout=END_SECONDS, take=lambda *_: None)
+                await node.give(user, DIRECTORY, seconds=END_SECONDS, whole=True)
         except EngineError:
             return  # its container goes with it, or the Engine is dead, which is said below
 

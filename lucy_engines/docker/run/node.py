@@ -4,7 +4,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, final
 
 import anyio
@@ -18,15 +18,18 @@ from lucy_core.engine import (
     LineCapture,
     NodeExit,
     NodeSpec,
+    Reach,
     Resources,
     Services,
     Take,
     fill_in,
     node_files,
+    signal_number,
 )
 from lucy_core.errors import CaptureDiedError, CommandError, DeployError, EngineError, SupervisorError
 from lucy_engines.docker.api import archive, commands, statistics
 from lucy_engines.docker.api.client import EngineClient
+from lucy_engines.docker.plan.inside import DIRECTORY
 from lucy_engines.docker.run.outflow import Outflow
 from lucy_engines.supervisor.link import Link, LinkEvent
 from lucy_engines.supervisor.puppeteer import signal_name
@@ -81,6 +84,8 @@ class DockerNode(EngineNode):
         self._link: Link | None = None
         self._running = False
         self._paused = False
+        self._daemon: int | None = None
+        """The daemon's process id in the container, while it runs."""
         self._environment = environment or {}
         self._ending = 0
         self._started = 0.0
@@ -106,6 +111,10 @@ class DockerNode(EngineNode):
         return self._directory
 
     @property
+    def pid(self) -> int | None:
+        return self._daemon if self._running else None
+
+    @property
     def running(self) -> bool:
         """Whether its daemon runs, as far as is known."""
         return self._running
@@ -123,6 +132,8 @@ class DockerNode(EngineNode):
     def _hear(self, event: LinkEvent) -> None:
         if event.event == "log":
             self._last_words.append(event.line)
+        elif event.event == "started":
+            self._daemon = event.pid
         elif event.event == "exited":
             self._reports.services.start(functools.partial(self._settle, event, asked=self._ending > 0))
         elif event.event == "filtered":
@@ -148,6 +159,7 @@ class DockerNode(EngineNode):
         self._gone(end)
 
     def _gone(self, end: NodeExit) -> None:
+        self._daemon = None
         if self._running:
             self._running = False
             self._settled.set()
@@ -191,14 +203,14 @@ class DockerNode(EngineNode):
     async def start(
         self, *, fresh_state: bool, environment: Mapping[str, str], arguments: Sequence[str] | None = None
     ) -> None:
-        del arguments
-        words = (["fresh"] if fresh_state else []) + [
-            f"{name}={value}" for name, value in {**self._environment, **environment}.items()
-        ]
+        words = (["fresh"] if fresh_state else []) + (["other"] if arguments is not None else [])
+        words += [f"{name}={value}" for name, value in {**self._environment, **environment}.items()]
         self._oom, self._settled = anyio.Event(), anyio.Event()
         self._running = True
         self._started = time.monotonic()
         try:
+            if arguments is not None:
+                await self._ask("arguments", *(f"+{fill_in(word, self.name, self._layout)}" for word in arguments))
             await self._ask("start", *words)
         except EngineError as error:
             self._running = False
@@ -246,6 +258,10 @@ class DockerNode(EngineNode):
                 await self._client.ping()
             raise SupervisorError(self.name, verb, f"its supervisor did not answer within {seconds:g} s") from error
 
+    async def signal(self, signal: str, *, to: Reach) -> None:
+        if self._running:
+            await self._ask("signal", str(signal_number(signal)), str(to))
+
     async def pause(self) -> None:
         with self._client.calling(f"pause {self.name}"):
             await self._client.container(self.container).pause()
@@ -263,10 +279,33 @@ class DockerNode(EngineNode):
             self.name,
             [fill_in(word, self.name, self._layout) for word in command],
             directory=self._layout.directory,
+            user=self.spec.user or "",
             given=input,
             seconds=timeout,
             take=take,
         )
+
+    async def give(self, user: str, *paths: str, seconds: float = ANSWER_SECONDS, whole: bool = False) -> None:
+        """Have files belong to a user, as root in the container.
+
+        Raises:
+            CommandError: it can't be done.
+        """
+        told: list[bytes] = []
+        owner = f"{user}:" if ":" not in user and not user.isdecimal() else user
+        code = await commands.run_command(
+            self._client,
+            self.container,
+            self.name,
+            ["chown", *(["-R"] if whole else []), "-h", owner, *paths],
+            directory="/",
+            given=b"",
+            seconds=seconds,
+            take=lambda written: told.append(written.data),
+        )
+        if code:
+            reason = b"".join(told).decode(errors="replace").strip()
+            raise CommandError(f"its files can't be given to {user}: {reason}", self.name)
 
     async def read_file(self, path: str) -> bytes:
         place = archive.absolute(self._layout.directory, path)
@@ -275,6 +314,10 @@ class DockerNode(EngineNode):
     async def write_file(self, path: str, content: bytes) -> None:
         place = archive.absolute(self._layout.directory, path)
         await archive.write_files(self._client, self.container, self.name, {place: content})
+        if self.spec.user is not None:
+            # What the archive makes is root's: the file, and the directories on the way to it that weren't there.
+            above = [str(each) for each in PurePosixPath(place).parents if each.is_relative_to(DIRECTORY)]
+            await self.give(self.spec.user, place, *above)
 
     def address(self, port: str) -> tuple[str, int]:
         number = self._layout.ports[self.name][port]
