@@ -62,6 +62,10 @@ def fill_in(text: str, node: str, layout: Layout) -> str:
                     return layout.state
                 case "bind":
                     return layout.bind
+                case "file" if name.startswith("/") or ".." in name.split("/"):
+                    raise TopologyError(
+                        f"node {node!r}", f"refers to {shown(match[0])[1:-1]}, which is not below its directory"
+                    )
                 case "file":
                     return f"{layout.directory}/{name}"
                 case "host":

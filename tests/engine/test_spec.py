@@ -202,6 +202,11 @@ async def test_a_generator_of_nodes_is_a_network_and_none_is_refused(tmp_path: P
     (
         ({"command": ("sleep", "{port:q}")}, "'a' refers to {port:q}, but there is no 'q'"),
         ({"environment": {"X": "{port:z.p}"}}, "'a' refers to {port:z.p}, but there is no 'z'"),
+        (
+            {"command": ("cat", "{file:keys/../../b/key}")},
+            "to {file:keys/../../b/key}, which is not below its directory",
+        ),
+        ({"command": ("cat", "{file:/etc/passwd}")}, "'a' refers to {file:/etc/passwd}, which is not below"),
         ({"files": {"config": b"caf\xe9\n{host:z}"}}, "'a' refers to {host:z}, but there is no 'z'"),
     ),
 )

@@ -3,7 +3,7 @@
 import pytest
 
 from lucy_core.engine import Capability, Engine, Reach
-from lucy_core.errors import ArgumentError, DeployError, LifeCycleError, UnsupportedError
+from lucy_core.errors import ArgumentError, DeployError, LifeCycleError, TopologyError, UnsupportedError
 from lucy_core.records.journal import NodeExited
 from lucy_core.testing.engine_conformance.suite import WITHIN, Deploy, Script, Suite, can, said, takes, told
 from lucy_core.testing.scripted_node import Told
@@ -104,6 +104,25 @@ class DaemonConformance(Suite):
             assert "child cut" not in words
             assert a.last_exit is not None
             assert a.last_exit.code == 7
+
+    async def test_files_that_are_no_text_go_in_and_come_back_as_they_are(self, deploy: Deploy, script: Script) -> None:
+        """And no name leads out of the node's directory."""
+        content = bytes(range(256)) + b"{state}"
+        async with deploy(script("a", "tick", files={"deep/er/key": content}), start=False) as network:
+            a = network["a"]
+            if not await can(network, Capability.FILES, lambda: a.read_file("deep/er/key")):
+                return
+            assert await a.read_file("deep/er/key") == content
+            for path in ("deep/er/key", "new/file"):
+                await a.write_file(path, content[::-1])
+                assert await a.read_file(path) == content[::-1]
+            for path in ("../a", "deep/../../a", ".."):
+                with pytest.raises(ArgumentError, match="leaves the node's directory"):
+                    await a.read_file(path)
+                with pytest.raises(ArgumentError, match="leaves the node's directory"):
+                    await a.write_file(path, b"")
+                with pytest.raises(TopologyError, match="node 'b'.*is no path below the node's directory"):
+                    script("b", "tick", files={path: b""})
 
     async def test_a_start_may_have_other_arguments_for_itself_alone(self, deploy: Deploy, script: Script) -> None:
         """With placeholders, in the place of those of the spec."""
