@@ -6,7 +6,7 @@ This is the one list: `as` itself is how type checkers are told that a name is m
 from lucy_core.delivery.interests.interest import Interest as Interest
 from lucy_core.delivery.pipeline import Pipeline as Pipeline
 from lucy_core.delivery.streams import Stream as Stream, from_items as from_items, merge as merge
-from lucy_core.engine import NetworkSpec as NetworkSpec, NodeSpec as NodeSpec, Reach as Reach
+from lucy_core.engine import NetworkSpec as NetworkSpec, NodeSpec as NodeSpec, Reach as Reach, Streams as Streams
 from lucy_core.engine.execution import ExecResult as ExecResult, Output as Output, Written as Written
 from lucy_core.errors import (
     AboutNoNodeError as AboutNoNodeError,
@@ -124,7 +124,8 @@ from lucy_core.formats.choice import log_format as log_format
 from lucy_core.formats.contract import Batch as Batch, Format as Format, Needles as Needles, Strictness as Strictness
 from lucy_core.formats.json import json_lines as json_lines
 from lucy_core.network.node import Node as Node
-from lucy_core.recording.ledger import Absence as Absence, Gap as Gap, Ledger as Ledger, NodeLedger as NodeLedger
+from lucy_core.recording.account import NodeLedger as NodeLedger
+from lucy_core.recording.ledger import Absence as Absence, Gap as Gap, Ledger as Ledger
 from lucy_core.records.event import EventType as EventType, event as event, event_type as event_type
 from lucy_core.records.journal import (
     FaultEffective as FaultEffective,

@@ -17,6 +17,7 @@ from lucy_core.capturing.sink import Sink
 from lucy_core.capturing.sources.sockets import GREETING_SECONDS, WAITING_PEERS
 from lucy_core.capturing.sources.source import NO_DESCRIPTOR, Source
 from lucy_core.capturing.tagged import SHARED, Demultiplexer, Piece
+from lucy_core.records.keys import key_of, node_of
 
 
 @final
@@ -37,6 +38,10 @@ class Reading:
         """Whether it was suspended since it was last read, so that no look has found it empty."""
         self.taken = 0
 
+    def key_of(self, framer: Framer) -> str:
+        """Return the key of what a framer holds: the source's own, or that of one of several that it reads."""
+        return key_of(self.node, framer.name) if framer.name else self.node
+
 
 @final
 class Drain:
@@ -48,6 +53,9 @@ class Drain:
         self.readings: dict[int, Reading] = {}
         self._sink = sink
         self._of: defaultdict[str, list[Reading]] = defaultdict(list)
+        """The sources by key."""
+        self._keys: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        """The keys by node."""
         self._strangers: dict[str, tuple[int, str]] = {}
         """How many were turned away at a node's port of whom nobody was told yet, and what the last of them did."""
         self._unread: set[int] = set()
@@ -65,6 +73,7 @@ class Drain:
         self.readings[reading.fd] = reading
         for sharer in reading.sharers:
             self._of[sharer].append(reading)
+            self._keys[node_of(sharer)][sharer] = None
         if not self.parked:
             self.epoll.register(reading.fd, select.EPOLLIN)
         if source.unread:
@@ -175,7 +184,7 @@ class Drain:
         source = reading.source
         (self._unread.add if source.unread else self._unread.discard)(reading.fd)
         for framer in source.take_torn():
-            self._give_up(framer, reading.node)
+            self._give_up(framer, reading.key_of(framer))
         for reason in source.take_doubts():
             self._sink.note(Fact.DOUBT, reading.node, reason=reason)
 
@@ -190,13 +199,14 @@ class Drain:
         reading.last_ns = now
         reading.overlooked = False
         reading.taken += len(chunk)
+        key = reading.key_of(framer)
         if framer.long is not None or framer.exceeds(chunk, LINE_BYTES):
-            chunk = self._take_long(framer, reading.node, chunk)
+            chunk = self._take_long(framer, key, chunk)
         pieces = framer.feed(chunk)
         if not pieces:
             return
         if reading.split is None:
-            self._sink.put(reading.node, pieces, count_lines(chunk))
+            self._sink.put(key, pieces, count_lines(chunk))
         else:
             self._deal_out(reading.split.feed(b"".join(pieces)))
 
@@ -235,16 +245,20 @@ class Drain:
         done: set[Reading] = set()
         emptied: list[Reading] = []
         # A connection that waits to be accepted is a source of its own, and may be all that there is.
-        while left := [reading for reading in self._of.get(node, ()) if reading not in done]:
+        while left := [reading for reading in self._all_of(node) if reading not in done]:
             emptied += filter(self._drain_source, left)
             done.update(left)
         for reading in emptied:  # when all are read: of what one has begun, another may bring the end
             if ended or not reading.source.tells_its_end:
                 self.tear(reading, node)
 
+    def _all_of(self, node: str) -> list[Reading]:
+        """Return the sources of a node, whatever they are called."""
+        return [reading for key in self._keys.get(node, ()) for reading in self._of.get(key, ())]
+
     def peers(self, node: str) -> int:
         """Return of how many sources a node's lines may come that will tell their end; strangers are none."""
-        sources = (reading.source for reading in self._of.get(node, ()))
+        sources = (reading.source for reading in self._all_of(node))
         return sum(source.tells_its_end and source.silent_since is None for source in sources)
 
     def _drain_source(self, reading: Reading) -> bool:
@@ -262,7 +276,7 @@ class Drain:
 
     def finish(self) -> None:
         """Take what all sources hold, and give up on every unfinished line: the run is being closed."""
-        for node in (*self._of, *self._of):  # twice, for files that are being renamed at this moment
+        for node in (*self._keys, *self._keys):  # twice, for files that are being renamed at this moment
             self.drain(node)
         self.tear_all()
         self.turn_away_the_silent(time.monotonic())
@@ -279,7 +293,7 @@ class Drain:
         split = reading.split
         for framer in reading.source.unfinished():
             if split is None or (framer.long is not None and node == SHARED):
-                self._give_up(framer, reading.node)
+                self._give_up(framer, reading.key_of(framer))
             elif tail := framer.flush():
                 if node == SHARED or split.is_alone(tail, node):
                     self._deal_out(split.flush(tail))

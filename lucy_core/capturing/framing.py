@@ -54,9 +54,11 @@ class Framer:
     A line longer than `LINE_BYTES` is no longer its business: whoever feeds it asks `exceeds` first, and takes it.
     """
 
-    __slots__ = ("_tail", "long", "pending")
+    __slots__ = ("_tail", "long", "name", "pending")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        """Begin without a byte. `name` is what the lines' own source is called, where a source reads several."""
+        self.name = name
         self._tail: list[bytes | bytearray] = []
         self.pending = 0
         """Bytes of the unfinished line."""

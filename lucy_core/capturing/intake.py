@@ -13,6 +13,7 @@ from lucy_core.capturing.requests import Drained, Listening, Position
 from lucy_core.capturing.sink import Sink
 from lucy_core.capturing.sources.fifo import FifoSource
 from lucy_core.capturing.sources.files.follow import FileSource
+from lucy_core.capturing.sources.files.logs import LogFiles
 from lucy_core.capturing.sources.resumable import ResumableListener
 from lucy_core.capturing.sources.sockets import Listener
 from lucy_core.capturing.sources.source import NO_DESCRIPTOR, Source
@@ -20,6 +21,7 @@ from lucy_core.capturing.sources.whole import WholeSource
 from lucy_core.capturing.tagged import SHARED
 from lucy_core.helpers.forms import Done, Form
 from lucy_core.helpers.server import reason_of
+from lucy_core.records.keys import key_of
 
 S = TypeVar("S", bound=Source)
 
@@ -45,6 +47,7 @@ class Intake:
             requests.SharedFifo: self._open_shared_fifo,
             requests.File: self._follow_file,
             requests.Whole: self._read_whole,
+            requests.LogFiles: self._follow_log_files,
             requests.Listen: self._listen,
             requests.ListenResumably: self._listen_resumably,
             requests.Fence: self._fence,
@@ -87,6 +90,15 @@ class Intake:
     def _refuse_own(self, path: str) -> None:
         if self._sink.owns(path):
             raise ValueError(f"{path} is the recording's own: it would grow by being read")
+
+    def _follow_log_files(self, asked: requests.LogFiles) -> None:
+        for pattern in asked.patterns:
+            self._refuse_own(f"{asked.directory}/{pattern}")
+
+        def begin(name: str) -> None:
+            self._sink.begin(key_of(asked.node, name))
+
+        self.drain.add(LogFiles(asked.directory, asked.patterns, begin), asked.node)
 
     def _listen(self, asked: requests.Listen) -> Listening:
         return Listening(self._open(lambda: Listener(asked.address, self._token), asked.node).address)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from lucy_core.capturing.facts import Fact
 from lucy_core.helpers.channel import DATA_BYTES
 from lucy_core.helpers.forms import is_natural, shown
+from lucy_core.records.keys import SLASH
 
 PORTS = 1 << 16
 NAME_BYTES = 240
@@ -27,6 +28,24 @@ def check_node(value: object) -> str:
         raise ValueError(
             f"a node's name is text that a file can be called by, without '/', of {NAME_BYTES} bytes at most: "
             f"{shown(value)} is none"
+        )
+    return value
+
+
+def check_key(value: object) -> str:
+    """Return the key of a node's source (`records.keys`).
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(value, str):
+        return check_node(value)
+    node, slash, source = value.partition(SLASH)
+    check_node(node)
+    if slash and not all(_is_name(part) for part in source.split(SLASH)):
+        raise ValueError(
+            f"a source is named like a file below a directory, by parts of {NAME_BYTES} bytes at most: {shown(source)} "
+            f"is not"
         )
     return value
 
@@ -132,6 +151,7 @@ def _is_utf8(value: str) -> bool:
 
 
 Node = Annotated[str, check_node]
+Key = Annotated[str, check_key]
 Path = Annotated[str, check_path]
 
 
@@ -152,15 +172,15 @@ class Note(NamedTuple):
     """Record a fact."""
 
     fact: Fact
-    node: Annotated[str, lambda value: value and check_node(value)]
-    """Empty where it is about none."""
+    node: Annotated[str, lambda value: value and check_key(value)]
+    """The key of a source; empty where it is about none."""
     more: Annotated[dict[str, Any], _check_more]
 
 
 class Fifo(NamedTuple):
     """Make a FIFO and drain it from now on."""
 
-    node: Node
+    node: Key
     path: Path
 
 
@@ -174,7 +194,7 @@ class SharedFifo(NamedTuple):
 class File(NamedTuple):
     """Follow a file."""
 
-    node: Node
+    node: Key
     path: Path
 
 
@@ -183,6 +203,14 @@ class Whole(NamedTuple):
 
     node: Node
     path: Path
+
+
+class LogFiles(NamedTuple):
+    """Follow each file below a directory whose path matches, as a source that is called so."""
+
+    node: Node
+    directory: Path
+    patterns: list[Path]
 
 
 class Listen(NamedTuple):

@@ -3,7 +3,6 @@
 All names are relative to the directory, so that they serve texts and paths, pages and messages alike.
 """
 
-import contextlib
 import os
 
 RUN = "run.json"
@@ -32,17 +31,20 @@ _LOG = ".ndjson"
 
 
 def log_of(node: str, journal: str) -> str:
-    """Say where the bytes of a node are, or of the one whose log is the journal."""
+    """Say where the bytes of a node are, or of the one whose log is the journal; of a source by its key."""
     return JOURNAL if node == journal else f"{LOGS}/{node}{_LOG}"
 
 
 def logged(directory: str | os.PathLike[str]) -> list[str]:
-    """Return the nodes that have a log in a run directory."""
-    with contextlib.suppress(OSError):
-        return sorted(
-            name.removesuffix(_LOG) for name in os.listdir(f"{os.fspath(directory)}/{LOGS}") if name.endswith(_LOG)
-        )
-    return []
+    """Return the keys of sources that have a log in a run directory."""
+    logs = f"{os.fspath(directory)}/{LOGS}"
+    names = [
+        os.path.relpath(f"{place}/{name}", logs)
+        for place, _, files in os.walk(logs)
+        for name in files
+        if name.endswith(_LOG)
+    ]
+    return sorted(name.removesuffix(_LOG) for name in names)
 
 
 def is_recording(name: str) -> bool:

@@ -13,7 +13,7 @@ import anyio
 
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
-from lucy_core.recording.ledger import Judged
+from lucy_core.recording.account import Judged
 from lucy_core.recording.recording import Recording
 from lucy_core.recording.walk import Walk
 

@@ -135,7 +135,7 @@ class DirectSources:
         return self._delivery.delivered
 
     def begin(self, node: str) -> None:
-        self._delivery.ledger.of(node)
+        self._delivery.ledger.account(node)
 
     def owns(self, path: str) -> bool:  # noqa: ARG002  # the sink's
         """Nothing is written."""

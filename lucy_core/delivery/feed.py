@@ -13,6 +13,7 @@ from lucy_core.delivery.promises import Promises
 from lucy_core.errors import PlaceError, RecordingError
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Recording
+from lucy_core.records.keys import node_of
 from lucy_core.records.record import Mark
 
 _INTEREST = instance_of(Interest, "an Interest(…)")
@@ -110,10 +111,10 @@ class Feed:
     @property
     def recorded_nodes(self) -> tuple[str, ...]:
         """Whose lines there are, or could have been; sources that are yet to be opened aren't among them."""
-        nodes = dict.fromkeys(self.ledger.nodes)
+        keys = dict.fromkeys(self.ledger.nodes)
         if self.directory is not None:
-            nodes |= dict.fromkeys(run_files.logged(self.directory))
-        return tuple(nodes)
+            keys |= dict.fromkeys(run_files.logged(self.directory))
+        return tuple(dict.fromkeys(map(node_of, keys)))
 
     @property
     def live(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from lucy_core.arguments import bytes_of, count_of, readable_text, switch_of
+from lucy_core.arguments import bytes_of, count_of, readable_text, switch_of, text_of, tuple_of
 from lucy_core.capturing import requests, run_files
 from lucy_core.capturing.facts import Fact
 from lucy_core.capturing.sources.sockets import ANY
@@ -26,9 +26,13 @@ from lucy_core.helpers.forms import Done, Form
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.recording import Recording
 from lucy_core.records.journal import JOURNAL, EngineNotice, NodeMeasured, journal_line
+from lucy_core.records.keys import SLASH, key_of
 
 PEERS_SECONDS = 0.02
 """How often capture is asked whether anybody is connected still."""
+
+
+_PATTERNS = tuple_of(text_of, "('log/*.log',)")
 
 
 class Inlet(Feed):
@@ -47,30 +51,32 @@ class Inlet(Feed):
         self.is_replay = capture is None
         self._capture = capture
 
-    def read_as(self, node: str, log_format: Format | str) -> Format:
+    def read_as(self, node: str, log_format: Format | str, *, source: str = "") -> Format:
         """Read a node's lines in this format, from the next block on. Without it, each line's format is found out.
 
-        Say so before the node has written anything: a recording has one format of a node, the last that was chosen.
+        Say so before the node has written anything: a recording has one format of a node, the last that was chosen, or
+        of each of its sources: with `source`, the lines of that one alone are meant.
 
         Raises:
             ArgumentError: that is no format, or one that can't be written down.
             UnknownNameError: no format is called so.
         """
         chosen = format_of(log_format, "log_format")
-        _check_node(node)
-        self._tell(requests.Note(Fact.FORMAT, node, {"reason": written(chosen)}))
-        self._delivery.read_as(node, chosen)
+        key = _key(node, source)
+        self._tell(requests.Note(Fact.FORMAT, key, {"reason": written(chosen)}))
+        self._delivery.read_as(key, chosen)
         return chosen
 
-    async def open_fifo(self, node: str, path: Path | None = None) -> Path:
-        """Make the node's FIFO and drain it from now on.
+    async def open_fifo(self, node: str, path: Path | None = None, *, source: str = "") -> Path:
+        """Make the node's FIFO, or that of one of its sources, and drain it from now on.
 
         Raises:
             RecordingError: it can't be made or opened.
         """
+        key = _key(node, source)
         with _refused_by_name():
-            path = self._fifo_path(requests.check_node(node), path)
-        await self._open(requests.Fifo(node, str(path)), node)
+            path = self._fifo_path(key.replace(SLASH, ":"), path)
+        await self._open(requests.Fifo(key, str(path)), key)
         return path
 
     async def open_shared_fifo(self, nodes: Sequence[str], path: Path | None = None) -> Path:
@@ -95,7 +101,7 @@ class Inlet(Feed):
             raise RecordingError("a FIFO", "needs a path where there is no run directory")
         return self.directory / run_files.FIFOS / name
 
-    async def follow_file(self, node: str, path: Path) -> None:
+    async def follow_file(self, node: str, path: Path, *, source: str = "") -> None:
         """Read a file from its start and follow it by name, through rotation, links and truncation.
 
         Every file that the name leads to is read for as long as it is written. What may be missing all the same, as
@@ -104,10 +110,24 @@ class Inlet(Feed):
         Raises:
             RecordingError: its directory doesn't exist or can't be watched, or it is no regular file.
         """
+        key = _key(node, source)
+        with _refused_by_name():
+            path = Path(requests.check_path(os.fspath(path))).absolute()
+        await self._open(requests.File(key, str(path)), key)
+
+    async def follow_log_files(self, node: str, directory: Path, patterns: Sequence[str]) -> None:
+        """Follow each file below a directory that is called so, now or later; see `LineCapture.follow_log_files`.
+
+        Raises:
+            RecordingError: the directory doesn't exist or can't be watched.
+        """
+        patterns = _PATTERNS(patterns, "patterns")
         with _refused_by_name():
             requests.check_node(node)
-            path = Path(requests.check_path(os.fspath(path))).absolute()
-        await self._open(requests.File(node, str(path)), node)
+            for pattern in patterns:
+                requests.check_key(f"{node}{SLASH}{pattern}")
+            directory = Path(requests.check_path(os.fspath(directory))).absolute()
+        await self._open(requests.LogFiles(node, str(directory), list(patterns)))
 
     async def read_whole(self, node: str, path: Path) -> None:
         """Read a file from its start to its end, once, and a pipe up to the end of its writers.
@@ -178,8 +198,8 @@ class Inlet(Feed):
     def note(self, event: EngineNotice | NodeMeasured) -> None:
         self.write_nowait(JOURNAL, journal_line(event))
 
-    def note_way(self, node: str, way: str) -> None:
-        self._note(Fact.WAY, node, reason=way)
+    def note_way(self, node: str, way: str, *, source: str = "") -> None:
+        self._note(Fact.WAY, _key(node, source), reason=way)
 
     def note_filtered(self, node: str, *, lines: int, bytes: int, events: int) -> None:  # noqa: A002  # the contract's
         self._note(Fact.FILTERED, node, filtered_lines=lines, filtered_bytes=bytes, filtered_events=events)
@@ -187,14 +207,15 @@ class Inlet(Feed):
     def note_failed(self, node: str, reason: str) -> None:
         self._note(Fact.SOURCE_FAILED, node, reason=reason)
 
-    def _note(self, fact: Fact, node: str, **more: str | int) -> None:
-        _check_node(node)
+    def _note(self, fact: Fact, key: str, **more: str | int) -> None:
+        with _refused_by_name():
+            requests.check_key(key)
         for name, value in more.items():
             if name == "reason":
                 readable_text(value, name)
             else:
                 count_of(value, name)
-        self._tell(requests.Note(fact, node, more))
+        self._tell(requests.Note(fact, key, more))
 
     def write_nowait(self, node: str, lines: bytes) -> None:
         """Put whole lines into the run's order, as if `node` had written them now.
@@ -278,6 +299,17 @@ class Inlet(Feed):
     def capture_pid(self) -> int | None:
         """The process that captures, if there is one."""
         return None if self._capture is None else self._capture.pid
+
+
+def _key(node: str, source: str) -> str:
+    """Name a source.
+
+    Raises:
+        RecordingError: none can be called so.
+    """
+    _check_node(node)
+    with _refused_by_name():
+        return requests.check_key(key_of(node, text_of(source, "source")))
 
 
 def _check_node(node: str) -> None:

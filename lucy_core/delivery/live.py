@@ -19,8 +19,10 @@ from lucy_core.delivery.interests.subscription import Subscription
 from lucy_core.delivery.run_end import RunEnd
 from lucy_core.formats.choice import Formats, as_written
 from lucy_core.formats.contract import Batch, Format
-from lucy_core.recording.ledger import Ledger, NodeLedger
+from lucy_core.recording.account import NodeLedger
+from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Row
+from lucy_core.records.keys import node_of
 from lucy_core.records.record import Block
 
 
@@ -76,12 +78,12 @@ class Live:
 
     def deliver_whole(self, block: Block) -> None:
         """Decode all of a block that nobody can read again, and deliver it."""
-        self._take(self._hub.plan(block.node), self.formats.of(block.node).read_block(block))
+        self._take(self._hub.plan(block.key), self.formats.of(block.key).read_block(block))
 
-    def read_as(self, node: str, log_format: Format) -> None:
-        """Read a node's lines in this format, from the next block on."""
-        self.formats.choose(node, log_format)
-        self._hub.forget_plan(node)
+    def read_as(self, key: str, log_format: Format) -> None:
+        """Read the lines of a node, or of one of its sources, in this format, from the next block on."""
+        self.formats.choose(key, log_format)
+        self._hub.forget_plans(node_of(key))
 
     def read_as_recorded(self) -> None:
         """Read the lines of a finished run in the formats that were chosen for them. Raises as `as_written`."""
@@ -91,7 +93,7 @@ class Live:
 
     def _take(self, plan: Plan, batch: Batch) -> None:
         block = batch.block
-        account = self.ledger.nodes[block.node]
+        account = self.ledger.nodes[block.key]
         account.judged.add(len(batch.records), batch.malformed, batch.unleveled, batch.found)
         dealt = plan.deal(batch)
         account.undecodable += len(dealt.undecodable)

@@ -31,6 +31,7 @@ from lucy_core.engine.lifecycle import State as State
 from lucy_core.engine.options import EngineOption as EngineOption, is_on as is_on
 from lucy_core.engine.signals import DEFAULT_STOP as DEFAULT_STOP, Reach as Reach, signal_number as signal_number
 from lucy_core.engine.layout import HostForm as HostForm, Layout as Layout, fill_in as fill_in
+from lucy_core.engine.sources import Streams as Streams
 from lucy_core.engine.spec import NetworkSpec as NetworkSpec, NodeSpec as NodeSpec, start_order as start_order
 from lucy_core.faults import (
     FAULT_KINDS as FAULT_KINDS,

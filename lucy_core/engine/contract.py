@@ -14,6 +14,7 @@ engines.
 """
 
 import abc
+import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -26,6 +27,7 @@ from lucy_core.engine.injection import FaultLost, Injection
 from lucy_core.engine.line_capture import LineCapture
 from lucy_core.engine.options import EngineOption
 from lucy_core.engine.signals import DEFAULT_STOP, Reach
+from lucy_core.engine.sources import Streams
 from lucy_core.engine.spec import NetworkSpec, NodeSpec
 from lucy_core.errors import ArgumentError, UnsupportedError
 from lucy_core.faults import Fault
@@ -342,12 +344,18 @@ def require_of(engine: Engine, nodes: Iterable[NodeSpec]) -> None:
     for node in nodes:
         for capability, asked in (
             (Capability.USER, "user" if node.user is not None else ""),
+            (Capability.LOGS, "logs" if node.logs else ""),
+            (Capability.STREAMS, "streams" if node.streams is not Streams.TOGETHER else ""),
             (Capability.STOP_SIGNAL, "stop_signal" if node.stop_signal != DEFAULT_STOP else ""),
             (Capability.STOP_SIGNAL, "stop_signal_to" if node.stop_signal_to is not Reach.GROUP else ""),
         ):
             if asked and capability not in engine.capabilities:
-                reason = f"node {node.name!r} asks for it by {asked}={str(getattr(node, asked))!r}"
+                reason = f"node {node.name!r} asks for it by {asked}={_as_given(getattr(node, asked))!r}"
                 raise UnsupportedError(engine.name, capability, f"{reason}; leave that out, or take another engine")
+
+
+def _as_given(value: object) -> object:
+    return str(value) if isinstance(value, enum.StrEnum) else value
 
 
 def engine_names() -> list[str]:

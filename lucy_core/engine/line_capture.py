@@ -17,11 +17,13 @@ class LineCapture(Protocol):
     token: str
     """What a peer over TCP has to say to show that it belongs to the run."""
 
-    async def open_fifo(self, node: str, path: Path | None = None) -> Path:
+    async def open_fifo(self, node: str, path: Path | None = None, *, source: str = "") -> Path:
         """Make the FIFO of a node, drain it from now on, and return its path. Writers may open it at any time.
 
         By default it is in the run directory; one that is at `path` already is taken as it is. A line of more than 72
         MiB, from here as from any source, is in the recording whole, and given as malformed with its beginning alone.
+
+        Of a node with several sources each but one has a name: `source`, which its events tell.
         """
         ...
 
@@ -32,11 +34,19 @@ class LineCapture(Protocol):
         """
         ...
 
-    async def follow_file(self, node: str, path: Path) -> None:
+    async def follow_file(self, node: str, path: Path, *, source: str = "") -> None:
         """Read a file from its start and follow its name, through rotation, links that are put elsewhere, truncation.
 
         Whatever the name leads to is read for as long as it is written. What may be missing all the same is a gap of
         the node's: what stood in a file before it was truncated, unread, or in one that was gone too soon.
+        """
+        ...
+
+    async def follow_log_files(self, node: str, directory: Path, patterns: Sequence[str]) -> None:
+        """Follow each file below a directory whose path matches one of them, now or later, from its beginning.
+
+        Each is a source of the node, called by the path that it had first: one that was renamed since is read on under
+        that name, whether the new one matches or not. What may be missing all the same is a gap of the node's.
         """
         ...
 
@@ -64,8 +74,8 @@ class LineCapture(Protocol):
         """Write into Lucy's journal what the engine has learned of a node, for whoever looks into the run."""
         ...
 
-    def note_way(self, node: str, way: str) -> None:
-        """Say which way a node's lines come, in one word: `fifo`, `engine`."""
+    def note_way(self, node: str, way: str, *, source: str = "") -> None:
+        """Say which way a node's lines come, or those of one of its sources, in one word: `fifo`, `engine`."""
         ...
 
     def note_filtered(self, node: str, *, lines: int, bytes: int, events: int) -> None:  # noqa: A002  # what they are

@@ -28,6 +28,7 @@ from lucy_core.arguments import (
 )
 from lucy_core.engine.layout import HostForm, Layout, fill_in, fill_in_bytes
 from lucy_core.engine.signals import DEFAULT_STOP, Reach, reach_of, signal_of
+from lucy_core.engine.sources import Streams, log_files, streams_of
 from lucy_core.errors import ArgumentError, EventDefinitionError, TopologyError, shown
 from lucy_core.formats.choice import chosen
 from lucy_core.judging.conditions.combinations import conditions
@@ -77,6 +78,12 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Any = None
     """In which format its lines are read: the name of one, or a `Format`, such as `log_format("json", message="msg")`.
     None finds out what each line is."""
+    logs: tuple[str, ...] = ()
+    """Files below its directory that it writes, followed from their beginnings beside its output, through rotation:
+    `data/log/*.log`, with `*`, `?` and `[…]` as in a shell. Each is a source of its own (`event.source` is its path),
+    with its own log and account. Copies that match as well are new files, whose lines come twice."""
+    streams: Streams = Streams.TOGETHER
+    """Whether its stdout and stderr are one source, `"together"`, or two, `"apart"`, each with its own log."""
     image: str | None = None
     """What engines that need one run the node from; None for the run's default."""
     wait_for_exit: bool = False
@@ -275,6 +282,8 @@ NODE_RULES: dict[str, Rule] = {
     "ready": optional(_ready),
     "ready_within": some_seconds,
     "log_format": optional(chosen),
+    "logs": _different(tuple_of(log_files, "('data/log/*.log',)")),
+    "streams": streams_of,
     "image": optional(_image),
     "wait_for_exit": switch_of,
     "harmless": tuple_of(name_of, "('LANG',)"),

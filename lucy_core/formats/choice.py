@@ -14,6 +14,7 @@ from lucy_core.formats.contract import Format, Strictness
 from lucy_core.formats.envelope import EnvelopeFormat
 from lucy_core.plugins import Kind, load_plugin
 from lucy_core.records.journal import JOURNAL
+from lucy_core.records.keys import node_of
 from lucy_core.records.record import Record
 
 AUTO = "auto"
@@ -118,7 +119,7 @@ class _Fragments(Format):
 
 @final
 class Formats:
-    """The format of each node."""
+    """The format of each node, or of each of its sources."""
 
     __slots__ = ("_chosen", "_default")
 
@@ -126,10 +127,10 @@ class Formats:
         self._chosen: dict[str, Format] = {JOURNAL: EnvelopeFormat(), SHARED: _Fragments(), **(chosen or {})}
         self._default: Format = AutoFormat()
 
-    def of(self, node: str) -> Format:
-        """Return the format in which a node's lines are read."""
-        return self._chosen.get(node, self._default)
+    def of(self, key: str) -> Format:
+        """Return the format in which the lines of a node's source are read: its own, or its node's."""
+        return self._chosen.get(key) or self._chosen.get(node_of(key), self._default)
 
-    def choose(self, node: str, chosen: Format) -> None:
-        """Read a node's lines in this format, from the next block on."""
-        self._chosen[node] = chosen
+    def choose(self, key: str, chosen: Format) -> None:
+        """Read the lines of a source in this format from the next block on; of a node, those of all its sources."""
+        self._chosen[key] = chosen

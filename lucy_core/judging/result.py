@@ -284,7 +284,7 @@ def ledger_rows(ledger: Ledger) -> tuple[LedgerRow, ...]:
                 for bad in account.judged.first_malformed
             ),
         )
-        for node, account in ledger.nodes.items()
+        for node, account in ledger.accounts.items()
     )
 
 

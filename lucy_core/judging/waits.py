@@ -26,6 +26,7 @@ from lucy_core.judging.history import History
 from lucy_core.judging.waiting import Limits, Wait, WaitOutcome, limits
 from lucy_core.records.event import EventType, event_type
 from lucy_core.records.journal import JOURNAL
+from lucy_core.records.keys import node_of
 from lucy_core.records.record import Arrived, Malformed, Mark, Undecodable
 
 PATIENCE = 30.0
@@ -257,8 +258,8 @@ class Waiting:
         any_line = Arrived in self.condition.event_types
         left_out = sum(
             account.filtered_lines if any_line else account.filtered_events
-            for node, account in ledger.nodes.items()
-            if account.filtered_at is not None and account.filtered_at <= judged and self._may_matter(node)
+            for key, account in ledger.nodes.items()
+            if account.filtered_at is not None and account.filtered_at <= judged and self._may_matter(node_of(key))
         )
         if left_out:
             what = f"the capture filter left out {left_out:,} {'lines' if any_line else 'events'}"

@@ -11,19 +11,17 @@ was delivered.
 """
 
 import bisect
-from collections.abc import Mapping
 from typing import final
 
 import msgspec
 
 from lucy_core.arguments import text_of
 from lucy_core.capturing.facts import Fact
-from lucy_core.capturing.framing import LINE_BYTES
+from lucy_core.recording.account import NodeLedger, together
 from lucy_core.recording.recording import Row
-from lucy_core.records.record import Malformed
+from lucy_core.records.keys import SLASH, key_of, node_of, source_of
 
 GAPS_SHOWN = 20
-MALFORMED_SHOWN = 3
 _ENDS = frozenset({Fact.CLOSED, Fact.DIED, Fact.ORPHANED})
 """Rows that explain why none follows."""
 
@@ -37,9 +35,17 @@ class Gap(msgspec.Struct, frozen=True):
     """Whose lines; None for anybody's."""
     reason: str
     """Why it is missing."""
+    source: str = ""
+    """Which of several sources of the node."""
 
     def __str__(self) -> str:
-        return f"at position {self.position:,}{f', {self.node}' if self.node else ''}: {self.reason}"
+        whose = f", {key_of(self.node, self.source)}" if self.node else ""
+        return f"at position {self.position:,}{whose}: {self.reason}"
+
+
+def gap_of(position: int, key: str, reason: str) -> Gap:
+    """Say what is missing of one source; of none in particular where the key is empty."""
+    return Gap(position, node_of(key) or None, reason, source_of(key))
 
 
 class Absence(msgspec.Struct, frozen=True):
@@ -57,161 +63,14 @@ class Absence(msgspec.Struct, frozen=True):
         return f"capture stood still for {seconds:.1f} s until position {self.position:,}: what came then came late"
 
 
-class Judged(msgspec.Struct):
-    """What the lines were that were read: because somebody may have wanted them, or asked for an audit."""
-
-    decoded: int = 0
-    """Lines that were read as records."""
-    malformed: int = 0
-    """Lines that their format can't read."""
-    unleveled: int = 0
-    """Records that don't say how much they matter, or by a word that nobody knows."""
-    found: dict[str, int] = {}
-    """How many lines were of which format, where that was to be found out."""
-    first_malformed: list[Malformed] = []
-    """The first that can't be read, at most `MALFORMED_SHOWN`."""
-
-    def add(self, decoded: int, malformed: list[Malformed], unleveled: int, found: Mapping[str, int]) -> None:
-        """Count one more block's."""
-        self.decoded += decoded
-        self.malformed += len(malformed)
-        self.unleveled += unleveled
-        for name, count in found.items():
-            self.found[name] = self.found.get(name, 0) + count
-        if malformed and len(self.first_malformed) < MALFORMED_SHOWN:
-            self.first_malformed = [*self.first_malformed, *malformed][:MALFORMED_SHOWN]
-
-    def since(self, earlier: "Judged", *, then: "Judged") -> "Judged":
-        """Return what is counted now, had `then` been counted where it was `earlier`."""
-        found = {
-            name: then.found.get(name, 0) + self.found.get(name, 0) - earlier.found.get(name, 0)
-            for name in {**then.found, **self.found}
-        }
-        shown = {bad.position: bad for bad in (*then.first_malformed, *self.first_malformed)}
-        return Judged(
-            decoded=then.decoded + self.decoded - earlier.decoded,
-            malformed=then.malformed + self.malformed - earlier.malformed,
-            unleveled=then.unleveled + self.unleveled - earlier.unleveled,
-            found=found,
-            first_malformed=[shown[position] for position in sorted(shown)][:MALFORMED_SHOWN],
-        )
-
-
-class NodeLedger(msgspec.Struct):
-    """One node's account."""
-
-    bytes: int = 0
-    """What it wrote."""
-    lines: int = 0
-    """What it wrote."""
-    judged: Judged = msgspec.field(default_factory=Judged)
-    """What its lines were, as far as they were read. Of the others, `unread`, nobody knows."""
-    format: str = ""
-    """What was chosen as its lines' format, as a recording has it; empty where it is found out."""
-    torn: int = 0
-    """Lines whose writer ended in their middle, or that others on a shared pipe wrote into."""
-    duplicates: int = 0
-    """Lines that came over a shared pipe again, and were suppressed."""
-    lost: int = 0
-    """Lines that the node wrote into a shared pipe and that never came whole."""
-    overlong: int = 0
-    """Lines that were too long to be read as records; they are among the malformed."""
-    undecodable: int = 0
-    """Events whose payload was not of their type."""
-    blocked_ns: int = 0
-    """How long the node may have waited for capture: the time for which its full pipe was left alone, at most. Counts
-    pipes alone: over TCP a node waits for its connection, whoever is to blame."""
-    lag_ns: int = 0
-    """From arrival to delivery, for the last block."""
-    lag_max_ns: int = 0
-    """The greatest of these so far."""
-    failures: list[str] = []
-    """What went wrong at its sources: those that broke, which left a gap each, and the first stranger at a port."""
-    strangers: int = 0
-    """Peers that came to its port without the run's token, and were turned away."""
-    waiting: str | None = None
-    """Why a source had to wait, with what it holds kept by the kernel."""
-    capture: str = ""
-    """The way its lines come, as its engine calls it: `fifo`, `shared`, `tcp`, `engine`."""
-    filtered_lines: int = 0
-    """Lines that a capture filter left out, before they were written: nobody can have seen them."""
-    filtered_bytes: int = 0
-    """What these lines came to."""
-    filtered_events: int = 0
-    """Those of them that said they were events."""
-    filtered_at: int | None = None
-    """The position at which this was first told."""
-
-    _stranger: str = ""
-
-    def turn_away(self, peers: int, reason: str) -> None:
-        if not self.strangers:
-            self._stranger = f"a stranger at its port that {reason}"
-            self.failures.append(self._stranger)
-        self.strangers += peers
-
-    @property
-    def format_name(self) -> str:
-        """What the chosen format is called; empty where none was chosen."""
-        return str(msgspec.json.decode(self.format)["name"]) if self.format else ""
-
-    @property
-    def decoded(self) -> int:
-        """Lines that were read as records, because somebody may have wanted them or asked for an audit."""
-        return self.judged.decoded
-
-    @property
-    def malformed(self) -> int:
-        """Lines that were read and that their format can't read."""
-        return self.judged.malformed
-
-    @property
-    def unread(self) -> int:
-        """Lines that were captured and not decoded, since nobody could have wanted them. An audit makes it 0."""
-        return self.lines - self.decoded - self.malformed
-
-    def __str__(self) -> str:
-        bad = "".join(
-            f", {count:,} {name}"
-            for name, count in (
-                ("malformed", self.malformed),
-                ("torn", self.torn),
-                ("duplicates suppressed", self.duplicates),
-                ("LOST", self.lost),
-                (f"longer than {LINE_BYTES >> 20} MiB", self.overlong),
-                ("undecodable", self.undecodable),
-                ("of unknown severity", self.judged.unleveled),
-                ("not decoded", self.unread),
-            )
-            if count
-        )
-        failed = "".join(f", SOURCE FAILED: {reason}" for reason in self.failures if reason != self._stranger)
-        failed += f", WAITED: {self.waiting}" if self.waiting else ""
-        if self.strangers:
-            failed += f", {self.strangers:,} turned away, the first being {self._stranger}"
-        way = f" by {self.capture}" if self.capture else ""
-        if self.judged.found:
-            most_first = sorted(self.judged.found.items(), key=lambda pair: -pair[1])
-            way += f", read as {', '.join(f'{name} ({count:,})' for name, count in most_first)}"
-        if self.filtered_lines:
-            bad += (
-                f", {self.filtered_lines:,} lines ({self.filtered_bytes / 1e6:,.1f} MB, "
-                f"{self.filtered_events:,} events) left out by the capture filter, first told at position "
-                f"{self.filtered_at or 0:,}"
-            )
-        return (
-            f"{self.lines:,} lines{way}, {self.bytes / 1e6:,.1f} MB{bad}, lag {self.lag_max_ns / 1e6:,.0f} ms at most, "
-            f"blocked {self.blocked_ns / 1e6:,.0f} ms at most{failed}"
-        )
-
-
 @final
 class Ledger:
     """The run's account."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodeLedger] = {}
-        """An account for each node, by name; Lucy's own journal is `lucy`."""
+        """An account for each node, by name; Lucy's own journal is `lucy`. Of a node with several sources each has its
+        own, called `db/stderr`."""
         self.position = 0
         """The position after the last line that was taken in."""
         self.gaps: list[Gap] = []
@@ -235,11 +94,26 @@ class Ledger:
         return self._last is Fact.CLOSED
 
     def of(self, node: str) -> NodeLedger:
-        """Return a node's account, opening it at its first mention."""
-        account = self.nodes.get(text_of(node, "node"))
+        """Return a node's account, opening it at its first mention; of one with several sources, what they add up to.
+
+        The account of one source is that of `db/stderr`.
+        """
+        text_of(node, "node")
+        accounts = [account for key, account in self.nodes.items() if key == node or node_of(key) == node]
+        return together(accounts) if len(accounts) > 1 else (accounts[0] if accounts else self.account(node))
+
+    def account(self, key: str) -> NodeLedger:
+        """Return the account of one source alone, opening it at its first mention."""
+        account = self.nodes.get(key)
         if account is None:
-            account = self.nodes[node] = NodeLedger()
+            account = self.nodes[key] = NodeLedger()
         return account
+
+    @property
+    def accounts(self) -> dict[str, NodeLedger]:
+        """The accounts that say something: that of a node is empty where all of its lines came from named sources."""
+        parents = {node_of(key) for key in self.nodes if SLASH in key}
+        return {key: each for key, each in self.nodes.items() if each.lines or each.failures or key not in parents}
 
     def take(self, row: Row) -> None:
         """Take the next row into account, of lines or of a fact."""
@@ -247,7 +121,7 @@ class Ledger:
         if row.fact is not None:
             self._learn(row, row.fact)
             return
-        account = self.of(row.node)
+        account = self.account(row.node)
         account.lines += row.lines
         account.bytes += row.overlong + 1 - row.torn if row.overlong else row.bytes
         account.overlong += bool(row.overlong)
@@ -268,7 +142,7 @@ class Ledger:
         account.lost += row.lost
         places = self._lost.setdefault(row.node, [])
         if row.lost > 0:
-            places.append(Gap(row.position, row.node, f"{row.lost:,} lines got lost in the shared pipe"))
+            places.append(gap_of(row.position, row.node, f"{row.lost:,} lines got lost in the shared pipe"))
             self.miss(places[-1])
         elif account.lost <= 0:
             self.gaps = [gap for gap in self.gaps if gap not in places]
@@ -278,24 +152,24 @@ class Ledger:
         """Take in what the recording says of itself."""
         match fact:
             case Fact.WAY:
-                self.of(row.node).capture = row.reason
+                self.account(row.node).capture = row.reason
             case Fact.FORMAT:
-                self.of(row.node).format = row.reason
+                self.account(row.node).format = row.reason
             case Fact.FILTERED:
-                account = self.of(row.node)
+                account = self.account(row.node)
                 account.filtered_at = row.position if account.filtered_at is None else account.filtered_at
                 account.filtered_lines += row.filtered_lines
                 account.filtered_bytes += row.filtered_bytes
                 account.filtered_events += row.filtered_events
             case Fact.SOURCE_FAILED:
-                self.of(row.node).failures.append(row.reason)
-                self.miss(Gap(row.position, row.node, f"its source failed: {row.reason}"))
+                self.account(row.node).failures.append(row.reason)
+                self.miss(gap_of(row.position, row.node, f"its source failed: {row.reason}"))
             case Fact.DOUBT:
-                self.miss(Gap(row.position, row.node or None, row.reason))
+                self.miss(gap_of(row.position, row.node, row.reason))
             case Fact.REFUSED:
-                self.of(row.node).turn_away(row.peers, row.reason)
+                self.account(row.node).turn_away(row.peers, row.reason)
             case Fact.SOURCE_WAITS:
-                self.of(row.node).waiting = row.reason
+                self.account(row.node).waiting = row.reason
             case Fact.ABSENT:
                 self.absences.append(Absence(row.since_ns, row.arrived_ns, row.position))
             case Fact.STOPPED:
@@ -356,7 +230,7 @@ class Ledger:
 
     def summary(self) -> dict[str, str]:
         """Give a line for each node, and for each thing that went wrong."""
-        rows = {node: str(account) for node, account in self.nodes.items()}
+        rows = {key: str(account) for key, account in self.accounts.items()}
         if self.recording_stopped is not None:
             position, reason = self.recording_stopped
             rows["recording"] = f"STOPPED at position {position:,}: {reason}; later lines were delivered live only"

@@ -26,6 +26,7 @@ from lucy_core.capturing.framing import HEAD_BYTES
 from lucy_core.errors import RecordingError
 from lucy_core.private_files import make_private
 from lucy_core.records.journal import JOURNAL
+from lucy_core.records.keys import SLASH, node_of, source_of
 from lucy_core.records.record import Block
 
 ROWS_BYTES = 1 << 16
@@ -37,6 +38,7 @@ class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     position: int
     node: str
+    """The key of a source: of a node that has but one, its name (`records.keys`)."""
     offset: int
     bytes: int
     lines: int
@@ -68,7 +70,8 @@ class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 def block_of(row: Row, data: bytes) -> Block:
     """Make the block of a row of its lines, or of the beginning of one that is too long to be given."""
     torn = row.torn or row.overlong > 0
-    return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, data, torn, row.overlong)
+    node, source = node_of(row.node), source_of(row.node)
+    return Block(node, row.position, row.offset, row.lines, row.arrived_ns, data, torn, row.overlong, source)
 
 
 _decode_rows = msgspec.json.Decoder(Row).decode_lines
@@ -291,6 +294,8 @@ class Recording:
         if node not in self._logs:
             path = self.directory / run_files.log_of(node, JOURNAL)
             try:
+                if SLASH in node:
+                    path.parent.mkdir(0o700, parents=True, exist_ok=True)
                 self._logs[node] = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:
                 advice = {
@@ -329,25 +334,36 @@ class Recording:
     def last_lines(self, node: str, count: int) -> list[str]:
         """Return the last lines of a node's log, for people to read: at most `count`, long ones cut.
 
-        An unfinished line ends where its block does, whatever was written behind it later.
+        An unfinished line ends where its block does, whatever was written behind it later. Where a node has several
+        sources, those of each follow each other, with its name before them.
         """
+        keys = [key for key in run_files.logged(self.directory) if node_of(key) == node]
+        if keys in ([], [node]):
+            return self._last_lines(node, count)
+        found: list[str] = []
+        for key in keys:
+            called = f"{source_of(key)}: " if key != node else ""
+            found += [called + line for line in self._last_lines(key, count)]
+        return found
+
+    def _last_lines(self, key: str, count: int) -> list[str]:
         with contextlib.suppress(RecordingError):
-            fd = self.log_fd(node)
+            fd = self.log_fd(key)
             size = os.fstat(fd).st_size
             start = max(0, size - ROWS_BYTES)
-            cuts = sorted({start, *(end for end in self._torn_ends(node) if start < end < size), size})
+            cuts = sorted({start, *(end for end in self._torn_ends(key) if start < end < size), size})
             parts = [os.pread(fd, end - begin, begin) for begin, end in itertools.pairwise(cuts)]
             text = "\n".join(part.decode(errors="replace") for part in parts)
             lines = [line for line in text.split("\n") if line.strip()][-count:]
             return [line if len(line) <= 300 else line[:297] + "…" for line in lines]
         return []
 
-    def _torn_ends(self, node: str) -> list[int]:
-        """Return where in a node's log its last unfinished lines end, as far as the last rows tell."""
+    def _torn_ends(self, key: str) -> list[int]:
+        """Return where in a source's log its last unfinished lines end, as far as the last rows tell."""
         size = self.arrivals_size()
         first = self._row_start(max(0, size - ROWS_BYTES), 0)
         rows = self.rows(Cursor(first))
-        return [row.offset + row.bytes for row in rows if row.node == node and row.torn]
+        return [row.offset + row.bytes for row in rows if row.node == key and row.torn]
 
 
 def make_run_directory(directory: Path) -> None:

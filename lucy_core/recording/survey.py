@@ -10,7 +10,7 @@ judged when somebody asks for it.
 from lucy_core.capturing import run_files
 from lucy_core.capturing.facts import Fact
 from lucy_core.errors import RecordingError
-from lucy_core.recording.ledger import Gap, Ledger
+from lucy_core.recording.ledger import Gap, Ledger, gap_of
 from lucy_core.recording.recording import Recording, Row
 from lucy_core.recording.walk import Walk
 
@@ -43,7 +43,7 @@ async def survey(recording: Recording, ledger: Ledger) -> int:
     for node, size in sizes.items():
         if size > told[node]:
             reason = f"{size - told[node]:,} bytes at the end of its log are in no row"
-            ledger.miss(Gap(ledger.position, node, reason))
+            ledger.miss(gap_of(ledger.position, node, reason))
     return last_arrival_ns
 
 
@@ -55,5 +55,5 @@ async def _find_cuts(recording: Recording, ledger: Ledger, sizes: dict[str, int]
             size = sizes.get(row.node)
             if size is not None and row.offset + row.bytes > size:
                 reason = f"its log ends at byte {size:,}, its rows go on: it was cut"
-                ledger.miss(Gap(row.position, row.node, reason))
+                ledger.miss(gap_of(row.position, row.node, reason))
                 del sizes[row.node]

@@ -1,5 +1,6 @@
 """Events in words, for people who read why something failed. Sans-IO."""
 
+from lucy_core.records.keys import key_of
 from lucy_core.records.record import Arrived, Event, Record
 
 SHOWN = 160
@@ -13,7 +14,7 @@ def described(item: object) -> str:
     stamp = item.timestamp
     when = f"{stamp.strftime('%H:%M:%S.%f')[:-3]} " if stamp else ""
     data = f"{item.data.lines} lines" if isinstance(item.data, Arrived) else _shown(item.data)
-    return f"{when}{item.node} #{item.position} {_cut(data)}"
+    return f"{when}{key_of(item.node, item.source)} #{item.position} {_cut(data)}"
 
 
 def _shown(value: object) -> str:

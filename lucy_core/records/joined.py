@@ -6,6 +6,7 @@ from typing import Any, final
 
 import msgspec
 
+from lucy_core.records.keys import key_of
 from lucy_core.records.record import Event, Record
 from lucy_core.records.severity import Severity
 
@@ -64,30 +65,31 @@ class JoinedRecord(Record, frozen=True, gc=False, kw_only=True):
 
 @final
 class Joiner:
-    """Joins records that go on with one before them to that one, each node's by themselves.
+    """Joins records that go on with one before them to that one, each source's by themselves.
 
-    A record is whole when the node's next begins. Of each node the order stays, and a whole record has the position of
-    its first line; of several nodes one that begins earlier may be whole later.
+    A record is whole when its source's next begins. Of each source the order stays, and a whole record has the position
+    of its first line; of several sources one that begins earlier may be whole later.
     """
 
     __slots__ = ("_begun", "_bytes")
 
     def __init__(self) -> None:
         self._begun: dict[str, list[Event[Record]]] = {}
-        """By node: the lines of the record that may go on."""
+        """By source: the lines of the record that may go on."""
         self._bytes: dict[str, int] = {}
         """How long each of these is."""
 
     def take(self, event: Event[Record]) -> Event[Record] | None:
-        """Take a node's next record, and return the one before it if that is whole now."""
-        begun = self._begun.get(event.node)
+        """Take a source's next record, and return the one before it if that is whole now."""
+        key = key_of(event.node, event.source)
+        begun = self._begun.get(key)
         size = len(event.record.raw)
-        if begun is not None and event.record.continues and self._bytes[event.node] + size <= MOST_BYTES:
+        if begun is not None and event.record.continues and self._bytes[key] + size <= MOST_BYTES:
             begun.append(event)
-            self._bytes[event.node] += size
+            self._bytes[key] += size
             return None
-        self._begun[event.node] = [event]
-        self._bytes[event.node] = size
+        self._begun[key] = [event]
+        self._bytes[key] = size
         return None if begun is None else _whole(begun)
 
     def rest(self) -> list[Event[Record]]:
@@ -108,4 +110,4 @@ def _whole(lines: list[Event[Record]]) -> Event[Record]:
         head=first.record,
         more=tuple(records[1:]),
     )
-    return Event(first.node, first.position, first.arrived_ns, joined, joined)
+    return Event(first.node, first.position, first.arrived_ns, joined, joined, first.source)

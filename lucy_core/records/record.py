@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from lucy_core.records.keys import key_of
 from lucy_core.records.severity import Severity
 
 T_co = TypeVar("T_co", covariant=True)
@@ -135,6 +136,13 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     torn: bool = False
     overlong: int = 0
     """The length of the one line that it stands for, where that is too long to be given: `data` is its beginning."""
+    source: str = ""
+    """Which of several sources of its node it came from."""
+
+    @property
+    def key(self) -> str:
+        """What the recording calls that source."""
+        return key_of(self.node, self.source)
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -148,6 +156,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     """When Lucy read it, in nanoseconds since the epoch."""
     raw: bytes
     """Its bytes, without the newline."""
+    source: str = ""
+    """Which of several sources of its node it came from: `stdout`, `stderr`, or a file of `NodeSpec.logs`."""
 
 
 class Malformed(msgspec.Struct, frozen=True, gc=False):
@@ -168,6 +178,8 @@ class Malformed(msgspec.Struct, frozen=True, gc=False):
     """Why its format can't read it."""
     torn: bool = False
     """Whether its writer ended in its middle: then it says nothing of the writer's format."""
+    source: str = ""
+    """Which of several sources of its node it came from: `stdout`, `stderr`, or a file of `NodeSpec.logs`."""
 
 
 class Event(msgspec.Struct, Generic[T_co], frozen=True):
@@ -186,6 +198,9 @@ class Event(msgspec.Struct, Generic[T_co], frozen=True):
     """The line itself, read."""
     data: T_co
     """What its type makes of the record."""
+    source: str = ""
+    """Which of several sources of its node it came from: `stdout`, `stderr`, or a file of `NodeSpec.logs`. Empty where
+    its node has but one, and for what such a node writes to both."""
 
     @property
     def timestamp(self) -> datetime | None:
@@ -217,6 +232,8 @@ class Undecodable(msgspec.Struct, frozen=True):
     """The name of the type that it says it is of."""
     reason: str
     """Why its payload isn't of that type."""
+    source: str = ""
+    """Which of several sources of its node it came from: `stdout`, `stderr`, or a file of `NodeSpec.logs`."""
 
 
 class Mark(msgspec.Struct, frozen=True, order=True):

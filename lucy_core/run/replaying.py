@@ -26,6 +26,7 @@ from lucy_core.judging.waiting import WaitOutcome
 from lucy_core.network.observed import Observed
 from lucy_core.network.vocabulary import Vocabulary, load_vocabulary
 from lucy_core.records.journal import JOURNAL
+from lucy_core.records.keys import node_of
 from lucy_core.records.record import Mark
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ class Replay(Observed):
     def __init__(self, pipeline: Pipeline, description: _Description, vocabulary: Vocabulary | None) -> None:
         network = description.network
         super().__init__(pipeline, vocabulary, Clock(network.units, network.counted_from))
-        recorded = [node for node in pipeline.ledger.nodes if node != JOURNAL]
+        recorded = [node_of(key) for key in pipeline.ledger.nodes if key != JOURNAL]
         self._node_names = tuple(dict.fromkeys((*(node.name for node in network.nodes), *recorded)))
         self.soft_errors: tuple[str, ...] = ()
         """What waits on the replay would have held against a run."""

@@ -63,15 +63,18 @@ class GuardianClient:
         argv: list[str],
         environment: dict[str, str],
         directory: Path,
-        fifo: Path,
+        fifos: tuple[Path, Path],
         identity: orders.Identity | None = None,
     ) -> int:
         """Start a node's leader and return its process id; its exit is told to `on_exit`.
 
+        `fifos` are those for its stdout and its stderr, which may be one.
+
         Raises:
             Refused: it can't be started.
         """
-        order = orders.Spawn(name, argv, environment, str(directory), str(fifo), identity)
+        output, errors = map(str, fifos)
+        order = orders.Spawn(name, argv, environment, str(directory), output, errors, identity)
         return (await self._helper.ask(order, orders.Spawned)).pid
 
     async def execute(

@@ -89,10 +89,17 @@ class ProcessNetwork(EngineNetwork):
         run = Place(self._plan.run_id, self._plan.run)
         node = ProcessNode(spec, layout, self.guardian, self._on_exit, run, user_of(spec))
         await node.prepare()
-        node.fifo = await self._capture.open_fifo(spec.name)
-        self._capture.note_way(spec.name, "fifo")
-        await self.guardian.remove_at_end(node.fifo)
+        fifos = [await self._open_fifo(spec.name, source) for source in spec.streams.sources]
+        node.fifos = (fifos[0], fifos[-1])
+        if spec.logs:
+            await self._capture.follow_log_files(spec.name, node.directory, spec.logs)
         self.nodes[spec.name] = node
+
+    async def _open_fifo(self, node: str, source: str) -> Path:
+        fifo = await self._capture.open_fifo(node, source=source)
+        self._capture.note_way(node, "fifo", source=source)
+        await self.guardian.remove_at_end(fifo)
+        return fifo
 
     async def add(self, spec: NodeSpec) -> ProcessNode:
         try:

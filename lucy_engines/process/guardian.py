@@ -158,17 +158,19 @@ class Guardian:
             self._ask_to_end(child)
 
     def _spawn(self, order: orders.Spawn) -> orders.Spawned:
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            # Opening for writing would wait for a reader; the capture process holds the FIFO open.
-            fifo = os.open(order.fifo, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            try:
-                os.set_blocking(fifo, True)
-                return orders.Spawned(self._start(order, order.name, (null, fifo, fifo), fifo=inode_of(fifo)).pid)
-            finally:
-                os.close(fifo)
-        finally:
-            os.close(null)
+        with contextlib.ExitStack() as stack:
+            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            stack.callback(os.close, null)
+            opened: dict[str, int] = {}
+            errors = order.errors or order.fifo
+            for path in dict.fromkeys((order.fifo, errors)):
+                # Opening for writing would wait for a reader; the capture process holds the FIFO open.
+                opened[path] = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                stack.callback(os.close, opened[path])
+                os.set_blocking(opened[path], True)
+            descriptors = (null, opened[order.fifo], opened[errors])
+            fifos = tuple(map(inode_of, opened.values()))
+            return orders.Spawned(self._start(order, order.name, descriptors, fifos).pid)
 
     def _execute(self, order: orders.Exec) -> Outcome:
         if len(self._server.descriptors) != 3:
@@ -184,7 +186,11 @@ class Guardian:
             child.replies.append(self._server.number)
 
     def _start(
-        self, order: orders.Spawn | orders.Exec, name: str, descriptors: tuple[int, int, int], fifo: Inode | None = None
+        self,
+        order: orders.Spawn | orders.Exec,
+        name: str,
+        descriptors: tuple[int, int, int],
+        fifos: tuple[Inode, ...] = (),
     ) -> Child:
         self._started += 1
         mark = f"{self._me}-{self._started}"
@@ -200,7 +206,7 @@ class Guardian:
         finally:
             if door is not None:
                 os.close(door)
-        child = self._children[pid] = Child(name, pid, mark, time.monotonic(), fifo=fifo, group=group)
+        child = self._children[pid] = Child(name, pid, mark, time.monotonic(), fifos=fifos, group=group)
         self._kinship.add(child)
         return child
 

@@ -147,7 +147,7 @@ class Child:
     __slots__ = (
         "asked",
         "deadline",
-        "fifo",
+        "fifos",
         "group",
         "mark",
         "name",
@@ -165,7 +165,7 @@ class Child:
         mark: str,
         started: float,
         *,
-        fifo: Inode | None = None,
+        fifos: tuple[Inode, ...] = (),
         group: str | None = None,
     ) -> None:
         self.name = name
@@ -173,7 +173,8 @@ class Child:
         self.mark = mark.encode()
         self.started = started
         """On the monotonic clock."""
-        self.fifo = fifo
+        self.fifos = fifos
+        """What its output goes into."""
         self.group = group
         """The directory of its control group, where it has one."""
         self.replies: list[int] = []
@@ -201,8 +202,7 @@ class Kinship:
         self._leaders.add(child.pid)
         self._by_session[child.pid] = child
         self._by_mark[child.mark] = child
-        if child.fifo is not None:
-            self._by_fifo[child.fifo] = child
+        self._by_fifo.update(dict.fromkeys(child.fifos, child))
 
     def reaped(self, pid: int) -> None:
         """Take note that an id is free: what has it from now on is another process."""
@@ -214,8 +214,9 @@ class Kinship:
         if self._by_session.get(child.pid) is child:
             del self._by_session[child.pid]
         self._by_mark.pop(child.mark, None)
-        if child.fifo is not None and self._by_fifo.get(child.fifo) is child:
-            del self._by_fifo[child.fifo]
+        for fifo in child.fifos:
+            if self._by_fifo.get(fifo) is child:
+                del self._by_fifo[fifo]
         for pid in [pid for pid, owner in self._orphans.items() if owner is child]:
             del self._orphans[pid]
 

@@ -77,8 +77,8 @@ class ProcessNode(EngineNode):
         self.spec = spec
         self._layout = layout
         self._guardian = guardian
-        self.fifo = Path()
-        """Where its lines go in, once that is open."""
+        self.fifos = (Path(), Path())
+        """Where its stdout and its stderr go in, once these are open; one for both, or one for each."""
         self._on_exit = on_exit
         self._run = run
         self._user = user
@@ -140,7 +140,7 @@ class ProcessNode(EngineNode):
         words = self._environment(environment)
         try:
             pid = self._pid = await self._guardian.spawn(
-                self.name, argv, words, self.directory, self.fifo, self._identity
+                self.name, argv, words, self.directory, self.fifos, self._identity
             )
         except Refused as refused:
             raise UnrunnableError(self.name, argv[0], refused.reason) from refused

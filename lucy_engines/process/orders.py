@@ -44,6 +44,8 @@ class Spawn(NamedTuple):
     environment: dict[str, str]
     cwd: str
     fifo: str
+    errors: str = ""
+    """The FIFO for its stderr, where that isn't the same."""
     identity: Identity | None = None
 
 

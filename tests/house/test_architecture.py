@@ -58,6 +58,7 @@ DOCKER_ROOMS = ("supervisor", "api", "plan", "run", "garbage", "faults")
 BARE = (
     "lucy_core/filters/expressions.py",
     "lucy_core/filters/logproc.py",
+    "lucy_core/records/keys.py",
     "lucy_core/records/severity.py",
     "lucy_core/helpers/boot.py",
     "lucy_core/helpers/channel.py",
@@ -67,6 +68,7 @@ BARE = (
     "lucy_core/capturing/facts.py",
     "lucy_core/capturing/sources/fifo.py",
     "lucy_core/capturing/sources/files/follow.py",
+    "lucy_core/capturing/sources/files/logs.py",
     "lucy_core/capturing/framing.py",
     "lucy_core/capturing/intake.py",
     "lucy_core/capturing/run_files.py",

@@ -103,6 +103,7 @@ LIKELY: Mapping[str, Any] = {
     "output": lucy.Output.STDOUT,
     "part": lucy.seen(Tick),
     "path": "path",
+    "patterns": ("*.log",),
     "port": "p",
     "position": 0,
     "predicate": lambda: lambda *_: True,

@@ -99,8 +99,8 @@ async def test_a_source_that_failed_is_a_gap_at_its_place(tmp_path: Path) -> Non
 
     again = await replayed(tmp_path / "run")
 
-    ((position, node, reason),) = map(msgspec.structs.astuple, again.gaps)
-    assert (position, node) == (2, "a")
+    ((position, node, reason, source),) = map(msgspec.structs.astuple, again.gaps)
+    assert (position, node, source) == (2, "a", "")
     assert reason.startswith("its source failed: ")
     assert again.of("a").failures == [reason.removeprefix("its source failed: ")]
     assert f"at position 2, a: {reason}" in again.summary()["gap 1"]

@@ -11,6 +11,7 @@ from typing import NamedTuple, final
 from lucy_core.capturing import run_files
 from lucy_core.capturing.facts import Fact
 from lucy_core.capturing.framing import Pieces
+from lucy_core.records.keys import SLASH
 
 RESERVE_BYTES = 1 << 14
 """What is kept for the last rows of a recording whose disk is full: some blocks, or one that is larger."""
@@ -25,6 +26,8 @@ class Log:
     def __init__(self, node: str, path: str) -> None:
         self.node = node
         self.quoted = json.dumps(node).encode()
+        if SLASH in node:
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.offset = os.fstat(self.fd).st_size
         self.blocked_ns = 0

@@ -6,6 +6,7 @@ from typing import final
 from lucy_core.delivery.interests.plan import Plan
 from lucy_core.delivery.interests.subscription import Subscription
 from lucy_core.formats.choice import Formats
+from lucy_core.records.keys import node_of
 
 
 @final
@@ -42,15 +43,17 @@ class Hub:
 
     def _forget_plans(self, subscription: Subscription) -> None:
         # Only of the nodes that it wants: among 200 nodes, who subscribes to one costs the others no plan.
-        for node in [node for node in self._plans if subscription.interest.wants(node)]:
-            del self._plans[node]
+        for key in [key for key in self._plans if subscription.interest.wants(node_of(key))]:
+            del self._plans[key]
 
-    def plan(self, node: str) -> Plan:
-        plan = self._plans.get(node)
+    def plan(self, key: str) -> Plan:
+        """Return the plan of one of a node's sources."""
+        plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[node] = Plan(node, self._formats.of(node), self._subscriptions)
+            plan = self._plans[key] = Plan(node_of(key), self._formats.of(key), self._subscriptions)
         return plan
 
-    def forget_plan(self, node: str) -> None:
-        """Make a node's plan anew: its lines are read in another format from now on."""
-        self._plans.pop(node, None)
+    def forget_plans(self, node: str) -> None:
+        """Make a node's plans anew: its lines are read in another format from now on."""
+        for key in [key for key in self._plans if node_of(key) == node]:
+            del self._plans[key]

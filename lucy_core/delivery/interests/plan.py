@@ -130,7 +130,14 @@ class Plan:
         escaped: list[BaseException] = []
         for subscription in self._arrivals:
             shares[subscription] = [
-                Event(block.node, block.position, block.arrived_ns, _NO_RECORD, Arrived(block.lines, block.data))
+                Event(
+                    block.node,
+                    block.position,
+                    block.arrived_ns,
+                    _NO_RECORD,
+                    Arrived(block.lines, block.data),
+                    block.source,
+                )
             ]
         if self._lines:
             lines = _lines_of(block)
@@ -150,10 +157,12 @@ class Plan:
                         if not isinstance(error, Exception):
                             escaped.append(error)
                         reason = f"{type(error).__name__}: {error}"
-                        bad = Undecodable(block.node, position, block.arrived_ns, record, kind.name, reason)
+                        bad = Undecodable(
+                            block.node, position, block.arrived_ns, record, kind.name, reason, block.source
+                        )
                         failed.append((kind, bad))
                         continue
-                    event = Event(block.node, position, block.arrived_ns, record, data)
+                    event = Event(block.node, position, block.arrived_ns, record, data, block.source)
                     for taker in takers if kind.writer is None else _asking_for(takers, event):
                         shares.setdefault(taker, []).append(event)
         if failed:
@@ -163,7 +172,7 @@ class Plan:
             shares[subscription] = _record_events(batch, subscription.interest.level)
         if batch.malformed:
             for subscription in self._unreadable:
-                shares[subscription] = list(batch.malformed)
+                shares[subscription] = _malformed_of(batch)
         for subscription, items in shares.items():
             if subscription.next > block.position:
                 shares[subscription] = [item for item in items if item.position >= subscription.next]
@@ -234,18 +243,26 @@ def _asking_for(takers: list[Subscription], event: Event[Any]) -> list[Subscript
 
 
 def _record_events(batch: Batch, level: Severity | None) -> list[Event[Record]]:
-    node, arrived = batch.block.node, batch.block.arrived_ns
+    node, arrived, source = batch.block.node, batch.block.arrived_ns, batch.block.source
     at = batch.at
     return [
-        Event(node, position, arrived, at(index), record)
+        Event(node, position, arrived, at(index), record, source)
         for index, (position, record) in enumerate(zip(batch.positions, batch.records, strict=True))
         if level is None or record.severity >= level
     ]
+
+
+def _malformed_of(batch: Batch) -> list[Malformed]:
+    """Return the lines that can't be read with where they came from, which is no matter of a format's."""
+    source = batch.block.source
+    if not source:
+        return list(batch.malformed)
+    return [msgspec.structs.replace(each, source=source) for each in batch.malformed]
 
 
 def _lines_of(block: Block) -> list[Line]:
     lines = block.data.split(b"\n")
     if not block.torn:
         lines.pop()
-    node, arrived = block.node, block.arrived_ns
-    return [Line(node, position, arrived, raw) for position, raw in enumerate(lines, block.position)]
+    node, arrived, source = block.node, block.arrived_ns, block.source
+    return [Line(node, position, arrived, raw, source) for position, raw in enumerate(lines, block.position)]

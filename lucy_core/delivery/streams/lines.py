@@ -35,6 +35,7 @@ from lucy_core.records.described import described
 from lucy_core.records.event import EventType, event_type
 from lucy_core.records.joined import Joiner
 from lucy_core.records.journal import JOURNAL, tells_of_nodes
+from lucy_core.records.keys import node_of
 from lucy_core.records.record import Event, Line, Malformed, Mark, Record, Undecodable
 from lucy_core.records.severity import Severity
 
@@ -301,7 +302,7 @@ class Lines(abc.ABC):
         missing = [gap for gap in _gaps(feed, interest) if gap.position <= stop]
         if missing:
             raise _inconclusive(feed, what, f"the log is incomplete {missing[0]}")
-        accounts = [account for node, account in feed.ledger.nodes.items() if interest.wants(node)]
+        accounts = [account for key, account in feed.ledger.nodes.items() if interest.wants(node_of(key))]
         left_out = sum(each.filtered_lines if types is None else each.filtered_events for each in accounts)
         if left_out:
             kept = "lines" if types is None else "events"

@@ -38,6 +38,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     event: str
     time: str
     node: str = ""
+    source: str = ""
     position: int | None = None
     data: msgspec.Raw | None = None
     data_bytes: int | None = None
@@ -75,6 +76,7 @@ def event_line(event: Event[Any]) -> bytes:
                 event=type(event.data).__name__,
                 time=stamp,
                 node=event.node,
+                source=event.source,
                 position=event.position,
                 data=msgspec.Raw(data) if short else None,
                 data_bytes=None if short else len(data),

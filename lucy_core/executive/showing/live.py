@@ -20,6 +20,7 @@ from lucy_core.executive.showing.plain import in_words
 from lucy_core.executive.showing.views import Told, follow, own_and_vocabulary
 from lucy_core.judging.result import OpenWait
 from lucy_core.network.network import Network
+from lucy_core.records.journal import JOURNAL
 from lucy_core.records.record import Event
 from lucy_core.visible import visible
 
@@ -86,14 +87,14 @@ def _nodes(network: Network, rates: Mapping[str, float]) -> Table:
     for name in ("lines/s", "lines", "lag"):
         table.add_column(name, justify="right", no_wrap=True)
     for node in network:
-        account = network.ledger.nodes.get(node.name)
+        account = network.ledger.of(node.name)
         table.add_row(
             node.name,
             Text(node.state, style=STYLES.get(node.state, "")),
             Text(visible(_summary(network, node.name)), overflow="ellipsis"),
             f"{rates.get(node.name, 0.0):,.0f}",
-            f"{account.lines:,}" if account else "0",
-            f"{account.lag_ns / 1e6:,.0f} ms" if account else "",
+            f"{account.lines:,}",
+            f"{account.lag_ns / 1e6:,.0f} ms",
         )
     return table
 
@@ -171,8 +172,9 @@ class LiveView:
 
     def now(self) -> RenderableType:
         moment = time.monotonic()
-        accounts = self._network.ledger.nodes if self._network else {}
-        rates = self._rates.look(moment, {node: account.lines for node, account in accounts.items()})
-        room = max(0, self._console.height - len(accounts) - 6)
+        nodes = [*self._network.nodes, JOURNAL] if self._network else []
+        ledger = self._network.ledger if self._network else None
+        rates = self._rates.look(moment, {node: ledger.of(node).lines for node in nodes} if ledger else {})
+        room = max(0, self._console.height - len(nodes) - 6)
         last = list(self._last)[-room:] if room else []
         return picture(self._network, self._title, elapsed=moment - self._began, rates=rates, last=last)

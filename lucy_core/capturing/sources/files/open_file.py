@@ -41,6 +41,11 @@ class OpenFile:
     def is_open(self) -> bool:
         return self._fd >= 0
 
+    @property
+    def is_nameless(self) -> bool:
+        """Whether it is open and was deleted: no name leads to it any more."""
+        return self._fd >= 0 and os.fstat(self._fd).st_nlink == 0
+
     def is_same(self, found: os.stat_result) -> bool:
         """Whether this is the file that was found. One that is closed can't say, and isn't."""
         if self._fd < 0:
