@@ -16,7 +16,7 @@ import msgspec
 from lucy_core.capturing.framing import LINE_BYTES
 from lucy_core.records.event import EventType
 from lucy_core.records.record import Block, Malformed, Record, plain_record
-from lucy_core.records.wording import LEAST, safe_run
+from lucy_core.records.wording import LEAST, filled_in, safe_run
 
 
 @final
@@ -235,11 +235,13 @@ def rendered(record: Record) -> str:
     parts = [time.isoformat(sep=" ", timespec="milliseconds")] if time is not None else []
     if record.severity_text:
         parts.append(record.severity_text)
-    parts.append(record.text)
     try:
-        parts += (f"{name}={_shown(value)}" for name, value in record.fields.items())
+        fields = {name: _shown(value) for name, value in record.fields.items()}
     except (ValueError, RecursionError):
-        parts.append("(its fields can't be read)")
+        return " ".join((*parts, record.text, "(its fields can't be read)"))
+    text, used = filled_in(record.text, fields)
+    parts.append(text)
+    parts += (f"{name}={value}" for name, value in fields.items() if name not in used)
     return " ".join(parts)
 
 

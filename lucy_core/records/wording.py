@@ -6,6 +6,7 @@ keeps the variables apart, and any text that has something in their places.
 
 import importlib
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, final
 
@@ -21,6 +22,18 @@ def safe_run(text: str) -> str:
     """Return the longest part of a text that stands in a line of any format as it is; empty where none is worth it."""
     run = max(_SAFE.findall(text), key=len, default="")
     return run if len(run) >= LEAST else ""
+
+
+def filled_in(template: str, values: Mapping[str, str]) -> tuple[str, set[str]]:
+    """Return a template with values in the places of its variables, and which it has places for; others stay."""
+    used: set[str] = set()
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1] or found[2]
+        used.add(name)
+        return values.get(name, found[0])
+
+    return _VARIABLE.sub(value, template), used
 
 
 @final
