@@ -22,6 +22,7 @@ from pytest_sessions import Session, prepared_session
 
 from lucy_core.testing import Held, left_behind
 
+SYSTEMS = Path(__file__).parent / "systems"
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 SIMNODE_IMAGE = "lucy-simnode:latest"
 
@@ -89,6 +90,8 @@ def _loop_never_blocks(request: pytest.FixtureRequest, block_buster: BlockBuster
 # --- leaks ----------------------------------------------------------------------------------------------------------
 
 OUTCOME = pytest.StashKey[bool]()
+REQUIREMENTS = {"docker": "LUCY_REQUIRE_DOCKER", "systems": "LUCY_REQUIRE_SYSTEMS"}
+"""Who needs what isn't everywhere, by marker, and what is set to 1 where it has to be there, as in the gate."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -96,9 +99,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.when == "call":
         item.stash[OUTCOME] = report.passed
-    if report.skipped and "docker" in item.keywords and not hasattr(report, "wasxfail") and docker_is_required():
-        report.outcome = "failed"
-        report.longrepr = f"LUCY_REQUIRE_DOCKER=1, but the test was skipped: {report.longrepr}"
+    if report.skipped and not hasattr(report, "wasxfail"):
+        for marker, variable in REQUIREMENTS.items():
+            if marker in item.keywords and os.environ.get(variable) == "1":
+                report.outcome = "failed"
+                report.longrepr = f"{variable}=1, but the test was skipped: {report.longrepr}"
     return report
 
 
@@ -143,14 +148,12 @@ def session(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Sessi
 # --- docker ---------------------------------------------------------------------------------------------------------
 
 
-def docker_is_required() -> bool:
-    return os.environ.get("LUCY_REQUIRE_DOCKER") == "1"
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "docker_engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.docker)
+        if item.path.is_relative_to(SYSTEMS):
+            item.add_marker(pytest.mark.systems)
 
 
 def ask_docker(path: str) -> int:
