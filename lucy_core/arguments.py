@@ -249,6 +249,10 @@ def instance_of(kind: type | tuple[type, ...], example: str) -> Rule:
     return take
 
 
+anything = instance_of(object, "anything")
+"""Takes whatever it is, for what is judged elsewhere."""
+
+
 def optional(rule: Rule) -> Rule:
     """Take None as well."""
     return lambda value, name: None if value is None else rule(value, name)

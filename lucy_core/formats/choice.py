@@ -6,7 +6,7 @@ from typing import Any, final
 
 import msgspec
 
-from lucy_core.arguments import mapping_of, text_of
+from lucy_core.arguments import text_of
 from lucy_core.capturing.tagged import SHARED
 from lucy_core.errors import ArgumentError, UnknownNameError
 from lucy_core.formats.auto import AutoFormat
@@ -18,7 +18,6 @@ from lucy_core.records.keys import node_of
 from lucy_core.records.record import Record
 
 AUTO = "auto"
-_OPTIONS = mapping_of(text_of, lambda value, _: value, '{"message": "msg"}')
 
 
 class _Choice(msgspec.Struct, omit_defaults=True):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, final
 
-from lucy_core.arguments import instance_of, mapping_of, text_of
+from lucy_core.arguments import anything, mapping_of, text_of
 from lucy_core.errors import ArgumentError
 from lucy_core.formats.choice import format_of, log_format
 from lucy_core.formats.contract import Format, Needles
@@ -11,9 +11,8 @@ from lucy_core.formats.wrappers import WRAPPERS, WrappedRecord, wrapped_record
 from lucy_core.records.event import EventType
 from lucy_core.records.record import Record
 
-_anything = instance_of(object, "anything")
-_written = mapping_of(text_of, _anything, "{'name': 'json', 'options': {'message': 'msg'}}")
-_options = mapping_of(text_of, _anything, "{'message': 'msg'}")
+_written = mapping_of(text_of, anything, "{'name': 'json', 'options': {'message': 'msg'}}")
+_options = mapping_of(text_of, anything, "{'message': 'msg'}")
 
 
 @final
