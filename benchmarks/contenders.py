@@ -295,6 +295,8 @@ def _lucy(job: Job, name: str, *, record: bool) -> Result:
         async with Pipeline.record(place) if record else Pipeline.pass_through() as pipeline:
             names = [f"node-{index}" for index in range(len(job.corpora))]
             fifos = [await pipeline.open_fifo(node, None if record else job.fifos[i]) for i, node in enumerate(names)]
+            for node in names:
+                pipeline.read_as(node, "mina")
             expected = dict.fromkeys(names, 0)
             wanted = sum(job.lines) * job.repeat
             size = dict(zip(names, job.lines, strict=True))
@@ -363,7 +365,7 @@ def _check_every_line(pipeline: object, size: dict[str, int]) -> None:
     def take(items: list[lucy_event]) -> None:
         for item in items:
             if item.node in following:
-                number = decode(item.record.metadata).n
+                number = decode(item.record.payload).n
                 if number != following[item.node]:
                     message = f"{item.node}: line {number} came where {following[item.node]} should"
                     raise AssertionError(message)

@@ -24,9 +24,11 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], *, uvloop: bool) -> T:
 async def open_pipeline(
     directory: Path, nodes: list[str], *, record: bool
 ) -> AsyncIterator[tuple[Pipeline, list[Path]]]:
-    """Open a pipeline with a FIFO a node. Its recording is `directory`/run."""
+    """Open a pipeline with a FIFO a node, which writes Mina's lines. Its recording is `directory`/run."""
     async with Pipeline.record(directory / "run") if record else Pipeline.pass_through() as pipeline:
         fifos = [await pipeline.open_fifo(node, None if record else directory / f"{node}.fifo") for node in nodes]
+        for node in nodes:
+            pipeline.read_as(node, "mina")
         yield pipeline, fifos
 
 
