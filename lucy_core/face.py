@@ -153,3 +153,12 @@ from lucy_core.records.severity import Severity as Severity
 from lucy_core.run.deployment import deploy as deploy
 from lucy_core.run.exported import attach as attach
 from lucy_core.run.replaying import Replay as Replay, replay as replay
+from lucy_core.sources.capture import capture as capture
+from lucy_core.sources.source import (
+    Source as Source,
+    fifo as fifo,
+    file as file,
+    journald as journald,
+    process as process,
+    socket as socket,
+)

@@ -47,6 +47,8 @@ from lucy_core.executive.scenario import Scenario, load_scenario
 from lucy_core.executive.showing.shows import Showing, say_the_rest
 from lucy_core.executive.showing.voice import Voice
 from lucy_core.executive.signals import Signals
+from lucy_core.executive.tail import COMMAND as TAIL
+from lucy_core.executive.tail import add_tail, tail
 from lucy_core.judging.result import EXIT_CODES, ExitCode
 from lucy_core.plugins import Kind, plugin_names
 from lucy_core.run.run import When
@@ -68,6 +70,7 @@ examples:
   lucy ENGINE SCENARIO --export DIR/FILE          the network as a file, for others to run
   lucy run test_file.py::name                     a scenario, a topology or tests, from a file
   lucy attach DIR                                 capture such a network
+  lucy tail FILE --level warn --follow            show a log of any format
   lucy gc                                         remove what dead runs left behind
   lucy ENGINE --help                              every option of a run
 
@@ -107,6 +110,7 @@ def make_parser(engines: Sequence[str], options: Mapping[str, Sequence[EngineOpt
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     commands.add_parser("list", help="list engines and scenarios")
     add_gc(commands, (options or {}).get("gc", ()))
+    add_tail(commands)
     _add_shared_options(add_attach(commands))
     run = add_run(commands)
     _add_run_options(run)
@@ -241,7 +245,7 @@ def run_command(words: list[str], signals: Signals, voice: Voice) -> int:
 
 def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
     engines = engine_names()
-    known = {"list", "gc", "attach", COMMAND, *engines}
+    known = {"list", "gc", "attach", TAIL, COMMAND, *engines}
     if words and not words[0].startswith("-") and words[0] not in known:
         raise UnknownNameError("engine or command", words[0], known)
     words, of_pytest = split(words) if words[:1] == [COMMAND] else (words, [])
@@ -269,6 +273,8 @@ def _run_command(words: list[str], signals: Signals, voice: Voice) -> int:
     if arguments.command == "gc":
         with signals.interrupting():
             return collect_garbage(arguments)
+    if arguments.command == TAIL:
+        return tail(arguments, signals, voice)
     if arguments.command == "attach":
         attaching = Attaching(arguments.exported)
         interruption = Interruption(signals, voice.say, attaching.ending)

@@ -1,7 +1,7 @@
 """`capture`: sources as one pipeline, for the length of a block, in a program whose event loop runs already."""
 
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, final
@@ -10,7 +10,7 @@ import anyio
 import msgspec
 
 from lucy_core.aio import one_error
-from lucy_core.arguments import items_of
+from lucy_core.arguments import mapping_of
 from lucy_core.capturing.requests import check_node
 from lucy_core.capturing.tagged import SHARED
 from lucy_core.delivery.pipeline import Pipeline
@@ -27,11 +27,11 @@ Given = Source | str | os.PathLike[str]
 @kept
 @asynccontextmanager
 async def capture(
-    sources: Mapping[str, Given | Iterable[Given]] | None = None,
+    sources: Mapping[str, Given | Sequence[Given]] | None = None,
     /,
     *,
     directory: str | Path | None = None,
-    **named: Given | Iterable[Given],
+    **named: Given | Sequence[Given],
 ) -> AsyncIterator[Pipeline]:
     """Capture sources without a network, as one pipeline with the streams that a network has.
 
@@ -65,7 +65,7 @@ async def capture(
         UnknownProgramError: a program is not there.
         UnrunnableError: a program can't be run.
     """
-    chosen = _chosen({**({} if sources is None else sources), **named}, sources, named)
+    chosen = _chosen(sources, named)
     async with AsyncExitStack() as stack:
         opened = Pipeline.pass_through() if directory is None else Pipeline.record(directory)
         pipeline = await stack.enter_async_context(opened)
@@ -81,33 +81,41 @@ async def capture(
                 tasks.cancel_scope.cancel()
 
 
-def _chosen(
-    given: Mapping[Any, Any], sources: Mapping[str, Any] | None, named: Mapping[str, Any]
-) -> dict[str, tuple[Source, ...]]:
-    twice = sorted(set(sources or ()) & set(named))
-    if twice:
-        raise ArgumentError("sources", twice[0], "is given twice, in the mapping and as a keyword; leave one out")
-    if not given:
-        raise ArgumentError("sources", given, "has none; give one, like api='api.log'")
-    chosen: dict[str, tuple[Source, ...]] = {}
-    for node, value in given.items():
-        try:
-            check_node(node)
-        except ValueError as error:
-            raise ArgumentError("sources", node, f"can't be a node: {error}") from error
-        if node in (JOURNAL, SHARED):
-            raise ArgumentError("sources", node, "is Lucy's own name; choose another")
-        is_one = isinstance(value, (Source, str, os.PathLike, type)) or not isinstance(value, Iterable)
-        several = (value,) if is_one else items_of(value, node, "('api.log', lucy.fifo('api.fifo'))")
-        if not several:
-            raise ArgumentError(node, value, "has no source; give one, or leave the node out")
-        chosen[node] = tuple(
-            source_of(each, node if is_one else f"{node}[{place}]") for place, each in enumerate(several)
-        )
-        formats = {each.log_format for each in chosen[node] if each.log_format is not None}
-        if len(formats) > 1:
-            reason = "has sources in several formats, and a node speaks one; give them names of their own"
-            raise ArgumentError(node, sorted(formats), reason)
+def _node_of(value: Any, name: str) -> str:
+    try:
+        node = check_node(value)
+    except ValueError as error:
+        raise ArgumentError(name, value, f"can't be a node: {error}") from error
+    if node in (JOURNAL, SHARED):
+        raise ArgumentError(name, value, "is Lucy's own name; choose another")
+    return node
+
+
+def _sources_of(value: Any, name: str) -> tuple[Source, ...]:
+    if isinstance(value, (Source, str, os.PathLike)) or not isinstance(value, (tuple, list)):
+        return (source_of(value, name),)
+    several = tuple(source_of(each, f"{name}[{place}]") for place, each in enumerate(value))
+    if not several:
+        raise ArgumentError(name, value, "has no source; give one, or leave the node out")
+    formats = {each.log_format for each in several if each.log_format is not None}
+    if len(formats) > 1:
+        reason = "has sources in several formats, and a node speaks one; give them names of their own"
+        raise ArgumentError(name, sorted(formats), reason)
+    return several
+
+
+_SOURCES = mapping_of(_node_of, _sources_of, "{'api': 'api.log'}")
+
+
+def _chosen(sources: Any, named: Mapping[str, Any]) -> dict[str, tuple[Source, ...]]:
+    """Hold what was given against what is wanted. Raises ArgumentError."""
+    mapped: dict[str, tuple[Source, ...]] = {} if sources is None else _SOURCES(sources, "sources")
+    for node in named:
+        if node in mapped:
+            raise ArgumentError("sources", node, "is given as a keyword too; leave one out")
+    chosen = {**mapped, **{_node_of(node, "a name"): _sources_of(value, node) for node, value in named.items()}}
+    if not chosen:
+        raise ArgumentError("sources", sources, "names none; give one, like api='api.log'")
     return chosen
 
 

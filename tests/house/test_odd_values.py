@@ -108,6 +108,7 @@ LIKELY: Mapping[str, Any] = {
     "position": 0,
     "predicate": lambda: lambda *_: True,
     "probability": 0.5,
+    "program": "sleep",
     "reason": "a reason",
     "record": lucy.Record(raw=b"message", text="message"),
     "role": "any",
@@ -128,6 +129,7 @@ LIKELY: Mapping[str, Any] = {
     "Network.check.condition": True,
     "deploy.engine": Nowhere(),
     "Node.asking.command": "a question",
+    "Pipeline.read_whole.path": "/dev/null",
     "Network.add.spec": lucy.NodeSpec(name="new", role="any", command=("sleep", "100")),
 }
 
@@ -136,7 +138,7 @@ MADE_BY_LUCY = frozenset(
         *("Absence", "Arrived", "Batch", "Event", "EventType", "ExecResult", "FaultEffective", "FaultRequested"),
         *("FaultReverted", "Faults", "Gap", "Lease", "Ledger", "Life", "Line", "Lives", "Malformed", "Mark"),
         *("Network", "Node", "NodeAdded", "NodeExited", "NodeLedger", "NodePaused", "NodeRemoved", "NodeResumed"),
-        *("NodeStartFailed", "NodeStarted", "NodeStopped", "Pipeline", "Record", "Replay", "Start", "Stream"),
+        *("NodeStartFailed", "NodeStarted", "NodeStopped", "Pipeline", "Record", "Replay", "Source", "Start", "Stream"),
         *("Undecodable", "WaitOutcome"),
         *("FeePayerSummary", "MinaState", "RemotePeer", "RootTransition", "SnarkWork"),
         "TransactionStatus",
@@ -148,6 +150,8 @@ INTERNAL = {
     "Network": ("fail",),
     "Pipeline": (
         "abort",
+        "begin_with_first",
+        "end",
         "go_on",
         "over",
         "pass_through",
