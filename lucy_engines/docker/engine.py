@@ -35,6 +35,7 @@ class DockerPlan(Plan, msgspec.Struct, frozen=True):
     """The network and every container, as they are about to be asked of the Engine."""
 
     config: DockerConfig
+    place: RunPlace
 
     @asynccontextmanager
     async def open(self, capture: LineCapture, on_exit: ExitReport) -> AsyncIterator[DockerNetwork]:
@@ -48,7 +49,8 @@ class DockerPlan(Plan, msgspec.Struct, frozen=True):
             services.start(guard.watch)
             warden = WardenClient(config.host, services)
             faults = functools.partial(DockerFaults, config, warden)
-            network = DockerNetwork(config, client, services, capture, on_exit, faults)
+            replan = functools.partial(docker_config, place=self.place)
+            network = DockerNetwork(config, replan, client, services, capture, on_exit, faults)
             try:
                 await network.make()
                 yield network
@@ -74,13 +76,13 @@ class DockerEngine(Engine):
     """Nodes as containers."""
 
     name = "docker"
-    capabilities = frozenset(Capability) - {Capability.MEMBERS}
+    capabilities = frozenset(Capability)
     faults = DOCKER_FAULTS
     options = DOCKER_OPTIONS
 
     def plan(self, spec: NetworkSpec, place: RunPlace) -> DockerPlan:
         """Work out the network and every container, touching nothing."""
-        return DockerPlan(docker_config(spec, place))
+        return DockerPlan(docker_config(spec, place), place)
 
     async def leftovers(self, run_id: str) -> list[str]:
         """Name what the Engine of this machine has of a run."""

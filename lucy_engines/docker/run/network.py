@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol, final
 
 import anyio
+import msgspec
 from aiodocker.containers import DockerContainer
 from aiodocker.exceptions import DockerError
 
@@ -23,7 +24,9 @@ from lucy_core.engine import (
     FaultLost,
     Injection,
     LineCapture,
+    NetworkSpec,
     NodeMeasured,
+    NodeSpec,
     Resources,
     Services,
     one_error,
@@ -66,6 +69,7 @@ class DockerNetwork(EngineNetwork):
     def __init__(
         self,
         config: DockerConfig,
+        replan: Callable[[NetworkSpec], DockerConfig],
         client: EngineClient,
         services: Services,
         capture: LineCapture,
@@ -74,6 +78,7 @@ class DockerNetwork(EngineNetwork):
     ) -> None:
         self.nodes: dict[str, DockerNode] = {}
         self._config = config
+        self._replan = replan
         self._client = client
         self._services = services
         self._capture = capture
@@ -104,7 +109,8 @@ class DockerNetwork(EngineNetwork):
             shared=config.shared_pipe,
             keep=config.capture_filter,
         )
-        self._prepare()
+        for spec in config.spec.nodes:
+            self._prepare(spec)
         async with one_error(), anyio.create_task_group() as tasks:
             for node in self.nodes.values():
                 tasks.start_soon(self._make, node)
@@ -118,26 +124,55 @@ class DockerNetwork(EngineNetwork):
         with self._client.calling(f"look for image {image}"):
             await self._client.docker.images.inspect(api_path(image))
 
-    def _prepare(self) -> None:
+    async def add(self, spec: NodeSpec) -> DockerNode:
+        before = self._config
+        # With those that were removed, for ports of this machine are numbered through all nodes.
+        config = self._replan(msgspec.structs.replace(before.spec, nodes=(*before.spec.nodes, spec)))
+        await self._find_image(config.containers[spec.name].image)
+        await self._outflow.add(spec.name)
+        self._config = config
+        try:
+            self._prepare(spec)
+            await self._make(self.nodes[spec.name])
+        except BaseException:
+            self._config = before
+            with anyio.CancelScope(shield=True):
+                await self._forget(spec.name)
+            raise
+        for node in self.nodes.values():
+            node.moved(config.layouts[node.name])
+        return self.nodes[spec.name]
+
+    async def remove(self, name: str) -> None:
+        await self._end(self.nodes[name])  # what root made in its directory is given back to who runs Lucy
+        await self._forget(name)
+
+    async def _forget(self, name: str) -> None:
+        self._outflow.remove(name)
+        node = self.nodes.pop(name, None)
+        if node is not None and node.container:
+            await _remove_container(self._client, self._client.container(node.container))
+        if node is not None:
+            await node.aclose()
+
+    def _prepare(self, spec: NodeSpec) -> None:
         config = self._config
-        reports = Reports(self._on_exit, self._capture, self._outflow, self._services)
-        for spec in config.spec.nodes:
-            directory = config.directory / run_files.NODES / spec.name if config.is_local else None
-            node = DockerNode(
-                spec,
-                config.layouts[spec.name],
-                directory,
-                self._client,
-                reports,
-                limited=config.limits.memory_bytes is not None,
-                environment=clock.environment() if config.clock_library else None,
-            )
-            if directory is not None:
-                try:
-                    write_node_files(directory, {clock.FILE: clock.RIGHT, **node.files()})
-                except OSError as error:
-                    raise DeployError(f"{error.filename or directory}: {error.strerror}", spec.name) from error
-            self.nodes[spec.name] = node
+        directory = config.directory / run_files.NODES / spec.name if config.is_local else None
+        node = DockerNode(
+            spec,
+            config.layouts[spec.name],
+            directory,
+            self._client,
+            Reports(self._on_exit, self._capture, self._outflow, self._services),
+            limited=config.limits.memory_bytes is not None,
+            environment=clock.environment() if config.clock_library else None,
+        )
+        if directory is not None:
+            try:
+                write_node_files(directory, {clock.FILE: clock.RIGHT, **node.files()})
+            except OSError as error:
+                raise DeployError(f"{error.filename or directory}: {error.strerror}", spec.name) from error
+        self.nodes[spec.name] = node
 
     async def _make(self, node: DockerNode) -> None:
         """Make a node's container and start it: its supervisor runs, its daemon doesn't yet."""

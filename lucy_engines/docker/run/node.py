@@ -123,6 +123,10 @@ class DockerNode(EngineNode):
         """Return the spec's files as they are to be in the node, by path below its directory."""
         return node_files(self.spec, self._layout)
 
+    def moved(self, layout: Layout) -> None:
+        """Take note of where all nodes are, now that there is one more."""
+        self._layout = layout
+
     # What is heard of it
 
     def linked(self, link: Link) -> None:

@@ -36,6 +36,7 @@ class Outflow:
         """Over TCP: where capture takes each node's lines."""
         self._shared: Path | None = None
         self._fifos: dict[str, Path] = {}
+        self._nodes: list[str] = []
 
     async def open(self, nodes: Sequence[str], *, wanted: str, shared: bool, keep: str) -> None:
         """Choose the way, and open it on this side.
@@ -49,30 +50,51 @@ class Outflow:
         Raises:
             DeployError: what is forced can't work with this Engine.
         """
-        capture = self._capture
         self._keep = keep
         self._route = route = choose_route(await self._facts(), wanted=wanted, shared=shared)
         if route.kind == "engine":
             pump = self._pump = PumpClient()
-            self._services.start(functools.partial(self._hear, pump, nodes))
+            self._services.start(functools.partial(self._hear, pump))
         if route.kind == "shared":
-            self._shared = await capture.open_shared_fifo(nodes)
+            self._shared = await self._capture.open_shared_fifo(nodes)
         for node in nodes:
-            if route.kind == "tcp":
-                try:
-                    self._addresses[node] = await capture.listen_resumably(node, route.listen)
-                except RecordingError as error:
-                    reason = f"can't have nodes' lines come to {route.listen}: {error}; try --capture engine"
-                    raise DeployError(reason, node) from error
-            elif route.kind != "shared":
-                self._fifos[node] = await capture.open_fifo(node)
-            capture.note_way(node, route.kind)
-            capture.note(EngineNotice(node, "capture", f"its lines come by way of {route.kind}: {route.why}"))
+            await self._open(node)
 
-    async def _hear(self, pump: PumpClient, nodes: Sequence[str]) -> None:
+    async def _open(self, node: str) -> None:
+        capture, route = self._capture, self._route
+        if route.kind == "tcp":
+            try:
+                self._addresses[node] = await capture.listen_resumably(node, route.listen)
+            except RecordingError as error:
+                reason = f"can't have nodes' lines come to {route.listen}: {error}; try --capture engine"
+                raise DeployError(reason, node) from error
+        elif route.kind != "shared":
+            self._fifos[node] = await capture.open_fifo(node)
+        self._nodes.append(node)
+        capture.note_way(node, route.kind)
+        capture.note(EngineNotice(node, "capture", f"its lines come by way of {route.kind}: {route.why}"))
+
+    async def add(self, node: str) -> None:
+        """Open the way for one more node.
+
+        Raises:
+            DeployError: it can't be opened: where all share a pipe, that was opened for those that were there.
+        """
+        if self._shared is not None:
+            raise DeployError("can't be added: all nodes share one pipe; leave out --shared-pipe", node)
+        await self._open(node)
+
+    def remove(self, node: str) -> None:
+        """Take note that a node is gone, and its lines are taken."""
+        self._nodes.remove(node)
+        fifo = self._fifos.pop(node, None)
+        if fifo is not None:
+            fifo.unlink(missing_ok=True)
+
+    async def _hear(self, pump: PumpClient) -> None:
         await pump.listen()
         if self._pump is not None and pump.died is not None:
-            for node in nodes:
+            for node in self._nodes:
                 self._fail(node, str(pump.died))
             self._capture.abort(pump.died)
 
