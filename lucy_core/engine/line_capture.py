@@ -45,8 +45,8 @@ class LineCapture(Protocol):
     async def follow_log_files(self, node: str, directory: Path, patterns: Sequence[str]) -> None:
         """Follow each file below a directory whose path matches one of them, now or later, from its beginning.
 
-        Each is a source of the node, called by the path that it had first: one that was renamed since is read on under
-        that name, whether the new one matches or not. What may be missing all the same is a gap of the node's.
+        Each is a source of the node, called by the path at which it was seen first: one that was renamed since is read
+        on under that name, whether the new one matches or not. What may be missing all the same is a gap of the node's.
         """
         ...
 

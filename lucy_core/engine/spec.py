@@ -80,8 +80,9 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     None finds out what each line is."""
     logs: tuple[str, ...] = ()
     """Files below its directory that it writes, followed from their beginnings beside its output, through rotation:
-    `data/log/*.log`, with `*`, `?` and `[…]` as in a shell. Each is a source of its own (`event.source` is its path),
-    with its own log and account. Copies that match as well are new files, whose lines come twice."""
+    `data/log/*.log`, with `*`, `?` and `[…]` as in a shell. Each is a source of its own, called by the path that it
+    had when it was first seen (`event.source`), with its own log and account. A copy that matches too is a new file,
+    whose lines come twice."""
     streams: Streams = Streams.TOGETHER
     """Whether its stdout and stderr are one source, `"together"`, or two, `"apart"`, each with its own log."""
     image: str | None = None

@@ -166,6 +166,16 @@ class Program:
         """Write a line of plain text on stderr."""
         write(text.encode() + b"\n", 2)
 
+    def append(self, name: str, text: str) -> None:
+        """Write a line of plain text into a file of the node's directory."""
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with open(name, "a") as file:
+            file.write(text + "\n")
+
+    def move(self, name: str, other: str) -> None:
+        """Rename a file."""
+        os.rename(name, other)
+
     def show(self, name: str) -> None:
         """Tell what a variable of the environment holds."""
         self._tell(name, os.environ.get(name, "(not set)"))

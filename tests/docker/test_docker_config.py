@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lucy_core.engine import HostForm, NetworkSpec, NodeSpec, RunPlace
-from lucy_core.errors import TopologyError
+from lucy_core.errors import ExportError, TopologyError
 from lucy_engines.docker import DockerEngine
 from lucy_engines.docker.api.endpoint import api_path
 from lucy_engines.docker.plan import labels
+from lucy_engines.docker.plan.compose import compose
 from lucy_engines.docker.plan.config import DockerConfig, docker_config
 
 NODE = NodeSpec(
@@ -178,3 +179,18 @@ def test_a_part_of_the_apis_paths_stays_one_part(parts: list[str]) -> None:
 
     assert [unquote(part) for part in path.split("/")] == encodable
     assert not set(path) & set("?#")
+
+
+def test_files_that_lucy_cannot_see_are_not_followed(tmp_path: Path) -> None:
+    def refused(pattern: str, **options: str) -> str:
+        node = NodeSpec(name="a", role="x", command=("true",), logs=(pattern,), image="x:1")
+        place = RunPlace(run_id="run", directory=tmp_path, options=options)
+        with pytest.raises((TopologyError, ExportError)) as caught:
+            compose(docker_config(NetworkSpec(name="n", nodes=(node,)), place), {})
+        return str(caught.value)
+
+    assert "'a': logs= can't be followed, for the Engine at tcp://" in refused(
+        "log/*", docker_host="tcp://10.0.0.1:2375"
+    )
+    assert "logs= can't be followed below state/" in refused("state/*.log", docker_disk_size="1g")
+    assert "follows no files; leave out logs=" in refused("log/*.log")

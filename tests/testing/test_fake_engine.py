@@ -17,6 +17,7 @@ from lucy_core.testing.engine_conformance import (
     FaultConformance,
     LifeCycleConformance,
     MemberConformance,
+    SourceConformance,
 )
 from lucy_core.testing.scripted_node import Told
 
@@ -62,6 +63,7 @@ class TestFakeEngine(
     DeathConformance,
     MemberConformance,
     CompletenessConformance,
+    SourceConformance,
     FaultConformance,
     CleanupConformance,
 ):

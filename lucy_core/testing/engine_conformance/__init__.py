@@ -23,7 +23,10 @@ some tests end a Lucy that runs in a process of its own.
 import pytest
 
 # Before they are imported: a failed assertion shows its values.
-_PARTS = ("suite", "life_cycle", "control", "daemons", "deaths", "members", "completeness", "faults", "cleanup")
+_PARTS = (
+    *("suite", "life_cycle", "control", "daemons", "deaths", "members"),
+    *("completeness", "sources", "faults", "cleanup"),
+)
 pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from lucy_core.testing.engine_conformance.cleanup import CleanupConformance as CleanupConformance  # noqa: E402
@@ -35,6 +38,7 @@ from lucy_core.testing.engine_conformance.faults import FaultConformance as Faul
 from lucy_core.testing.engine_conformance.life_cycle import LifeCycleConformance as LifeCycleConformance  # noqa: E402
 
 from lucy_core.testing.engine_conformance.members import MemberConformance as MemberConformance  # noqa: E402
+from lucy_core.testing.engine_conformance.sources import SourceConformance as SourceConformance  # noqa: E402
 
 
 class EngineConformance(
@@ -44,6 +48,7 @@ class EngineConformance(
     DeathConformance,
     MemberConformance,
     CompletenessConformance,
+    SourceConformance,
     FaultConformance,
     CleanupConformance,
 ):

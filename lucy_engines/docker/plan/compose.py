@@ -60,6 +60,9 @@ def compose(config: DockerConfig, about: Mapping[str, str]) -> Composition:
         raise ExportError(
             config.spec.name, "an exported network has a FIFO a node; leave out --capture and --shared-pipe"
         )
+    for node in config.spec.nodes:
+        if node.logs:
+            raise ExportError(node.name, "an exported network has a FIFO a node and follows no files; leave out logs=")
     carried: dict[str, Path] = {}
     services = {
         node.name: {

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -74,6 +74,7 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
         raise OptionError("docker_libfaketime", library, f": the Engine at {host} doesn't see this machine's files")
     containers: dict[str, ContainerConfig] = {}
     for node in spec.nodes:
+        _check_logs(node, host, disk=disk)
         containers[node.name] = container_config(
             node,
             places[node.name],
@@ -120,6 +121,21 @@ def _check_text(node: NodeSpec) -> None:
             readable_text(word, name)
     except ArgumentError as error:
         raise TopologyError(f"node {node.name!r}", f": {error}") from None
+
+
+def _check_logs(node: NodeSpec, host: str, *, disk: int) -> None:
+    """Refuse files to follow that aren't on this machine's file systems.
+
+    Raises:
+        TopologyError: naming the node and what to leave out.
+    """
+    if node.logs and not is_local(host):
+        reason = f": logs= can't be followed, for the Engine at {host} keeps them on its own machine; leave it out"
+        raise TopologyError(f"node {node.name!r}", reason)
+    below = f"{PurePosixPath(STATE).name}/"
+    if disk and any(pattern.startswith(below) for pattern in node.logs):
+        reason = f": logs= can't be followed below {below}, which --docker-disk-size keeps in a volume; leave out one"
+        raise TopologyError(f"node {node.name!r}", reason)
 
 
 def _image(role: str, options: Mapping[str, str]) -> str:

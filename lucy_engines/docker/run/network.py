@@ -178,6 +178,9 @@ class DockerNetwork(EngineNetwork):
         """Make a node's container and start it: its supervisor runs, its daemon doesn't yet."""
         config, client = self._config, self._client
         container = config.containers[node.name]
+        if node.spec.logs:  # which `docker_config` has refused where they aren't on this machine
+            directory = config.directory / run_files.NODES / node.name
+            await self._capture.follow_log_files(node.name, directory, node.spec.logs)
         body = self._outflow.body(node.name, container.labelled({**self._labels, **_whose(config)}))
         with anyio.CancelScope(shield=True), client.calling(f"create container {container.name}"):
             node.container = (await client.docker.containers.create(body, name=container.name)).id
