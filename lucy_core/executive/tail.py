@@ -251,9 +251,8 @@ async def _show(
             async with Pipeline.pass_through() as pipeline:
                 gaps = pipeline.ledger.gaps
                 pipeline.subscribe(Interest(kind=Line), showing.take, showing.end, gate=showing.gate)
-                for node, path in files.items():
-                    await _open(pipeline, node, path, follow=follow)
-                if not follow:
+                endless = [await _open(pipeline, node, path, follow=follow) for node, path in files.items()]
+                if not any(endless):
                     tasks.start_soon(_end, pipeline, tuple(files))
                 await showing.over.wait()
         tasks.cancel_scope.cancel()
@@ -262,14 +261,20 @@ async def _show(
     return gaps
 
 
-async def _open(pipeline: Pipeline, node: str, path: str, *, follow: bool) -> None:
+async def _open(pipeline: Pipeline, node: str, path: str, *, follow: bool) -> bool:
+    """Open a file, and tell whether it has no end."""
+    place = Path(path)
     try:
-        if follow and path != STDIN and Path(path).is_file():
-            await pipeline.follow_file(node, Path(path))
+        if follow and path != STDIN and place.is_file():
+            await pipeline.follow_file(node, place)
+        elif follow and path != STDIN and place.is_fifo():
+            await pipeline.open_fifo(node, place)
         else:
-            await pipeline.read_whole(node, Path(path))
+            await pipeline.read_whole(node, place)
+            return False
     except RecordingError as error:
         raise UsageError(shown(path), f"can't be read: {error}") from error
+    return True
 
 
 async def _end(pipeline: Pipeline, nodes: tuple[str, ...]) -> None:

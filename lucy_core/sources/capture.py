@@ -15,7 +15,7 @@ from lucy_core.capturing.requests import check_node
 from lucy_core.capturing.tagged import SHARED
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import ArgumentError
-from lucy_core.records.journal import JOURNAL, NodeStarted, NodeStopped, journal_line
+from lucy_core.records.journal import JOURNAL, NodeStopped, journal_line
 from lucy_core.run.keeper import kept
 from lucy_core.sources import child
 from lucy_core.sources.child import Child
@@ -168,8 +168,7 @@ class _Capturing:
                 if isinstance(address, str):
                     self._made.append(Path(address))
             case Process():
-                held.children.append(await child.start(node, source, pipeline.open_fifo))
-                self._tell(NodeStarted(node))
+                held.children.append(await child.start(node, source, pipeline.open_fifo, self._tell))
             case _:
                 raise ArgumentError("sources", source, "is none that can be opened; make it by lucy.file and the like")
 

@@ -20,9 +20,9 @@ from typing import final
 
 import anyio
 
-from lucy_core.errors import UnknownProgramError, UnrunnableError
+from lucy_core.errors import DeployError, UnknownProgramError, UnrunnableError
 from lucy_core.helpers.helper import how_it_ended
-from lucy_core.records.journal import NodeExited
+from lucy_core.records.journal import NodeExited, NodeStarted, NodeStartFailed
 from lucy_core.sources.source import Process
 
 
@@ -116,15 +116,27 @@ class Child:
             os.killpg(self._process.pid, number)
 
 
-async def start(node: str, asked: Process, open_fifo: Callable[[str, Path], Awaitable[Path]]) -> Child:
-    """Start a program, with FIFOs that `open_fifo` has drained for the node. Raises as `Child`, and as `open_fifo`."""
+async def start(
+    node: str,
+    asked: Process,
+    open_fifo: Callable[[str, Path], Awaitable[Path]],
+    tell: Callable[[NodeStarted | NodeStartFailed], None],
+) -> Child:
+    """Start a program, with FIFOs that `open_fifo` has drained for the node. Raises as `Child`, and as `open_fifo`.
+
+    That it was started is told before it can say anything.
+    """
     with tempfile.TemporaryDirectory(prefix="lucy-") as place:
         outputs: list[int] = []
         try:
             for name in ("stdout", "stderr"):
                 path = await open_fifo(node, Path(place) / name)
                 outputs.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))  # its reader is there: nothing to wait for
+            tell(NodeStarted(node))
             return Child(node, asked, (outputs[0], outputs[1]))
+        except DeployError as error:
+            tell(NodeStartFailed(node, str(error)))
+            raise
         finally:
             for output in outputs:
                 os.close(output)

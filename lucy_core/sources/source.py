@@ -160,8 +160,9 @@ def process(
     """Name a program as a source of lines: it is started, and what it writes to stdout and stderr is captured.
 
     It has a session of its own and no stdin. It lives no longer than the capture: at the end it is signalled, with all
-    that it has started in its group, and killed after `grace`. That it was started, has exited or was stopped stands in
-    Lucy's journal: `pipeline.events(lucy.NodeExited)`. What it left running when it exited is killed.
+    that it has started in its group, and killed after `grace`. What it left running when it exited is killed. That it
+    has exited or was stopped stands in Lucy's journal (`pipeline.events(lucy.NodeExited)`), and in a recording also,
+    before its first line, that it was started.
 
     Args:
         program: a path, or a name that is looked for in PATH.

@@ -197,6 +197,20 @@ def test_follow_shows_what_comes_until_it_is_interrupted(
     assert process.returncode == 0
 
 
+def test_follow_waits_for_the_next_writer_of_a_pipe_and_ends_with_stdin(
+    start: Start, tail: Tail, tmp_path: Path, endless: Callable[[subprocess.Popen[bytes]], None]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    process = start("--follow", "pipe")
+    endless(process)
+    assert process.stdout is not None
+    for _ in range(2):
+        (tmp_path / "pipe").write_bytes(ERROR)
+        assert process.stdout.readline() == b"error boom\n"
+
+    assert tail("--follow", "-", given=INFO)[:2] == (0, "info started\n")
+
+
 def test_a_reading_that_is_cut_short_is_interrupted(
     start: Start, endless: Callable[[subprocess.Popen[bytes]], None]
 ) -> None:

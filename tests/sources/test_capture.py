@@ -87,6 +87,21 @@ async def test_a_process_gives_both_of_its_outputs_and_its_exit_and_then_everyth
         assert (exited.node, exited.code, exited.how) == ("a", 3, "exited with code 3")
 
 
+async def test_a_recording_says_first_that_a_process_was_started(tmp_path: Path) -> None:
+    async with capture(a=process("echo", "one"), directory=tmp_path / "run") as pipeline:
+        assert await texts(pipeline) == ["one"]
+        (started,) = await pipeline.so_far(lucy.NodeStarted)
+        (line,) = await pipeline.so_far(nodes="a")
+        assert started.data == lucy.NodeStarted("a")
+        assert started.position < line.position
+    with pytest.raises(lucy.UnknownProgramError):
+        async with capture(a=process("no-such-program"), directory=tmp_path / "other"):
+            pass
+    async with Pipeline.replay(tmp_path / "other") as pipeline:
+        (failed,) = await pipeline.so_far(lucy.NodeStartFailed)
+        assert "no-such-program" in failed.data.reason
+
+
 async def test_an_exit_comes_behind_all_lines_of_its_node(directory: Path | None) -> None:
     async with capture(a=process("sh", "-c", "seq 20000"), directory=directory) as pipeline:
         since = None if directory is None else 0

@@ -83,6 +83,13 @@ async def use_deploy(spec: lucy.NetworkSpec) -> None:
         assert_type(await blocks.map(lambda event: event.data.block_height).first(), int)
 
 
+async def use_capture() -> None:
+    assert_type(lucy.process("redis-server", "--port", "7000"), lucy.Source)
+    async with lucy.capture({"a-1": ("a.log", lucy.fifo("a.fifo"))}, directory="run", c="c.log") as pipeline:
+        assert_type(pipeline, lucy.Pipeline)
+        assert_type(pipeline.records(), lucy.Stream[lucy.Event[lucy.Record]])
+
+
 async def use_faults(network: lucy.Network) -> None:
     async with network.faults.inject(lucy.Drop(nodes=("a",), others=("b",)), lasting=slots(3)) as lease:
         assert_type(lease, lucy.Lease)
