@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from lucy_core.recording.recording import Recording
 from lucy_core.records.journal import JOURNAL, EngineNotice, NodeMeasured, journal_line
 from lucy_core.records.keys import SLASH, key_of
 
+_OWN_DESCRIPTOR = re.compile(r"/dev/stdin|/(?:dev|proc/self)/fd/(\d+)")
 PEERS_SECONDS = 0.02
 """How often capture is asked whether anybody is connected still."""
 
@@ -139,8 +141,11 @@ class Inlet(Feed):
         """
         with _refused_by_name():
             requests.check_node(node)
-            path = Path(requests.check_path(os.fspath(path))).absolute()
-        await self._open(requests.Whole(node, str(path)), node)
+            place = str(Path(requests.check_path(os.fspath(path))).absolute())
+        own = None if self.recording is None else _OWN_DESCRIPTOR.fullmatch(place)
+        if own is not None:  # its number is another's in the process that captures
+            place = f"/proc/{os.getpid()}/fd/{own[1] or 0}"
+        await self._open(requests.Whole(node, place), node)
 
     async def whole(self, node: str) -> None:
         """Wait until all is taken of a node's files that are read once, and nobody is connected who may bring more."""

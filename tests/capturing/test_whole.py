@@ -25,6 +25,18 @@ async def test_a_recording_of_a_file_that_is_read_once_has_its_bytes(tmp_path: P
     assert (tmp_path / "run/logs/a.ndjson").read_bytes() == data
 
 
+async def test_a_descriptor_of_this_process_is_meant_where_another_records(tmp_path: Path) -> None:
+    end, writer = os.pipe()
+    os.write(writer, b"one\n")
+    os.close(writer)
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        await pipeline.read_whole("a", Path(f"/dev/fd/{end}"))
+        with anyio.fail_after(20):
+            await pipeline.whole("a")
+    os.close(end)
+    assert (tmp_path / "run/logs/a.ndjson").read_bytes() == b"one\n"
+
+
 @pytest.mark.blocking
 async def test_a_pipe_is_read_up_to_the_end_of_its_writers() -> None:
     end, writer = os.pipe()

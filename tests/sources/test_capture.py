@@ -229,12 +229,13 @@ async def test_each_source_is_read_in_its_format(directory: Path | None) -> None
 # --- how it begins and ends -----------------------------------------------------------------------------------------
 
 
-async def test_lines_wait_for_the_first_subscriber_where_nothing_is_recorded() -> None:
-    async with capture(a=process("sh", "-c", "echo early")) as pipeline:
+async def test_lines_wait_for_the_first_subscriber_where_nothing_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(say("early"))
+    async with capture(a=tmp_path / "a.log", b=file(tmp_path / "a.log", follow=False)) as pipeline:
         for _ in range(50):
             await anyio.sleep(0)
-        assert pipeline.ledger.of("a").lines == 0
-        assert await texts(pipeline) == ["early"]
+        assert (pipeline.ledger.of("a").lines, pipeline.ledger.of("b").lines) == (0, 0)
+        assert [each.data.text for each in await some(pipeline, 2)] == ["early", "early"]
 
 
 async def test_the_block_ends_processes_and_what_they_started(directory: Path | None) -> None:
