@@ -14,6 +14,7 @@ from lucy_core.errors import ArgumentError
 
 COMMANDS = {"SIGKILL": "kill()", "SIGSTOP": "pause()", "SIGCONT": "resume()"}
 DEFAULT_STOP = "SIGTERM"
+"""What asks a node to end whose spec names no other signal."""
 _REAL_TIME = re.compile(r"SIGRTMIN\+([1-9][0-9]?)")
 
 

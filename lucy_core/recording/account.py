@@ -1,6 +1,7 @@
 """The account of one source of lines, and of a node that has several. Sans-IO."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -169,7 +170,7 @@ def together(accounts: Sequence[NodeLedger]) -> NodeLedger:
     for each in accounts:
         nothing = Judged()
         judged = each.judged.since(nothing, then=judged)
-    added = {name: sum(getattr(each, name) for each in accounts) for name in _ADDED}
+    added: dict[str, Any] = {name: sum(getattr(each, name) for each in accounts) for name in _ADDED}
     ways = dict.fromkeys(each.capture for each in accounts if each.capture)
     first_told = [each.filtered_at for each in accounts if each.filtered_at is not None]
     return NodeLedger(
