@@ -60,6 +60,12 @@ def _operators(options: Options, say: Say) -> Report:
     return run_operators(say=say, rounds=options.rounds, items=options.items)
 
 
+def _formats(options: Options, say: Say) -> Report:
+    from benchmarks.formats import run_formats
+
+    return run_formats(say=say, rounds=options.rounds, lines=options.lines)
+
+
 def _import(options: Options, say: Say) -> Report:
     from benchmarks.import_time import run_import
 
@@ -84,6 +90,7 @@ RUNS: dict[str, Callable[[Options, Say], Report]] = {
     "scale": _scale,
     "isolation": _isolation,
     "operators": _operators,
+    "formats": _formats,
     "import": _import,
     "start": _start,
     "docker": _docker,
@@ -128,6 +135,8 @@ def make_parser() -> argparse.ArgumentParser:
     isolation.add_argument("--seconds", type=float, default=10.0, help="for which the test is held up")
     operators = add("operators", "nanoseconds an item through chains of operators", rounds=3)
     operators.add_argument("--items", type=_positive, default=100_000)
+    formats = add("formats", "lines a second of each log format; what reading costs whom nobody asked", rounds=3)
+    formats.add_argument("--lines", type=_positive, default=10_000, help="of each layout's corpus")
     add("import", "what importing Lucy costs", rounds=5)
     add("start", "from the command to the first event, from the verdict to the exit", rounds=2)
     docker = add("docker", "pushing out of containers beside the Engine's own ways; networks up and down", rounds=2)

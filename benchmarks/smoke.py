@@ -11,6 +11,7 @@ from benchmarks.docker import AGES, OURS, WAYS, run_docker
 from benchmarks.docker_capture import AIODOCKER, FOLLOW
 from benchmarks.flood import run_flood
 from benchmarks.flood_report import flood_report
+from benchmarks.formats import LAYOUTS, run_formats
 from benchmarks.import_time import run_import
 from benchmarks.isolation import run_isolation
 from benchmarks.latency import LISTENERS, run_latency
@@ -22,6 +23,7 @@ from benchmarks.start import run_start
 
 FLOOD_LINES = 5_000
 DOCKER_LINES = 4_000
+FORMATS_LINES = 400
 LATENCY_RATE = 2_000
 LATENCY_SECONDS = 0.2
 SIDE_BY_SIDE = 3
@@ -75,6 +77,10 @@ def _docker(say: Say) -> Report:
 
 def _operators(say: Say) -> Report:
     return run_operators(say=say, rounds=1, items=2_000)
+
+
+def _formats(say: Say) -> Report:
+    return run_formats(say=say, rounds=1, lines=FORMATS_LINES, seconds=0)
 
 
 def _import(say: Say) -> Report:
@@ -145,6 +151,12 @@ def _check_operators(report: Report) -> str:
     return f"{len(results)} chains, Lucy's results as reactivex's"
 
 
+def _check_formats(report: Report) -> str:
+    heard = {name: figure["heard"]["a message"] for name, figure in report.figures.items()}
+    demand(true=heard == dict.fromkeys(LAYOUTS, FORMATS_LINES // 20), otherwise=f"formats: events by message: {heard}")
+    return f"{len(heard)} layouts, each read alike by name, by auto and by hand"
+
+
 def _check_import(report: Report) -> str:
     modules = {name: figure["modules"] for name, figure in report.figures.items()}
     demand(true=modules["lucy_core"] > modules["Lucy's dependencies"], otherwise=f"import: modules: {modules}")
@@ -164,6 +176,7 @@ SMALL: dict[str, Callable[[Say], Report]] = {
     "flood": _flood,
     "latency": _latency,
     "scale": _scale,
+    "formats": _formats,
     "operators": _operators,
     "import": _import,
 }
@@ -174,6 +187,7 @@ CHECKS: dict[str, Callable[[Report], str]] = {
     "scale": _check_scale,
     "isolation": _check_isolation,
     "operators": _check_operators,
+    "formats": _check_formats,
     "import": _check_import,
     "start": _check_start,
     "docker": _check_docker,

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,12 +18,14 @@ from benchmarks import output, plots
 from benchmarks.__main__ import RUNS, main
 from benchmarks.flood import Flood
 from benchmarks.flood_report import flood_report
+from benchmarks.formats import LAYOUTS, difference
 from benchmarks.latency import LatencyJob, lucy_listener, ping
 from benchmarks.machine import Machine
 from benchmarks.measurement import BenchmarkError, Quantiles, alternate, apart, median_of, nothing_said, scratch
 from benchmarks.report import Curve, Report, Table, Target
 from benchmarks.session import in_order
 from benchmarks.smoke import CHECKS, SMALL
+from lucy_core.records.severity import Severity
 
 MACHINE = Machine(2, "a processor", 24.0, "an OS", "6.1", "3.11.7", None, {}, 0.5, 0.7)
 
@@ -219,3 +222,15 @@ def test_a_benchmark_from_end_to_end_leaves_tables_figures_and_plots(tmp_path: P
     assert content.figures["map"]["results"] == 300
     assert "![Through a chain of operators](figures/operators.svg)" in files["out.md"].read_text()
     assert {path.name for path in files["figures"].iterdir()} == {"operators.svg", "operators.png"}
+
+
+def test_readers_of_formats_that_find_different_things_are_told_apart_by_the_first_such_line() -> None:
+    layout = LAYOUTS["redis"]
+
+    def louder(line: bytes) -> tuple[str, Severity, datetime]:
+        text, severity, time = layout.by_hand(line)
+        return text.upper() if text.startswith("3 ") else text, severity, time
+
+    found = difference(layout._replace(by_hand=louder), 10)
+
+    assert re.search(r"b'7:M .* 3 .*' is {'by hand': \('3 [A-Z ]+', .*'by name': \('3 [a-z ]+'", found), found
