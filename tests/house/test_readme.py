@@ -1,6 +1,7 @@
 """The README's examples are run as they stand, and what it names is there."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,16 @@ def test_the_library_example_runs_as_it_stands(tmp_path: Path) -> None:
     assert list(tmp_path.glob("lucy-runs/*/logs/bp-1.ndjson"))
 
 
+@pytest.mark.skipif(shutil.which("etcd") is None, reason="needs etcd")
+def test_the_example_of_etcd_runs_from_an_empty_directory(tmp_path: Path) -> None:
+    (example,) = [block for block in python_blocks() if "etcd --name" in block]
+    (tmp_path / "test_etcd.py").write_text(example)
+    words = [sys.executable, "-m", "pytest", "-q", "test_etcd.py"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
 def test_the_declaration_example_declares_an_event_type() -> None:
     (example,) = [block for block in python_blocks() if "class PeerBanned" in block]
     names: dict[str, object] = {}
@@ -35,9 +46,10 @@ def test_the_declaration_example_declares_an_event_type() -> None:
 def test_every_option_that_the_readme_names_is_in_the_help() -> None:
     helped = "".join(
         subprocess.run([LUCY, *words, "--help"], check=True, capture_output=True, text=True, timeout=60).stdout
-        for words in ((), ("docker",), ("attach",), ("gc",))
+        for words in ((), ("docker",), ("attach",), ("gc",), ("tail",))
     )
-    named = {option for option in OPTION.findall(README.read_text()) if option != "--help"}
+    text = re.sub(r"```python.*?```", "", README.read_text(), flags=re.DOTALL)  # in which daemons have options too
+    named = {option for option in OPTION.findall(text) if option != "--help"}
 
     assert {"--mina-image", "--export", "--older-than"} <= named
     assert named - set(OPTION.findall(helped)) == set()
@@ -100,7 +112,7 @@ anyio.run(main)
 
 @pytest.mark.slow
 def test_the_example_of_waits_runs_as_it_stands(tmp_path: Path) -> None:
-    (example,) = [block for block in python_blocks() if "lucy.never(" in block]
+    (example,) = [block for block in python_blocks() if "def a_node_comes_back" in block]
     run_in_a_network(example, "a_node_comes_back", tmp_path)
 
 
