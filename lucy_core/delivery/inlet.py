@@ -5,7 +5,7 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.direct import DirectSources
 from lucy_core.delivery.feed import Feed
 from lucy_core.errors import RecordingError
-from lucy_core.formats.choice import format_of, written
+from lucy_core.formats.choice import NodeFormats, formats_of, written
 from lucy_core.formats.contract import Format
 from lucy_core.helpers.forms import Done, Form
 from lucy_core.recording.capture_process import CaptureProcess
@@ -53,7 +53,9 @@ class Inlet(Feed):
         self.is_replay = capture is None
         self._capture = capture
 
-    def read_as(self, node: str, log_format: Format | str, *, source: str = "") -> Format:
+    def read_as(
+        self, node: str, log_format: Format | str | Mapping[str, Format | str], *, source: str = ""
+    ) -> NodeFormats:
         """Read a node's lines in this format, from the next block on. Without it, each line's format is found out.
 
         Say so before the node has written anything: a recording has one format of a node, the last that was chosen, or
@@ -63,7 +65,7 @@ class Inlet(Feed):
             ArgumentError: that is no format, or one that can't be written down.
             UnknownNameError: no format is called so.
         """
-        chosen = format_of(log_format, "log_format")
+        chosen = formats_of(log_format, "log_format")
         key = _key(node, source)
         self._tell(requests.Note(Fact.FORMAT, key, {"reason": written(chosen)}))
         self._delivery.read_as(key, chosen)

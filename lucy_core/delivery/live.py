@@ -17,8 +17,8 @@ from lucy_core.delivery.interests.hub import Hub
 from lucy_core.delivery.interests.plan import Dealt, Plan
 from lucy_core.delivery.interests.subscription import Subscription
 from lucy_core.delivery.run_end import RunEnd
-from lucy_core.formats.choice import Formats, as_written
-from lucy_core.formats.contract import Batch, Format
+from lucy_core.formats.choice import Formats, NodeFormats, as_written
+from lucy_core.formats.contract import Batch
 from lucy_core.recording.account import NodeLedger
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Row
@@ -80,9 +80,9 @@ class Live:
         """Decode all of a block that nobody can read again, and deliver it."""
         self._take(self._hub.plan(block.key), self.formats.of(block.key).read_block(block))
 
-    def read_as(self, key: str, log_format: Format) -> None:
+    def read_as(self, key: str, chosen: NodeFormats) -> None:
         """Read the lines of a node, or of one of its sources, in this format, from the next block on."""
-        self.formats.choose(key, log_format)
+        self.formats.choose(key, chosen)
         self._hub.forget_plans(node_of(key))
 
     def read_as_recorded(self) -> None:

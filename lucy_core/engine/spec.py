@@ -77,7 +77,8 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds from its start within which it has to be."""
     log_format: Any = None
     """In which format its lines are read: the name of one, or a `Format`, such as `log_format("json", message="msg")`.
-    None finds out what each line is."""
+    For sources apart one for each, by what it is called: `{"stderr": "klog", "data/log/*.log": "postgresql"}`; `""` is
+    for the others. None finds out what each line is."""
     logs: tuple[str, ...] = ()
     """Files below its directory that it writes, followed from their beginnings beside its output, through rotation:
     `data/log/*.log`, with `*`, `?` and `[…]` as in a shell. Each is a source of its own, called by the path that it

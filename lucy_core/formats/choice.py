@@ -1,12 +1,13 @@
 """Which format a node speaks: found by its name, or made by the caller, and written down for a replay."""
 
 import copy
+import fnmatch
 from collections.abc import Mapping
 from typing import Any, final
 
 import msgspec
 
-from lucy_core.arguments import text_of
+from lucy_core.arguments import mapping_of, text_of
 from lucy_core.capturing.tagged import SHARED
 from lucy_core.errors import ArgumentError, UnknownNameError
 from lucy_core.formats.auto import AutoFormat
@@ -14,40 +15,76 @@ from lucy_core.formats.contract import Format, Strictness
 from lucy_core.formats.envelope import EnvelopeFormat
 from lucy_core.plugins import Kind, load_plugin
 from lucy_core.records.journal import JOURNAL
-from lucy_core.records.keys import node_of
+from lucy_core.records.keys import node_of, source_of
 from lucy_core.records.record import Record
 
-AUTO = "auto"
+AUTO = AutoFormat.name
+"""The format of whoever chooses none."""
 
 
 class _Choice(msgspec.Struct, omit_defaults=True):
     name: str
     options: dict[str, Any] = {}
     malformed: Strictness = Strictness.COUNT
+    sources: dict[str, "_Choice"] = {}
 
 
-def written(chosen: Format) -> str:
-    """Write down which format it is, so that `as_written` makes it again.
+@final
+class NodeFormats:
+    """In which format a node's lines are read, and those of single sources of it where they have their own."""
+
+    __slots__ = ("of_node", "of_sources")
+
+    def __init__(self, of_node: Format, of_sources: Mapping[str, Format] | None = None) -> None:
+        self.of_node = of_node
+        self.of_sources = dict(of_sources or {})
+        """By what a source is called, or by a pattern of that."""
+
+    def of(self, source: str) -> Format:
+        """Return the format in which a source's lines are read."""
+        for pattern, chosen in self.of_sources.items():
+            if source == pattern or fnmatch.fnmatchcase(source, pattern):
+                return chosen
+        return self.of_node
+
+    @property
+    def are_strict(self) -> bool:
+        """Whether some malformed line means more than that it is counted."""
+        return any(each.malformed is not Strictness.COUNT for each in (self.of_node, *self.of_sources.values()))
+
+
+def written(chosen: NodeFormats) -> str:
+    """Write down which formats these are, so that `as_written` makes them again.
 
     Raises:
-        ArgumentError: its options are nothing that JSON can carry.
+        ArgumentError: their options are nothing that JSON can carry.
     """
+
+    def choice(each: Format) -> _Choice:
+        return _Choice(each.name, dict(each.options), each.malformed)
+
+    sources = {source: choice(each) for source, each in chosen.of_sources.items()}
     try:
-        return msgspec.json.encode(_Choice(chosen.name, dict(chosen.options), chosen.malformed)).decode()
+        return msgspec.json.encode(msgspec.structs.replace(choice(chosen.of_node), sources=sources)).decode()
     except (TypeError, ValueError) as error:
-        raise ArgumentError("log_format", chosen.name, f"has options that can't be written down: {error}") from error
+        name = chosen.of_node.name
+        raise ArgumentError("log_format", name, f"has options that can't be written down: {error}") from error
 
 
-def as_written(text: str) -> Format:
-    """Make the format that was written down.
+def as_written(text: str) -> NodeFormats:
+    """Make the formats that were written down.
 
     Raises:
-        UnknownNameError: it isn't installed.
-        BrokenPluginError: it can't be loaded.
-        ArgumentError: it doesn't take these options any more.
+        UnknownNameError: one isn't installed.
+        BrokenPluginError: one can't be loaded.
+        ArgumentError: one doesn't take these options any more.
     """
+
+    def made(choice: _Choice) -> Format:
+        return log_format(choice.name, malformed=choice.malformed, **choice.options)
+
     choice = msgspec.json.decode(text, type=_Choice)
-    return log_format(choice.name, malformed=choice.malformed, **choice.options)
+    return NodeFormats(made(choice), {source: made(each) for source, each in choice.sources.items()})
 
 
 def _strictness(value: Any, name: str) -> Strictness:
@@ -85,25 +122,33 @@ def log_format(name: str, *, malformed: Strictness | str = Strictness.COUNT, **o
 
 
 def format_of(value: Any, name: str) -> Format:
-    """Take a format as an argument: one, its name, or what was written down of it."""
-    if isinstance(value, Format):
-        return value
-    text = text_of(value, name)
-    if not text.startswith("{"):
-        return log_format(text)
+    """Take a format as an argument: one, or its name."""
+    return value if isinstance(value, Format) else log_format(text_of(value, name))
+
+
+def formats_of(value: Any, name: str) -> NodeFormats:
+    """Take a node's formats as an argument: one, or one by source (`""` is the others'); or what was written down."""
+    if isinstance(value, Mapping):
+        by_source = _BY_SOURCE(value, name)
+        return NodeFormats(by_source.pop("", None) or AutoFormat(), by_source)
+    if not (isinstance(value, str) and value.startswith("{")):
+        return NodeFormats(format_of(value, name))
     try:
-        return as_written(text)
+        return as_written(value)
     except msgspec.DecodeError as error:
         raise ArgumentError(name, value, f"is no format that was written down: {error}") from error
 
 
+_BY_SOURCE = mapping_of(text_of, format_of, '{"stderr": "klog"}')
+
+
 def chosen(value: Any, name: str) -> str:
-    """Take a format as an argument, for a description: as the text by which `format_of` finds it again."""
+    """Take a node's formats as an argument, for a description: as the text by which `formats_of` finds them again."""
     try:
-        found = format_of(value, name)
+        found = formats_of(value, name)
     except UnknownNameError as error:
         raise ArgumentError(name, value, f"is none: {error}") from error
-    return found.name if isinstance(value, str) and not value.startswith("{") else written(found)
+    return value if isinstance(value, str) and not value.startswith("{") else written(found)
 
 
 @final
@@ -118,18 +163,20 @@ class _Fragments(Format):
 
 @final
 class Formats:
-    """The format of each node, or of each of its sources."""
+    """The format of each node, and of each of its sources."""
 
     __slots__ = ("_chosen", "_default")
 
-    def __init__(self, chosen: Mapping[str, Format] | None = None) -> None:
-        self._chosen: dict[str, Format] = {JOURNAL: EnvelopeFormat(), SHARED: _Fragments(), **(chosen or {})}
-        self._default: Format = AutoFormat()
+    def __init__(self) -> None:
+        own = {JOURNAL: EnvelopeFormat(), SHARED: _Fragments()}
+        self._chosen = {key: NodeFormats(each) for key, each in own.items()}
+        self._default = NodeFormats(AutoFormat())
 
     def of(self, key: str) -> Format:
         """Return the format in which the lines of a node's source are read: its own, or its node's."""
-        return self._chosen.get(key) or self._chosen.get(node_of(key), self._default)
+        chosen = self._chosen.get(key) or self._chosen.get(node_of(key), self._default)
+        return chosen.of(source_of(key))
 
-    def choose(self, key: str, chosen: Format) -> None:
+    def choose(self, key: str, chosen: NodeFormats) -> None:
         """Read the lines of a source in this format from the next block on; of a node, those of all its sources."""
         self._chosen[key] = chosen

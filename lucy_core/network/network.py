@@ -23,7 +23,6 @@ from lucy_core.engine.contract import require, require_of
 from lucy_core.engine.lifecycle import LifeCycle
 from lucy_core.engine.spec import start_order
 from lucy_core.errors import CaptureDiedError, TopologyError, UnknownNodeError
-from lucy_core.formats.contract import Strictness
 from lucy_core.judging import waits
 from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.conditions.probes import Prober
@@ -339,7 +338,7 @@ class Network(Observed):
         if spec.log_format is None:
             return
         chosen = self.pipeline.read_as(spec.name, spec.log_format)
-        if chosen.malformed is not Strictness.COUNT:
+        if chosen.are_strict:
             hold_malformed(self, spec.name, chosen)
 
     async def bring_up(self, deployed: EngineNetwork) -> None:

@@ -18,6 +18,7 @@ from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.delivery.scanning import search
 from lucy_core.errors import RecordingError
+from lucy_core.formats.choice import NodeFormats
 from lucy_core.formats.contract import Needles
 from lucy_core.formats.envelope import EnvelopeFormat
 from lucy_core.recording.ledger import Ledger
@@ -121,7 +122,7 @@ def heard(block: Block, wanted: list[type], *others: Interest) -> list[tuple[Any
     """What a subscriber to `wanted` gets of a block beside subscribers with other interests."""
     row = Row(block.position, block.node, block.offset, len(block.data), block.lines, block.arrived_ns, torn=block.torn)
     delivery = Delivery(Ledger(), None)
-    delivery.read_as(block.node, FORMAT)
+    delivery.read_as(block.node, NodeFormats(FORMAT))
     delivery.ledger.take(row)
     delivery.delivered = block.position
     found: list[tuple[Any, ...]] = []

@@ -125,3 +125,34 @@ async def test_a_line_that_its_writer_left_unfinished_is_nobodys_fault(tmp_path:
 def test_what_is_no_strictness_is_refused(strictness: object) -> None:
     with pytest.raises(lucy.ArgumentError, match="is none of count, soft, fail"):
         lucy.log_format("json", malformed=strictness)
+
+
+async def test_each_source_of_a_node_may_have_its_own_format(tmp_path: Path) -> None:
+    program = """echo '{"what":"of stdout","how":"error"}'; echo 'W1201 10:00:00.000000 7 a.go:1] of stderr' >&2
+        mkdir -p log; echo '{"what":"of a file","how":"info"}' > log/a.log; echo 'the end'; exec sleep 1000"""
+    named = lucy.json_lines(message="what", level="how")
+    node = lucy.NodeSpec(
+        name="a",
+        role="x",
+        command=("sh", "-c", program),
+        streams="apart",
+        logs=("log/*.log",),
+        log_format={"": named, "stderr": "klog", "log/*.log": lucy.log_format("json")},
+        ready="the end",
+    )
+    run = tmp_path / "run"
+    seen: dict[str, lucy.Record] = {}
+    async with (
+        lucy.deploy(lucy.NetworkSpec(name="t", nodes=(node,)), run_directory=run) as network,
+        network["a"].records(since=0).aiter() as records,
+    ):
+        async for event in records:
+            seen.setdefault(event.source, event.data)
+            if len(seen) == 3:
+                break
+    assert (seen["stderr"].text, seen["stderr"].severity) == ("of stderr", lucy.Severity.WARN)
+    assert seen["log/a.log"].text == '{"what":"of a file","how":"info"}'  # whose keys are nobody's but the caller's
+    async with lucy.replay(run) as again:
+        found = {event.source: event.data for event in await again.so_far(nodes="a") if event.data.text != "the end"}
+        assert (found["stdout"].text, found["stdout"].severity) == ("of stdout", lucy.Severity.ERROR)
+        assert found["stderr"].kind == "klog"
