@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -202,10 +203,12 @@ def standin_journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_systemd_journal_is_followed_as_json(directory: Path | None, standin_journalctl: None) -> None:
     async with capture(j=journald("etcd.service", lines=5), directory=directory) as pipeline:
         since = None if directory is None else 0
-        async with pipeline.lines(since=since).aiter() as lines, asyncio.timeout(20):
-            called = (await anext(lines)).raw.decode()
+        async with pipeline.records(since=since).aiter() as records, asyncio.timeout(20):
+            called = (await anext(records)).data.text
             assert called == "called with --follow --output=json --lines=5 --no-pager --unit=etcd.service"
-            assert b"raft: elected" in (await anext(lines)).raw
+            entry = (await anext(records)).data
+            assert (entry.text, entry.severity) == ("raft: elected", lucy.Severity.WARN)
+            assert entry.time == datetime(2026, 12, 1, 8, tzinfo=UTC)
 
 
 async def test_without_journalctl_the_journal_is_refused_by_that_name(
