@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lucy_core.records.times import read_any_time, read_time_value
+from lucy_core.records.times import read_any_time, read_time, read_time_value
 
 DEC = datetime(2026, 12, 1, 10, 0, 0, tzinfo=UTC)
 NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
@@ -125,3 +125,21 @@ def test_a_number_that_counts_from_elsewhere_is_no_time(value: object) -> None:
 def test_any_text_and_any_number_is_a_time_that_utc_can_tell_or_none(text: str, number: float) -> None:
     for time in (read_any_time(text), read_time_value(number)):
         assert time is None or time.astimezone(UTC).isoformat()
+
+
+@given(
+    st.from_regex(
+        r"(?a)(?:0001|2026|2024|9999|\d{4})-(?:0[1-9]|1[0-2]|\d\d)-(?:[0-2]\d|\d\d)T[0-2]\d:[0-6]\d:[0-6]\d"
+        r"(?:[.,]\d{1,10})?(?:Z|[+-][0-2]\d:[0-6]\d)?",
+        fullmatch=True,
+    )
+)
+@example("0001-01-01T00:00:00+00:01")
+@example("9999-12-31T23:59:59-23:59")
+@example("2026-12-01T24:00:00Z")
+@example("2026-12-01T10:00:00.1234567899+23:59")
+def test_the_usual_spelling_which_is_read_faster_means_what_others_mean(text: str) -> None:
+    time = read_time(text)
+
+    assert time == read_time(text.replace("T", "t"))
+    assert time is None or str(time) == str(read_time(text.replace("T", "t")))
