@@ -67,7 +67,7 @@ def entries(seed: int, count: int) -> list[Entry]:
     for n in range(count):
         # As in the corpus of Mina's lines: nine in ten are short, a few are very long.
         words = draw.randrange(2, 30) if draw.random() < 0.995 else draw.randrange(300, 3_000)
-        text = f"{n} {' '.join(draw.choices(_WORDS, k=words))}"
+        text = f"{' '.join(draw.choices(_WORDS, k=words))} {n}"
         levels = (Severity.DEBUG, Severity.INFO, Severity.WARN, Severity.ERROR)
         level = draw.choices(levels, (30, 60, 7, 3))[0]
         at = _BEGINNING + timedelta(microseconds=1_000_003 * n)
