@@ -20,7 +20,8 @@ def __getattr__(name: str) -> object:
     import importlib.util
 
     may_be_there = name == "__all__" or not name.startswith("__")
-    if may_be_there and importlib.util.find_spec(f"{__name__}.{name}") is not None:
+    room = importlib.util.find_spec(f"{__name__}.{name}") if may_be_there else None
+    if room is not None and room.origin is not None:  # a directory that a removed room has left is none
         return importlib.import_module(f"{__name__}.{name}")
     face = importlib.import_module(f"{__name__}.face") if may_be_there else object()
     value: object = _listed(face) if name == "__all__" else getattr(face, name, _MISSING)

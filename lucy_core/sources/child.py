@@ -4,10 +4,12 @@ Its stdout and its stderr are a FIFO each: on a shared one a buffered half line 
 Both are without a name as soon as the program has them, so nothing stays of them, however this process ends.
 
 What it starts stands in its group. The group is signalled while the program itself, ended or not, was not waited for:
-until then its number is nobody else's.
+until then its number is nobody else's. Should this process be killed, the kernel kills the program.
 """
 
 import contextlib
+import ctypes
+import functools
 import math
 import os
 import signal
@@ -24,6 +26,16 @@ from lucy_core.errors import DeployError, UnknownProgramError, UnrunnableError
 from lucy_core.helpers.helper import how_it_ended
 from lucy_core.records.journal import NodeExited, NodeStarted, NodeStartFailed
 from lucy_core.sources.source import Process
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies, of SIGKILL too, before anything else is run in it."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(127)
 
 
 @final
@@ -53,6 +65,7 @@ class Child:
                 cwd=asked.directory,
                 env={**os.environ, **asked.environment},
                 start_new_session=True,
+                preexec_fn=functools.partial(_die_with, os.getpid()),  # noqa: PLW1509  # calls of the kernel alone
             )
         except FileNotFoundError as error:
             if error.filename == program:

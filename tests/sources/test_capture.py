@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -398,3 +399,20 @@ async def test_a_node_that_is_given_twice_is_refused() -> None:
 async def test_a_source_that_makes_no_sense_is_refused_where_it_is_made(make: Any, complaint: str) -> None:
     with pytest.raises(lucy.ArgumentError, match=complaint):
         make()
+
+
+async def test_a_program_dies_with_whoever_captures_it_though_that_is_killed() -> None:
+    program = """
+import anyio, lucy_core as lucy
+async def main():
+    async with lucy.capture(a=lucy.process("sh", "-c", "echo $$; exec sleep 600")) as pipeline:
+        print((await pipeline.records().first()).data.text, flush=True)
+        await anyio.sleep_forever()
+anyio.run(main)
+"""
+    async with await anyio.open_process([sys.executable, "-c", program], stderr=None) as lucys:
+        assert lucys.stdout is not None
+        pid = int(await lucys.stdout.receive())
+        assert is_running(pid)
+        lucys.kill()
+    await until_gone(pid)
