@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from lucy_core.formats.choice import NodeFormats, as_written, written
+from lucy_core.formats.contract import Format
 from lucy_core.records.severity import Severity
 
 
@@ -31,6 +33,11 @@ class Sample(NamedTuple):
     """What the named format is made with."""
     auto: bool = True
     """Whether the line alone shows what it is, so that `auto` reads the same."""
+
+
+def remade(chosen: Format) -> Format:
+    """Return what is made again of a format that was written down."""
+    return as_written(written(NodeFormats(chosen))).of_node
 
 
 def at(*parts: int, micros: int = 0) -> datetime:

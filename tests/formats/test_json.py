@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from json_samples import SAMPLES
-from sample import Sample, each
+from sample import Sample, each, remade
 
 from lucy_core.errors import ArgumentError
 from lucy_core.formats.auto import AutoFormat
-from lucy_core.formats.choice import as_written, log_format, written
+from lucy_core.formats.choice import log_format
 from lucy_core.formats.contract import Format
 from lucy_core.formats.json import JsonFormat, json_lines
 from lucy_core.formats.json_kinds import KINDS, UNKNOWN
@@ -101,11 +101,11 @@ def test_more_shapes_than_are_remembered_are_read_alike() -> None:
 def test_named_keys_are_made_again_by_name_and_options() -> None:
     made = json_lines(message="what", levels={"odd": "WARN"})
     assert made.options == {"message": "what", "levels": {"odd": "WARN"}}
-    again = as_written(written(made))
+    again = remade(made)
     assert isinstance(again, JsonFormat)
     assert again.options == made.options
     assert log_format("json", message="what").options == {"message": "what"}
-    assert as_written(written(JsonFormat())).options == {}
+    assert remade(JsonFormat()).options == {}
 
 
 @pytest.mark.parametrize(
