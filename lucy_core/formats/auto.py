@@ -4,9 +4,11 @@ What begins like a JSON object is one, or malformed; all else is text, of a know
 mind from line to line: a line that is read again, by itself or among others, is read the same.
 
 Most blocks of a network under test are envelopes from beginning to end, so such a block is decoded by one call, as
-`EnvelopeFormat` does it: it costs a tenth more than there, since each record is asked whether it is one.
+`EnvelopeFormat` does it: it costs a tenth more than there, since each record is asked whether it is one. So is a block
+of other objects.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 from typing import Final, final
@@ -17,6 +19,7 @@ from lucy_core.formats.contract import Batch, Format, read_by_line
 from lucy_core.formats.envelope import EnvelopeFormat, EnvelopeRecord
 from lucy_core.formats.json import JsonFormat
 from lucy_core.formats.json_kinds import ENVELOPE
+from lucy_core.formats.json_reading import JsonRecord
 from lucy_core.records.record import Block, Record, plain_record
 
 _NOTHING: Final = msgspec.Raw()
@@ -110,4 +113,11 @@ class AutoFormat(Format):
                 if not others:
                     batch.found = {ENVELOPE: len(found)}
                     return batch
-        return read_by_line(block, self)
+        batch = self._json.read_regular(block)
+        if batch is None:
+            return read_by_line(block, self)
+        objects: list[JsonRecord] = batch.records  # type: ignore[assignment]  # it makes no others
+        if any(each.reading.is_envelope for each in objects):
+            return read_by_line(block, self)
+        batch.found = Counter(each.kind for each in objects)
+        return batch

@@ -6,6 +6,7 @@ read when somebody asks.
 """
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any, final
 
 import msgspec
@@ -13,10 +14,10 @@ import msgspec
 from lucy_core.arguments import mapping_of, optional, readable_text
 from lucy_core.errors import ArgumentError
 from lucy_core.formats.colours import readable, uncoloured
-from lucy_core.formats.contract import Format, rendered
+from lucy_core.formats.contract import Batch, Format, read_by_line, rendered
 from lucy_core.formats.json_kinds import kind_of
 from lucy_core.formats.json_reading import JsonRecord, Reading, reading_of
-from lucy_core.records.record import Record
+from lucy_core.records.record import Block, Record
 from lucy_core.records.severity import Severity, severity_of
 
 _SHAPES = 2048
@@ -26,6 +27,7 @@ _SHAPE_KEYS = 64
 _ESCAPE = b"\x1b"
 """What colours begin with."""
 _decode = msgspec.json.Decoder().decode
+_first_byte = itemgetter(slice(1))
 
 
 def _path(value: Any, name: str) -> str:
@@ -127,6 +129,30 @@ class JsonFormat(Format):
             text = line.strip().decode() if reading.says_nothing else reading.text_of(document)
         found = reading.id_of(document) if reading.id else None
         return JsonRecord(raw=line, text=text, id=found, reading=reading, decoded=document)
+
+    def read_block(self, block: Block) -> Batch:
+        return self.read_regular(block) or read_by_line(block, self)
+
+    def read_regular(self, block: Block) -> Batch | None:
+        """Read a block in which each line is an object; None where one isn't, or is malformed.
+
+        What else a line may be needn't be asked of each then: 1.2 µs a line of zap's, where line by line takes 1.5, and
+        decoding alone 0.4.
+        """
+        if block.torn:
+            return None
+        lines = block.data.split(b"\n")
+        lines.pop()  # what follows the last newline: nothing
+        # To count `\n{` takes three times as long.
+        if set(map(_first_byte, lines)) != {b"{"}:
+            return None
+        read = self.read_object
+        try:
+            records = [read(line) for line in lines]
+        except (ValueError, RecursionError):
+            return None
+        unleveled = sum(record.is_unleveled for record in records)
+        return Batch(block, [*records], range(block.position, block.position + len(records)), [], unleveled=unleveled)
 
     def _learn(self, shape: tuple[Any, ...]) -> Reading:
         keys = shape[:-1]

@@ -10,7 +10,7 @@ from text_samples import TEXT_SAMPLES
 from lucy_core.formats.auto import AutoFormat
 from lucy_core.formats.contract import read_by_line
 from lucy_core.formats.envelope import EnvelopeRecord
-from lucy_core.formats.json import JsonRecord
+from lucy_core.formats.json import JsonFormat, JsonRecord
 from lucy_core.testing.format_conformance.material import FIRST, block_of, seen
 
 auto = AutoFormat()
@@ -65,6 +65,21 @@ def test_one_line_of_another_kind_among_envelopes_is_read_as_what_it_is(other: b
     found = [each for each in seen(auto.read_block(block)) if each.position != FIRST + place]
     assert [each.raw for each in found] == ENVELOPES
     assert {each.said[0] for each in found} == {"FoundEnvelope"}
+
+
+OBJECTS = [b'{"level":"info","ts":%d,"msg":"tick %d"}' % (1796119200 + n, n) for n in range(40)]
+
+
+@pytest.mark.parametrize("other", (*OTHERS, ENVELOPES[0], b'  {"msg":"indented"}', b'{"level":"loud","msg":"unknown"}'))
+@pytest.mark.parametrize("place", (0, 20, 39))
+def test_one_line_of_another_kind_among_objects_is_read_as_what_it_is(other: bytes, place: int) -> None:
+    block = block_of([*OBJECTS[:place], other, *OBJECTS[place:]])
+
+    for reader in (auto, JsonFormat()):
+        batch, expected = reader.read_block(block), read_by_line(block, reader)
+        assert seen(batch) == seen(expected)
+        assert (batch.found, batch.unleveled) == (expected.found, expected.unleveled)
+        assert [batch.at(index) for index in range(len(batch.records))] == expected.records
 
 
 def test_what_only_looks_like_an_envelope_keeps_its_severity() -> None:
