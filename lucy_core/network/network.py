@@ -219,7 +219,8 @@ class Network(Observed):
     async def start_all(self) -> None:
         """Start every node that was never started, each once those are ready that it is to be started after.
 
-        Returns once all are. Of several that can't be started the first is raised; the others stand on it as notes.
+        Returns once all are. Those that run already are waited for too; whom a test has stopped, frozen or removed is
+        not. Of several that can't be started the first is raised; the others stand on it as notes.
 
         Raises:
             NotReadyError: a node did not become ready. What else `Node.start` raises comes too.
@@ -232,8 +233,11 @@ class Network(Observed):
             for other in spec.after:
                 if other in ready:  # else it was removed
                     await ready[other].wait()
-            if self.nodes[spec.name].state is State.DEPLOYED:
-                await self.nodes[spec.name].start()
+            node = self.nodes.get(spec.name)  # None: it was removed meanwhile
+            if node is not None and node.state is State.DEPLOYED:
+                await node.start()
+            elif node is not None and node.state is State.RUNNING:
+                await node.until_ready()
             ready[spec.name].set()
 
         async with one_error(), anyio.create_task_group() as tasks:

@@ -103,6 +103,31 @@ async def test_a_node_waits_for_those_alone_that_it_is_started_after(tmp_path: P
         await running["slow"].write_file("go", b"")
 
 
+async def test_a_node_that_runs_and_is_not_ready_yet_is_waited_for_by_those_after_it(tmp_path: Path) -> None:
+    nodes = (waits_file("slow", ready="open for"), script("next", "rest", after=("slow",)))
+    async with network(tmp_path, *nodes, start=False) as running:
+        await running["slow"].start(until_ready=False)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(running.start_all)
+            await running["slow"].events(Told, since=0).first(lambda event: event.data.what == "waiting", within=20)
+            assert running["next"].state is State.DEPLOYED
+            await running["slow"].write_file("go", b"")
+        (opened,) = [event for event in await running.so_far(nodes=("slow",)) if b"open for" in event.record.raw]
+        (started,) = [event for event in await running.so_far(lucy.NodeStarted) if event.data.node == "next"]
+        assert opened.position < started.position
+
+
+async def test_a_node_that_is_removed_while_it_waits_for_another_is_not_started(tmp_path: Path) -> None:
+    nodes = (waits_file("slow", ready="open for"), script("next", "rest", after=("slow",)))
+    async with network(tmp_path, *nodes, start=False) as running:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(running.start_all)
+            await running["slow"].events(Told, since=0).first(lambda event: event.data.what == "waiting", within=20)
+            await running.remove("next")
+            await running["slow"].write_file("go", b"")
+        assert [node.name for node in running] == ["slow"]
+
+
 async def test_what_an_earlier_start_said_does_not_count(tmp_path: Path) -> None:
     async with network(tmp_path, waits_file(ready="open for", ready_within=4), start=False) as running:
         await running["a"].write_file("go", b"")
