@@ -46,6 +46,11 @@ _SPELLINGS = tuple(
     )
 )
 
+_WITH_DIGIT = (_SPELLINGS[0], _SPELLINGS[1], _SPELLINGS[-1])
+"""Those that may begin with a digit."""
+_WITH_LETTER = _SPELLINGS[1:-1]
+"""Those that may begin with a letter."""
+
 _ZONES: Mapping[str, int] = {
     **dict.fromkeys(("Z", "UTC", "UT", "GMT", "WET"), 0),
     **dict.fromkeys(("CET", "WEST"), 1),
@@ -118,8 +123,11 @@ def read_any_time(text: str, *, now: datetime | None = None) -> datetime | None:
 
 
 def _read_spelling(text: str, now: datetime | None = None) -> datetime | None:
-    found = next(filter(None, (match(text) for match in _SPELLINGS)), None)
-    if found is None:
+    for match in _WITH_DIGIT if text.lstrip("[ ")[:1].isdigit() else _WITH_LETTER:
+        found = match(text)
+        if found is not None:
+            break
+    else:
         return None
     parts: dict[str, str | None] = found.groupdict()
     zone = _zone_of(parts)
@@ -139,9 +147,11 @@ def _read_spelling(text: str, now: datetime | None = None) -> datetime | None:
     if year is not None:
         return _made(int(year), month, day, clock, zone)
     latest = (datetime.now(UTC) if now is None else now) + timedelta(days=1)
-    # A 29th of February may lie several years back.
-    times = (_made(latest.year - back, month, day, clock, zone) for back in range(9))
-    return next((each for each in times if each is not None and each <= latest), None)
+    for back in range(9):  # a 29th of February may lie several years back
+        time = _made(latest.year - back, month, day, clock, zone)
+        if time is not None and time <= latest:
+            return time
+    return None
 
 
 def read_epoch(number: float) -> datetime | None:
@@ -196,7 +206,8 @@ def _of_parts(seconds: Any, nanos: Any) -> datetime | None:
 def _made(year: int, month: int, day: int, clock: tuple[int, int, int, int], zone: timezone) -> datetime | None:
     try:
         time = datetime(year, month, day, *clock, tzinfo=zone)
-        time.astimezone(UTC)
+        if zone is not UTC:
+            time.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
     return time
