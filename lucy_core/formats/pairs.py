@@ -68,9 +68,15 @@ def read_pairs(text: str, at: int = 0, *, bare_keys: bool = False) -> dict[str, 
 
 def pairs_at_end(text: str) -> tuple[str, Mapping[str, Any]]:
     """Part a text from the pairs that it ends with, and return both."""
+    at = text.find("=")
+    if at < 0:
+        return text.rstrip(), {}
+    # No pair begins before the word with the first equals sign, and most texts are words.
+    while at and not text[at - 1].isspace():
+        at -= 1
+    begin = len(text[:at].rstrip())
     reader = _Reader(text)
     pairs: dict[str, Any] = {}
-    begin = at = 0
     end = len(text)
     while at < end:
         while at < end and text[at].isspace():

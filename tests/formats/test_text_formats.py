@@ -4,12 +4,15 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sample import remade
 from text_samples import TEXT_SAMPLES
 
 from lucy_core.errors import ArgumentError
 from lucy_core.formats.choice import log_format
 from lucy_core.formats.known import recognised
+from lucy_core.formats.pairs import pairs_at_end
 from lucy_core.formats.text import TextFormat
 from lucy_core.formats.wrapped import wrapped
 from lucy_core.formats.wrappers import WRAPPERS
@@ -330,3 +333,27 @@ def test_no_line_takes_longer_than_it_is_long(head, piece):
     line = head.encode() + piece.encode() * 60_000  # quadratic would be minutes: the test's own limit would end it
     with contextlib.suppress(ValueError):  # malformed JSON inside a wrapper
         assert known(line).raw == line
+
+
+@pytest.mark.parametrize(
+    ("text", "head", "pairs"),
+    (
+        ("", "", {}),
+        ("  up ", "  up", {}),
+        ("a=1", "", {"a": "1"}),
+        ("is up  a=1 b=2", "is up", {"a": "1", "b": "2"}),
+        ("a=1 up b=2", "a=1 up", {"b": "2"}),
+        ("is up a=1 now", "is up a=1 now", {}),
+    ),
+)
+def test_the_pairs_that_a_line_ends_with_are_parted_from_what_it_says(text: str, head: str, pairs: dict[str, str]):
+    assert pairs_at_end(text) == (head, pairs)
+
+
+@given(st.lists(st.sampled_from(("peer", "a=1", 'b="x y"', "c=[1 2", "=", "d=", '"', "\u00a0", " ", "]")), max_size=8))
+def test_words_before_the_first_pair_change_nothing_of_the_pairs_at_a_lines_end(words: list[str]) -> None:
+    text = " ".join(words)
+    head, pairs = pairs_at_end(text)
+
+    assert text.startswith(head)
+    assert pairs_at_end(f"two words {text}") == (f"two words {head}".rstrip(), pairs)
