@@ -201,7 +201,8 @@ def _patterns(value: Any) -> tuple[Pattern, ...]:
     for each in texts:
         text = each.pattern if isinstance(each, re.Pattern) else each
         try:
-            patterns.append(Pattern(readable_text(text, "pattern")))
+            readable_text(text, "pattern")
+            patterns.append(Pattern(each))
         except (re.error, RecursionError, OverflowError) as error:
             raise EventDefinitionError(shown(text), f"is no regular expression: {error}") from error
     return tuple(patterns)

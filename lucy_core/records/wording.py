@@ -12,8 +12,10 @@ from typing import Any, final
 
 _parser: Any = importlib.import_module("re._parser")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
-_SAFE = re.compile(r"[A-Za-z0-9 _.,:;()\[\]{}#@%+=*!?~^|$-]+")
-"""Characters that every format spells as they are: no quote, no backslash, none that HTML or JSON writers escape."""
+_SAFE = re.compile(r"[A-Za-z0-9 _.,:;()\[\]{}#@%*!?~^|$-]+")
+"""Characters that every format spells as they are: no quote, no backslash, none that HTML or JSON writers escape.
+
+Java's Gson escapes `=`, and .NET `+`."""
 LEAST = 2
 """How many characters must stand in a line for a search to be worth it."""
 
@@ -79,16 +81,16 @@ class Pattern:
 
     __slots__ = ("_search", "literal", "text")
 
-    def __init__(self, text: str) -> None:
-        """Compile it.
+    def __init__(self, pattern: str | re.Pattern[str]) -> None:
+        """Compile it, if it isn't.
 
         Raises:
             re.error, RecursionError, OverflowError: it is no regular expression.
         """
-        compiled = re.compile(text)
-        self.text = text
+        compiled = re.compile(pattern)
+        self.text = compiled.pattern
         self._search = compiled.search
-        self.literal = _literal_of(text)
+        self.literal = _literal_of(compiled)
         """What surely stands in a line that fits; empty where nobody can say."""
 
     def variables(self, text: str) -> dict[str, str] | None:
@@ -100,13 +102,11 @@ class Pattern:
 
 
 @lru_cache(maxsize=256)
-def _literal_of(pattern: str) -> str:
-    tree = _parser.parse(pattern)
-    state = getattr(tree, "state", None)
-    if state is not None and state.flags & re.IGNORECASE:
+def _literal_of(pattern: re.Pattern[str]) -> str:
+    if pattern.flags & re.IGNORECASE:
         return ""
     runs: list[str] = [""]
-    _gather(tree, runs)
+    _gather(_parser.parse(pattern.pattern, pattern.flags & re.VERBOSE), runs)
     return max(map(safe_run, runs), key=len)
 
 

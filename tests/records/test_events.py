@@ -1,11 +1,14 @@
 """Event types: what an unreadable line may have been."""
 
+import re
+
 import msgspec
 import pytest
 
 import lucy_core as lucy
 from lucy_core.records.event import event_type
 from lucy_core.records.journal import JOURNAL, NodeExited
+from lucy_core.records.record import plain_record
 
 
 @lucy.event(ids=("plum.1", "plum.2"), message='A "$plum" fell', fields={"puppeteer_event_type": "plum_fell"})
@@ -35,3 +38,20 @@ def test_a_line_of_another_node_than_the_one_that_writes_it_is_of_no_type() -> N
     raw = b'{"event_id":"lucy.node_exited","metadata":{"no'
     assert event_type(NodeExited).may_be(raw, JOURNAL)
     assert not event_type(NodeExited).may_be(raw, "a")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line", "needles"),
+    (
+        (re.compile(r"lost (?P<plum>\w+)", re.IGNORECASE), b"LOST it", None),
+        (re.compile(r"lost \s (?P<plum> \w+)  # a remark", re.VERBOSE), b"lost it", (b"lost",)),
+        (re.compile(r"lost.(?P<plum>\w+)", re.DOTALL), "lost\u2028it".encode(), (b"lost",)),
+    ),
+)
+def test_an_expression_that_is_compiled_keeps_its_flags(
+    pattern: re.Pattern[str], line: bytes, needles: tuple[bytes, ...] | None
+) -> None:
+    kind = event_type(lucy.event(pattern=pattern)(msgspec.defstruct("Lost", [("plum", str)])))
+    assert kind.needles == needles
+    assert kind.variables(plain_record(line)) == {"plum": "it"}
+    assert kind.means(plain_record(line))
