@@ -60,7 +60,8 @@ class JoinedRecord(Record, frozen=True, gc=False, kw_only=True):
 
     @property
     def is_unleveled(self) -> bool:
-        return self.head.is_unleveled
+        # What goes on with a line that only goes on itself has no record before it, whose severity would count.
+        return not self.severity and any(each.is_unleveled for each in (self.head, *self.more))
 
 
 @final

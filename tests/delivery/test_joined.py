@@ -105,6 +105,12 @@ async def test_a_traceback_of_itself_leaves_it_open_whether_there_was_an_error(p
         await pipeline.so_far(level=lucy.Severity.ERROR, joined=True)
 
 
+async def test_a_traceback_that_only_a_blank_line_comes_before_is_of_itself(pipeline: Pipeline) -> None:
+    await write(pipeline, "a", b"\n", TRACE)
+    with pytest.raises(lucy.InconclusiveError, match="Traceback"):
+        await pipeline.so_far(level=lucy.Severity.ERROR, joined=True)
+
+
 async def test_a_traceback_of_a_record_matters_as_it_does(pipeline: Pipeline) -> None:
     await write(pipeline, "a", HELLO, TRACE)
     with pytest.raises(lucy.InconclusiveError, match="Traceback"):
