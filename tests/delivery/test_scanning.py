@@ -18,8 +18,9 @@ from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.delivery.scanning import search
 from lucy_core.errors import RecordingError
+from lucy_core.formats.auto import AutoFormat
 from lucy_core.formats.choice import NodeFormats
-from lucy_core.formats.contract import Needles
+from lucy_core.formats.contract import Format, Needles
 from lucy_core.formats.envelope import EnvelopeFormat
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Row
@@ -54,6 +55,16 @@ class Said(msgspec.Struct):
 @lucy.event(ids="numbered")
 class Numbered(msgspec.Struct):
     n: int
+
+
+@lucy.event(message=("leader is a7", "leader=a7", "leader+a7"), decode=as_it_is)
+class Leader(msgspec.Struct):
+    pass
+
+
+@lucy.event(pattern="leads", decode=as_it_is)
+class Leads(msgspec.Struct):
+    pass
 
 
 FORMAT = EnvelopeFormat()
@@ -118,11 +129,11 @@ def block_of(made: list[bytes], *, torn: bool = False) -> Block:
     return Block("a", 100, 0, len(made), 7, data, torn)
 
 
-def heard(block: Block, wanted: list[type], *others: Interest) -> list[tuple[Any, ...]]:
+def heard(block: Block, wanted: list[type], *others: Interest, log_format: Format = FORMAT) -> list[tuple[Any, ...]]:
     """What a subscriber to `wanted` gets of a block beside subscribers with other interests."""
     row = Row(block.position, block.node, block.offset, len(block.data), block.lines, block.arrived_ns, torn=block.torn)
     delivery = Delivery(Ledger(), None)
-    delivery.read_as(block.node, NodeFormats(FORMAT))
+    delivery.read_as(block.node, NodeFormats(log_format))
     delivery.ledger.take(row)
     delivery.delivered = block.position
     found: list[tuple[Any, ...]] = []
@@ -155,6 +166,24 @@ def test_what_a_subscriber_gets_does_not_depend_on_what_others_want(
     assert alone == heard(block, wanted, Interest(kind=Malformed))
     assert alone == heard(block, wanted, Interest(event_types=[event_type(Said)]))
     assert alone == heard(block, wanted, Interest(event_types=[event_type(kind) for kind in (One, Two, Odd, Numbered)]))
+
+
+@pytest.mark.parametrize(
+    ("line", "is_one"),
+    (
+        # journald's, for a text that has colours or other bytes in it: nothing of it stands in the line.
+        (b'{"MESSAGE":[108,101,97,100,101,114,32,105,115,32,97,55],"__REALTIME_TIMESTAMP":"1796119200000000"}', False),
+        (b'{"MESSAGE":"leader is a7","__REALTIME_TIMESTAMP":"1796119200000000"}', True),
+        (b'{"level":"info","msg":"leader is a7"}', True),
+        # As Gson and .NET write their lines for web pages.
+        (rb'{"level":"info","msg":"leader\u003da7"}', True),
+        (rb'{"level":"info","msg":"leader\u002Ba7"}', True),
+    ),
+)
+def test_an_event_by_its_text_is_one_whoever_else_asks(line: bytes, *, is_one: bool) -> None:
+    made = [line, *[b'{"level":"info","msg":"nothing"}'] * 20]
+    for others in ((), (Interest(),), (Interest(event_types=[event_type(Leads)]),)):
+        assert bool(heard(block_of(made), [Leader], *others, log_format=AutoFormat())) is is_one
 
 
 @given(lines, st.sets(st.sampled_from([each for each in IDS if each.isalpha()]), min_size=1))

@@ -200,7 +200,11 @@ class Plan:
         return [index for index, record in enumerate(batch.records) if record.id in ids]
 
     def _kinds(self, record: Record, *, hides: bool) -> Kinds:
-        """Return the types that a record is of, each once; where lines may hide what makes them one, if it is spelt."""
+        """Return the types that a record is of, each once, if what makes it one is spelt, as a search wants it.
+
+        By its id alone it is looked at only where the lines may hide letters: a text may have been put together too, as
+        journald's is, which are bytes by their numbers.
+        """
         if not (hides or self._by_text or self._fitted):
             return self._by_id.get(record.id, [])
         event_id, key = record.id, self._format.id_key
@@ -211,7 +215,7 @@ class Plan:
             if event_id not in kind.ids:
                 found.append((kind, takers))
         found += (entry for entry in self._fitted if entry[0].means(record))
-        return [entry for entry in found if entry[0].is_spelt(record.raw)] if hides else found
+        return [entry for entry in found if entry[0].is_spelt(record.raw)]
 
 
 def _in_line_order(shares: Shares) -> Iterable[tuple[Subscription, list[Any]]]:
