@@ -11,14 +11,15 @@ from typing import Any, final
 
 import msgspec
 
-from lucy_core.arguments import mapping_of, optional, readable_text
+from lucy_core.arguments import optional, readable_text
 from lucy_core.errors import ArgumentError
 from lucy_core.formats.colours import readable, uncoloured
 from lucy_core.formats.contract import Batch, Format, read_by_line, rendered
 from lucy_core.formats.json_kinds import kind_of
 from lucy_core.formats.json_reading import JsonRecord, Reading, reading_of
+from lucy_core.formats.levels import LEVELS
 from lucy_core.records.record import Block, Record
-from lucy_core.records.severity import Severity, severity_of
+from lucy_core.records.severity import Severity
 
 _SHAPES = 2048
 """How many shapes are remembered. Where keys are names of things, each line may have a shape of its own."""
@@ -37,18 +38,7 @@ def _path(value: Any, name: str) -> str:
     return path
 
 
-def _severity(value: Any, name: str) -> Severity:
-    if isinstance(value, str):
-        found = Severity.__members__.get(value.upper()) or severity_of(value)
-        if found:
-            return found
-    elif isinstance(value, int) and not isinstance(value, bool) and value in set(Severity):
-        return Severity(value)
-    raise ArgumentError(name, value, "is no severity; give one, like lucy.Severity.ERROR or 'ERROR'")
-
-
 _path_or_none = optional(_path)
-_levels_or_none = optional(mapping_of(readable_text, _severity, "{'oops': 'ERROR'}"))
 
 
 @final
@@ -92,7 +82,7 @@ class JsonFormat(Format):
         self._given = {name: value for name, value in given.items() if _path_or_none(value, name) is not None}
         names = {"message": "text", "fields": "inside"}
         self._named: Mapping[str, str] = {names.get(name, name): path for name, path in self._given.items() if path}
-        self._levels: dict[str, Severity] = _levels_or_none(levels, "levels") or {}
+        self._levels: dict[str, Severity] = LEVELS(levels, "levels") or {}
         self._words = {word.lower(): level for word, level in self._levels.items()}
         self._shapes: dict[tuple[Any, ...], Reading] = {}
 

@@ -5,30 +5,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, final
 
-from lucy_core.arguments import mapping_of, optional, readable_text, text_of
+from lucy_core.arguments import optional, readable_text
 from lucy_core.errors import ArgumentError
 from lucy_core.formats.colours import readable
 from lucy_core.formats.contract import Format
+from lucy_core.formats.levels import LEVELS
 from lucy_core.formats.shapes import TextRecord
 from lucy_core.formats.stamped import StampedFormat
 from lucy_core.records.record import Record
 from lucy_core.records.severity import Severity, severity_of
 
-_named = re.compile(r"[A-Z]+[234]?").fullmatch
 _text_or_none = optional(readable_text)
-
-
-def _severity(value: Any, name: str) -> Severity:
-    if isinstance(value, str):
-        found = Severity.__members__.get(value.upper(), severity_of(value)) if _named(value.upper()) else None
-        if found:
-            return found
-    elif isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= max(Severity):
-        return Severity(value)
-    raise ArgumentError(name, value, "is no severity; give one, like lucy.Severity.ERROR or 'ERROR'")
-
-
-_levels = mapping_of(text_of, _severity, "{'E': 'ERROR', 'W': 'WARN'}")
 
 
 @final
@@ -68,7 +55,7 @@ class TextFormat(Format):
         """
         self._stamped = None if pattern is not None else StampedFormat()
         self._pattern = _compiled(pattern)
-        self._levels: dict[str, Severity] = {} if levels is None else _levels(levels, "levels")
+        self._levels: dict[str, Severity] = LEVELS(levels, "levels") or {}
         self._spelling = _spelling(time)
 
     @property

@@ -108,6 +108,14 @@ def test_named_keys_are_made_again_by_name_and_options() -> None:
     assert remade(JsonFormat()).options == {}
 
 
+def test_a_word_that_is_to_mean_nothing_is_written_down_so():
+    made = json_lines(levels={"info": Severity.UNSPECIFIED})
+    again = remade(made)
+    for chosen in (made, again):
+        assert chosen.read(b'{"level":"info","msg":"m"}').severity is Severity.UNSPECIFIED
+    assert again.options == {"levels": {"info": "UNSPECIFIED"}}
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     (

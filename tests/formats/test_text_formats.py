@@ -221,7 +221,7 @@ def test_syslogs_numbers_are_those_of_opentelemetry():
 def test_an_expression_says_what_is_what():
     chosen = TextFormat(
         r"(?P<time>\S+ \S+) (?P<level>\w) (?P<member>\w+): (?P<text>.*)",
-        levels={"E": Severity.ERROR, "W": "warn", "N": 10},
+        levels={"E": Severity.ERROR, "W": "warn", "N": 10, "D": Severity.UNSPECIFIED},
         time="%d.%m.%Y %H:%M",
     )
     for read in (chosen.read, remade(chosen).read):
@@ -235,6 +235,7 @@ def test_an_expression_says_what_is_what():
         assert record.severity_text == "E"
         assert read(b"01.12.2026 10:00 W bp1: x").severity is Severity.WARN
         assert read(b"01.12.2026 10:00 N bp1: x").severity is Severity.INFO2
+        assert read(b"01.12.2026 10:00 D bp1: x").severity is Severity.UNSPECIFIED
         assert read(b"01.12.2026 10:00 Q bp1: x").severity is Severity.UNSPECIFIED
         assert read(b"31.02.2026 10:00 E bp1: x").time is None
         assert type(read(b"hello")) is Record
