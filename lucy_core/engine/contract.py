@@ -124,7 +124,8 @@ class EngineNode(abc.ABC):
         """Send it a signal, by name (`signal_number` has its number), and wait for nothing. `Capability.SIGNAL`.
 
         It is none that kills, freezes or thaws, which have methods of their own. An end that it leads to is the node's
-        own: `NodeExit.asked` says nothing of it. A node that has ended meanwhile is no error.
+        own: `NodeExit.asked` says nothing of it. A node that has ended meanwhile is no error. One that is frozen gets
+        it when it goes on.
 
         Raises:
             CommandError: it could not be sent.

@@ -5,6 +5,7 @@ any Engine, without a mount. Whoever else writes to that stdout, a program that 
 nothing: what is no message of the link is passed over, and a message that follows half a line of such is still found.
 """
 
+import contextlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Literal, Protocol, final
@@ -128,6 +129,14 @@ class Link:
             raise NodeGoneError(self._node, verb)
         if call.answer.error is not None:
             raise SupervisorError(self._node, verb, call.answer.error)
+
+    async def tell(self, verb: str, *words: str) -> None:
+        """Send a command and wait for no reply: a puppeteer that is frozen obeys once it goes on."""
+        self._last += 1
+        command = encode_command(self._last, verb, words)
+        with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async with self._sending:
+                await self._stream.send(command)
 
     @property
     def gone(self) -> bool:

@@ -83,6 +83,14 @@ async def test_replies_find_their_commands_in_any_order() -> None:
         script.say(b'{"reply":2,"ok":true}\n{"re', b'ply":1,"ok":true}\n')
 
 
+async def test_what_is_told_waits_for_no_reply_and_for_no_container() -> None:
+    async with linked() as (link, script, _):
+        await link.tell("signal", "1", "daemon")
+        assert await script.command() == b"1 signal 1 daemon\n"
+        script.say(b'{"reply":1,"ok":true}\n')
+    await link.tell("signal", "1", "daemon")
+
+
 async def test_a_refusal_says_whom_what_and_why() -> None:
     async with linked() as (link, script, _):
         script.say(b'{"reply":1,"error":"nobody reads the log"}\n')

@@ -1,5 +1,6 @@
 """What the daemon of a node is told beside its spec: signals, how it is asked to end, other arguments of one start."""
 
+import anyio
 import pytest
 
 from lucy_core.engine import Capability, Engine, Reach
@@ -37,6 +38,24 @@ class DaemonConformance(Suite):
             await told(a, "heard", mark)
             heard = await told(a, "child heard")
             assert heard.position >= mark.position
+
+    async def test_a_signal_to_a_frozen_node_waits_for_it_and_not_its_sender(
+        self, deploy: Deploy, script: Script
+    ) -> None:
+        """It gets the signal once it goes on."""
+        async with deploy(script("a", "hear:SIGHUP", "tick")) as network:
+            a = network["a"]
+            if Capability.SIGNAL not in network.engine.capabilities:
+                return  # which is refused by name above
+            if not await can(network, Capability.PAUSE, a.pause):
+                return
+            await said(a)
+            await a.pause()
+            mark = network.mark()
+            with anyio.fail_after(WITHIN / 4):
+                await a.signal("SIGHUP")
+            await a.resume()
+            assert (await told(a, "heard", mark)).data.value == "SIGHUP"
 
     async def test_a_signal_that_ends_a_node_is_the_nodes_own_end(self, deploy: Deploy, script: Script) -> None:
         """Expected where the test says so, and told as what it was."""

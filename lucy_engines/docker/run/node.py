@@ -263,8 +263,11 @@ class DockerNode(EngineNode):
             raise SupervisorError(self.name, verb, f"its supervisor did not answer within {seconds:g} s") from error
 
     async def signal(self, signal: str, *, to: Reach) -> None:
-        if self._running:
-            await self._ask("signal", str(signal_number(signal)), str(to))
+        words = "signal", str(signal_number(signal)), str(to)
+        if self._running and self._link is not None and (self._paused or self.frozen):
+            await self._link.tell(*words)  # the supervisor is frozen too
+        elif self._running:
+            await self._ask(*words)
 
     async def pause(self) -> None:
         with self._client.calling(f"pause {self.name}"):
