@@ -34,6 +34,7 @@ class PostgresqlFormat(ShapedFormat):
 
     name = "postgresql"
     begins = "0123456789DILNWEFPHQCSB"
+    has = ":  "
     shapes = (
         shape(
             rf"(?P<time>\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?{_ZONE})",
@@ -50,9 +51,6 @@ class PostgresqlFormat(ShapedFormat):
         "DEBUG5": Severity.DEBUG,
         "PANIC": Severity.FATAL2,
     }
-
-    def recognised(self, line: bytes, text: str) -> Record | None:
-        return super().recognised(line, text) if ":  " in text else None  # 5 µs less for each line of another's
 
     def record(self, line: bytes, found: re.Match[str]) -> Record:
         word = found["level"]
@@ -110,6 +108,7 @@ class NatsFormat(ShapedFormat):
 
     name = "nats"
     begins = "["
+    has = " ["
     shapes = (
         shape(
             r"\[(?P<pid>\d+)\] (?:(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d(?:\.\d+)?) )?",
@@ -124,6 +123,7 @@ class RabbitmqFormat(ShapedFormat):
 
     name = "rabbitmq"
     begins = "0123456789"
+    has = "] <"
     shapes = (
         shape(
             r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?) \[(?P<level>[a-z]+)\] ",

@@ -19,6 +19,7 @@ class KlogFormat(ShapedFormat):
 
     name = "klog"
     begins = "IWEFD"
+    has = "]"
     shapes = (
         shape(
             r"(?P<level>[IWEFD])(?P<time>(?:\d{4})?\d{4} \d\d:\d\d:\d\d\.\d{3,9}) +(?P<thread>\d+) ",

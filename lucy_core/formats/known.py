@@ -42,7 +42,7 @@ _NAME_BYTES = 128
 """How far the name may go that stands before a line."""
 _ACCESS, _LOGFMT = AccessFormat(), LogfmtFormat()
 _BY_FIRST: Final = {
-    ord(first): tuple(known for known in KNOWN if first in known.begins)
+    ord(first): tuple((known.has, known.recognised) for known in KNOWN if first in known.begins)
     for first in {first for known in KNOWN for first in known.begins}
 }
 
@@ -64,8 +64,8 @@ def recognised(line: bytes, read_json: Callable[[bytes], Record], *, depth: int 
         if found is not None:
             return found
     text = shown.decode(errors="backslashreplace")
-    for known in _BY_FIRST.get(shown[0], ()) if shown else ():
-        found = known.recognised(line, text)
+    for has, recognise in _BY_FIRST.get(shown[0], ()) if shown else ():
+        found = recognise(line, text) if has in text else None
         if found is not None:
             return found
     if '] "' in text:

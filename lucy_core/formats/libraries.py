@@ -98,6 +98,7 @@ class EnvLoggerFormat(ShapedFormat):
 
     name = "env_logger"
     begins = "["
+    has = "] "
     shapes = (
         shape(rf"\[(?:{_MOMENT} )?{_RUST_LEVEL} {{1,2}}(?P<logger>[A-Za-z_][\w:.-]*)\] (?P<text>.*)"),
         shape(rf"\[{_MOMENT} {_RUST_LEVEL} *\] (?P<text>.*)"),
@@ -145,6 +146,7 @@ class ZapFormat(ShapedFormat):
 
     name = "zap"
     begins = "0123456789"
+    has = "\t"
     shapes = (
         shape(
             rf"(?P<time>{MOMENT}|\d{{9,10}}\.\d+)\t(?P<level>(?i:{WORDS}|DPANIC))\t(?:(?P<logger>[^\t\s:]+)\t)?",

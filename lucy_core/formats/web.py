@@ -78,6 +78,7 @@ class NginxErrorFormat(ShapedFormat):
 
     name = "nginx_error"
     begins = "0123456789n"
+    has = " ["
     shapes = (
         shape(
             r"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?P<level>[a-z]+)\] (?P<pid>\d+)#(?P<tid>\d+): ",
@@ -115,6 +116,7 @@ class ApacheErrorFormat(ShapedFormat):
 
     name = "apache_error"
     begins = "["
+    has = "] ["
     shapes = (
         shape(
             r"\[(?P<time>[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)? \d{4})\] ",

@@ -11,8 +11,10 @@ from text_samples import TEXT_SAMPLES
 
 from lucy_core.errors import ArgumentError
 from lucy_core.formats.choice import log_format
-from lucy_core.formats.known import recognised
+from lucy_core.formats.colours import uncoloured
+from lucy_core.formats.known import KNOWN, recognised
 from lucy_core.formats.pairs import pairs_at_end
+from lucy_core.formats.shapes import TextualFormat
 from lucy_core.formats.text import TextFormat
 from lucy_core.formats.wrapped import wrapped
 from lucy_core.formats.wrappers import WRAPPERS
@@ -334,6 +336,14 @@ def test_no_line_takes_longer_than_it_is_long(head, piece):
     line = head.encode() + piece.encode() * 60_000  # quadratic would be minutes: the test's own limit would end it
     with contextlib.suppress(ValueError):  # malformed JSON inside a wrapper
         assert known(line).raw == line
+
+
+@pytest.mark.parametrize("known_format", KNOWN, ids=lambda each: each.name)
+def test_what_each_line_of_a_format_has_is_in_each_line_that_has_its_shape(known_format: TextualFormat) -> None:
+    lines = [uncoloured(sample.line) for sample in TEXT_SAMPLES]
+    own = [text for text in map(bytes.decode, lines) if known_format.recognised(text.encode(), text) is not None]
+    assert own
+    assert all(known_format.has in text and text[0] in known_format.begins for text in own)
 
 
 @pytest.mark.parametrize(
