@@ -90,7 +90,12 @@ def test_whoever_is_told_to_install_lucy_gets_no_strangers_distribution(project:
         if (REPOSITORY / file).is_file() and file != "tests/house/test_packaging.py"
     }
 
-    named = {(file, name) for file, text in texts.items() for name in re.findall(r"\b(lucy[\w-]*)\[[a-z,]+\]", text)}
+    extras = "|".join(project["optional-dependencies"])
+    named = {
+        (file, name)
+        for file, text in texts.items()
+        for name in re.findall(rf"\b(lucy[\w-]*)\[(?:{extras})(?:,(?:{extras}))*\]", text)
+    }
     told = {name for text in texts.values() for name in re.findall(r"pip install '?(lucy[\w-]*)", text)}
 
     assert {name for _, name in named} | told == {project["name"]}

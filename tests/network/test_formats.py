@@ -112,9 +112,9 @@ async def test_one_that_fails_ends_the_run(tmp_path: Path) -> None:
 
 async def test_a_line_that_its_writer_left_unfinished_is_nobodys_fault(tmp_path: Path) -> None:
     chosen = lucy.log_format("json", malformed="fail")
-    network_spec = spec(chosen, "the end")
+    program = """printf '{"cut'; echo written >&2; exec sleep 1000"""
     node = msgspec.structs.replace(
-        network_spec.nodes[0], command=("sh", "-c", "cat {file:lines}; printf '{\"cut'; exec sleep 1000")
+        spec(chosen).nodes[0], command=("sh", "-c", program), streams="apart", ready="written"
     )
     async with lucy.deploy(lucy.NetworkSpec(name="t", nodes=(node,)), run_directory=tmp_path / "run") as network:
         await network["a"].kill()
