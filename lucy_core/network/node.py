@@ -268,8 +268,18 @@ class Node:
         with self.asking("stop", {"grace": grace}):
             async with self._turn:
                 self._life.check("stop")
-                ended = self._leave("stop", lambda: self._engine_node.stop(grace=grace), NodeStopped(self.name))
-                await carry_through(ended, patience=grace + PATIENCE)
+                await self._stop(grace)
+
+    async def _stop_if_it_runs(self, grace: float) -> None:
+        # Asked once it is this call's turn: it may end by itself at any moment before.
+        with self.asking("stop", {"grace": grace}):
+            async with self._turn:
+                if self.state in (State.RUNNING, State.PAUSED):
+                    await self._stop(grace)
+
+    async def _stop(self, grace: float) -> None:
+        ended = self._leave("stop", lambda: self._engine_node.stop(grace=grace), NodeStopped(self.name))
+        await carry_through(ended, patience=grace + PATIENCE)
 
     async def kill(self) -> None:
         """End it with SIGKILL, and take its last lines.
@@ -312,7 +322,7 @@ class Node:
         grace = seconds_of(grace, "grace")
         with self.asking("restart"):
             if self.state in (State.RUNNING, State.PAUSED):
-                await self.stop(grace=grace)
+                await self._stop_if_it_runs(grace)
             await self.start(
                 fresh_state=fresh_state, environment=environment, arguments=arguments, until_ready=until_ready
             )
@@ -509,7 +519,7 @@ class Node:
     async def remove(self, take_away: Callable[[], Awaitable[None]], *, grace: float) -> int:
         """Stop it if it runs, have it taken away for good, and return where its last line ends. For `Network`."""
         if self.state in (State.RUNNING, State.PAUSED):
-            await self.stop(grace=grace)
+            await self._stop_if_it_runs(grace)
         async with self._turn:
             await self._settled.wait()
             self._life.move("destroy")

@@ -77,6 +77,24 @@ async def test_an_adding_that_is_cancelled_in_its_middle_leaves_a_whole_node(tmp
                 await network.add(resting("b"))
 
 
+@pytest.mark.parametrize("call", ("remove", "restart"))
+async def test_a_node_that_ends_by_itself_while_it_is_about_to_be_stopped_is_no_error(
+    call: str, tmp_path: Path
+) -> None:
+    engine = FakeEngine()
+    for turns in range(12):
+        async with lucy.deploy(ONE, engine=engine, run_directory=tmp_path / f"run-{turns}") as network:
+            a, node = network["a"], engine.nodes["a"]
+            with a.expecting_exit():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(*((network.remove, "a") if call == "remove" else (a.restart,)))
+                    for _ in range(turns):
+                        await anyio.lowlevel.checkpoint()
+                    if node.starts == 1:
+                        node.end(code=0)
+            assert a.state is (State.DESTROYED if call == "remove" else State.RUNNING)
+
+
 async def test_what_an_engine_lacks_is_refused_by_name(tmp_path: Path) -> None:
     engine = FakeEngine()
     async with lucy.deploy(ONE, engine=engine, run_directory=tmp_path / "run") as network:
