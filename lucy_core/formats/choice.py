@@ -38,19 +38,25 @@ class NodeFormats:
     def __init__(self, of_node: Format, of_sources: Mapping[str, Format] | None = None) -> None:
         self.of_node = of_node
         self.of_sources = dict(of_sources or {})
-        """By what a source is called, or by a pattern of that."""
+        """By what a source is called, or by a pattern of that: the first that fits, where it isn't named itself."""
 
     def of(self, source: str) -> Format:
         """Return the format in which a source's lines are read."""
-        for pattern, chosen in self.of_sources.items():
-            if source == pattern or fnmatch.fnmatchcase(source, pattern):
-                return chosen
-        return self.of_node
+        chosen = self.of_sources.get(source)
+        if chosen is not None:
+            return chosen
+        fitting = (each for pattern, each in self.of_sources.items() if fnmatch.fnmatchcase(source, pattern))
+        return next(fitting, self.of_node)
+
+    @property
+    def strictnesses(self) -> set[Strictness]:
+        """What a malformed line may mean."""
+        return {each.malformed for each in (self.of_node, *self.of_sources.values())}
 
     @property
     def are_strict(self) -> bool:
         """Whether some malformed line means more than that it is counted."""
-        return any(each.malformed is not Strictness.COUNT for each in (self.of_node, *self.of_sources.values()))
+        return self.strictnesses != {Strictness.COUNT}
 
 
 def written(chosen: NodeFormats) -> str:

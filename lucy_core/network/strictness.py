@@ -26,20 +26,26 @@ class Run(Protocol):
 
 
 def hold_malformed(run: Run, node: str, chosen: NodeFormats) -> None:
-    """Hold the first malformed line of a node against the run, as its format says. Torn ones are nobody's fault."""
+    """Hold the first malformed line of a node against the run, as its format says. Torn ones are nobody's fault.
+
+    Where the formats of its sources are not alike in this, the first that is soft is no end of those that fail.
+    """
     handles: list[Handle] = []
+    left = chosen.strictnesses - {Strictness.COUNT}
 
     def hold(lines: list[Malformed]) -> None:
-        whole = (each for each in lines if not each.torn)
-        line = next((each for each in whole if chosen.of(each.source).malformed is not Strictness.COUNT), None)
-        if line is None:
-            return
-        handles[0].cancel()
-        log_format = chosen.of(line.source)
-        error = MalformedLineError(node, line.position, log_format.name, line.reason, line.raw)
-        if log_format.malformed is Strictness.FAIL:
-            run.fail(error)
-        else:
-            run.soft_error(str(error), kind="malformed line")
+        for line in lines:
+            log_format = chosen.of(line.source)
+            if line.torn or log_format.malformed not in left:
+                continue
+            left.remove(log_format.malformed)
+            error = MalformedLineError(node, line.position, log_format.name, line.reason, line.raw)
+            if log_format.malformed is Strictness.FAIL:
+                left.clear()
+                run.fail(error)
+            else:
+                run.soft_error(str(error), kind="malformed line")
+        if not left:
+            handles[0].cancel()
 
     handles.append(run.pipeline.subscribe(Interest(nodes=node, kind=Malformed), hold, lambda _: None))

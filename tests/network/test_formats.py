@@ -110,6 +110,30 @@ async def test_one_that_fails_ends_the_run(tmp_path: Path) -> None:
     assert (caught.value.node, caught.value.raw) == ("a", b'{"msg":"cut')
 
 
+async def test_one_that_is_soft_is_no_end_of_those_that_fail(tmp_path: Path) -> None:
+    program = (
+        """echo '{"msg":"soft' >&2; while [ ! -e go ]; do sleep 0.05; done; echo '{"msg":"hard'; exec sleep 1000"""
+    )
+    node = lucy.NodeSpec(
+        name="a",
+        role="x",
+        command=("sh", "-c", program),
+        streams="apart",
+        log_format={
+            "stderr": lucy.log_format("json", malformed="soft"),
+            "stdout": lucy.log_format("json", malformed="fail"),
+        },
+    )
+    with pytest.raises(lucy.MalformedLineError, match="a wrote a line") as caught:
+        async with lucy.deploy(lucy.NetworkSpec(name="t", nodes=(node,)), run_directory=tmp_path / "run") as network:
+            await network["a"].malformed(since=0).first(within=20)
+            directory = network["a"].directory
+            assert directory is not None
+            (directory / "go").touch()
+            await network.wait_for(lucy.seen(Banned))
+    assert caught.value.raw == b'{"msg":"hard'
+
+
 async def test_a_line_that_its_writer_left_unfinished_is_nobodys_fault(tmp_path: Path) -> None:
     chosen = lucy.log_format("json", malformed="fail")
     program = """printf '{"cut'; echo written >&2; exec sleep 1000"""
