@@ -69,6 +69,11 @@ _LEAST_EPOCH = 10**8
 """In 1973. What is smaller counts from something else, such as from a start."""
 _SECONDS, _MILLIS, _MICROS, _NANOS = 1_000_000, 1_000, 1, 0.001
 """Microseconds of each unit. Which one a number counts in its size says: from 1973 to 5138 none is of two."""
+_FAR_AHEAD = 19_700_101_000_000_000
+"""In microseconds, in 2594: what the year 1970 is as a date in digits alone, to the second or to the millisecond."""
+_is_date = re.compile(
+    r"(?:19[7-9]|20\d)\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:[01]\d|2[0-3])[0-5]\d[0-5]\d(?:\d{3})?", re.ASCII
+).fullmatch
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _is_number = re.compile(r"\d{9,19}(?:\.\d+)?", re.ASCII).fullmatch
 
@@ -157,8 +162,9 @@ def _read_spelling(text: str, now: datetime | None = None) -> datetime | None:
 def read_epoch(number: float) -> datetime | None:
     """Read a number since the epoch as seconds, milli-, micro- or nanoseconds: by its size, which tells them apart.
 
-    None for what is no time between 1973 and 5138 in any of these units. What is finer than microseconds is cut off of
-    a whole number, and rounded off of another.
+    None for what is no time between 1973 and 5138 in any of these units, or may be a date and its time in digits alone:
+    as milliseconds 20261201100000 is in 2612. What is finer than microseconds is cut off of a whole number, and rounded
+    off of another.
     """
     if isinstance(number, bool) or not _LEAST_EPOCH <= number < 10**20:  # which NaN isn't either
         return None
@@ -167,6 +173,8 @@ def read_epoch(number: float) -> datetime | None:
         micros = number // 1000 if unit == _NANOS else number * int(unit)
     else:
         micros = round(number * unit)
+    if micros >= _FAR_AHEAD and _is_date(str(int(number))):
+        return None
     return _EPOCH + timedelta(microseconds=micros)
 
 

@@ -115,6 +115,11 @@ def test_what_a_document_has_for_a_time_is_read(value: object, time: datetime | 
         {},
         {"seconds": "x"},
         "7",
+        20261201100000,
+        "20261201100001",
+        "20261201100002.5",
+        "20261201100000123",
+        20991231235959999,
     ),
 )
 def test_a_number_that_counts_from_elsewhere_is_no_time(value: object) -> None:
