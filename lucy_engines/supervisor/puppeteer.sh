@@ -148,6 +148,13 @@ refusal() { # -> $refusal: why the daemon can't be started
         refusal="can't run $(clean "$1"): No such file or directory"
     elif [ "$capture" = fifo ] && [ -e "$log" ] && [ ! -w "$log" ]; then
         refusal="$log: Permission denied"
+    elif [ -n "$user" ] && [ -n "$directory" ] && [ -z "$given" ]; then
+        if said=$(chown -R -h "$uid:$gid" "$directory" 2>&1); then
+            given=1
+        else
+            said=$(printf '%s' "$said" | tail -n 1)
+            refusal="can't give $directory to $(clean "$user"): $(clean "$said")"
+        fi
     fi
 }
 
@@ -158,11 +165,7 @@ start() { # number of the command, fresh or not, its words, --, argv
     elif [ "$2" = fresh ] && [ -n "$state" ] && [ -d "$state" ]; then
         rm -rf "$state"/* "$state"/.[!.]* "$state"/..?*
     fi
-    if [ -n "$user" ]; then
-        [ -n "$given" ] || [ -z "$directory" ] || chown -R -h "$uid:$gid" "$directory"
-        given=1
-        [ ! -d "$state" ] || chown -h "$uid:$gid" "$state"
-    fi
+    [ -z "$user" ] || [ ! -d "$state" ] || chown -h "$uid:$gid" "$state"
     shift 2
     asked= deadline=
     (

@@ -496,6 +496,15 @@ async def test_the_daemon_runs_as_its_user_who_has_its_directory(form: str, user
 
 
 @as_root
+async def test_a_directory_that_cannot_be_given_to_the_user_is_refused(form: str, tmp_path: Path) -> None:
+    own = {"LUCY_USER": "nobody", "LUCY_NODE_DIRECTORY": "/proc/sys/kernel/random"}
+    async with puppet(form, tmp_path, "true", **own) as bp:
+        for _ in range(2):
+            with pytest.raises(SupervisorError, match="/proc/sys/kernel/random.*Operation not permitted"):
+                await bp.link.ask("start")
+
+
+@as_root
 @pytest.mark.parametrize("user", ("nosuchuser", "nobody:nosuchgroup", "4711"))
 async def test_a_user_whom_the_image_lacks_is_refused_by_name(form: str, user: str, tmp_path: Path) -> None:
     async with puppet(form, tmp_path, "true", LUCY_USER=user) as bp:
