@@ -176,10 +176,12 @@ def together(accounts: Sequence[NodeLedger]) -> NodeLedger:
     return NodeLedger(
         **added,
         judged=judged,
+        format=next((each.format for each in accounts if each.format), ""),
         lag_ns=max(each.lag_ns for each in accounts),
         lag_max_ns=max(each.lag_max_ns for each in accounts),
         failures=[failure for each in accounts for failure in each.failures],
         waiting=next((each.waiting for each in accounts if each.waiting), None),
         capture=", ".join(ways),
         filtered_at=min(first_told, default=None),
+        _stranger=next((each._stranger for each in accounts if each._stranger), ""),  # noqa: SLF001  # its own kind
     )
