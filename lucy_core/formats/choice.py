@@ -3,7 +3,7 @@
 import copy
 import fnmatch
 from collections.abc import Mapping
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import msgspec
 
@@ -18,6 +18,7 @@ from lucy_core.records.journal import JOURNAL
 from lucy_core.records.keys import node_of, source_of
 from lucy_core.records.record import Record
 
+T = TypeVar("T")
 AUTO = AutoFormat.name
 """The format of whoever chooses none."""
 
@@ -27,6 +28,13 @@ class _Choice(msgspec.Struct, omit_defaults=True):
     options: dict[str, Any] = {}
     malformed: Strictness = Strictness.COUNT
     sources: dict[str, "_Choice"] = {}
+
+
+def _fitting(source: str, by_source: Mapping[str, T]) -> T | None:
+    found = by_source.get(source)
+    if found is not None:
+        return found
+    return next((each for pattern, each in by_source.items() if fnmatch.fnmatchcase(source, pattern)), None)
 
 
 @final
@@ -42,11 +50,7 @@ class NodeFormats:
 
     def of(self, source: str) -> Format:
         """Return the format in which a source's lines are read."""
-        chosen = self.of_sources.get(source)
-        if chosen is not None:
-            return chosen
-        fitting = (each for pattern, each in self.of_sources.items() if fnmatch.fnmatchcase(source, pattern))
-        return next(fitting, self.of_node)
+        return _fitting(source, self.of_sources) or self.of_node
 
     @property
     def strictnesses(self) -> set[Strictness]:
@@ -75,6 +79,12 @@ def written(chosen: NodeFormats) -> str:
     except (TypeError, ValueError) as error:
         name = chosen.of_node.name
         raise ArgumentError("log_format", name, f"has options that can't be written down: {error}") from error
+
+
+def name_written(text: str, source: str) -> str:
+    """Return what the format of a node's source is called, of those that were written down for the node."""
+    choice = msgspec.json.decode(text, type=_Choice)
+    return (_fitting(source, choice.sources) or choice).name
 
 
 def as_written(text: str) -> NodeFormats:

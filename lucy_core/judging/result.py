@@ -19,7 +19,9 @@ from lucy_core.errors import (
     WaitTimeoutError,
     shown,
 )
+from lucy_core.formats.choice import name_written
 from lucy_core.recording.ledger import Ledger
+from lucy_core.records.keys import node_of, source_of
 
 
 class Severity(enum.StrEnum):
@@ -261,6 +263,13 @@ MALFORMED_BYTES = 200
 """How much is shown of a line that can't be read."""
 
 
+def _read_as(ledger: Ledger, key: str) -> dict[str, int]:
+    """Say how many of a source's lines were read as what: as was found out, or as was chosen, for it or its node."""
+    account = ledger.nodes[key]
+    text = account.format or ledger.nodes.get(node_of(key), account).format
+    return account.judged.found or ({name_written(text, source_of(key)): account.decoded} if text else {})
+
+
 def ledger_rows(ledger: Ledger) -> tuple[LedgerRow, ...]:
     """Copy the ledger's figures, a row a node."""
     return tuple(
@@ -278,7 +287,7 @@ def ledger_rows(ledger: Ledger) -> tuple[LedgerRow, ...]:
             filtered_lines=account.filtered_lines,
             filtered_bytes=account.filtered_bytes,
             unleveled=account.judged.unleveled,
-            formats=account.judged.found or ({account.format_name: account.decoded} if account.format else {}),
+            formats=_read_as(ledger, node),
             malformed_lines=tuple(
                 f"at position {bad.position:,}: {bad.reason}: {shown(bad.raw[:MALFORMED_BYTES])}"
                 for bad in account.judged.first_malformed

@@ -176,6 +176,12 @@ async def test_each_source_of_a_node_may_have_its_own_format(tmp_path: Path) -> 
                 break
     assert (seen["stderr"].text, seen["stderr"].severity) == ("of stderr", lucy.Severity.WARN)
     assert seen["log/a.log"].text == '{"what":"of a file","how":"info"}'  # whose keys are nobody's but the caller's
+    rows = msgspec.json.decode((run / "result.json").read_bytes())["ledger"]
+    assert {row["node"]: [*row["formats"]] for row in rows if row["node"] != "lucy"} == {
+        "a/stdout": ["json"],
+        "a/stderr": ["klog"],
+        "a/log/a.log": ["json"],
+    }
     async with lucy.replay(run) as again:
         found = {event.source: event.data for event in await again.so_far(nodes="a") if event.data.text != "the end"}
         assert (found["stdout"].text, found["stdout"].severity) == ("of stdout", lucy.Severity.ERROR)
