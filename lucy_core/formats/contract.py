@@ -1,7 +1,9 @@
 """What a log format is. Sans-IO.
 
 A format reads lines. It is a function of each line alone: what a line says doesn't depend on its neighbours, on how the
-bytes were cut into blocks, or on who has asked. So a run reads the same live, from the middle, and on replay.
+bytes were cut into blocks, or on who has asked. So a run reads the same live, from the middle, and on replay; but a
+time that is written without its year, as syslog's and klog's are, gets that when it is asked for, by this machine's
+clock.
 """
 
 import abc
