@@ -425,7 +425,9 @@ async def test_the_daemon_is_asked_to_end_by_its_own_signal_alone(
         pytest.skip(
             "busybox has no means to undo that a shell ignores it; a daemon that wants it takes it all the same"
         )
-    child = "sh -c 'trap \"echo cut\" HUP INT TERM; echo here; while :; do sleep 0.02; done' & child=$!;"
+    # It ends by itself after the daemon: nobody else takes it away where the puppeteer isn't PID 1 of a container.
+    loop = "while kill -0 $PPID 2>&-; do sleep 0.02; done"
+    child = f"sh -c 'trap \"echo cut\" HUP INT TERM; echo here; {loop}' & child=$!;"
     script = f"{child} trap 'sleep 0.2; echo bye; exit 3' {number.name}; echo here; while :; do sleep 0.02; done"
     own = {"LUCY_STOP_SIGNAL": str(int(number)), "LUCY_STOP_TO": "daemon"}
     async with puppet(form, tmp_path, "bash", "-c", f"set -m; {script}", **own) as bp:
