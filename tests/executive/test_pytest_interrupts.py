@@ -1,11 +1,14 @@
 """Ctrl-C under pytest: quiet, with pytest's own exit code, and a result that says so, whatever was going on."""
 
+import importlib
 import json
 import os
+import sys
 
 import pytest
 from pytest_sessions import Session
 
+import lucy_core
 from lucy_core.executive.plugin.keyboard import stands_in_machinery
 
 pytest_plugins = ("pytester",)
@@ -214,3 +217,22 @@ def test_a_tests_own_code_is_interrupted_where_it_is_and_the_machinery_is_not() 
     asyncio.run(in_a_callback())
 
     assert seen == [False, False, True]
+
+
+def test_an_import_is_its_importers_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the middle of one that Lucy makes broke off her taking down, and with it the result."""
+    found: list[bool] = []
+
+    class Finder:
+        def find_spec(self, *_: object) -> None:
+            frame = sys._getframe().f_back  # the interpreter's own code, which is frozen into it
+            assert frame is not None
+            assert frame.f_code.co_filename.startswith("<frozen ")
+            found.append(stands_in_machinery(frame))
+
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    with pytest.raises(AttributeError):
+        _ = lucy_core.no_such_room
+    with pytest.raises(ImportError):
+        importlib.import_module("no_such_module")
+    assert found == [True, False]

@@ -41,6 +41,9 @@ MACHINERY = (
 def stands_in_machinery(frame: FrameType | None) -> bool:
     """Tell whether it is Lucy or the event loop that works in a frame, and not a test."""
     while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen "):  # an import on the way, which has no file
+            frame = frame.f_back
+            continue
         path = Path(frame.f_code.co_filename)
         if any(path == place or place in path.parents for place in MACHINERY):
             return True
