@@ -77,6 +77,7 @@ BARE = (
     "lucy_core/capturing/sources/files/inotify.py",
     "lucy_core/capturing/sources/files/naming.py",
     "lucy_core/capturing/sources/files/open_file.py",
+    "lucy_core/capturing/sources/files/turns.py",
     "lucy_core/capturing/recorder/recycling.py",
     "lucy_core/capturing/requests.py",
     "lucy_core/capturing/recorder/rows.py",

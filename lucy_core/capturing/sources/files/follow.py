@@ -22,11 +22,11 @@ import stat
 import time
 from typing import final
 
-from lucy_core.capturing.framing import Framer
-from lucy_core.capturing.sources.files.inotify import FORGOTTEN, MODIFIED, OVERFLOWED, Inotify, Notice
+from lucy_core.capturing.sources.files.inotify import FORGOTTEN, MODIFIED, OVERFLOWED, Notice
 from lucy_core.capturing.sources.files.open_file import OpenFile
+from lucy_core.capturing.sources.files.turns import FilesInTurn
 from lucy_core.capturing.sources.files.way import Place, Way
-from lucy_core.capturing.sources.source import NO_DESCRIPTOR, Source
+from lucy_core.capturing.sources.source import NO_DESCRIPTOR
 
 KEPT_FILES = 8
 """How many files that the name has left are kept open. Beyond that the one that was silent longest is let go; if
@@ -61,24 +61,10 @@ def _refuse_special(mode: int, path: str) -> None:
 
 
 @final
-class FileSource(Source):
+class FileSource(FilesInTurn):
     """Reads a file from its start and follows it by name."""
 
-    __slots__ = (
-        "_dirty",
-        "_doubts",
-        "_files",
-        "_inotify",
-        "_looks",
-        "_missed",
-        "_path",
-        "_reads",
-        "_told",
-        "_torn",
-        "_way",
-        "unread",
-    )
-    is_plain = False
+    __slots__ = ("_looks", "_missed", "_path", "_told", "_way")
 
     def __init__(self, path: str) -> None:
         """Open it, where it is there.
@@ -88,16 +74,9 @@ class FileSource(Source):
         """
         super().__init__()
         self._path = os.path.abspath(path)
-        self._files: dict[int, OpenFile] = {}
-        self._dirty: list[OpenFile] = []
-        self._torn: list[Framer] = []
-        self._doubts: list[str] = []
         self._told: set[int] = set()
         self._missed: dict[int, tuple[str, int]] = {}
         self._looks = 0
-        self.unread = True
-        self._reads = 0
-        self._inotify = Inotify()
         self._way = Way(self._path, self._inotify)
         try:
             self._begin()
@@ -117,20 +96,10 @@ class FileSource(Source):
                 os.close(_open(place, name))
         self._hear(patient=True)
 
-    def fileno(self) -> int:
-        return self._inotify.fileno()
-
     def take_doubts(self) -> list[str]:
-        doubts, self._doubts = [*self._doubts, *self._way.doubts], []
+        doubts = [*super().take_doubts(), *self._way.doubts]
         self._way.doubts.clear()
         return doubts
-
-    def take_torn(self) -> list[Framer]:
-        torn, self._torn = self._torn, []
-        return torn
-
-    def unfinished(self) -> list[Framer]:
-        return [file.framer for file in self._in_order()]
 
     def look(self) -> None:
         """Look whether anything has happened that nobody told of, and doubt what can't be opened by now.
@@ -139,7 +108,7 @@ class FileSource(Source):
         """
         self._looks += 1
         self._way.stale = self.unread = True
-        self._dirty = [file for file in self._in_order() if file.is_open]
+        self._look_at_all()
         self._hear(patient=False)
         if self._leads_to_unknown():
             self._hear(patient=False)  # it may have come just now, and been told of
@@ -154,30 +123,14 @@ class FileSource(Source):
             OSError: no descriptor is left for a file that is new, which waits; or the disk fails.
         """
         self._hear(patient=True)
-        while self._dirty:
-            file = self._dirty[0]
-            chunk = file.read() if file.is_open else b""
-            if chunk is None:
-                self._give_up_line(file)
-                self._doubts.append(f"{self._path} was truncated: what was written just before may be missing")
-            elif chunk:
-                self._reads += 1
-                file.last_read = self._reads
-                self.framer = file.framer
-                self.unread = True
-                return chunk
-            else:
-                self._dirty.pop(0)
-        self._let_go()
-        self.unread = self._way.stale
-        return b""
+        chunk = self._read_next()
+        if not chunk:
+            self._let_go()
+            self.unread = self._way.stale
+        return chunk
 
-    def _in_order(self) -> list[OpenFile]:
-        return sorted(self._files.values(), key=lambda file: file.number)
-
-    def _give_up_line(self, file: OpenFile) -> None:
-        self._torn.append(file.framer)
-        file.framer = Framer()
+    def _name_of(self, file: OpenFile) -> str:  # noqa: ARG002  # all have had the one name
+        return self._path
 
     def _let_go(self) -> None:
         """Close files that the name has left, all read to their ends, beyond those that may be kept."""
@@ -242,7 +195,7 @@ class FileSource(Source):
         if self._leads_to_unknown() is not None:
             self._doubts.append(f"{self._path} was replaced while more happened around it than the kernel could tell")
         self._way.forget_names()
-        self._dirty = [each for each in self._in_order() if each.is_open]
+        self._look_at_all()
 
     def _leads_to_unknown(self) -> Place | None:
         """Return the place in which the name leads to a file that is neither open nor about to be."""
@@ -349,11 +302,6 @@ class FileSource(Source):
             file.number = number
         self._soil(file)
 
-    def left(self) -> int:
-        return sum(file.size() for file in self._files.values())
-
     def close(self) -> None:
-        for file in self._files.values():
-            file.close()
         self._way.close()
-        self._inotify.close()
+        super().close()

@@ -29,11 +29,11 @@ from lucy_core.capturing.sources.files.inotify import (
     MOVED_FROM,
     MOVED_TO,
     OVERFLOWED,
-    Inotify,
     Notice,
 )
 from lucy_core.capturing.sources.files.open_file import OpenFile
-from lucy_core.capturing.sources.source import NO_DESCRIPTOR, Source
+from lucy_core.capturing.sources.files.turns import FilesInTurn
+from lucy_core.capturing.sources.source import NO_DESCRIPTOR
 
 KEPT_FILES = 8
 """How many files are kept open that were deleted: their writers may be yet to be told."""
@@ -53,7 +53,7 @@ class Born(NamedTuple):
 
 
 @final
-class LogFiles(Source):
+class LogFiles(FilesInTurn):
     """Reads files as they come."""
 
     __slots__ = (
@@ -61,21 +61,13 @@ class LogFiles(Source):
         "_born",
         "_directories",
         "_directory",
-        "_dirty",
-        "_doubts",
-        "_files",
         "_identities",
-        "_inotify",
         "_moving",
         "_number",
         "_patterns",
-        "_reads",
         "_stale",
         "_taken",
-        "_torn",
-        "unread",
     )
-    is_plain = False
 
     def __init__(self, directory: str, patterns: Sequence[str], begin: Callable[[str], None]) -> None:
         """Begin to look.
@@ -92,8 +84,6 @@ class LogFiles(Source):
         self._directory = os.path.abspath(directory)
         self._patterns = [pattern.split("/") for pattern in patterns]
         self._begin = begin
-        self._files: dict[int, OpenFile] = {}
-        """By watch."""
         self._identities: dict[Identity, OpenFile] = {}
         self._born: dict[str, Born] = {}
         """By what each is called now."""
@@ -101,14 +91,9 @@ class LogFiles(Source):
         """What those are called now that were opened."""
         self._moving: dict[int, Born | None] = {}
         """By cookie what is being renamed; None where that was opened."""
-        self._dirty: list[OpenFile] = []
-        self._torn: list[Framer] = []
-        self._doubts: list[str] = []
         self._directories: dict[int, str] = {}
-        self._number = self._reads = 0
+        self._number = 0
         self._stale = True
-        self.unread = True
-        self._inotify = Inotify()
         try:
             self._inotify.watch(self._directory, ENTRIES)
             self._hear()
@@ -116,47 +101,27 @@ class LogFiles(Source):
             self.close()
             raise
 
-    def fileno(self) -> int:
-        return self._inotify.fileno()
-
     def look(self) -> None:
         """Look at all names, and at all files."""
         self._stale = self.unread = True
-        self._dirty = self._open_files()
+        self._look_at_all()
         self._hear()
 
     def read(self) -> bytes:
-        """Take the next bytes of the oldest file that has any. `framer` is then that file's, and has its name.
+        """Take the next bytes of the file that has waited longest. `framer` is then that file's, and has its name.
 
         Raises:
             OSError: no descriptor is left for a file that is new, which waits; or the disk fails.
         """
         self._hear()
-        while self._dirty:
-            file = self._dirty[0]
-            chunk = file.read() if file.is_open else b""
-            if chunk is None:
-                self._give_up_line(file)
-                name = file.framer.name
-                self._doubts.append(f"{name} was truncated: what was written just before may be missing")
-            elif chunk:
-                self._reads += 1
-                file.last_read = self._reads
-                self.framer = file.framer
-                self.unread = True
-                return chunk
-            else:
-                self._dirty.pop(0)
-        self._let_go()
-        self.unread = False
-        return b""
+        chunk = self._read_next()
+        if not chunk:
+            self._let_go()
+            self.unread = False
+        return chunk
 
-    def _open_files(self) -> list[OpenFile]:
-        return sorted((file for file in self._files.values() if file.is_open), key=lambda file: file.number)
-
-    def _give_up_line(self, file: OpenFile) -> None:
-        self._torn.append(file.framer)
-        file.framer = Framer(file.framer.name)
+    def _name_of(self, file: OpenFile) -> str:
+        return file.framer.name
 
     def _let_go(self) -> None:
         """Close files that have no name any more and are read to their ends, beyond those that may be kept."""
@@ -191,7 +156,7 @@ class LogFiles(Source):
     def _heed(self, notice: Notice) -> None:
         if notice.what & OVERFLOWED:
             self._stale = True
-            self._dirty = self._open_files()
+            self._look_at_all()
             self._doubts.append("more happened around its files than the kernel could tell: one may have been missed")
             return
         if (file := self._files.get(notice.watch)) is not None:
@@ -311,27 +276,6 @@ class LogFiles(Source):
         self._files[watch] = self._identities[identity] = file
         self._dirty.append(file)
         self.unread = True
-
-    # What the drain asks
-
-    def take_doubts(self) -> list[str]:
-        doubts, self._doubts = self._doubts, []
-        return doubts
-
-    def take_torn(self) -> list[Framer]:
-        torn, self._torn = self._torn, []
-        return torn
-
-    def unfinished(self) -> list[Framer]:
-        return [file.framer for file in sorted(self._files.values(), key=lambda file: file.number)]
-
-    def left(self) -> int:
-        return sum(file.size() for file in self._files.values())
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-        self._inotify.close()
 
 
 def _fit(parts: Sequence[str], pattern: Sequence[str]) -> bool:
