@@ -159,30 +159,10 @@ class JsonFormat(Format):
         return rendered(record)
 
 
-def json_lines(
-    *,
-    message: str | None = None,
-    level: str | None = None,
-    time: str | None = None,
-    id: str | None = None,  # noqa: A002  # what records call it
-    fields: str | None = None,
-    levels: Mapping[str, Severity | str | int] | None = None,
-) -> JsonFormat:
-    """Make a format of JSON lines whose keys the caller names.
+json_lines = JsonFormat
+"""Makes a format of JSON lines whose keys the caller names.
 
-    ::
+::
 
-        NodeSpec(name="api", log_format=lucy.json_lines(message="msg", level="level", time="ts"), …)
-
-    Args:
-        message: the key of the text, or a dotted path to it; the same for the next four.
-        level: of the severity.
-        time: of the time: in any usual spelling, or a number since the epoch.
-        id: of what identifies lines of a kind; `event_id` if it isn't given.
-        fields: of the object that has all fields in it.
-        levels: what words mean: severities, or their names. Other words mean what they mean in software at large.
-
-    Raises:
-        ArgumentError: something isn't of this kind.
-    """
-    return JsonFormat(message=message, level=level, time=time, id=id, fields=fields, levels=levels)
+    NodeSpec(name="api", log_format=lucy.json_lines(message="msg", level="level", time="ts"), …)
+"""
