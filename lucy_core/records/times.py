@@ -110,24 +110,7 @@ def read_time(text: str) -> datetime | None:
     return time
 
 
-def read_any_time(text: str, *, now: datetime | None = None) -> datetime | None:
-    """Read a date with a time of day in any usual spelling, by itself or in brackets; None for anything else.
-
-    Beside all that `read_time` reads: Go's `2026/12/01 10:00:00`, PostgreSQL's `2026-12-01 10:00:00.123 CET`, Redis'
-    `01 Dec 2026 10:00:00.123`, RFC 2822's, Apache's `10/Oct/2000:13:55:36 -0700`, C's `Tue Dec  1 10:00:00 2026`,
-    Java's `Dec 01, 2026 10:00:00 AM`, syslog's `Dec  1 10:00:00` and klog's `1201 10:00:00.123456`.
-
-    A zone by its name is read where the name means one zone; otherwise there is no time.
-
-    Args:
-        text: the time, without blanks around it.
-        now: when the line was written, more or less, by which a time without a year gets it: the latest that isn't
-            more than a day ahead. None is this machine's clock.
-    """
-    return read_time(text) or _read_spelling(text, now)
-
-
-def _read_spelling(text: str, now: datetime | None = None) -> datetime | None:
+def _read_spelling(text: str, now: datetime | None) -> datetime | None:
     for match in _WITH_DIGIT if text.lstrip("[ ")[:1].isdigit() else _WITH_LETTER:
         found = match(text)
         if found is not None:
@@ -178,8 +161,20 @@ def read_epoch(number: float) -> datetime | None:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-def read_time_value(value: Any) -> datetime | None:
-    """Read what a document has for a time: a text in any spelling, a number since the epoch, or its parts by name."""
+def read_time_value(value: Any, *, now: datetime | None = None) -> datetime | None:
+    """Read what a line has for a time: a text in any usual spelling, a number since the epoch, or its parts by name.
+
+    Beside all that `read_time` reads a text may be, by itself or in brackets, Go's `2026/12/01 10:00:00`, PostgreSQL's
+    `2026-12-01 10:00:00.123 CET`, Redis' `01 Dec 2026 10:00:00.123`, RFC 2822's, Apache's `10/Oct/2000:13:55:36 -0700`,
+    C's `Tue Dec  1 10:00:00 2026`, Java's `Dec 01, 2026 10:00:00 AM`, syslog's `Dec  1 10:00:00`, klog's
+    `1201 10:00:00.123456`, or a number. A zone by its name is read where the name means one zone. Of anything else
+    there is no time.
+
+    Args:
+        value: what stands there, whatever it is.
+        now: when the line was written, more or less, by which a time without a year gets it: the latest that isn't
+            more than a day ahead. None is this machine's clock.
+    """
     if isinstance(value, str):
         text = value.strip()
         time = read_time(text)
@@ -187,14 +182,14 @@ def read_time_value(value: Any) -> datetime | None:
             return time
         if _is_number(text):
             return read_epoch(float(text) if "." in text else int(text))
-        return _read_spelling(text)
+        return _read_spelling(text, now)
     if isinstance(value, (int, float)):
         return read_epoch(value)
     if isinstance(value, Mapping):
         for whole, parts in _PARTS.items():
             if whole in value:
                 return _of_parts(value[whole], value.get(parts, 0))
-        return read_time_value(value["$date"]) if isinstance(value.get("$date"), (str, int)) else None
+        return read_time_value(value["$date"], now=now) if isinstance(value.get("$date"), (str, int)) else None
     return None
 
 
