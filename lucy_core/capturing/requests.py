@@ -164,7 +164,7 @@ class Seen(NamedTuple):
 class Write(NamedTuple):
     """Record lines as if a node had written them now. Answered by the `Position` of the first."""
 
-    node: Node
+    node: Key
     lines: Annotated[bytes, check_lines]
 
 

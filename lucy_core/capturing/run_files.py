@@ -5,6 +5,8 @@ All names are relative to the directory, so that they serve texts and paths, pag
 
 import os
 
+from lucy_core.records.keys import SLASH, key_of
+
 RUN = "run.json"
 """What was run. It stands before anything is started."""
 CAPTURE = "lucy_core.capturing.loop"
@@ -19,6 +21,7 @@ REPORT = "report.html"
 LOGS = "logs"
 """Of the nodes, as they wrote them."""
 FIFOS = "fifos"
+"""Has those that nodes write into, while the run lasts."""
 NODES = "nodes"
 """Has a directory for each node that keeps files."""
 REAPER_LOG = "reaper.log"
@@ -33,6 +36,11 @@ _LOG = ".ndjson"
 def log_of(node: str, journal: str) -> str:
     """Say where the bytes of a node are, or of the one whose log is the journal; of a source by its key."""
     return JOURNAL if node == journal else f"{LOGS}/{node}{_LOG}"
+
+
+def fifo_name(node: str, source: str = "") -> str:
+    """Say what the FIFO of a node is called, or that of one of its sources, in the directory for them."""
+    return key_of(node, source).replace(SLASH, ":")
 
 
 def logged(directory: str | os.PathLike[str]) -> list[str]:

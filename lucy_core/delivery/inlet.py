@@ -79,7 +79,7 @@ class Inlet(Feed):
         """
         key = _key(node, source)
         with _refused_by_name():
-            path = self._fifo_path(key.replace(SLASH, ":"), path)
+            path = self._fifo_path(run_files.fifo_name(node, source), path)
         await self._open(requests.Fifo(key, str(path)), key)
         return path
 
@@ -224,15 +224,15 @@ class Inlet(Feed):
                 count_of(value, name)
         self._tell(requests.Note(fact, key, more))
 
-    def write_nowait(self, node: str, lines: bytes) -> None:
-        """Put whole lines into the run's order, as if `node` had written them now.
+    def write_nowait(self, node: str, lines: bytes, *, source: str = "") -> None:
+        """Put whole lines into the run's order, as if `node` had written them now, to one of its sources.
 
         Lines given before a call of `drain` or `mark` through the same pipeline stand before its position.
 
         Raises:
             RecordingError: these are no whole lines in UTF-8.
         """
-        self._tell(_written(node, lines))
+        self._tell(_written(_key(node, source), lines))
 
     async def write(self, node: str, lines: bytes) -> int:
         """Put whole lines into the run's order, and return the position of the first once they stand there.
@@ -241,7 +241,7 @@ class Inlet(Feed):
             RecordingError: these are no whole lines in UTF-8.
             CaptureDiedError: the capture process is gone.
         """
-        request = _written(node, lines)
+        request = _written(_key(node, ""), lines)
         return (await self._taker.ask(request, requests.Position)).position
 
     def end_node(self, node: str, position: int) -> None:
@@ -333,16 +333,15 @@ def _refused_by_name() -> Iterator[None]:
         raise RecordingError(str(error)) from error
 
 
-def _written(node: str, lines: bytes) -> requests.Write:
+def _written(key: str, lines: bytes) -> requests.Write:
     """Ask for lines to be written.
 
     Raises:
         RecordingError: they aren't whole, or not in UTF-8.
     """
-    _check_node(node)
     bytes_of(lines, "lines")
     with _refused_by_name():
-        return requests.Write(node, requests.check_lines(bytes(lines)))
+        return requests.Write(key, requests.check_lines(bytes(lines)))
 
 
 async def _resolved(host: str, port: int) -> tuple[str, int]:

@@ -278,12 +278,14 @@ class Plan:
     def export(self, file: Path, about: Mapping[str, str]) -> None:
         """Write the network down for others to run. `Capability.EXPORT`; the run's directory is the file's.
 
-        While somebody runs it, each node's lines go into its FIFO, and behind them, whenever its daemon has ended, a
-        line that says so: the event `DaemonExited` of `lucy_core.run.exported`, which tells how to write it. Once each
-        node has written one and nothing follows, `lucy attach` ends by itself.
+        While somebody runs it, each node's lines go into its FIFO, or each of its streams into one of its own where
+        they are told apart. Behind them, or behind those of stdout, stands whenever its daemon has ended a line that
+        says so: the event `DaemonExited` of `lucy_core.run.exported`, which tells how to write it. Once each node has
+        written one and nothing follows, `lucy attach` ends by itself.
 
         Args:
-            file: the file to write, and beside it what it refers to: among that, a FIFO a node in `PIPES`.
+            file: the file to write, and beside it what it refers to: among that, in `PIPES`, a FIFO for each source of
+                a node, called as `run_files.fifo_name` says.
             about: goes into it, for people.
 
         Raises:
@@ -293,7 +295,7 @@ class Plan:
 
 
 PIPES = "pipes"
-"""The directory of an exported network in which each node has its FIFO."""
+"""The directory of an exported network in which its nodes have their FIFOs."""
 
 
 class Engine(abc.ABC):

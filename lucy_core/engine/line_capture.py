@@ -66,8 +66,8 @@ class LineCapture(Protocol):
         """
         ...
 
-    def write_nowait(self, node: str, lines: bytes) -> None:
-        """Put whole lines into the run's order, as if `node` had written them now."""
+    def write_nowait(self, node: str, lines: bytes, *, source: str = "") -> None:
+        """Put whole lines into the run's order, as if `node` had written them now, to one of its sources."""
         ...
 
     def note(self, event: EngineNotice | NodeMeasured) -> None:

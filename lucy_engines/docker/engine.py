@@ -76,7 +76,7 @@ class DockerEngine(Engine):
     """Nodes as containers."""
 
     name = "docker"
-    capabilities = frozenset(Capability) - {Capability.STREAMS}
+    capabilities = frozenset(Capability)
     faults = DOCKER_FAULTS
     options = DOCKER_OPTIONS
 

@@ -1,7 +1,8 @@
 """The external engine: a network that somebody else runs, Compose for example, captured like one of Lucy's own.
 
-An exported network has a FIFO a node. This engine reads them and commands nobody, so whatever would is refused by name.
-A node counts as started from when its pipe is read, and as stopped when that ends.
+An exported network has a FIFO a node, or one for each of its streams where these are told apart. This engine reads
+them and commands nobody, so whatever would is refused by name. A node counts as started from when its pipe is read, and
+as stopped when that ends.
 
 Until somebody reads, each node may write what its FIFO holds, and waits then: nothing is lost before the first line is
 read. Two readers of one FIFO would each get some of it, so whoever reads holds a lock.
@@ -18,6 +19,7 @@ import msgspec
 
 from lucy_core.engine import (
     PIPES,
+    Capability,
     Engine,
     EngineNetwork,
     EngineNode,
@@ -27,6 +29,7 @@ from lucy_core.engine import (
     NetworkSpec,
     Plan,
     RunPlace,
+    run_files,
 )
 from lucy_core.errors import AttachError, TopologyError, UnsupportedError
 
@@ -55,8 +58,8 @@ def _refuse(what: str) -> Never:
 class ExternalPlan(Plan, msgspec.Struct, frozen=True):
     """What is captured."""
 
-    pipes: dict[str, Path]
-    """By node."""
+    pipes: dict[tuple[str, str], Path]
+    """By node and source."""
 
     @asynccontextmanager
     async def open(self, capture: LineCapture, on_exit: ExitReport) -> AsyncIterator[EngineNetwork]:  # noqa: ARG002
@@ -69,15 +72,16 @@ class ExternalPlan(Plan, msgspec.Struct, frozen=True):
         lock = _lock(directory)
         try:
             self._check(directory)
-            for node, path in self.pipes.items():
-                await capture.open_fifo(node, path)
-            yield EngineNetwork({node: ExternalNode() for node in self.pipes})
+            for (node, source), path in self.pipes.items():
+                await capture.open_fifo(node, path, source=source)
+            yield EngineNetwork({node: ExternalNode() for node, _ in self.pipes})
         finally:
             os.close(lock)
 
     def _check(self, directory: Path) -> None:
         """Look at all pipes before one is read: what a failed attempt has read is missing for the next."""
-        strangers = [path.name for path in directory.iterdir() if path.name not in self.pipes and path.is_fifo()]
+        own = set(self.pipes.values())
+        strangers = [path.name for path in directory.iterdir() if path not in own and path.is_fifo()]
         if strangers:
             reason = f"is of another network, with {', '.join(sorted(strangers))}; capture it by `lucy attach`"
             raise AttachError(directory.parent, reason)
@@ -104,6 +108,7 @@ class ExternalEngine(Engine):
     """Deploys nothing and controls nothing."""
 
     name = "external"
+    capabilities = frozenset({Capability.STREAMS})
     options = (EngineOption(name="exported", metavar="DIR", help="where the network was exported to"),)
 
     def plan(self, spec: NetworkSpec, place: RunPlace) -> ExternalPlan:
@@ -116,4 +121,10 @@ class ExternalEngine(Engine):
             reason = "captures a network that somebody else runs; say where by --exported DIR"
             raise TopologyError(f"the {self.name} engine", reason)
         pipes = Path(place.options["exported"]) / PIPES
-        return ExternalPlan({node.name: pipes / node.name for node in spec.nodes})
+        return ExternalPlan(
+            {
+                (node.name, source): pipes / run_files.fifo_name(node.name, source)
+                for node in spec.nodes
+                for source in node.streams.sources
+            }
+        )

@@ -5,7 +5,8 @@ same for images without such a Python. Both are started as `puppeteer -- <the da
 their environment:
 
 - `LUCY_CAPTURE`: where the daemon's lines go. `fifo`: into the FIFO `LUCY_LOG`; the daemon's stdout and stderr *are*
-  the FIFO, no byte passes through here. `engine`: to this process's stderr, just so, from where the Engine takes them.
+  the FIFO, no byte passes through here. With `LUCY_STREAMS=apart` that one is stdout's, and stderr *is* the FIFO
+  `LUCY_STDERR_LOG`. `engine`: to this process's stderr, just so, from where the Engine takes them.
   `shared` (tagged lines into a FIFO that several nodes share), `tcp` and any `LUCY_CAPTURE_FILTER` need a relay
   (`relay.py`).
 - `LUCY_STATE`: the directory that `start fresh` empties. `LUCY_NODE_DIRECTORY`: where the daemon runs.
@@ -63,7 +64,7 @@ LONGEST_POLL = 3600.0
 """Seconds that it sleeps at a time."""
 OWN_NAMES = (
     *("CAPTURE", "LOG", "ADDRESS", "TOKEN", "STATE", "AUTOSTART", "CAPTURE_FILTER", "NODE_DIRECTORY"),
-    *("USER", "STOP_SIGNAL", "STOP_TO"),
+    *("USER", "STOP_SIGNAL", "STOP_TO", "STREAMS", "STDERR_LOG"),
 )
 OFFLINE = (
     '{"puppeteer_script_event": true, "puppeteer_event_type": "node_offline", "level": "Info", '
@@ -244,7 +245,9 @@ class Puppeteer:
         self._argv = argv
         self._capture = environment.get("LUCY_CAPTURE", "fifo")
         self._filter = environment.get("LUCY_CAPTURE_FILTER", "")
-        self._log = environment.get("LUCY_LOG", "/lucy/log")
+        self._logs = [environment.get("LUCY_LOG", "/lucy/log")]
+        if environment.get("LUCY_STREAMS") == "apart":
+            self._logs.append(environment.get("LUCY_STDERR_LOG", "/lucy/log.stderr"))
         self._token = environment.get("LUCY_TOKEN", "")
         self._state = environment.get("LUCY_STATE", "")
         self._directory = environment.get("LUCY_NODE_DIRECTORY") or None
@@ -341,15 +344,15 @@ class Puppeteer:
             if fresh and self._state:
                 empty_directory(self._state)
             variables = self._become_owner()
-            output = self._open_output()
+            outputs = self._open_outputs()
         except (OSError, ValueError, ImportError) as error:
             return self._explain(error)
         try:
             process = subprocess.Popen(  # noqa: S603  # what this container is for
                 self._argv if arguments is None else [self._argv[0], *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=outputs[0],
+                stderr=outputs[-1],
                 cwd=self._directory,
                 env={**self._environment, **variables, **(environment or {})},
                 start_new_session=True,
@@ -364,7 +367,8 @@ class Puppeteer:
                 return f"can't run {error.filename or self._argv[0]}: {error.strerror}"
             return f"can't run {self._argv[0]}: {error}"
         finally:
-            os.close(output)
+            for output in outputs:
+                os.close(output)
         self._daemon = Daemon(process)
         self._set_active(active=True)
         self._say({"event": "started", "pid": process.pid, "at": round(time.time(), 6)})
@@ -394,21 +398,28 @@ class Puppeteer:
             if ours.get(name) in (None, os.path.expanduser("~root"), "root")
         }
 
-    def _open_output(self) -> int:
+    def _open_outputs(self) -> list[int]:
+        """Open what the daemon writes to: one thing for both of its streams, or one for each."""
         if self._filter or self._capture in {"shared", "tcp"}:
             from lucy_engines.supervisor.relay import Relay  # most nodes need none
 
             self._relay = Relay(self._own, unattended=self._autostart, numbered=self._numbered)
-            return self._relay.take_input()
+            return [self._relay.take_input()]
         if self._capture == "engine":
-            return os.dup(2)
-        return open_log(self._log, wait=self._autostart)
+            return [os.dup(2)]
+        with contextlib.ExitStack() as undoing:
+            opened = []  # type: list[int]
+            for log in self._logs:
+                opened.append(open_log(log, wait=self._autostart))
+                undoing.callback(os.close, opened[-1])
+            undoing.pop_all()
+        return opened
 
     def _explain(self, error: Exception) -> str:
         if isinstance(error, OSError):
             if error.errno == errno.ENXIO:
-                return f"nobody reads the log {self._log}"
-            return f"{error.filename or self._log}: {error.strerror}"
+                return f"nobody reads the log {error.filename}"
+            return f"{error.filename or self._logs[0]}: {error.strerror}"
         return str(error)
 
     def _stop(self, grace: float) -> None:
@@ -490,10 +501,16 @@ class Puppeteer:
         """Append lines where nobody listens at the link; a killed daemon may have left an unfinished line."""
         if self._capture not in {"fifo", "engine"}:
             return
+        first, *others = self._logs
+        self._append(first, "\n" * torn + "\n".join(lines) + "\n")
+        for log in others:
+            self._append(log, "\n" * torn)
+
+    def _append(self, path: str, text: str) -> None:
         with contextlib.suppress(OSError):
-            log = os.dup(2) if self._capture == "engine" else open_log(self._log, wait=False)
+            log = os.dup(2) if self._capture == "engine" else open_log(path, wait=False)
             try:
-                os.write(log, ("\n" * torn + "\n".join(lines) + "\n").encode())
+                os.write(log, text.encode())
             finally:
                 os.close(log)
 

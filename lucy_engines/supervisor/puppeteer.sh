@@ -15,6 +15,8 @@ if [ $# = 0 ]; then
 fi
 
 log=${LUCY_LOG:-/lucy/log}
+streams=$LUCY_STREAMS
+stderr_log=${LUCY_STDERR_LOG:-/lucy/log.stderr}
 capture=${LUCY_CAPTURE:-fifo}
 active=${LUCY_ACTIVE_FILE:-/root/daemon-active}
 token=$LUCY_TOKEN
@@ -148,6 +150,8 @@ refusal() { # -> $refusal: why the daemon can't be started
         refusal="can't run $(clean "$1"): No such file or directory"
     elif [ "$capture" = fifo ] && [ -e "$log" ] && [ ! -w "$log" ]; then
         refusal="$log: Permission denied"
+    elif [ "$streams" = apart ] && [ -e "$stderr_log" ] && [ ! -w "$stderr_log" ]; then
+        refusal="$stderr_log: Permission denied"
     elif [ -n "$user" ] && [ -n "$directory" ] && [ -z "$given" ]; then
         if said=$(chown -R -h "$uid:$gid" "$directory" 2>&1); then
             given=1
@@ -171,7 +175,7 @@ start() { # number of the command, fresh or not, its words, --, argv
     (
         trap - TERM INT USR1 USR2
         unset LUCY_CAPTURE LUCY_LOG LUCY_ADDRESS LUCY_TOKEN LUCY_STATE LUCY_AUTOSTART LUCY_CAPTURE_FILTER
-        unset LUCY_NODE_DIRECTORY LUCY_USER LUCY_STOP_SIGNAL LUCY_STOP_TO
+        unset LUCY_NODE_DIRECTORY LUCY_USER LUCY_STOP_SIGNAL LUCY_STOP_TO LUCY_STREAMS LUCY_STDERR_LOG
         if [ -n "$known" ]; then
             # What is there of PID 1's own says nothing of the daemon's.
             case ${HOME:-/root} in /root) HOME=$home ;; esac
@@ -201,10 +205,17 @@ start() { # number of the command, fresh or not, its words, --, argv
         fi
         # A FIFO is opened for reading too: for writing alone it would wait for its reader.
         if [ "$capture" = engine ]; then exec 5>&2; elif [ -p "$log" ]; then exec 5<>"$log"; else exec 5>>"$log"; fi
+        if [ "$streams" != apart ]; then
+            exec 6>&5
+        elif [ -p "$stderr_log" ]; then
+            exec 6<>"$stderr_log"
+        else
+            exec 6>>"$stderr_log"
+        fi
         exec 2>/dev/null # bash reports whom it saw die
         (
             [ -z "$directory" ] || cd "$directory"
-            become "$@" </dev/null >&5 2>&1 3>&- 4>&- 5>&-
+            become "$@" </dev/null >&5 2>&6 3>&- 4>&- 5>&- 6>&-
         ) &
         echo "started $!" >&3
         wait $!
@@ -255,6 +266,7 @@ ended() { # status of the daemon, as `wait` has it
         elif [ -p "$log" ]; then
             printf "$newline%s\n%s\n" "$exited" "$offline" 1<>"$log"
         fi
+        [ "$streams" != apart ] || [ ! -p "$stderr_log" ] || printf '%b' "$newline" 1<>"$stderr_log"
         newline=
     fi
     for line in "$exited" "$offline"; do

@@ -18,11 +18,11 @@ from places import LUCY
 import lucy_core as lucy
 from lucy_core.engine import RunPlace
 from lucy_core.mina import BlockProduced
-from lucy_core.run.exported import all_ended
+from lucy_core.run.exported import all_ended, describe_export
 from lucy_engines.docker.plan.compose import compose
 from lucy_engines.docker.plan.config import DockerConfig, docker_config
 from lucy_engines.docker.plan.export import write_export
-from lucy_engines.docker.plan.inside import LOG
+from lucy_engines.docker.plan.inside import LOG, STDERR_LOG
 
 PATIENCE = 90
 SPEC = lucy.NetworkSpec(
@@ -32,6 +32,19 @@ SPEC = lucy.NetworkSpec(
             name="a", role="seed", command=("sh", "-c", "echo $HOME {host:b}"), ports=("api",), files={"k": b"{host:a}"}
         ),
         lucy.NodeSpec(name="b", role="node", command=("true",), environment={"X": "$$"}, after=("a",)),
+    ),
+)
+
+
+APART = lucy.NetworkSpec(
+    name="apart",
+    nodes=(
+        lucy.NodeSpec(
+            name="a",
+            role="any",
+            command=("sh", "-c", "echo out; echo error >&2; printf half >&2; kill -9 $$"),
+            streams="apart",
+        ),
     ),
 )
 
@@ -109,6 +122,14 @@ def test_paths_are_relative_so_that_the_directory_may_move(tmp_path: Path) -> No
     assert {f"./{target}" for target in composition.carried} == {
         each["source"] for each in service["volumes"] if each["source"].startswith("./lucy/")
     }
+
+
+def test_a_node_whose_streams_are_apart_has_a_pipe_for_each(tmp_path: Path) -> None:
+    composition = compose(docker_config(APART, RunPlace(run_id="apart-1", directory=tmp_path, options={})), {})
+
+    sources = {each["target"]: each["source"] for each in composition.content["services"]["a"]["volumes"]}
+    assert composition.pipes == ("pipes/a:stdout", "pipes/a:stderr")
+    assert (sources[LOG], sources[STDERR_LOG]) == ("./pipes/a:stdout", "./pipes/a:stderr")
 
 
 def test_a_disk_in_memory_keeps_its_size(tmp_path: Path) -> None:
@@ -282,6 +303,26 @@ def test_compose_runs_what_was_exported_and_attach_captures_it(
 
     assert anyio.run(capture_until_it_ends) == 4
     assert project.left() == []
+
+
+@pytest.mark.blocking
+async def test_the_two_streams_of_a_node_that_compose_runs_are_told_apart(
+    compose_file: Path, project: Project, tmp_path: Path
+) -> None:
+    directory = compose_file.parent
+    write_export(docker_config(APART, RunPlace(run_id="apart-1", directory=directory)), compose_file, {})
+    describe_export(directory, APART, None)
+    async with lucy.attach(directory, run_directory=tmp_path / "run") as network:
+        await anyio.to_thread.run_sync(project.do, "up", "--detach")
+        with anyio.fail_after(PATIENCE):
+            await all_ended(network)
+        await anyio.to_thread.run_sync(project.do, "down")
+        assert network.ledger.complete
+
+    assert _log(tmp_path / "run", "a/stderr") == ["error", "half"]
+    # A killed daemon may have left half a line, so an empty one goes before what is said of it.
+    out, empty, *end = _log(tmp_path / "run", "a/stdout")
+    assert (out, empty, "node_exited" in end[0], len(end)) == ("out", "", True, 2)
 
 
 def _log(run: Path, node: str) -> list[str]:

@@ -8,7 +8,7 @@ from lucy_core.engine import NetworkSpec, NodeSpec, RunPlace
 from lucy_core.errors import DeployError, TopologyError
 from lucy_engines.docker.api.endpoint import Endpoint
 from lucy_engines.docker.plan.config import docker_config
-from lucy_engines.docker.plan.inside import LOG
+from lucy_engines.docker.plan.inside import LOG, STDERR_LOG
 from lucy_engines.docker.plan.routes import EngineFacts, Route, choose_route, routed
 
 HERE = EngineFacts(
@@ -93,6 +93,18 @@ def test_a_container_is_told_the_way_and_no_fifo_is_mounted_that_is_not_used() -
     assert told["LUCY_CAPTURE_FILTER"] == "Warn"
     assert len(told) == len(got["Env"])
     assert LOG not in {mount["Target"] for mount in got["HostConfig"]["Mounts"]}
+
+
+def test_a_container_whose_streams_are_apart_sees_a_fifo_for_each() -> None:
+    node = NodeSpec(name="a", role="any", command=("mina",), streams="apart")
+    place = RunPlace(run_id="run", directory=Path("/runs/run"))
+    got = docker_config(NetworkSpec(name="net", nodes=(node,)), place).containers["a"].body
+
+    told = environment(got)
+    assert (told["LUCY_STREAMS"], told["LUCY_LOG"], told["LUCY_STDERR_LOG"]) == ("apart", LOG, STDERR_LOG)
+    sources = {mount["Target"]: mount["Source"] for mount in got["HostConfig"]["Mounts"]}
+    assert (sources[LOG], sources[STDERR_LOG]) == ("/runs/run/fifos/a:stdout", "/runs/run/fifos/a:stderr")
+    assert {"LUCY_STREAMS", "LUCY_STDERR_LOG"}.isdisjoint(environment(body()))
 
 
 def test_nodes_that_share_a_pipe_all_see_the_same_one() -> None:

@@ -70,6 +70,27 @@ async def test_lines_are_captured_as_in_a_run_of_lucys_own(exported: Path, tmp_p
     assert (tmp_path / "run" / "logs" / "a.ndjson").read_text() == '{"message": "from a"}\n'
 
 
+async def test_the_two_streams_of_a_node_of_others_are_told_apart(tmp_path: Path) -> None:
+    exported = tmp_path / "exported"
+    for part in ("pipes", "lucy"):
+        (exported / part).mkdir(parents=True)
+    for pipe in ("a:stdout", "a:stderr", "b"):
+        make_fifo(str(exported / "pipes" / pipe))
+    a, b = SPEC.nodes
+    nodes = (lucy.NodeSpec(name=a.name, role=a.role, command=a.command, streams="apart"), b)
+    describe_export(exported, lucy.NetworkSpec(name="small", nodes=nodes), None)
+    async with lucy.attach(exported, run_directory=tmp_path / "run") as network:
+        write(exported, "a:stdout", message="out")
+        write(exported, "a:stderr", message="error")
+        write(exported, "b", message="both")
+        said = {
+            text: (await network.records(since=0).first(lambda record, text=text: record.data.text == text)).source
+            for text in ("out", "error", "both")
+        }
+        assert said == {"out": "stdout", "error": "stderr", "both": ""}
+        assert [node.name for node in network] == ["a", "b"]
+
+
 async def test_nodes_of_others_are_not_commanded(exported: Path, tmp_path: Path) -> None:
     async with lucy.attach(exported, run_directory=tmp_path / "run") as network:
         node = network["a"]

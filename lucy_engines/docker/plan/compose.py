@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from lucy_core.engine import run_files
+from lucy_core.engine import Streams, run_files
 from lucy_core.errors import ExportError
 from lucy_engines.docker.plan.config import DockerConfig
 from lucy_engines.docker.plan.routes import Route, routed
@@ -44,8 +44,8 @@ class Composition(msgspec.Struct, frozen=True):
     """A Compose file, and what has to lie beside it."""
 
     content: dict[str, Any]
-    pipes: dict[str, str]
-    """By node, relative to the file."""
+    pipes: tuple[str, ...]
+    """Relative to the file."""
     carried: dict[str, Path]
     """Files to copy from here, by where they go, relative to the file."""
 
@@ -58,11 +58,13 @@ def compose(config: DockerConfig, about: Mapping[str, str]) -> Composition:
     """
     if config.shared_pipe or config.capture not in ("auto", "fifo"):
         raise ExportError(
-            config.spec.name, "an exported network has a FIFO a node; leave out --capture and --shared-pipe"
+            config.spec.name, "an exported network has FIFOs of each node; leave out --capture and --shared-pipe"
         )
     for node in config.spec.nodes:
         if node.logs:
-            raise ExportError(node.name, "an exported network has a FIFO a node and follows no files; leave out logs=")
+            raise ExportError(node.name, "an exported network has FIFOs and follows no files; leave out logs=")
+        if node.streams is Streams.APART and config.capture_filter:
+            raise ExportError(node.name, "can't have its streams apart with a filter; leave out --capture-filter")
     carried: dict[str, Path] = {}
     services = {
         node.name: {
@@ -71,7 +73,11 @@ def compose(config: DockerConfig, about: Mapping[str, str]) -> Composition:
         }
         for node in config.spec.nodes
     }
-    pipes = {name: f"{PIPES}/{name}" for name in config.containers}
+    pipes = tuple(
+        f"{PIPES}/{run_files.fifo_name(node.name, source)}"
+        for node in config.spec.nodes
+        for source in node.streams.sources
+    )
     return Composition({"x-lucy": dict(about), "services": _escaped(services)}, pipes, carried)
 
 
@@ -139,8 +145,8 @@ def _volume(node: str, mount: Mapping[str, Any], config: DockerConfig, carried: 
         there = f"{target} is a {kind} of the Engine at {config.host}, which doesn't see this machine's files"
         raise ExportError(node, f"{there}; name one of this machine by --docker-host")
     source = Path(mount["Source"])
-    if source == config.directory / run_files.FIFOS / node:
-        shown = f"{PIPES}/{node}"
+    if source.parent == config.directory / run_files.FIFOS:
+        shown = f"{PIPES}/{source.name}"
     elif source.is_relative_to(config.directory):
         shown = str(source.relative_to(config.directory))
     else:

@@ -12,7 +12,7 @@ from lucy_core.errors import ArgumentError, OptionError, TopologyError, shown
 from lucy_engines.docker.api.endpoint import is_local
 from lucy_engines.docker.plan import clock, supervision
 from lucy_engines.docker.plan.container import ContainerConfig, Limits, Mount, container_config, layouts
-from lucy_engines.docker.plan.inside import DIRECTORY, LOG, STATE
+from lucy_engines.docker.plan.inside import DIRECTORY, LOGS, STATE
 from lucy_engines.docker.plan.options import read_filter, read_host, read_limits, read_port, read_size
 
 DEFAULT_IMAGE = "lucy-simnode:latest"
@@ -81,7 +81,7 @@ def docker_config(spec: NetworkSpec, place: RunPlace) -> DockerConfig:
             run_id=place.run_id,
             image=_checked(node.name, node.image or _image(node.role, options)),
             mounts=[
-                *(mounts(place, node.name) if is_local(host) else [_volume(place, node.name)]),
+                *(mounts(place, node) if is_local(host) else [_volume(place, node.name)]),
                 *([_disk(place, node.name, disk)] if disk else ()),
                 *([clock.library_mount(library)] if library else ()),
             ],
@@ -151,12 +151,13 @@ def _checked(node: str, image: str) -> str:
     return image
 
 
-def mounts(place: RunPlace, node: str) -> list[Mount]:
+def mounts(place: RunPlace, node: NodeSpec) -> list[Mount]:
     """Return what a node's container sees of this machine."""
+    fifos = [place.directory / run_files.FIFOS / run_files.fifo_name(node.name, each) for each in node.streams.sources]
     return [
         *(Mount(target=target, source=str(source), read_only=True) for target, source in supervision.files().items()),
-        Mount(target=LOG, source=str(place.directory / run_files.FIFOS / node)),
-        Mount(target=DIRECTORY, source=str(place.directory / run_files.NODES / node)),
+        *(Mount(target=target, source=str(fifo)) for target, fifo in zip(LOGS, fifos, strict=False)),
+        Mount(target=DIRECTORY, source=str(place.directory / run_files.NODES / node.name)),
     ]
 
 

@@ -1,7 +1,8 @@
 """One node as the body of the Engine's call that creates its container. Pure.
 
 Inside a container the layout is always the same, so a node's words can be filled in before anything exists:
-`/lucy/node` is its directory and `/lucy/log` its FIFO, both of the run directory, beside the read-only puppeteer.
+`/lucy/node` is its directory and `/lucy/log` its FIFO, both of the run directory, beside the read-only puppeteer;
+`/lucy/log.stderr` is the FIFO of its stderr, where that is told apart.
 PID 1 is the puppeteer; the daemon comes and goes below it while the container stays.
 """
 
@@ -10,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from lucy_core.engine import DEFAULT_STOP, Layout, NetworkSpec, NodeSpec, Reach, fill_in, signal_number
+from lucy_core.engine import DEFAULT_STOP, Layout, NetworkSpec, NodeSpec, Reach, Streams, fill_in, signal_number
 from lucy_engines.docker.plan import labels, supervision
-from lucy_engines.docker.plan.inside import DIRECTORY, LOG, STATE
+from lucy_engines.docker.plan.inside import DIRECTORY, LOG, STATE, STDERR_LOG
 
 HEALTH_SECONDS = 2
 FIRST_PORT = 10_001
@@ -116,6 +117,8 @@ def container_config(
         "LUCY_STATE": STATE,
         "LUCY_NODE_DIRECTORY": DIRECTORY,
     }
+    if node.streams is Streams.APART:
+        environment |= {"LUCY_STREAMS": str(node.streams), "LUCY_STDERR_LOG": STDERR_LOG}
     if node.user is not None:
         environment["LUCY_USER"] = node.user
     if node.stop_signal != DEFAULT_STOP:

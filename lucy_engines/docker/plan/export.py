@@ -41,7 +41,7 @@ def write_export(config: DockerConfig, file: Path, about: Mapping[str, str]) -> 
     try:
         for part in (PIPES, CARRIED, NODES):
             (directory / part).mkdir(mode=0o700)
-        for pipe in composition.pipes.values():
+        for pipe in composition.pipes:
             make_fifo(str(directory / pipe))
         for target, source in composition.carried.items():
             shutil.copy(source, directory / target)

@@ -104,7 +104,7 @@ class DockerNetwork(EngineNetwork):
             for image in {container.image for container in config.containers.values()}:
                 tasks.start_soon(self._find_image, image)
         await self._outflow.open(
-            [node.name for node in config.spec.nodes],
+            config.spec.nodes,
             wanted=config.capture,
             shared=config.shared_pipe,
             keep=config.capture_filter,
@@ -129,7 +129,7 @@ class DockerNetwork(EngineNetwork):
         # With those that were removed, for ports of this machine are numbered through all nodes.
         config = self._replan(msgspec.structs.replace(before.spec, nodes=(*before.spec.nodes, spec)))
         await self._find_image(config.containers[spec.name].image)
-        await self._outflow.add(spec.name)
+        await self._outflow.add(spec)
         self._config = config
         try:
             self._prepare(spec)

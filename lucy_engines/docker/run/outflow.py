@@ -1,6 +1,7 @@
 """How one run's lines come out of its containers: the way is chosen, opened, followed to each daemon's end."""
 
 import functools
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
@@ -8,7 +9,7 @@ from typing import Any, final
 import anyio
 import anyio.abc
 
-from lucy_core.engine import EngineNotice, LineCapture, Services
+from lucy_core.engine import EngineNotice, LineCapture, NodeSpec, Services, Streams
 from lucy_core.errors import DeployError, RecordingError
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.plan.routes import EngineFacts, Route, choose_route, routed
@@ -35,10 +36,10 @@ class Outflow:
         self._addresses: dict[str, tuple[str, int]] = {}
         """Over TCP: where capture takes each node's lines."""
         self._shared: Path | None = None
-        self._fifos: dict[str, Path] = {}
-        self._nodes: list[str] = []
+        self._fifos: dict[str, list[Path]] = {}
+        self._nodes: dict[str, NodeSpec] = {}
 
-    async def open(self, nodes: Sequence[str], *, wanted: str, shared: bool, keep: str) -> None:
+    async def open(self, nodes: Sequence[NodeSpec], *, wanted: str, shared: bool, keep: str) -> None:
         """Choose the way, and open it on this side.
 
         Args:
@@ -56,12 +57,14 @@ class Outflow:
             pump = self._pump = PumpClient()
             self._services.start(functools.partial(self._hear, pump))
         if route.kind == "shared":
-            self._shared = await self._capture.open_shared_fifo(nodes)
+            self._shared = await self._capture.open_shared_fifo([node.name for node in nodes])
         for node in nodes:
             await self._open(node)
 
-    async def _open(self, node: str) -> None:
-        capture, route = self._capture, self._route
+    async def _open(self, spec: NodeSpec) -> None:
+        node, capture, route = spec.name, self._capture, self._route
+        if spec.streams is Streams.APART and (self._keep or route.kind != "fifo"):
+            raise DeployError("can't have its streams apart but by --capture fifo without --capture-filter", node)
         if route.kind == "tcp":
             try:
                 self._addresses[node] = await capture.listen_resumably(node, route.listen)
@@ -69,26 +72,26 @@ class Outflow:
                 reason = f"can't have nodes' lines come to {route.listen}: {error}; try --capture engine"
                 raise DeployError(reason, node) from error
         elif route.kind != "shared":
-            self._fifos[node] = await capture.open_fifo(node)
-        self._nodes.append(node)
-        capture.note_way(node, route.kind)
+            self._fifos[node] = [await capture.open_fifo(node, source=source) for source in spec.streams.sources]
+        self._nodes[node] = spec
+        for source in spec.streams.sources:
+            capture.note_way(node, route.kind, source=source)
         capture.note(EngineNotice(node, "capture", f"its lines come by way of {route.kind}: {route.why}"))
 
-    async def add(self, node: str) -> None:
+    async def add(self, node: NodeSpec) -> None:
         """Open the way for one more node.
 
         Raises:
             DeployError: it can't be opened: where all share a pipe, that was opened for those that were there.
         """
         if self._shared is not None:
-            raise DeployError("can't be added: all nodes share one pipe; leave out --shared-pipe", node)
+            raise DeployError("can't be added: all nodes share one pipe; leave out --shared-pipe", node.name)
         await self._open(node)
 
     def remove(self, node: str) -> None:
         """Take note that a node is gone, and its lines are taken."""
-        self._nodes.remove(node)
-        fifo = self._fifos.pop(node, None)
-        if fifo is not None:
+        del self._nodes[node]
+        for fifo in self._fifos.pop(node, ()):
             fifo.unlink(missing_ok=True)
 
     async def _hear(self, pump: PumpClient) -> None:
@@ -122,7 +125,7 @@ class Outflow:
     async def follow(self, node: str, container: str) -> None:
         """Carry a container's lines from its start on. Call it once the container is made, before it is started."""
         if self._pump is not None:
-            await self._pump.carry(node, self._fifos[node], self._client.endpoint, container, self._capture.token)
+            await self._pump.carry(node, self._fifos[node][0], self._client.endpoint, container, self._capture.token)
 
     async def passed(self, node: str, end: LinkEvent) -> None:
         """Wait until all that came before a daemon's end is where capture reads it, and say so if it never will be."""
@@ -159,7 +162,7 @@ class Outflow:
     def dispose(self) -> None:
         """End what was started, and remove the FIFOs. Again is no error. On Lucy's sudden death the reaper does it."""
         # Their reader holds them open; by its name only somebody could come who would wait for ever.
-        for fifo in filter(None, (*self._fifos.values(), self._shared)):
+        for fifo in filter(None, (*itertools.chain(*self._fifos.values()), self._shared)):
             fifo.unlink(missing_ok=True)
         pump, self._pump = self._pump, None
         if pump is not None:
