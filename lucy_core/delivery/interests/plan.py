@@ -146,8 +146,11 @@ class Plan:
         if self._typed:
             hits = self._hits(batch)
             hides = bool(hits) and _find_escape(batch.source) is not None
+            # By its id alone a record is looked at only where lines may hide letters. A text may have been put together
+            # too, as journald's is, which are bytes by their numbers.
+            by_id = None if hides or self._by_text or self._fitted else self._by_id
             for position, record in hits:
-                for kind, all_takers in self._kinds(record, hides=hides):
+                for kind, all_takers in self._kinds(record, hides=hides) if by_id is None else by_id[record.id]:
                     takers = _at_level(all_takers, record) if self._leveled else all_takers
                     if takers is None:
                         continue
@@ -200,13 +203,7 @@ class Plan:
         return [index for index, record in enumerate(batch.records) if record.id in ids]
 
     def _kinds(self, record: Record, *, hides: bool) -> Kinds:
-        """Return the types that a record is of, each once, if what makes it one is spelt, as a search wants it.
-
-        By its id alone it is looked at only where the lines may hide letters: a text may have been put together too, as
-        journald's is, which are bytes by their numbers.
-        """
-        if not (hides or self._by_text or self._fitted):
-            return self._by_id.get(record.id, [])
+        """Return the types that a record is of, each once, if what makes it one is spelt, as a search wants it."""
         event_id, key = record.id, self._format.id_key
         if hides and key and event_id is not None and not stands_behind(record.raw, key, event_id):
             event_id = None
@@ -248,10 +245,10 @@ def _asking_for(takers: list[Subscription], event: Event[Any]) -> list[Subscript
 
 def _record_events(batch: Batch, level: Severity | None) -> list[Event[Record]]:
     node, arrived, source = batch.block.node, batch.block.arrived_ns, batch.block.source
-    at = batch.at
+    placed = zip(batch.positions, batch.whole(), strict=True)
     return [
-        Event(node, position, arrived, at(index), record, source)
-        for index, (position, record) in enumerate(zip(batch.positions, batch.records, strict=True))
+        Event(node, position, arrived, record, record, source)
+        for position, record in placed
         if level is None or record.severity >= level
     ]
 
