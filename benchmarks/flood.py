@@ -133,9 +133,11 @@ def _check_checkout(place: Path) -> None:
     Raises:
         RuntimeError: naming it, and what to give.
     """
-    program = "import lucy_core, benchmarks.contenders as each; print(lucy_core.__file__, each.__file__, sep=chr(10))"
-    done = _python(["-c", program], place if place.is_dir() else None, seconds=60)
-    if not place.is_dir() or done.returncode or any(place not in Path(f).parents for f in done.stdout.decode().split()):
+    program = "from importlib.util import find_spec as find; print(*(find(name).origin for name in {!r}), sep=chr(10))"
+    found = b""
+    if place.is_dir():
+        found = _python(["-c", program.format(("lucy_core", "benchmarks.contenders"))], place, seconds=60).stdout
+    if not found or any(place not in Path(origin).parents for origin in found.decode().splitlines()):
         message = f"{place} is no checkout of Lucy that has this benchmark; `git worktree add DIR COMMIT` makes one"
         raise RuntimeError(message)
 
