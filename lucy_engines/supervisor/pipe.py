@@ -64,4 +64,6 @@ class Pipe:
         return not self._pieces
 
     def close(self) -> None:
+        # What is written to this process's stderr next, a mark, waits for room rather than getting lost.
+        os.set_blocking(self._descriptor, True)
         os.close(self._descriptor)
