@@ -185,9 +185,9 @@ class Fifo(NamedTuple):
 
 
 class SharedFifo(NamedTuple):
-    """Make one for several nodes."""
+    """Make one for several nodes, or for several sources."""
 
-    nodes: Annotated[list[Node], _check_nodes]
+    nodes: Annotated[list[Key], _check_nodes]
     path: Path
 
 
@@ -223,7 +223,7 @@ class Listen(NamedTuple):
 class ListenResumably(NamedTuple):
     """Take lines over TCP through connections that may break. Answered by `Listening`."""
 
-    node: Node
+    node: Key
     address: Annotated[Any, check_port]
 
 

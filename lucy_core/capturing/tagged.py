@@ -181,8 +181,9 @@ class Demultiplexer:
 
     @staticmethod
     def is_alone(tail: bytes, node: str) -> bool:
-        """Tell whether an unfinished line is this node's alone, so that nobody else can finish it."""
-        return tail.startswith(_START + node.encode() + b":") and tail.count(_START) == 1
+        """Tell whether an unfinished line is this node's alone, of any of its sources: nobody else can finish it."""
+        name = _START + node.encode()
+        return tail.startswith((name + b":", name + b"/")) and tail.count(_START) == 1
 
     def _read(self, text: bytes, start: int = 0) -> _Line | None:
         """Read the line that starts there, or None where none does, or not the whole of it."""

@@ -84,7 +84,7 @@ class Inlet(Feed):
         return path
 
     async def open_shared_fifo(self, nodes: Sequence[str], path: Path | None = None) -> Path:
-        """Make one FIFO for several nodes and drain it from now on; see `LineCapture.open_shared_fifo`.
+        """Make one FIFO for several nodes or sources, and drain it from now on; see `LineCapture.open_shared_fifo`.
 
         Raises:
             RecordingError: it can't be made or opened, or is for nobody.
@@ -92,8 +92,8 @@ class Inlet(Feed):
         if not nodes:
             raise RecordingError("a shared FIFO", "needs the names of the nodes that share it")
         with _refused_by_name():
-            for node in nodes:
-                requests.check_node(node)
+            for key in nodes:
+                requests.check_key(key)
             path = self._fifo_path(SHARED, path)
         await self._open(requests.SharedFifo(list(nodes), str(path)), *nodes, SHARED)
         return path
@@ -175,16 +175,16 @@ class Inlet(Feed):
         ).address
         return real
 
-    async def listen_resumably(self, node: str, host: str) -> tuple[str, int]:
+    async def listen_resumably(self, node: str, host: str, *, source: str = "") -> tuple[str, int]:
         """Take the node's lines over TCP through connections that may break; see `LineCapture.listen_resumably`.
 
         Raises:
             RecordingError: the host is no address of this machine.
         """
+        key = _key(node, source)
         with _refused_by_name():
-            requests.check_node(node)
             address = await _resolved(*requests.check_port((host, 0)))
-        found = (await self._open(requests.ListenResumably(node, address), node, reply=requests.Listening)).address
+        found = (await self._open(requests.ListenResumably(key, address), key, reply=requests.Listening)).address
         assert isinstance(found, tuple)  # noqa: S101  # it is no path
         return found
 

@@ -27,10 +27,12 @@ class LineCapture(Protocol):
         """
         ...
 
-    async def open_shared_fifo(self, nodes: Sequence[str]) -> Path:
-        """Make one FIFO for several nodes, drain it from now on, and return its path.
+    async def open_shared_fifo(self, nodes: Sequence[str], path: Path | None = None) -> Path:
+        """Make one FIFO for several nodes, or for several sources, drain it from now on, and return its path.
 
-        Their lines come tagged (`lucy_core.capturing.tagged`); what is torn, there twice or missing is in the ledgers.
+        Sources of a node are named as in `Streams.keys`. By default it is in the run directory, which has one such; one
+        that is at `path` already is taken as it is. Lines come tagged (`lucy_core.capturing.tagged`) with one of these
+        names; what is torn, there twice or missing is in the ledgers.
         """
         ...
 
@@ -58,8 +60,10 @@ class LineCapture(Protocol):
         """
         ...
 
-    async def listen_resumably(self, node: str, host: str) -> tuple[str, int]:
+    async def listen_resumably(self, node: str, host: str, *, source: str = "") -> tuple[str, int]:
         """Take a node's lines over TCP, on a free port, through connections that may break; return the real address.
+
+        Or those of one of its sources, whose peer says `node/source` in the place of the node's name.
 
         What is spoken there stands in `lucy_core.capturing.sources.resumable`: a connection that takes the place of a
         broken one goes on where the recording ends, so that nothing is lost and nothing comes twice.

@@ -5,6 +5,7 @@ from typing import Any
 
 from lucy_core.arguments import relative_path, text_of
 from lucy_core.errors import ArgumentError
+from lucy_core.records.keys import key_of
 
 STDOUT, STDERR = "stdout", "stderr"
 """What the sources of an output are called that is told apart."""
@@ -22,6 +23,10 @@ class Streams(enum.StrEnum):
     def sources(self) -> tuple[str, ...]:
         """What their sources are called: of one for both nothing, else that of stdout and that of stderr."""
         return (STDOUT, STDERR) if self is Streams.APART else ("",)
+
+    def keys(self, node: str) -> tuple[str, ...]:
+        """Return what they are called among those of all nodes: `db`, or `db/stdout` and `db/stderr`."""
+        return tuple(key_of(node, source) for source in self.sources)
 
 
 def streams_of(value: Any, name: str) -> Streams:

@@ -7,8 +7,9 @@ their environment:
 - `LUCY_CAPTURE`: where the daemon's lines go. `fifo`: into the FIFO `LUCY_LOG`; the daemon's stdout and stderr *are*
   the FIFO, no byte passes through here. With `LUCY_STREAMS=apart` that one is stdout's, and stderr *is* the FIFO
   `LUCY_STDERR_LOG`. `engine`: to this process's stderr, just so, from where the Engine takes them.
-  `shared` (tagged lines into a FIFO that several nodes share), `tcp` and any `LUCY_CAPTURE_FILTER` need a relay
-  (`relay.py`).
+  `shared` (tagged lines into a FIFO that several nodes share), `tcp` (to `LUCY_ADDRESS`) and any `LUCY_CAPTURE_FILTER`
+  need a relay (`relay.py`). So does `engine` with streams apart: their lines are tagged. Over TCP those of stderr go to
+  `LUCY_STDERR_ADDRESS` then.
 - `LUCY_STATE`: the directory that `start fresh` empties. `LUCY_NODE_DIRECTORY`: where the daemon runs.
 - `LUCY_USER`: as whom the daemon runs, `name`, `name:group` or numbers, of the image; the directory is given to that
   user before the first start. `LUCY_STOP_SIGNAL`: the number of what asks the daemon to end; SIGTERM by default.
@@ -64,7 +65,7 @@ LONGEST_POLL = 3600.0
 """Seconds that it sleeps at a time."""
 OWN_NAMES = (
     *("CAPTURE", "LOG", "ADDRESS", "TOKEN", "STATE", "AUTOSTART", "CAPTURE_FILTER", "NODE_DIRECTORY"),
-    *("USER", "STOP_SIGNAL", "STOP_TO", "STREAMS", "STDERR_LOG"),
+    *("USER", "STOP_SIGNAL", "STOP_TO", "STREAMS", "STDERR_LOG", "STDERR_ADDRESS"),
 )
 OFFLINE = (
     '{"puppeteer_script_event": true, "puppeteer_event_type": "node_offline", "level": "Info", '
@@ -246,7 +247,8 @@ class Puppeteer:
         self._capture = environment.get("LUCY_CAPTURE", "fifo")
         self._filter = environment.get("LUCY_CAPTURE_FILTER", "")
         self._logs = [environment.get("LUCY_LOG", "/lucy/log")]
-        if environment.get("LUCY_STREAMS") == "apart":
+        self._apart = environment.get("LUCY_STREAMS") == "apart"
+        if self._apart:
             self._logs.append(environment.get("LUCY_STDERR_LOG", "/lucy/log.stderr"))
         self._token = environment.get("LUCY_TOKEN", "")
         self._state = environment.get("LUCY_STATE", "")
@@ -266,7 +268,7 @@ class Puppeteer:
         self._daemon: Daemon | None = None
         self._relay: Relay | None = None
         self._ends = 0
-        self._numbered = 0
+        self._numbered = {}  # type: dict[str, int]
         self._waiting: list[str] = []
         self._incoming = b""
         self._outgoing = bytearray()
@@ -400,11 +402,11 @@ class Puppeteer:
 
     def _open_outputs(self) -> list[int]:
         """Open what the daemon writes to: one thing for both of its streams, or one for each."""
-        if self._filter or self._capture in {"shared", "tcp"}:
+        if self._filter or self._capture in {"shared", "tcp"} or (self._apart and self._capture == "engine"):
             from lucy_engines.supervisor.relay import Relay  # most nodes need none
 
             self._relay = Relay(self._own, unattended=self._autostart, numbered=self._numbered)
-            return [self._relay.take_input()]
+            return self._relay.take_inputs()
         if self._capture == "engine":
             return [os.dup(2)]
         with contextlib.ExitStack() as undoing:

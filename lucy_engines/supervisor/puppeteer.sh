@@ -146,6 +146,8 @@ refusal() { # -> $refusal: why the daemon can't be started
         refusal="this image has no Python 3.7 or newer, which a capture filter needs"
     elif [ "$capture" != fifo ] && [ "$capture" != engine ]; then
         refusal="this image has no Python 3.7 or newer, which capture by $capture needs; use --capture engine"
+    elif [ "$capture" = engine ] && [ "$streams" = apart ]; then
+        refusal="this image has no Python 3.7 or newer, which capture by engine needs to tell stdout and stderr apart"
     elif ! command -v "$1" >/dev/null 2>&1; then
         refusal="can't run $(clean "$1"): No such file or directory"
     elif [ "$capture" = fifo ] && [ -e "$log" ] && [ ! -w "$log" ]; then
@@ -176,6 +178,7 @@ start() { # number of the command, fresh or not, its words, --, argv
         trap - TERM INT USR1 USR2
         unset LUCY_CAPTURE LUCY_LOG LUCY_ADDRESS LUCY_TOKEN LUCY_STATE LUCY_AUTOSTART LUCY_CAPTURE_FILTER
         unset LUCY_NODE_DIRECTORY LUCY_USER LUCY_STOP_SIGNAL LUCY_STOP_TO LUCY_STREAMS LUCY_STDERR_LOG
+        unset LUCY_STDERR_ADDRESS
         if [ -n "$known" ]; then
             # What is there of PID 1's own says nothing of the daemon's.
             case ${HOME:-/root} in /root) HOME=$home ;; esac

@@ -285,6 +285,20 @@ async def test_a_port_for_one_node_takes_its_lines_with_a_recording_and_without(
         assert pipeline.ledger.complete
 
 
+async def test_a_port_for_one_source_of_a_node_takes_that_alone(tmp_path: Path) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        address = await pipeline.listen_resumably("a", "127.0.0.1", source="stderr")
+        for said in (f"LUCY {pipeline.token} a 1\nno\n", f"LUCY {pipeline.token} a/stderr 1\none\n"):
+            with await anyio.to_thread.run_sync(socket.create_connection, address, SECONDS) as peer:
+                peer.sendall(said.encode())
+                await anyio.wait_readable(peer)
+        with anyio.fail_after(SECONDS):
+            await pipeline.hung_up("a")
+        await pipeline.reach(await pipeline.drain("a"))
+        assert (tmp_path / "run/logs/a/stderr.ndjson").read_bytes() == b"one\n"
+        assert (pipeline.ledger.of("a/stderr").lines, pipeline.ledger.of("a/stderr").strangers) == (1, 1)
+
+
 @pytest.mark.parametrize("recorded", (True, False))
 async def test_who_does_not_know_the_secret_is_not_the_node(recorded: bool, tmp_path: Path) -> None:
     async with Pipeline.record(tmp_path / "run") if recorded else Pipeline.pass_through() as pipeline:

@@ -252,6 +252,30 @@ async def test_a_writer_that_dies_in_mid_line_spoils_no_line_of_the_living(opene
 
 
 @pytest.mark.anyio
+async def test_a_fifo_may_be_shared_by_the_sources_of_a_node(opened, tmp_path: Path) -> None:
+    async with opened as pipeline:
+        fifo = await pipeline.open_shared_fifo(("a/out", "a/err", "b"), tmp_path / "fifo")
+        found: list[tuple[str, str, str]] = []
+        pipeline.subscribe(
+            Interest(nodes=("a",)),
+            lambda items: found.extend((item.node, item.source, item.data.text) for item in items),
+            lambda _: None,
+        )
+        writer = os.open(fifo, os.O_WRONLY)
+        os.write(writer, tag_line("a/out", 1, b"one\n") + tag_line("a/err", 1, b"two\n") + tag_line("b", 1, b"no\n"))
+        os.write(writer, tag_line("a/err", 2, b"a line that its writer dies over\n")[:40])
+        await pipeline.reach(await pipeline.drain("b"))  # a may still finish it
+        assert pipeline.ledger.of("a/err").torn == 0
+        os.close(writer)
+        await pipeline.reach(await pipeline.drain("a"))
+
+        assert found == [("a", "out", "one"), ("a", "err", "two")]
+        assert (pipeline.ledger.of("a/out").torn, pipeline.ledger.of("a/err").torn) == (0, 1)
+        with pytest.raises(lucy.RecordingError, match="a source is named like a file"):
+            await pipeline.open_shared_fifo(("a//out",), tmp_path / "other")
+
+
+@pytest.mark.anyio
 async def test_a_shared_fifo_needs_nodes(opened) -> None:
     async with opened as pipeline:
         with pytest.raises(lucy.RecordingError, match="needs the names"):

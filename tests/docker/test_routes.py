@@ -86,7 +86,7 @@ def environment(body: dict) -> dict[str, str]:
 def test_a_container_is_told_the_way_and_no_fifo_is_mounted_that_is_not_used() -> None:
     route = Route(kind="tcp", why="", listen="127.0.0.1", reach="lucy")
 
-    got = routed(body(), route, port=4711, token="t0", keep="Warn")
+    got = routed(body(), route, ports=(4711,), token="t0", keep="Warn")
 
     told = environment(got)
     assert (told["LUCY_CAPTURE"], told["LUCY_ADDRESS"], told["LUCY_TOKEN"]) == ("tcp", "lucy:4711", "t0")

@@ -32,13 +32,13 @@ class SourceConformance(Suite):
             assert network.ledger.of("a/log/a.log").lines == 2
 
     async def test_the_two_streams_of_a_node_are_told_apart(
-        self, deploy: Deploy, script: Script, engine: Engine
+        self, deploy: Deploy, script: Script, engine: Engine, capture: str
     ) -> None:
-        """Over restarts too."""
+        """Over restarts too, by each way of capture."""
         node = script("a", "print:out", "complain:error", "rest", streams="apart", ready="error")
         if not await takes(engine, deploy, node, Capability.STREAMS):
             return
-        async with deploy(node) as network:
+        async with deploy(node, options=self.captures[capture]) as network:
             await network["a"].restart()
             await network["a"].stop()
             said = await lines(network, "a")

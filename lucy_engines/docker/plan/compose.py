@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from lucy_core.engine import Streams, run_files
+from lucy_core.engine import run_files
 from lucy_core.errors import ExportError
 from lucy_engines.docker.plan.config import DockerConfig
 from lucy_engines.docker.plan.routes import Route, routed
@@ -63,8 +63,6 @@ def compose(config: DockerConfig, about: Mapping[str, str]) -> Composition:
     for node in config.spec.nodes:
         if node.logs:
             raise ExportError(node.name, "an exported network has FIFOs and follows no files; leave out logs=")
-        if node.streams is Streams.APART and config.capture_filter:
-            raise ExportError(node.name, "can't have its streams apart with a filter; leave out --capture-filter")
     carried: dict[str, Path] = {}
     services = {
         node.name: {

@@ -5,16 +5,22 @@ Desktop runs containers in a virtual machine, which shows them this machine's fi
 Engine shows them nothing. For the first, TCP: the machine is one hop away, at a name of its own. For the second, the
 Engine's attach stream, over the connection that is there anyhow: TCP would need a way back to Lucy, which firewalls
 like to close. Both are forced with `--capture`.
+
+Where a node's stdout and stderr are told apart, each has a FIFO or a port of its own. A FIFO that nodes share, and the
+Engine's attach stream, whose other half is the link, bring both: there each line is tagged with the stream that it was
+written to.
 """
 
 import sys
+from collections.abc import Sequence
 from typing import Any, Literal, final
 
 import msgspec
 
+from lucy_core.engine import Streams
 from lucy_core.errors import InapplicableError
 from lucy_engines.docker.api.endpoint import Endpoint
-from lucy_engines.docker.plan.inside import LOG
+from lucy_engines.docker.plan.inside import LOG, LOGS, STDERR_LOG
 
 Kind = Literal["fifo", "shared", "tcp", "engine"]
 DESKTOP = "host.docker.internal"
@@ -64,6 +70,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the container itself writes into a FIFO of this machine's."""
         return self.kind in {"fifo", "shared"}
 
+    def needs_relay(self, streams: Streams) -> bool:
+        """Tell whether a node's lines pass through its supervisor, filter or not, and may die with that."""
+        return self.kind in {"tcp", "shared"} or (self.kind == "engine" and streams is Streams.APART)
+
 
 def choose_route(facts: EngineFacts, *, wanted: str = "auto", shared: bool = False) -> Route:
     """Choose.
@@ -109,7 +119,7 @@ def _tcp(facts: EngineFacts, why: str) -> Route:
 
 
 def routed(
-    body: dict[str, Any], route: Route, *, log: str = "", port: int = 0, token: str = "", keep: str = ""
+    body: dict[str, Any], route: Route, *, log: str = "", ports: Sequence[int] = (), token: str = "", keep: str = ""
 ) -> dict[str, Any]:
     """Return a container's body with the way its lines are to take.
 
@@ -117,7 +127,7 @@ def routed(
         body: as `container_config` made it, for a FIFO of its own.
         route: the way.
         log: the FIFO to mount, where it is another one.
-        port: where Lucy listens, with TCP.
+        ports: where Lucy listens, with TCP, for each source of the node.
         token: the run's, which only who writes into no FIFO has to know.
         keep: the capture filter, or nothing.
     """
@@ -125,15 +135,17 @@ def routed(
     if not route.mounts_fifo:
         given["LUCY_TOKEN"] = token
     if route.kind == "tcp":
-        given["LUCY_ADDRESS"] = f"{route.reach}:{port}"
+        addresses = ("LUCY_ADDRESS", "LUCY_STDERR_ADDRESS")
+        given |= {name: f"{route.reach}:{port}" for name, port in zip(addresses, ports, strict=False)}
     if keep:
         given["LUCY_CAPTURE_FILTER"] = keep
     others = [each for each in body["Env"] if each.partition("=")[0] not in given]
     host = body["HostConfig"]
+    unmounted = {"fifo": (), "shared": (STDERR_LOG,)}.get(route.kind, LOGS)
     mounts = [
         {**mount, "Source": log or mount["Source"]} if mount["Target"] == LOG else mount
         for mount in host["Mounts"]
-        if route.mounts_fifo or mount["Target"] != LOG
+        if mount["Target"] not in unmounted
     ]
     environment = [*others, *(f"{name}={value}" for name, value in given.items())]
     return {**body, "Env": environment, "HostConfig": {**host, "Mounts": mounts}}

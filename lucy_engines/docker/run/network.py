@@ -85,7 +85,7 @@ class DockerNetwork(EngineNetwork):
         self._on_exit = on_exit
         self._labels = labels.run_labels(config.run_id)
         self._faults = faults(self.nodes)
-        self._outflow = Outflow(client, services, capture, network=config.run_id)
+        self._outflow = Outflow(client, services, capture, network=config.run_id, directory=config.directory)
         self._leaving = False
 
     async def inject(self, fault: Fault, *, lasting: float, on_lost: Callable[[FaultLost], None]) -> Injection:

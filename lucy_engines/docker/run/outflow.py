@@ -9,7 +9,7 @@ from typing import Any, final
 import anyio
 import anyio.abc
 
-from lucy_core.engine import EngineNotice, LineCapture, NodeSpec, Services, Streams
+from lucy_core.engine import EngineNotice, LineCapture, NodeSpec, Services, Streams, run_files
 from lucy_core.errors import DeployError, RecordingError
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.plan.routes import EngineFacts, Route, choose_route, routed
@@ -25,16 +25,28 @@ Over TCP that is how long its connections may take to close; those of one that w
 class Outflow:
     """The way of lines of one run. `open` comes first, `dispose` last."""
 
-    def __init__(self, client: EngineClient, services: Services, capture: LineCapture, *, network: str) -> None:
+    def __init__(
+        self, client: EngineClient, services: Services, capture: LineCapture, *, network: str, directory: Path
+    ) -> None:
+        """Begin without a way.
+
+        Args:
+            client: of the Engine.
+            services: what runs as long as the network.
+            capture: where lines go in.
+            network: the Engine's name of the run's network.
+            directory: the run's.
+        """
         self._client = client
         self._services = services
         self._network = network
+        self._directory = directory
         self._capture = capture
         self._route = Route(kind="fifo", why="")
         self._keep = ""
         self._pump: PumpClient | None = None
-        self._addresses: dict[str, tuple[str, int]] = {}
-        """Over TCP: where capture takes each node's lines."""
+        self._ports: dict[str, list[int]] = {}
+        """Over TCP: at which capture takes the lines of each of a node's sources."""
         self._shared: Path | None = None
         self._fifos: dict[str, list[Path]] = {}
         self._nodes: dict[str, NodeSpec] = {}
@@ -57,20 +69,27 @@ class Outflow:
             pump = self._pump = PumpClient()
             self._services.start(functools.partial(self._hear, pump))
         if route.kind == "shared":
-            self._shared = await self._capture.open_shared_fifo([node.name for node in nodes])
+            self._shared = await self._capture.open_shared_fifo(
+                [key for node in nodes for key in node.streams.keys(node.name)]
+            )
         for node in nodes:
             await self._open(node)
 
     async def _open(self, spec: NodeSpec) -> None:
         node, capture, route = spec.name, self._capture, self._route
-        if spec.streams is Streams.APART and (self._keep or route.kind != "fifo"):
-            raise DeployError("can't have its streams apart but by --capture fifo without --capture-filter", node)
         if route.kind == "tcp":
             try:
-                self._addresses[node] = await capture.listen_resumably(node, route.listen)
+                self._ports[node] = [
+                    (await capture.listen_resumably(node, route.listen, source=source))[1]
+                    for source in spec.streams.sources
+                ]
             except RecordingError as error:
                 reason = f"can't have nodes' lines come to {route.listen}: {error}; try --capture engine"
                 raise DeployError(reason, node) from error
+        elif route.kind == "engine" and spec.streams is Streams.APART:
+            # The Engine brings one stream, in which their lines are tagged.
+            path = self._directory / run_files.FIFOS / run_files.fifo_name(node)
+            self._fifos[node] = [await capture.open_shared_fifo(spec.streams.keys(node), path)]
         elif route.kind != "shared":
             self._fifos[node] = [await capture.open_fifo(node, source=source) for source in spec.streams.sources]
         self._nodes[node] = spec
@@ -119,8 +138,8 @@ class Outflow:
     def body(self, node: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the body of a node's container with the way its lines are to take."""
         log = str(self._shared) if self._shared is not None else ""
-        _, port = self._addresses.get(node, ("", 0))
-        return routed(body, self._route, log=log, port=port, token=self._capture.token, keep=self._keep)
+        ports = self._ports.get(node, ())
+        return routed(body, self._route, log=log, ports=ports, token=self._capture.token, keep=self._keep)
 
     async def follow(self, node: str, container: str) -> None:
         """Carry a container's lines from its start on. Call it once the container is made, before it is started."""
@@ -141,7 +160,7 @@ class Outflow:
         Raises:
             CaptureDiedError: the capture process is gone.
         """
-        if self._keep or self._route.kind in {"tcp", "shared"}:
+        if self._keep or self._route.needs_relay(self._nodes[node].streams):
             self._fail(node, "its container died, and with it what its supervisor had not yet brought out")
         with anyio.move_on_after(EMPTY_SECONDS):
             if self._pump is not None:
