@@ -29,6 +29,7 @@ def _flood(options: Options, say: Say) -> Report:
             runs=options.rounds,
             contenders=tuple(options.only),
             verify=options.verify,
+            against=options.against,
             say=say,
         )
     except RuntimeError as error:
@@ -124,6 +125,9 @@ def make_parser() -> argparse.ArgumentParser:
     flood.add_argument("--repeat", type=_positive, default=16, help="passes of the corpus for the fast readers")
     flood.add_argument("--only", nargs="+", choices=tuple(CONTENDERS), default=tuple(CONTENDERS))
     flood.add_argument("--verify", action="store_true", help="check every single line; slower")
+    flood.add_argument(
+        "--against", type=Path, metavar="CHECKOUT", help="measure Lucy as she stands there too, in turn with this one"
+    )
     latency = add("latency", "from a node's write to the subscriber's callback", rounds=3)
     latency.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
     latency.add_argument("--rates", nargs="+", type=_positive, default=[1_000, 20_000, 200_000], metavar="LINES/S")

@@ -40,6 +40,9 @@ def flood_report(flood: Flood) -> Report:
             f"{row['writers_cores']:.2f}",
             *(f"{lead:.2f}x" if lead else "" for lead in leads),
         )
+    tables = [table]
+    if flood.paired:
+        tables.append(_paired_table(flood))
     bars: list[tuple[float | str, float]] = [
         (name.replace("_", " "), row["megabytes_per_second"]) for name, row in flood.rows.items()
     ]
@@ -51,10 +54,22 @@ def flood_report(flood: Flood) -> Report:
     figures = msgspec.to_builtins(flood)
     return Report(
         "flood",
-        [table],
+        tables,
         targets,
         [Curve("flood", "Flood", "reader", "MB/s", {"MB/s": bars}, bars=True)],
         skipped=figures.pop("skipped"),
         ratios=figures.pop("ratios"),
         figures=figures,
     )
+
+
+def _paired_table(flood: Flood) -> Table:
+    table = Table(
+        "flood: this checkout over the other one",
+        ["reader", "lines/s", "least", "most", "CPU a line", "least", "most"],
+        notes=["the median of as many ratios as there were rounds, of the two in one round; over 1 is more"],
+    )
+    for name, pair in flood.paired.items():
+        spreads = (pair.lines_per_second, pair.cpu_seconds)
+        table.add(name, *(f"{each:.3f}x" for at in spreads for each in (at.median, at.least, at.most)))
+    return table

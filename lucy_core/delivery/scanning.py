@@ -37,30 +37,29 @@ def can_search(needles: Needles | None) -> bool:
 def search(block: Block, needles: Needles, log_format: Format) -> Batch:
     """Read the lines that have one of the needles; the batch has no others, wanted or malformed."""
     data = block.data
-    if block.torn or _ESCAPE in data:
-        return log_format.read_block(block)
     if needles.key:
-        starts = _starts_behind(data, needles.key, needles.values)
+        found = _lines_behind(data, needles.key, needles.values)
+    elif _ESCAPE in data:
+        return log_format.read_block(block)
     elif len(needles.literals) == 1:
-        starts = _starts_of(data, needles.literals[0])
+        found = _lines_with(data, needles.literals[0])
     else:
-        starts = iter(sorted({start for literal in needles.literals for start in _starts_of(data, literal)}))
-    find = data.find
+        found = iter(sorted({line for literal in needles.literals for line in _lines_with(data, literal)}))
     numbers: list[int] = []
     lines: list[bytes] = []
     counted = number = 0
-    for start in starts:
+    for start, end in found:
         # Counted here, while what the search has gone over is warm.
         number += count_lines(data[counted:start])
         counted = start
         numbers.append(block.position + number)
-        lines.append(data[start : find(b"\n", start) + 1])
+        lines.append(data[start : end - 1])
         if len(lines) >= _DENSE_FROM and number < len(lines) * _DENSE:
             return log_format.read_block(block)
     if not lines:
         return nothing_of(block)
-    some = Block(block.node, 0, block.offset, len(lines), block.arrived_ns, b"".join(lines))
-    return log_format.read_block(some).placed(block, numbers)
+    some = Block(block.node, 0, block.offset, len(lines), block.arrived_ns, b"\n".join((*lines, b"")))
+    return log_format.read_block(some).placed(block, numbers, lines)
 
 
 def nothing_of(block: Block) -> Batch:
@@ -70,21 +69,22 @@ def nothing_of(block: Block) -> Batch:
     return batch
 
 
-def _starts_of(data: bytes, literal: bytes) -> Iterator[int]:
-    """Find where lines begin that have this text."""
+def _lines_with(data: bytes, literal: bytes) -> Iterator[tuple[int, int]]:
+    """Find where lines begin and end that have this text."""
     find, rfind = data.find, data.rfind
-    begin = 0
+    end = 0
     at = find(literal)
     while at >= 0:
-        yield rfind(b"\n", begin, at) + 1 or begin
-        begin = find(b"\n", at) + 1
-        at = find(literal, begin) if begin else -1
+        begin = end
+        end = find(b"\n", at) + 1 or len(data)
+        yield rfind(b"\n", begin, at) + 1 or begin, end
+        at = find(literal, end)
 
 
-def _starts_behind(data: bytes, key: bytes, values: frozenset[bytes]) -> Iterator[int]:
-    """Find where lines begin in which one of these values stands behind a key, or what only the format understands."""
+def _lines_behind(data: bytes, key: bytes, values: frozenset[bytes]) -> Iterator[tuple[int, int]]:
+    """Find where lines begin and end in which one of these stands behind a key, or what only the format understands."""
     find, rfind = data.find, data.rfind
-    begin = 0
+    end = 0
     at = find(key)
     while at >= 0:
         after = at + len(key)
@@ -95,13 +95,12 @@ def _starts_behind(data: bytes, key: bytes, values: frozenset[bytes]) -> Iterato
         else:
             wanted = True
         if wanted:
-            yield rfind(b"\n", begin, at) + 1 or begin
-            after = begin = find(b"\n", after) + 1
-            if not begin:
-                return
+            begin = end
+            after = end = find(b"\n", after) + 1 or len(data)
+            yield rfind(b"\n", begin, at) + 1 or begin, end
         at = find(key, after)
 
 
 def stands_behind(line: bytes, key: bytes, value: str) -> bool:
     """Tell whether a search for what stands behind a key finds this value's line."""
-    return next(_starts_behind(line, key, frozenset((value.encode(errors="surrogatepass"),))), None) is not None
+    return next(_lines_behind(line, key, frozenset((value.encode(errors="surrogatepass"),))), None) is not None

@@ -20,6 +20,8 @@ from lucy_core.records.event import EventType
 from lucy_core.records.record import Block, Malformed, Record, plain_record
 from lucy_core.records.wording import LEAST, filled_in, safe_run
 
+_set_field = msgspec.structs.force_setattr
+
 
 @final
 class Batch:
@@ -52,7 +54,7 @@ class Batch:
         self.block = block
         """What was read."""
         self.records = records
-        """As they were read: take them from here by `at`, for some lack their `raw` yet."""
+        """As they were read: take them from here by `at` or `whole`, for some lack their `raw` yet."""
         self.positions = positions
         """Where each of the records stands."""
         self.malformed = malformed
@@ -74,10 +76,18 @@ class Batch:
         record = self.records[index]
         if self._lacks_raw:
             self._lines = self._lines or self.source.split(b"\n")
-            msgspec.structs.force_setattr(record, "raw", self._lines[index])
+            _set_field(record, "raw", self._lines[index])
         return record
 
-    def placed(self, block: Block, positions: Sequence[int]) -> "Batch":
+    def whole(self) -> list[Record]:
+        """Return all records as they are given to others."""
+        if self._lacks_raw:
+            for record, line in zip(self.records, self._lines or self.source.split(b"\n"), strict=False):
+                _set_field(record, "raw", line)
+            self._lacks_raw = False
+        return self.records
+
+    def placed(self, block: Block, positions: Sequence[int], lines: list[bytes]) -> "Batch":
         """Return what was read of some lines of a block, the `i`th at `positions[i]`, as what is wanted of it."""
         first = self.block.position
         if self.malformed or len(self.records) != len(positions):
@@ -96,6 +106,7 @@ class Batch:
         )
         placed.is_searched = True
         placed.source = self.source
+        placed._lines = lines
         return placed
 
 

@@ -15,6 +15,7 @@ is read line by line.
 import codecs
 from collections.abc import Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import msgspec
@@ -96,6 +97,7 @@ class _Loose(msgspec.Struct):
     event_id: msgspec.Raw = msgspec.Raw()
 
 
+_level_of = attrgetter("level")
 _decode_loosely = msgspec.json.Decoder(_Loose).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -152,7 +154,7 @@ class EnvelopeFormat(Format):
         if len(records) != block.lines:
             return None
         levels = self.record.levels
-        unleveled = sum(record.level not in levels for record in records)
+        unleveled = len(records) - sum(map(levels.__contains__, map(_level_of, records)))
         positions = range(block.position, block.position + block.lines)
         whole: list[Record] = [*records]
         return Batch(block, whole, positions, [], unleveled=unleveled, lacks_raw=True)

@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -16,7 +17,7 @@ from places import REPOSITORY
 
 from benchmarks import output, plots
 from benchmarks.__main__ import RUNS, main
-from benchmarks.flood import Flood
+from benchmarks.flood import Flood, run_flood
 from benchmarks.flood_report import flood_report
 from benchmarks.formats import LAYOUTS, difference
 from benchmarks.latency import LatencyJob, lucy_listener, ping
@@ -43,7 +44,8 @@ def a_flood() -> Flood:
         for name in ("bare_pipe", "asyncio_json", "asyncio_orjson")
         for kind in ("with", "without")
     }
-    return Flood(5, 100.0, 1000, 3, {"bare_pipe": row, "lucy_with_recording": row}, {"jq": "not installed"}, ratios)
+    rows = {"bare_pipe": row, "lucy_with_recording": row}
+    return Flood(5, 100.0, 1000, 3, rows, {"jq": "not installed"}, ratios, {})
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=2000))
@@ -234,3 +236,46 @@ def test_readers_of_formats_that_find_different_things_are_told_apart_by_the_fir
     found = difference(layout._replace(by_hand=louder), 10)
 
     assert re.search(r"b'7:M .* 3' is {'by hand': \('[A-Z ]+ 3', .*'by name': \('[a-z ]+ 3'", found), found
+
+
+def a_small_pair(checkout: Path) -> Flood:
+    return run_flood(
+        nodes=1, lines_per_node=1_000, repeat=1, runs=1, contenders=("lucy_without_recording",), against=checkout
+    )
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    place = tmp_path / "before"
+    for name in ("lucy_core", "benchmarks"):
+        shutil.copytree(REPOSITORY / name, place / name, ignore=shutil.ignore_patterns("__pycache__", "figures"))
+    return place
+
+
+def test_another_checkout_is_measured_in_turn_with_this_one(copy: Path) -> None:
+    flood = a_small_pair(copy)
+
+    assert list(flood.rows) == ["lucy_without_recording", "lucy_without_recording in before"]
+    pair = flood.paired["lucy_without_recording"]
+    for spread, figure in (
+        (pair.lines_per_second, "lines_per_second"),
+        (pair.cpu_seconds, "cpu_seconds_per_million_lines"),
+    ):
+        ours, theirs = (row[figure] for row in flood.rows.values())
+        assert spread.least == spread.median == spread.most == pytest.approx(ours / theirs)
+    assert [table.title for table in flood_report(flood).tables][1:] == ["flood: this checkout over the other one"]
+
+
+def test_it_is_the_other_checkouts_program_that_is_measured(copy: Path) -> None:
+    with (copy / "lucy_core" / "delivery" / "scanning.py").open("a") as program:
+        program.write("raise SystemExit('this is the copy')\n")
+
+    with pytest.raises(RuntimeError, match="lucy_without_recording in before failed: this is the copy"):
+        a_small_pair(copy)
+
+
+@pytest.mark.parametrize("place", ("nowhere", "."))
+def test_what_is_no_checkout_is_refused_by_name(tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["flood", "--against", str(tmp_path / place)]) == 1
+
+    assert f"{tmp_path / place} is no checkout of Lucy" in capsys.readouterr().err

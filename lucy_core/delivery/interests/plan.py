@@ -125,20 +125,13 @@ class Plan:
     def deal(self, batch: Batch) -> Dealt:
         """Say who gets what of a batch, each subscriber in the order of lines."""
         block = batch.block
+        node, arrived, source = block.node, block.arrived_ns, block.source
         shares: Shares = {}
         failed: list[tuple[EventType[Any], Undecodable]] = []
         escaped: list[BaseException] = []
         for subscription in self._arrivals:
-            shares[subscription] = [
-                Event(
-                    block.node,
-                    block.position,
-                    block.arrived_ns,
-                    _NO_RECORD,
-                    Arrived(block.lines, block.data),
-                    block.source,
-                )
-            ]
+            everything = Arrived(block.lines, block.data)
+            shares[subscription] = [Event(node, block.position, arrived, _NO_RECORD, everything, source)]
         if self._lines:
             lines = _lines_of(block)
             for subscription in self._lines:
@@ -146,8 +139,11 @@ class Plan:
         if self._typed:
             hits = self._hits(batch)
             hides = bool(hits) and _find_escape(batch.source) is not None
+            # By its id alone a record is looked at only where lines may hide letters. A text may have been put together
+            # too, as journald's is, which are bytes by their numbers.
+            by_id = None if hides or self._by_text or self._fitted else self._by_id
             for position, record in hits:
-                for kind, all_takers in self._kinds(record, hides=hides):
+                for kind, all_takers in self._kinds(record, hides=hides) if by_id is None else by_id[record.id]:
                     takers = _at_level(all_takers, record) if self._leveled else all_takers
                     if takers is None:
                         continue
@@ -157,12 +153,10 @@ class Plan:
                         if not isinstance(error, Exception):
                             escaped.append(error)
                         reason = f"{type(error).__name__}: {error}"
-                        bad = Undecodable(
-                            block.node, position, block.arrived_ns, record, kind.name, reason, block.source
-                        )
+                        bad = Undecodable(node, position, arrived, record, kind.name, reason, source)
                         failed.append((kind, bad))
                         continue
-                    event = Event(block.node, position, block.arrived_ns, record, data, block.source)
+                    event = Event(node, position, arrived, record, data, source)
                     for taker in takers if kind.writer is None else _asking_for(takers, event):
                         shares.setdefault(taker, []).append(event)
         if failed:
@@ -179,34 +173,28 @@ class Plan:
         return Dealt(_in_line_order(shares), [bad for _, bad in failed], escaped)
 
     def _hits(self, batch: Batch) -> list[tuple[int, Record]]:
-        """Find the records that some wanted type may mean, with their positions."""
-        positions = batch.positions
-        return [(positions[index], batch.at(index)) for index in self._found(batch)]
-
-    def _found(self, batch: Batch) -> Iterable[int]:
-        """The one loop over all records."""
+        """Find the records that some wanted type may mean, with their positions: the one loop over all records."""
         ids, texts = self._by_id, self._by_text
+        positions = batch.positions
         if self._fitted:
             kinds = [kind for kind, _ in self._fitted]
             return [
-                index
-                for index, record in enumerate(batch.records)
+                (position, record)
+                for position, record in zip(positions, batch.whole(), strict=True)
                 if record.id in ids
                 or record.text in texts
-                or any(kind.is_spelt(batch.at(index).raw) and kind.means(record) for kind in kinds)
+                or any(kind.is_spelt(record.raw) and kind.means(record) for kind in kinds)
             ]
+        if batch.is_searched:
+            found = zip(positions, batch.whole(), strict=True)
+            return [(position, record) for position, record in found if record.id in ids or record.text in texts]
+        every = enumerate(batch.records)
         if texts:
-            return [index for index, record in enumerate(batch.records) if record.id in ids or record.text in texts]
-        return [index for index, record in enumerate(batch.records) if record.id in ids]
+            return [(positions[i], batch.at(i)) for i, record in every if record.id in ids or record.text in texts]
+        return [(positions[i], batch.at(i)) for i, record in every if record.id in ids]
 
     def _kinds(self, record: Record, *, hides: bool) -> Kinds:
-        """Return the types that a record is of, each once, if what makes it one is spelt, as a search wants it.
-
-        By its id alone it is looked at only where the lines may hide letters: a text may have been put together too, as
-        journald's is, which are bytes by their numbers.
-        """
-        if not (hides or self._by_text or self._fitted):
-            return self._by_id.get(record.id, [])
+        """Return the types that a record is of, each once, if what makes it one is spelt, as a search wants it."""
         event_id, key = record.id, self._format.id_key
         if hides and key and event_id is not None and not stands_behind(record.raw, key, event_id):
             event_id = None
@@ -248,10 +236,10 @@ def _asking_for(takers: list[Subscription], event: Event[Any]) -> list[Subscript
 
 def _record_events(batch: Batch, level: Severity | None) -> list[Event[Record]]:
     node, arrived, source = batch.block.node, batch.block.arrived_ns, batch.block.source
-    at = batch.at
+    placed = zip(batch.positions, batch.whole(), strict=True)
     return [
-        Event(node, position, arrived, at(index), record, source)
-        for index, (position, record) in enumerate(zip(batch.positions, batch.records, strict=True))
+        Event(node, position, arrived, record, record, source)
+        for position, record in placed
         if level is None or record.severity >= level
     ]
 
