@@ -5,7 +5,7 @@ the recording by itself, together with the others of its group, until it stands 
 becomes live in the same turn of the loop. So no line is missing, and none comes twice.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, final
 
@@ -306,13 +306,15 @@ class Delivery(Live):
             if each.group.gate in gates:
                 self._finish(each, self._missing(max(each.next, self.delivered), why))
 
-    async def read_back(self, interest: Interest, sink: Sink, start: int, stop: int) -> None:
-        """See `Feed.read_back`."""
+    async def read_back(self, asked: Mapping[Interest, Sink], start: int, stop: int) -> None:
+        """See `Feed.read_all_back`."""
         await self.reach_live(stop)
         if start >= stop:
             return
         recording = self._readable(f"positions {start} to {stop} are past")
-        hub = Hub(self.formats, [Subscription(interest, sink, lambda _: None, start, Group())])
+        group = Group()
+        takers = (Subscription(interest, sink, lambda _: None, start, group) for interest, sink in asked.items())
+        hub = Hub(self.formats, takers)
         walk = Walk(recording, start, turn_bytes=CATCH_UP_BYTES)
         position = start
         while position < stop:
@@ -326,9 +328,9 @@ class Delivery(Live):
                     dealt = plan.deal(plan.read(recording.block(row)))
                     for error in dealt.escaped:
                         self.run_end.escape(error)
-                    for _, share in dealt.shares:
+                    for taker, share in dealt.shares:
                         if items := [item for item in share if item.position < stop]:
-                            sink(items)
+                            taker.sink(items)
                     walk.spend(row.bytes)
                 position = max(position, row.position + row.lines)
 

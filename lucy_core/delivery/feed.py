@@ -1,9 +1,9 @@
 """A run as it is read: its places, subscriptions to its lines, and its end. Live, passing through, or finished."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from lucy_core.arguments import count_of, function_of, instance_of, optional
+from lucy_core.arguments import count_of, function_of, instance_of, mapping_of, optional
 from lucy_core.capturing import run_files
 from lucy_core.delivery.audit import Audit
 from lucy_core.delivery.delivery import Delivery, Handle, Job
@@ -17,6 +17,7 @@ from lucy_core.records.keys import node_of
 from lucy_core.records.record import Mark
 
 _INTEREST = instance_of(Interest, "an Interest(…)")
+_ASKED = mapping_of(_INTEREST, function_of, "{Interest(): print}")
 _GATE = instance_of(Gate, "a Gate()")
 _GROUP = instance_of(Group, "a Group(…)")
 
@@ -171,9 +172,18 @@ class Feed:
         """
         _INTEREST(interest, "interest")
         function_of(sink, "sink")
+        await self.read_all_back({interest: sink}, start, stop)
+
+    async def read_all_back(self, asked: Mapping[Interest, Sink], start: int, stop: int) -> None:
+        """Give each of several sinks what its interest names, as `read_back` does, reading each line once for all.
+
+        Raises:
+            RecordingError, Exception: as `read_back` says.
+        """
+        _ASKED(asked, "asked")
         count_of(start, "start")
         count_of(stop, "stop")
-        await self._delivery.read_back(interest, sink, start, stop)
+        await self._delivery.read_back(asked, start, stop)
 
     async def reach(self, position: int) -> None:
         """Wait until all who subscribe now have seen what they want before `position`, or nothing more comes.

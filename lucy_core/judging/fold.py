@@ -21,6 +21,7 @@ from typing import Any, final
 import msgspec
 
 from lucy_core.delivery.interests.interest import Interest
+from lucy_core.delivery.interests.subscription import Sink
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import InconclusiveError
 from lucy_core.judging.result import (
@@ -253,11 +254,12 @@ async def replayed(pipeline: Pipeline) -> Findings:
     end = pipeline.mark().position
     types: list[EventType[Any]] = [event_type(kind) for kind in JUDGED]
     # Of the journal alone: a node may print a line that looks like one of Lucy's.
-    await pipeline.read_back(Interest(nodes=(journal.JOURNAL,), event_types=types), events.extend, 0, end)
-    await pipeline.read_back(
-        Interest(nodes=(journal.JOURNAL,), event_types=types, kind=Undecodable), unread.extend, 0, end
-    )
-    await pipeline.read_back(Interest(nodes=(journal.JOURNAL,), kind=Malformed), unread.extend, 0, end)
+    asked: dict[Interest, Sink] = {
+        Interest(nodes=(journal.JOURNAL,), event_types=types): events.extend,
+        Interest(nodes=(journal.JOURNAL,), event_types=types, kind=Undecodable): unread.extend,
+        Interest(nodes=(journal.JOURNAL,), kind=Malformed): unread.extend,
+    }
+    await pipeline.read_all_back(asked, 0, end)
     fold = Fold()
     for event in events:
         fold.apply(event.data, event.timestamp or journal.moment(event.arrived_ns))

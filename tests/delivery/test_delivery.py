@@ -14,12 +14,12 @@ from lucy_core.delivery.interests.hub import Hub
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.subscription import Gate, Group, Subscription
 from lucy_core.delivery.pipeline import Pipeline
-from lucy_core.errors import RecordingError
+from lucy_core.errors import ArgumentError, RecordingError
 from lucy_core.formats.choice import Formats
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Row
 from lucy_core.records.event import event_type
-from lucy_core.records.record import Block
+from lucy_core.records.record import Block, Malformed
 from lucy_core.records.severity import Severity
 
 NUMBERED = event_type(Numbered)
@@ -208,6 +208,30 @@ async def test_whoever_reads_back_is_called_for_what_it_wants_alone(pipeline: Pi
     stop = pipeline.mark().position - 1
     await pipeline.read_back(Interest(nodes="a", level=Severity.ERROR), batches.append, 0, stop)
     assert [[item.position for item in batch] for batch in batches] == [[stop - 2]]
+
+
+@pytest.mark.anyio
+async def test_several_that_read_back_at_once_get_what_each_gets_alone(pipeline: Pipeline) -> None:
+    for data in (numbered(1), numbered(2, level="Error"), b'{"broken\n', numbered(3, level="Loud"), numbered(4)):
+        await write(pipeline, "a", data)
+    stop = await pipeline.fence()
+    interests = (
+        Interest(nodes="a", level=Severity.ERROR, unleveled=True),
+        Interest(nodes="a", level=Severity.ERROR),
+        Interest(nodes="a", kind=Malformed),
+        Interest(event_types=[NUMBERED]),
+    )
+    alone: list[list[Any]] = [[] for _ in interests]
+    together: list[list[Any]] = [[] for _ in interests]
+    for interest, found in zip(interests, alone, strict=True):
+        await pipeline.read_back(interest, found.extend, 0, stop)
+    await pipeline.read_all_back(
+        {interest: found.extend for interest, found in zip(interests, together, strict=True)}, 0, stop
+    )
+    assert together == alone
+    assert [len(found) for found in together] == [2, 1, 1, 4]
+    with pytest.raises(ArgumentError, match="asked=3 is of type int; give a mapping"):
+        await pipeline.read_all_back(3, 0, stop)  # type: ignore[arg-type]  # what is tested
 
 
 place: contextvars.ContextVar[str] = contextvars.ContextVar("place", default="nowhere")

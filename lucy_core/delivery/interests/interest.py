@@ -20,12 +20,13 @@ class Interest:
 
     `nodes` are those whose lines are meant; of Lucy's own events, which stand in the journal alone, those that are
     about these nodes. Where it names none, `but` is one whose lines aren't meant all the same. `event_types` gives
-    typed events; without it every record is wanted, from `level` up. `kind` asks for lines as they are (`Line`), for
-    those that can't be read (`Malformed`), or that are no events (`Undecodable`) instead. With `arrivals` an event with
-    an `Arrived` comes before those of each block, whatever its lines say.
+    typed events; without it every record is wanted, from `level` up, and with `unleveled` each other one too of which
+    nobody can say how much it matters. `kind` asks for lines as they are (`Line`), for those that can't be read
+    (`Malformed`), or that are no events (`Undecodable`) instead. With `arrivals` an event with an `Arrived` comes
+    before those of each block, whatever its lines say.
     """
 
-    __slots__ = ("arrivals", "but", "event_types", "kind", "level", "named", "nodes")
+    __slots__ = ("arrivals", "but", "event_types", "kind", "level", "named", "nodes", "unleveled")
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class Interest:
         nodes: Iterable[str] | None = None,
         event_types: Iterable[EventType[Any]] | None = None,
         level: Severity | None = None,
+        unleveled: bool = False,
         kind: type = Event,
         arrivals: bool = False,
         but: str | None = None,
@@ -43,6 +45,8 @@ class Interest:
         """Of which types; None for records, or for what `kind` says."""
         self.level: Severity | None = LEVEL(level, "level")
         """From which severity up."""
+        self.unleveled = switch_of(unleveled, "unleveled")
+        """Whether records come below that level too of which nobody can say how much they matter."""
         self.kind: type = _KIND(kind, "kind")
         """What comes: `Event`, `Line`, `Malformed` or `Undecodable`."""
         self.arrivals = switch_of(arrivals, "arrivals")

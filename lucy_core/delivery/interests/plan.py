@@ -13,13 +13,13 @@ from typing import Any, final
 
 import msgspec
 
+from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.subscription import Subscription
 from lucy_core.delivery.scanning import can_search, nothing_of, search, stands_behind
 from lucy_core.formats.contract import Batch, Format
 from lucy_core.records.event import EventType
 from lucy_core.records.journal import is_of
 from lucy_core.records.record import Arrived, Block, Event, Line, Malformed, Record, Undecodable
-from lucy_core.records.severity import Severity
 
 _find_escape = re.compile(rb"\\u00").search
 """What a line has that hides letters: then it counts as it is spelt. Ahead of `in`, which takes twice as long."""
@@ -163,7 +163,7 @@ class Plan:
             for subscription, asked in self._undecodable:
                 shares[subscription] = [bad for kind, bad in failed if asked is None or kind in asked]
         for subscription in self._records:
-            shares[subscription] = _record_events(batch, subscription.interest.level)
+            shares[subscription] = _record_events(batch, subscription.interest)
         if batch.malformed:
             for subscription in self._unreadable:
                 shares[subscription] = _malformed_of(batch)
@@ -234,14 +234,20 @@ def _asking_for(takers: list[Subscription], event: Event[Any]) -> list[Subscript
     return [each for each in takers if each.interest.named is None or is_of(event, each.interest.named)]
 
 
-def _record_events(batch: Batch, level: Severity | None) -> list[Event[Record]]:
+def _record_events(batch: Batch, interest: Interest) -> list[Event[Record]]:
     node, arrived, source = batch.block.node, batch.block.arrived_ns, batch.block.source
-    placed = zip(batch.positions, batch.whole(), strict=True)
-    return [
-        Event(node, position, arrived, record, record, source)
-        for position, record in placed
-        if level is None or record.severity >= level
-    ]
+    level = interest.level
+    if level is None:
+        placed: Iterable[tuple[int, Record]] = zip(batch.positions, batch.whole(), strict=True)
+    else:
+        at, positions = batch.at, batch.positions
+        unleveled = interest.unleveled
+        placed = (
+            (positions[index], at(index))
+            for index, record in enumerate(batch.records)
+            if (severity := record.severity) >= level or (unleveled and not severity and record.is_unleveled)
+        )
+    return [Event(node, position, arrived, record, record, source) for position, record in placed]
 
 
 def _malformed_of(batch: Batch) -> list[Malformed]:
