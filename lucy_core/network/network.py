@@ -30,6 +30,7 @@ from lucy_core.judging.durations import Clock, Duration
 from lucy_core.judging.journaling import Journal
 from lucy_core.judging.judgement import Judgement
 from lucy_core.judging.scopes import Scopes
+from lucy_core.judging.strictness import hold_malformed
 from lucy_core.judging.waiting import WaitOutcome
 from lucy_core.network.asking import asking
 from lucy_core.network.ending import Ending
@@ -37,7 +38,6 @@ from lucy_core.network.leases import Faults
 from lucy_core.network.node import STOP_GRACE, Node
 from lucy_core.network.observed import Observed
 from lucy_core.network.probing import NodeProber
-from lucy_core.network.strictness import hold_malformed
 from lucy_core.network.vocabulary import Vocabulary
 from lucy_core.records.journal import (
     MarkTaken,
