@@ -71,13 +71,24 @@ class Drain:
         """Read a source from now on; it is closed here."""
         reading = Reading(source, node, sharers)
         self.readings[reading.fd] = reading
-        for sharer in reading.sharers:
-            self._of[sharer].append(reading)
-            self._keys[node_of(sharer)][sharer] = None
+        self._index(reading, reading.sharers)
         if not self.parked:
             self.epoll.register(reading.fd, select.EPOLLIN)
         if source.unread:
             self._unread.add(reading.fd)
+
+    def join(self, reading: Reading, keys: Sequence[str]) -> None:
+        """Have more of them share a pipe; whoever does already is no error."""
+        new = [key for key in dict.fromkeys(keys) if key not in reading.sharers]
+        if reading.split is not None:
+            reading.split.join(new)
+        reading.sharers = (*new, *reading.sharers)
+        self._index(reading, new)
+
+    def _index(self, reading: Reading, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._of[key].append(reading)
+            self._keys[node_of(key)][key] = None
 
     def close(self) -> None:
         for reading in self.readings.values():

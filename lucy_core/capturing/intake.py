@@ -40,11 +40,14 @@ class Intake:
         self.drain = draining.Drain(sink)
         self._sink = sink
         self._token = token
+        self._shared: dict[str, draining.Reading] = {}
+        """The FIFOs that several share, by their path."""
         self.verbs: Mapping[type[Any], Callable[[Any], Form | None]] = {
             requests.Write: self._write,
             requests.Note: self._note,
             requests.Fifo: self._open_fifo,
             requests.SharedFifo: self._open_shared_fifo,
+            requests.JoinFifo: self._join_fifo,
             requests.File: self._follow_file,
             requests.Whole: self._read_whole,
             requests.LogFiles: self._follow_log_files,
@@ -77,7 +80,16 @@ class Intake:
         self._open(lambda: FifoSource(asked.path), asked.node)
 
     def _open_shared_fifo(self, asked: requests.SharedFifo) -> None:
-        self._open(lambda: FifoSource(asked.path), SHARED, asked.nodes)
+        source = self._open(lambda: FifoSource(asked.path), SHARED, asked.nodes)
+        self._shared[asked.path] = self.drain.readings[source.fileno()]
+
+    def _join_fifo(self, asked: requests.JoinFifo) -> None:
+        shared = self._shared.get(asked.path)
+        if shared is None:
+            raise ValueError(f"nobody shares a FIFO {asked.path}")
+        for each in asked.nodes:
+            self._sink.begin(each)
+        self.drain.join(shared, asked.nodes)
 
     def _follow_file(self, asked: requests.File) -> None:
         self._refuse_own(asked.path)

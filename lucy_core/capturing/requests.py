@@ -191,6 +191,13 @@ class SharedFifo(NamedTuple):
     path: Path
 
 
+class JoinFifo(NamedTuple):
+    """Have more nodes or sources share the FIFO that was made for several at this path."""
+
+    nodes: Annotated[list[Key], _check_nodes]
+    path: Path
+
+
 class File(NamedTuple):
     """Follow a file."""
 

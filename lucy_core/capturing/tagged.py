@@ -137,8 +137,15 @@ class Demultiplexer:
     """Takes what came through a shared pipe, and gives each node's lines back as they were written."""
 
     def __init__(self, nodes: Iterable[str]) -> None:
-        self._names = {node.encode(): node for node in nodes}
-        self._writers = {node: _Writer() for node in self._names.values()}
+        self._names: dict[bytes, str] = {}
+        self._writers: dict[str, _Writer] = {}
+        self.join(nodes)
+
+    def join(self, nodes: Iterable[str]) -> None:
+        """Take the lines of more nodes from now on. One whose lines are taken already goes on as it was."""
+        for node in nodes:
+            self._names[node.encode()] = node
+            self._writers.setdefault(node, _Writer())
 
     def feed(self, block: bytes) -> list[Piece]:
         """Take whole framed lines; return pieces in the order of lines. No byte of any line vanishes.

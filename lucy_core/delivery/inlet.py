@@ -89,14 +89,22 @@ class Inlet(Feed):
         Raises:
             RecordingError: it can't be made or opened, or is for nobody.
         """
-        if not nodes:
-            raise RecordingError("a shared FIFO", "needs the names of the nodes that share it")
+        _check_sharers(nodes)
         with _refused_by_name():
-            for key in nodes:
-                requests.check_key(key)
             path = self._fifo_path(SHARED, path)
         await self._open(requests.SharedFifo(list(nodes), str(path)), *nodes, SHARED)
         return path
+
+    async def join_shared_fifo(self, nodes: Sequence[str], path: Path) -> None:
+        """Have more nodes or sources share a FIFO that is shared; see `LineCapture.join_shared_fifo`.
+
+        Raises:
+            RecordingError: none was opened there for several.
+        """
+        _check_sharers(nodes)
+        with _refused_by_name():
+            place = requests.check_path(os.fspath(path))
+        await self._open(requests.JoinFifo(list(nodes), place), *nodes)
 
     def _fifo_path(self, name: str, path: Path | None) -> Path:
         if path is not None:
@@ -317,6 +325,14 @@ def _key(node: str, source: str) -> str:
     _check_node(node)
     with _refused_by_name():
         return requests.check_key(key_of(node, text_of(source, "source")))
+
+
+def _check_sharers(nodes: Sequence[str]) -> None:
+    if not nodes:
+        raise RecordingError("a shared FIFO", "needs the names of the nodes that share it")
+    with _refused_by_name():
+        for key in nodes:
+            requests.check_key(key)
 
 
 def _check_node(node: str) -> None:

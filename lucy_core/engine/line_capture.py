@@ -36,6 +36,10 @@ class LineCapture(Protocol):
         """
         ...
 
+    async def join_shared_fifo(self, nodes: Sequence[str], path: Path) -> None:
+        """Have more nodes or sources share the FIFO that `open_shared_fifo` returned; before they write into it."""
+        ...
+
     async def follow_file(self, node: str, path: Path, *, source: str = "") -> None:
         """Read a file from its start and follow its name, through rotation, links that are put elsewhere, truncation.
 

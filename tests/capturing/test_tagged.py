@@ -275,6 +275,47 @@ async def test_a_fifo_may_be_shared_by_the_sources_of_a_node(opened, tmp_path: P
             await pipeline.open_shared_fifo(("a//out",), tmp_path / "other")
 
 
+def test_who_joins_again_goes_on_as_it_was() -> None:
+    split = Demultiplexer(["a"])
+    split.feed(tag_line("a", 1, b"one\n"))
+    split.join(["a", "b"])
+
+    assert split.feed(tag_line("a", 1, b"one\n"))[0].duplicates == 1
+    assert split.feed(tag_line("a", 3, b"three\n"))[0].lost == 1
+    assert split.feed(tag_line("b", 1, b"one\n"))[0].node == "b"
+
+
+@pytest.mark.anyio
+async def test_more_nodes_may_come_to_share_a_fifo(opened, tmp_path: Path) -> None:
+    async with opened as pipeline:
+        fifo = await pipeline.open_shared_fifo(("a",), tmp_path / "fifo")
+        found: list[tuple[str, str, str]] = []
+        pipeline.subscribe(
+            Interest(),
+            lambda items: found.extend((item.node, item.source, item.data.text) for item in items),
+            lambda _: None,
+        )
+        writer = os.open(fifo, os.O_WRONLY)
+        second = tag_line("a", 2, b"half of a\n")
+        os.write(writer, tag_line("a", 1, b"one\n") + second[:30])
+        await pipeline.join_shared_fifo(("b", "c/err", "a"), fifo)
+        os.write(writer, second[30:] + second)
+        os.write(writer, tag_line("b", 1, b"two\n") + tag_line("c/err", 1, b"three\n"))
+        os.write(writer, tag_line("c/err", 2, b"a line that its writer dies over\n")[:40])
+        os.close(writer)
+        for node in ("b", "c"):
+            await pipeline.reach(await pipeline.drain(node))
+
+        assert found == [("a", "", "one"), ("a", "", "half of a"), ("b", "", "two"), ("c", "err", "three")]
+        # Of a it is still known what it has said.
+        assert (pipeline.ledger.of("a").duplicates, pipeline.ledger.of("a").torn) == (1, 0)
+        assert (pipeline.ledger.of("b").torn, pipeline.ledger.of("c/err").torn) == (0, 1)
+        with pytest.raises(lucy.RecordingError, match=f"nobody shares a FIFO {tmp_path}/other"):
+            await pipeline.join_shared_fifo(("d",), tmp_path / "other")
+        with pytest.raises(lucy.RecordingError, match="needs the names"):
+            await pipeline.join_shared_fifo((), fifo)
+
+
 @pytest.mark.anyio
 async def test_a_shared_fifo_needs_nodes(opened) -> None:
     async with opened as pipeline:

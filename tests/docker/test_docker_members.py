@@ -1,4 +1,4 @@
-"""Nodes that are added to a network of containers, and what can't be."""
+"""Nodes that are added to a network of containers, and taken away."""
 
 import subprocess
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import lucy_core as lucy
+from lucy_core.testing.engine_conformance.sources import lines
 
 pytestmark = [
     pytest.mark.anyio,
@@ -43,9 +44,19 @@ async def test_a_container_comes_and_goes_with_its_node(tmp_path: Path) -> None:
         assert containers(network) == ["b"]
 
 
-async def test_nodes_that_share_a_pipe_are_joined_by_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("streams", lucy.Streams)
+async def test_a_node_that_is_added_shares_the_pipe_of_the_others(streams: lucy.Streams, tmp_path: Path) -> None:
     shared = {"shared_pipe": "1"}
+    script = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo $i; echo -$i >&2; done; echo done; exec sleep 600"
+    added = lucy.NodeSpec(name="b", role="x", command=("sh", "-c", script), streams=streams, ready="done")
     async with lucy.deploy(ONE, engine="docker", run_directory=tmp_path / "run", options=shared) as network:
-        with pytest.raises(lucy.DeployError, match="node 'b'.* can't be added: all nodes share one pipe; leave out"):
-            await network.add(resting("b"))
-        assert [node.name for node in network] == containers(network) == ["a"]
+        with pytest.raises(lucy.DeployError, match="look for image nowhere"):
+            await network.add(resting("c", image="nowhere:1"))
+        await network.add(added)
+        await network["b"].restart()
+        await network.remove("b")
+        said = await lines(network, "b")
+        assert [int(line) for line in said[streams.sources[-1]] if line[:1] == b"-"] == [*range(-1, -2001, -1)] * 2
+        assert [int(line) for line in said[streams.sources[0]] if line.isdigit()] == [*range(1, 2001)] * 2
+        assert network.ledger.of("b").capture == "shared"
+        assert network.ledger.complete, network.ledger.summary()

@@ -101,10 +101,10 @@ class Outflow:
         """Open the way for one more node.
 
         Raises:
-            DeployError: it can't be opened: where all share a pipe, that was opened for those that were there.
+            DeployError: it can't be opened.
         """
         if self._shared is not None:
-            raise DeployError("can't be added: all nodes share one pipe; leave out --shared-pipe", node.name)
+            await self._capture.join_shared_fifo(node.streams.keys(node.name), self._shared)
         await self._open(node)
 
     def remove(self, node: str) -> None:
