@@ -90,7 +90,11 @@ def _loop_never_blocks(request: pytest.FixtureRequest, block_buster: BlockBuster
 # --- leaks ----------------------------------------------------------------------------------------------------------
 
 OUTCOME = pytest.StashKey[bool]()
-REQUIREMENTS = {"docker": "LUCY_REQUIRE_DOCKER", "systems": "LUCY_REQUIRE_SYSTEMS"}
+REQUIREMENTS = {
+    "docker": "LUCY_REQUIRE_DOCKER",
+    "registry": "LUCY_REQUIRE_REGISTRY",
+    "systems": "LUCY_REQUIRE_SYSTEMS",
+}
 """Who needs what isn't everywhere, by marker, and what is set to 1 where it has to be there, as in the gate."""
 
 

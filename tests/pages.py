@@ -4,41 +4,41 @@ A page is run from top to bottom, as its reader would, in a directory of its own
 
 - `python` is run in one namespace with the page's other ones, as in a notebook: `await` may stand outside of functions;
 - `python`, `toml`, `yaml` or `json` with a `title="…"` is written into that file, and a later block has to use it;
-- `sh` is run by bash;
+- `sh` is run by bash, all in one terminal;
+- `yaml` with the title of a workflow of GitHub's, or of GitLab's `.gitlab-ci.yml`, is run as `ci_jobs.py` says;
 - `toml`, `yaml` and `json` have to be readable;
 - `text` is no code.
 
 A comment on the line before says what a reader sees anyway: `<!-- prints -->` that a `text` is what the block before
 writes, where `…` stands for anything; `<!-- exits 1 -->` that commands end with that status; `<!-- run by FILE -->`
-that a test of that file runs the block; `<!-- needs registry -->` that it installs something, and is left out.
+that a test of that file runs the block; `<!-- needs registry -->` that it installs something, and
+`<!-- needs docker -->` that it asks an Engine: where there is none it is left out, and the test that runs the page is
+skipped in the end. The page's directory has a clone of Lucy beside it, `../lucy`.
 """
 
-import ast
-import asyncio
-import contextlib
-import io
 import json
 import os
 import re
-import signal
-import subprocess
+import shlex
 import sys
 import tomllib
-import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import yaml
+from ci_jobs import JobError, Machine, are_jobs, run_jobs
+from notebook import Notebook, NotebookError
 from places import REPOSITORY
+from shells import SYSTEM_PATH, ShellError, run_shell
 
 FENCE = re.compile(r"(?P<indent> *)```(?P<language>\w*)(?: title=\"(?P<title>[\w./-]+)\")?")
 NOTE = re.compile(r" *<!-- (prints|exits \d+|run by \S+|needs \w+) -->")
 READERS = {"json": json.loads, "toml": tomllib.loads, "yaml": yaml.safe_load}
-SECONDS = 60
-# What needs a registry is an installation, and nothing else could hide behind that.
-INSTALLATION = re.compile(r"(?:python3 -m venv \.venv|\. \.venv/bin/activate|pip install (?:-e )?[\w '.,/\[\]-]+)")
+SECONDS, REGISTRY_SECONDS = 60, 300
+NEEDS = {"registry": r"\bpip install\b", "docker": r"\bdocker\b"}
+"""What isn't everywhere, and how to see that a block needs it: nothing else is to hide behind that."""
 
 
 class PageError(Exception):
@@ -55,6 +55,10 @@ class Block(NamedTuple):
     def noted(self, word: str) -> str | None:
         """What follows a word in a note; None where none begins with it."""
         return next((note.removeprefix(word).strip() for note in self.notes if note.startswith(word)), None)
+
+    @property
+    def needs(self) -> set[str]:
+        return {note.removeprefix("needs ") for note in self.notes if note.startswith("needs ")}
 
 
 def blocks_of(text: str) -> Iterator[Block]:
@@ -79,72 +83,112 @@ def blocks_of(text: str) -> Iterator[Block]:
         notes = []
 
 
-class Notebook:
-    """A Python of its own that takes blocks, and gives what they print."""
-
-    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__],
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def run(self, code: str) -> str:
-        """Run a block; return what it printed.
-
-        Raises:
-            PageError: with the traceback of what it raised.
-        """
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(code) + "\n")
-        self._process.stdin.flush()
-        printed, raised = json.loads(self._process.stdout.readline())
-        if raised is not None:
-            raise PageError(raised)
-        return str(printed)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._process.communicate(timeout=SECONDS)
+def needs_of(page: Path) -> set[str]:
+    """What blocks of a page need."""
+    return {need for block in blocks_of(page.read_text(encoding="utf-8")) for need in block.needs}
 
 
-def run_page(page: Path, directory: Path) -> None:
+class Page:
+    """A page, and what is there of it by now: files, what commands have exported, and a notebook."""
+
+    def __init__(self, page: Path, directory: Path, had: Mapping[str, str]) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        self._page = page
+        self._blocks = list(blocks_of(page.read_text(encoding="utf-8")))
+        self._had = had
+        self._place = directory
+        self._directory = directory / "project"
+        self._files: dict[str, str] = {}
+        self._environment = kept | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTEST_ADDOPTS": "-p no:cacheprovider -p no:asyncio",  # two plugins that run coroutines are another page
+            "NO_COLOR": "1",
+        }
+        self._notebook: Notebook | None = None
+
+    def run(self) -> None:
+        self._directory.mkdir()
+        (self._place / "lucy").symlink_to(REPOSITORY)
+        if "registry" in self._had and any("registry" in each.needs and each.language == "sh" for each in self._blocks):
+            self._forget_installed()
+        written: str | None = None
+        with ExitStack() as stack:
+            for number, block in enumerate(self._blocks):
+                try:
+                    written = self._run_block(number, block, written, stack)
+                except (PageError, NotebookError, ShellError, JobError) as error:
+                    raise PageError(f"{self._page.name}, line {block.line}: {error}") from None
+
+    def _run_block(self, number: int, block: Block, written: str | None, stack: ExitStack) -> str | None:
+        """Run a block; return what it wrote, or what the one before wrote where it can't write."""
+        if (text := _text(block, written, self._page)) is not None:
+            return text
+        if _is_left_out(block, self._had):
+            return None
+        if block.language == "sh":
+            return self._shell(block)
+        if block.language == "python" and block.title is None:
+            self._notebook = self._notebook or stack.enter_context(Notebook(self._directory, self._environment))
+            return self._notebook.run(block.text)
+        _read(block)
+        if are_jobs(block.title):
+            self._run_jobs(number, block)
+        elif block.title is not None:
+            self._write(block, "".join(each.text for each in self._blocks[number + 1 :]))
+        return written
+
+    def _forget_installed(self) -> None:
+        """Leave a bare `python3` and the system's programs, for a page that installs what it needs."""
+        (bare := self._place / "bare").mkdir()
+        python = Path(sys.base_prefix, "bin/python3")
+        (bare / "python3").write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} "$@"\n')
+        (bare / "python3").chmod(0o755)
+        self._environment["PATH"] = f"{bare}{os.pathsep}{SYSTEM_PATH}"
+
+    def _write(self, block: Block, rest: str) -> None:
+        assert block.title is not None
+        if Path(block.title).stem not in rest and Path(block.title).name != "pyproject.toml":
+            raise PageError(f"nothing runs {block.title}")
+        path = self._directory / block.title
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block.text, encoding="utf-8")
+        self._files[block.title] = block.text
+
+    def _shell(self, block: Block) -> str:
+        exported = self._place / "exported"
+        text = f"trap 'env --null > {shlex.quote(str(exported))}' EXIT\n{block.text}"
+        words = ["bash", "-euo", "pipefail", "-c", text]
+        seconds = REGISTRY_SECONDS if "registry" in block.needs else SECONDS
+        code, written = run_shell(words, self._directory, self._environment, within=seconds)
+        wanted = int(block.noted("exits") or 0)
+        if code != wanted:
+            raise PageError(f"it ended with {code}, not with {wanted}:\n{written}")
+        variables = os.fsdecode(exported.read_bytes()).split("\0")
+        self._environment = dict(each.split("=", 1) for each in variables if each)
+        return written
+
+    def _run_jobs(self, number: int, block: Block) -> None:
+        assert block.title is not None
+        had = {need: self._had[need] for need in block.needs}
+        wheel = Path(had["registry"]) if "registry" in had else None
+        machine = Machine(self._environment, wheel, had.get("docker"))
+        before = "".join(each.text for each in self._blocks[:number] if each.title == block.title)
+        run_jobs(block.title, block.text, before, self._files, self._place / f"jobs-{number}", machine)
+
+
+def run_page(page: Path, directory: Path, had: Mapping[str, str] | None = None) -> None:
     """Run all that stands in a page, in an empty directory.
+
+    Args:
+        page: where it stands.
+        directory: where to run it.
+        had: what there is of `NEEDS`: of a registry, the wheel of Lucy that it would have; of an Engine, its URL.
+            Blocks that need more are left out.
 
     Raises:
         PageError: naming the first line of what isn't so.
     """
-    blocks = list(blocks_of(page.read_text(encoding="utf-8")))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    environment = kept | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTEST_ADDOPTS": "-p no:cacheprovider -p no:asyncio",  # two plugins that run coroutines are another page
-        "NO_COLOR": "1",
-    }
-    written: str | None = None
-    with Notebook(directory, environment) as notebook:
-        for number, block in enumerate(blocks):
-            try:
-                if (given := _text(block, written, page)) is not None or _is_left_out(block):
-                    written = given
-                elif block.title is not None:
-                    _read(block)
-                    _write(block, directory, "".join(each.text for each in blocks[number + 1 :]))
-                elif block.language == "python":
-                    written = notebook.run(block.text)
-                elif block.language == "sh":
-                    written = _shell(block, directory, environment)
-                else:
-                    _read(block)
-            except PageError as error:
-                raise PageError(f"{page.name}, line {block.line}: {error}") from None
+    Page(page, directory, had or {}).run()
 
 
 def _text(block: Block, written: str | None, page: Path) -> str | None:
@@ -162,15 +206,13 @@ def _text(block: Block, written: str | None, page: Path) -> str | None:
     return written or ""
 
 
-def _is_left_out(block: Block) -> bool:
-    need = block.noted("needs")
-    if need is None:
-        return False
-    if need != "registry":
-        raise PageError(f"nobody knows what {need!r} is that it needs")
-    if others := [line for line in block.text.splitlines() if not INSTALLATION.fullmatch(line)]:
-        raise PageError(f"these install nothing, so that they could run: {others}")
-    return True
+def _is_left_out(block: Block, had: Mapping[str, str]) -> bool:
+    for need in block.needs:
+        if need not in NEEDS:
+            raise PageError(f"nobody knows what {need!r} is that it needs")
+        if not re.search(NEEDS[need], block.text):
+            raise PageError(f"it needs no {need}: it could run anywhere")
+    return not had.keys() >= block.needs
 
 
 def _read(block: Block) -> None:
@@ -184,59 +226,3 @@ def _read(block: Block) -> None:
         raise PageError(f"nobody knows how to run {block.language!r}; what is no code is `text`") from None
     except (ValueError, SyntaxError, yaml.YAMLError) as error:
         raise PageError(f"it can't be read: {error}") from error
-
-
-def _write(block: Block, directory: Path, rest: str) -> None:
-    assert block.title is not None
-    if Path(block.title).stem not in rest and Path(block.title).name != "pyproject.toml":
-        raise PageError(f"nothing runs {block.title}")
-    path = directory / block.title
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(block.text, encoding="utf-8")
-
-
-def _shell(block: Block, directory: Path, environment: dict[str, str]) -> str:
-    with subprocess.Popen(
-        ["bash", "-euo", "pipefail", "-c", block.text],
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            written, _ = process.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            written, _ = process.communicate()
-            raise PageError(f"no end within {SECONDS} s:\n{written}") from None
-    wanted = int(block.noted("exits") or 0)
-    if process.returncode != wanted:
-        raise PageError(f"it ended with {process.returncode}, not with {wanted}:\n{written}")
-    return written
-
-
-async def _serve() -> None:
-    """Be the Python of a `Notebook`: its loop runs on between two blocks."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what else writes to stdout is nobody's answer
-    sys.path[0] = str(Path.cwd())
-    namespace: dict[str, object] = {"__name__": "__main__"}
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        printed, raised = io.StringIO(), None
-        try:
-            code = compile(json.loads(line), "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-            with contextlib.redirect_stdout(printed):
-                result = eval(code, namespace)
-                if result is not None:
-                    await result
-        except (Exception, SystemExit):  # noqa: BLE001  # whatever a page's code raises
-            raised = traceback.format_exc()
-        print(json.dumps((printed.getvalue(), raised)), file=answers, flush=True)
-
-
-if __name__ == "__main__":
-    asyncio.run(_serve())
