@@ -126,23 +126,17 @@ LAYOUTS: tuple[Layout, ...] = (
         lambda entry: f"<{_SYSLOG[entry.level]}>1 {iso(entry.at)} host app 77 ID47 - {entry.text}",
         _by_pattern(r"<(?P<level>\d+)>1 (?P<time>\S+) \S+ \S+ \S+ \S+ - (?P<text>.*)", _SYSLOG, datetime.fromisoformat),
     ),
-    Layout(
-        "nginx_access",
-        "nginx_access",
-        _access,
-        _access_by_hand(),
-        fields={"agent": REASON},
-        message="POST /bans/$peer HTTP/1.1",
-        pattern=r"POST /bans/(?P<peer>\S+)",
-    ),
-    Layout(
-        "apache_access",
-        "apache_access",
-        _access,
-        _access_by_hand(),
-        fields={"agent": REASON},
-        message="POST /bans/$peer HTTP/1.1",
-        pattern=r"POST /bans/(?P<peer>\S+)",
+    *(
+        Layout(
+            name,
+            name,
+            _access,
+            _access_by_hand(),
+            fields={"agent": REASON},
+            message="POST /bans/$peer HTTP/1.1",
+            pattern=r"POST /bans/(?P<peer>\S+)",
+        )
+        for name in ("nginx_access", "apache_access")
     ),
     Layout(
         "nginx_error",
