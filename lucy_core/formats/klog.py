@@ -8,7 +8,7 @@ import re
 from typing import ClassVar, final
 
 from lucy_core.formats.pairs import quoted_at, read_pairs
-from lucy_core.formats.shapes import ShapedFormat, TextRecord, shape
+from lucy_core.formats.shapes import ShapedFormat, shape
 from lucy_core.records.record import Record
 from lucy_core.records.severity import Severity
 
@@ -36,17 +36,8 @@ class KlogFormat(ShapedFormat):
 
     def record(self, line: bytes, found: re.Match[str]) -> Record:
         text, named = _structured(found["text"] or "")
-        word = found["level"]
-        return TextRecord(
-            raw=line,
-            text=text,
-            shape=self.name,
-            level=self.severity(word),
-            word=word,
-            stamp=found["time"],
-            head={name: found[name] for name in ("thread", "file", "line")},
-            named=named,
-        )
+        head = {name: found[name] for name in ("thread", "file", "line")}
+        return self.made(line, text, found["level"], found["time"], head, named)
 
 
 def _structured(text: str) -> tuple[str, dict[str, object]]:

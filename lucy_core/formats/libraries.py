@@ -124,17 +124,7 @@ class TracingFormat(ShapedFormat):
     def record(self, line: bytes, found: re.Match[str]) -> Record:
         groups = {name.rstrip("_"): value for name, value in found.groupdict().items() if value}
         text, named = pairs_at_end(groups.pop("text", ""))
-        word = groups.pop("level")
-        return TextRecord(
-            raw=line,
-            text=text,
-            shape=self.name,
-            level=self.severity(word),
-            word=word,
-            stamp=groups.pop("time"),
-            head=groups,
-            named=named,
-        )
+        return self.made(line, text, groups.pop("level"), groups.pop("time"), groups, named)
 
 
 @final
@@ -162,14 +152,4 @@ class ZapFormat(ShapedFormat):
                 named = _decode(found["named"])
             except (ValueError, RecursionError):  # a tab of the message's own
                 text = found.string[found.start("text") :]
-        word = found["level"]
-        return TextRecord(
-            raw=line,
-            text=text,
-            shape=self.name,
-            level=self.severity(word),
-            word=word,
-            stamp=found["time"],
-            head=head,
-            named=named,
-        )
+        return self.made(line, text, found["level"], found["time"], head, named)

@@ -108,14 +108,27 @@ class ShapedFormat(TextualFormat):
         """Make a record of a line that has the shape."""
         head = {name.rstrip("_"): value for name, value in found.groupdict().items() if value}
         word = head.pop("level", "")
+        return self.made(line, head.pop("text", ""), word, head.pop("time", ""), head)
+
+    def made(
+        self,
+        line: bytes,
+        text: str,
+        word: str,
+        stamp: str,
+        head: Mapping[str, Any],
+        named: Mapping[str, Any] | None = None,
+    ) -> TextRecord:
+        """Make a record of what was found in a line."""
         return TextRecord(
             raw=line,
-            text=head.pop("text", ""),
+            text=text,
             shape=self.name,
             level=self.severity(word),
             word=word,
-            stamp=head.pop("time", ""),
+            stamp=stamp,
             head=head,
+            named={} if named is None else named,
         )
 
     def severity(self, word: str) -> Severity:

@@ -94,17 +94,8 @@ class NginxErrorFormat(ShapedFormat):
         named = {"connection": found["connection"]} if found["connection"] else {}
         if context:
             named |= {each[1]: each[2] or each[3] for each in _about.finditer(f"client: {about}")}
-        word = found["level"]
-        return TextRecord(
-            raw=line,
-            text=text,
-            shape=self.name,
-            level=self.severity(word),
-            word=word,
-            stamp=found["time"],
-            head={"pid": found["pid"], "tid": found["tid"]} if found["pid"] else {},
-            named=named,
-        )
+        head = {"pid": found["pid"], "tid": found["tid"]} if found["pid"] else {}
+        return self.made(line, text, found["level"], found["time"], head, named)
 
 
 _about = re.compile(rf'(\w+): (?:"({_QUOTED})"|([^,"]*+))(?:, |$)', re.DOTALL)
@@ -128,14 +119,6 @@ class ApacheErrorFormat(ShapedFormat):
 
     def record(self, line: bytes, found: re.Match[str]) -> Record:
         groups = {name: value for name, value in found.groupdict().items() if value}
-        word = groups["level"]
-        return TextRecord(
-            raw=line,
-            text=groups.get("text", ""),
-            shape=self.name,
-            level=self.severity(word),
-            word=word,
-            stamp=groups["time"],
-            head={name: value for name, value in groups.items() if name in {"module", "pid", "tid"}},
-            named={name: value for name, value in groups.items() if name in {"client", "code"}},
-        )
+        head = {name: value for name, value in groups.items() if name in {"module", "pid", "tid"}}
+        named = {name: value for name, value in groups.items() if name in {"client", "code"}}
+        return self.made(line, groups.get("text", ""), groups["level"], groups["time"], head, named)
