@@ -30,7 +30,7 @@ class Reading:
         self.source = source
         self.fd = source.fileno()
         self.node = node
-        self.sharers = (*sharers, node)
+        self.sharers: tuple[str, ...] = (*sharers, node)
         """Whose lines come from it; of a shared pipe the nodes and the debris."""
         self.split = Demultiplexer(sharers) if sharers else None
         self.last_ns = time.monotonic_ns()
