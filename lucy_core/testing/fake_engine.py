@@ -12,7 +12,8 @@
 Everything above the engine is the real thing: capture, journal, verdict.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import final
 
@@ -35,9 +36,10 @@ class FakeNode(contract.EngineNode):
         tasks: anyio.abc.TaskGroup,
         capture: LineCapture,
         report: contract.ExitReport,
+        pids: Iterator[int],
     ) -> None:
         self.spec = spec
-        """What it was made from."""
+        """What it was made from, with the user as whom it is said to run."""
         self.starts = 0
         """How often it was started since its state was fresh."""
         self.running = False
@@ -49,6 +51,12 @@ class FakeNode(contract.EngineNode):
         self._program, self._tasks, self._capture, self._report = program, tasks, capture, report
         self._scope = anyio.CancelScope()
         self._held: list[bytes] | None = None
+        self._pids, self._pid = pids, 0
+
+    @property
+    def pid(self) -> int | None:
+        """A number for each start, in the place of a process id; None while it doesn't run."""
+        return self._pid if self.running else None
 
     def write(self, lines: bytes) -> None:
         """Write whole lines, which arrive now or, of a paused node, once it is resumed."""
@@ -70,7 +78,7 @@ class FakeNode(contract.EngineNode):
         del environment
         self.arguments = self.spec.command[1:] if arguments is None else tuple(arguments)
         self.starts = 1 if fresh_state else self.starts + 1
-        self.running, self._scope = True, anyio.CancelScope()
+        self.running, self._scope, self._pid = True, anyio.CancelScope(), next(self._pids)
         self._tasks.start_soon(self._run, self._scope)
         await checkpoint()
 
@@ -140,10 +148,10 @@ class FakePlan(contract.Plan):
     @asynccontextmanager
     async def open(self, capture: LineCapture, on_exit: contract.ExitReport) -> AsyncIterator[contract.EngineNetwork]:
         async with anyio.create_task_group() as tasks:
-            program = self._engine.program
+            program, pids = self._engine.program, itertools.count(1)
 
             def make(spec: NodeSpec) -> FakeNode:
-                return FakeNode(spec, program, tasks, capture, on_exit)
+                return FakeNode(spec, program, tasks, capture, on_exit, pids)
 
             network = FakeNetwork(make, self._spec.nodes)
             nodes = self._engine.nodes = network.nodes
@@ -170,6 +178,8 @@ class FakeEngine(contract.Engine):
             Capability.MEMBERS,
             Capability.SIGNAL,
             Capability.STOP_SIGNAL,
+            Capability.PID,
+            Capability.USER,
         }
     )
     """What it can do."""

@@ -13,6 +13,7 @@ from lucy_core.testing.engine_conformance import (
     CleanupConformance,
     CompletenessConformance,
     ControlConformance,
+    DaemonConformance,
     DeathConformance,
     FaultConformance,
     LifeCycleConformance,
@@ -60,6 +61,7 @@ async def scripted(node: FakeNode) -> int:
 class TestFakeEngine(
     LifeCycleConformance,
     ControlConformance,
+    DaemonConformance,
     DeathConformance,
     MemberConformance,
     CompletenessConformance,
@@ -74,13 +76,19 @@ class TestFakeEngine(
     def engine(self) -> FakeEngine:
         return FakeEngine(scripted)
 
-    # A program is no process: it has no signals, files, ports, environment, half lines, and dies with Lucy.
+    # A program is no process: it acts on no signal, has no files, ports, environment, half lines, and dies with Lucy.
     test_a_node_that_is_removed_is_gone_with_its_last_lines_taken = None
     test_nodes_reach_one_that_is_added_and_it_reaches_them = None
     test_a_stop_lets_a_node_say_goodbye_and_takes_its_last_line = None
     test_a_node_that_ignores_the_stop_is_killed_after_its_grace = None
     test_a_program_that_is_not_there_is_told_and_nothing_is_left = None
     test_two_runs_of_one_network_at_once_do_not_meet = None
+    test_a_signal_reaches_the_daemon_or_all_that_came_from_it = None
+    test_a_signal_to_a_frozen_node_waits_for_it_and_not_its_sender = None
+    test_a_signal_that_ends_a_node_is_the_nodes_own_end = None
+    test_a_node_is_asked_to_end_by_its_own_signal = None
+    test_a_daemon_that_is_asked_to_end_alone_ends_its_own = None
+    test_a_start_may_have_other_arguments_for_itself_alone = None
     test_a_node_is_started_once_those_before_it_are_ready_and_stopped_before_them = None
     test_a_node_has_the_environment_of_its_spec_and_of_its_start = None
     test_nodes_reach_each_other_and_lucy_reaches_them = None
@@ -92,6 +100,24 @@ class TestFakeEngine(
     test_a_fault_ends_by_itself_when_its_time_is_over = None
     test_who_wants_more_memory_than_its_limit_is_killed_and_that_is_told = None
     test_nothing_is_left_after_a_signal_to_lucy = None
+
+
+async def test_a_node_runs_as_whom_its_spec_says_and_each_start_has_a_number_of_its_own(tmp_path: Any) -> None:
+    engine = FakeEngine()
+    nodes = (
+        lucy.NodeSpec(name="a", role="x", command=("anything",), user="postgres"),
+        lucy.NodeSpec(name="b", role="x", command=("anything",)),
+    )
+    with anyio.fail_after(20):
+        spec = lucy.NetworkSpec(name="n", nodes=nodes)
+        async with lucy.deploy(spec, engine=engine, run_directory=tmp_path / "run") as network:
+            assert engine.nodes["a"].spec.user == "postgres"
+            first = network["a"].pid
+            assert first not in (None, network["b"].pid)
+            await network["a"].restart()
+            assert network["a"].pid not in (None, first, network["b"].pid)
+            await network["a"].stop()
+            assert network["a"].pid is None
 
 
 SPEC = lucy.NetworkSpec(name="n", nodes=(lucy.NodeSpec(name="a", role="x", command=("anything",)),))
