@@ -221,8 +221,9 @@ def event(
 
     Args:
         ids: the ids of lines that mean this type, in formats that have ids.
-        message: texts that mean this type. `$name` is a variable, so `peer $peer banned` means `peer a7 banned`, and
-            the template itself where the software keeps `peer` apart.
+        message: texts that mean this type. `$name` or `${name}` is a variable, so `peer $peer banned` means
+            `peer a7 banned`, and the template itself where the software keeps `peer` apart. What begins otherwise than
+            with a letter or `_` is no name: `$5` is itself.
         pattern: regular expressions that mean this type where they are found in a line's text; their named groups are
             fields.
         fields: values that fields of the line must have, all of them: `{"event": "peer_banned", "peer.kind": "seed"}`.

@@ -1,7 +1,8 @@
 """What a line's text has to be like: templates and patterns, and what surely stands in a line that fits. Sans-IO.
 
 A template is a text with variables: `peer $peer banned`. It fits the template itself, which is what software logs that
-keeps the variables apart, and any text that has something in their places.
+keeps the variables apart, and any text that has something in their places. A variable begins as names do, with a letter
+or `_`: `$5` is an amount of money.
 """
 
 import importlib
@@ -11,7 +12,7 @@ from functools import lru_cache
 from typing import Any, final
 
 _parser: Any = importlib.import_module("re._parser")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_VARIABLE = re.compile(r"\$(?:\{([^\W\d]\w*)\}|([^\W\d]\w*))")
 _SAFE = re.compile(r"[A-Za-z0-9 _.,:;()\[\]{}#@%*!?~^|$-]+")
 """Characters that every format spells as they are: no quote, no backslash, none that HTML or JSON writers escape.
 
