@@ -21,3 +21,8 @@ def node_of(key: str) -> str:
 def source_of(key: str) -> str:
     """Return what it is called among the sources of its node; empty for the one without a name of its own."""
     return key.partition(SLASH)[2]
+
+
+def readable(text: str) -> str:
+    """Return a text as rows can have it: a file's name may be no text in any encoding, and then has backslashes."""
+    return text.encode(errors="backslashreplace").decode()

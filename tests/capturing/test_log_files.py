@@ -149,6 +149,27 @@ async def test_a_file_that_came_and_went_unseen_is_a_doubt(tmp_path: Path) -> No
         assert watched.gaps == ["short.log came and was gone before it could be read"]
 
 
+async def test_a_name_that_is_no_text_is_shown_in_backslashes(tmp_path: Path) -> None:
+    async with following(tmp_path, "log/*.log") as watched:
+        write(watched.place / "log" / os.fsdecode(b"\xff\xe4.log"), "odd")
+        write(watched.place / "log" / "\u00e4 \u2028\n.log", "text")
+        assert await watched.read() == {r"log/\udcff\udce4.log": ["odd"], "log/\u00e4 \u2028\n.log": ["text"]}
+    async with lucy.replay(tmp_path / "run") as run:
+        assert run.ledger.of(r"a/log/\udcff\udce4.log").lines == 1
+
+
+async def test_a_name_that_no_log_can_have_costs_that_file_alone(tmp_path: Path) -> None:
+    async with following(tmp_path, "log/*.log") as watched:
+        write(watched.place / "log" / "a.log", "1")
+        write(watched.place / "log" / f"{'x' * 250}.log", "lost")
+        await watched.read()
+        write(watched.place / "log" / "a.log", "2")
+        write(watched.place / "log" / "b.log", "3")
+        assert await watched.read() == {"log/a.log": ["1", "2"], "log/b.log": ["3"]}
+        assert watched.gaps
+        assert all("x.log can't be recorded: File name too long" in gap for gap in watched.gaps)
+
+
 async def test_without_a_recording_it_is_the_same(tmp_path: Path) -> None:
     async with lucy.Pipeline.pass_through() as pipeline:
         watched = Watched(pipeline, tmp_path)

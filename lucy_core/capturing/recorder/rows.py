@@ -11,7 +11,7 @@ from typing import NamedTuple, final
 from lucy_core.capturing import run_files
 from lucy_core.capturing.facts import Fact
 from lucy_core.capturing.framing import Pieces
-from lucy_core.records.keys import SLASH
+from lucy_core.records.keys import SLASH, readable
 
 RESERVE_BYTES = 1 << 14
 """What is kept for the last rows of a recording whose disk is full: some blocks, or one that is larger."""
@@ -69,13 +69,12 @@ def block_row(
 def fact_row(fact: Fact, position: int, arrived_ns: int, node: str, more: Mapping[str, object]) -> Row:
     """Make the row of what the recording says of itself, at a place in it."""
     members = {"position": position, "node": node, "offset": 0, "bytes": 0, "lines": 0, "arrived_ns": arrived_ns}
-    told = {**members, "fact": fact, **{name: _readable(value) for name, value in more.items()}}
+    told = {
+        **members,
+        "fact": fact,
+        **{name: readable(value) if isinstance(value, str) else value for name, value in more.items()},
+    }
     return Row(position, json.dumps(told, separators=(",", ":")).encode() + b"\n")
-
-
-def _readable(value: object) -> object:
-    """Return a value as JSON can have it: file names may be no text in any encoding."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def write_all(fd: int, pieces: Pieces) -> None:

@@ -34,6 +34,7 @@ from lucy_core.capturing.sources.files.inotify import (
 from lucy_core.capturing.sources.files.open_file import OpenFile
 from lucy_core.capturing.sources.files.turns import FilesInTurn
 from lucy_core.capturing.sources.source import NO_DESCRIPTOR
+from lucy_core.records.keys import readable
 
 KEPT_FILES = 8
 """How many files are kept open that were deleted: their writers may be yet to be told."""
@@ -248,8 +249,7 @@ class LogFiles(FilesInTurn):
             identity = found.st_dev, found.st_ino
             if self._born.get(name) != born:
                 return  # that was another file, which had this name before or has it by now
-            if identity not in self._identities:
-                self._begin(born.first)
+            if identity not in self._identities and self._can_begin(born):
                 self._take(fd, identity, born)
                 fd = -1
             del self._born[name]
@@ -257,6 +257,17 @@ class LogFiles(FilesInTurn):
         finally:
             if fd >= 0:
                 os.close(fd)
+
+    def _can_begin(self, born: Born) -> bool:
+        """Make ready for a file's lines. One that has no place among the logs, by its long name say, costs no other."""
+        try:
+            self._begin(readable(born.first))
+        except OSError as error:
+            if error.errno in NO_DESCRIPTOR:
+                raise
+            self._doubts.append(f"{born.first} can't be recorded: {error.strerror}")
+            return False
+        return True
 
     def _opened(self, name: str) -> int | None:
         """Open a regular file, and nothing else: to open a FIFO or a device may block, or do something."""
@@ -272,7 +283,7 @@ class LogFiles(FilesInTurn):
     def _take(self, fd: int, identity: Identity, born: Born) -> None:
         watch = self._inotify.watch(f"/proc/self/fd/{fd}", MODIFIED)
         file = OpenFile(fd, born.number, watch)
-        file.framer = Framer(born.first)
+        file.framer = Framer(readable(born.first))
         self._files[watch] = self._identities[identity] = file
         self._dirty.append(file)
         self.unread = True
