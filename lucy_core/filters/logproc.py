@@ -46,8 +46,10 @@ from lucy_core.records.severity import WORDS
 _RANKS = dict(WORDS, internal=0.2, spam=0.4, faulty_peer=18)  # type: dict[str, float]
 SEVERITIES = {spelling: rank for word, rank in _RANKS.items() for spelling in (word, word.capitalize(), word.upper())}
 """The words for levels, as software spells them, in order: Mina's too, of which two are less than a trace."""
-SEVERITY = "\x00severity"
-"""The name under which a record may say how much it matters, where its own word or number says that to nobody."""
+SEVERITY = object()
+"""The key, which no line can have, under which a record may say how much it matters, by what its format means."""
+WORD = object()
+"""The key under which such a record has the word, or number, that it says that by, as text."""
 DEPTH = 100
 """How deep brackets and negations may nest: beyond it, people don't read and interpreters don't recurse."""
 DIGITS = 100
@@ -400,7 +402,7 @@ def _comparison(tree: Comparison) -> Test:
     if tree.operator in _EQUALITIES:
         compare = _EQUALITIES[tree.operator]
     elif _is_level(tree.left) or _is_level(tree.right):
-        return _by_severity(_ORDERS[tree.operator], left, right)
+        return _by_severity(_ORDERS[tree.operator], _rank(tree.left), _rank(tree.right))
     else:
         compare = _by_size(_ORDERS[tree.operator])
 
@@ -477,18 +479,29 @@ def _by_size(order: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
 
 
 def _by_severity(order: Callable[[Any, Any], bool], left: Evaluation, right: Evaluation) -> Test:
-    def rank(value: Any, record: Any) -> Any:
-        if isinstance(value, str):
-            known = SEVERITIES.get(value)
-            if known is not None:
-                return known
-        return None if value is ABSENT else record.get(SEVERITY)
-
     def test(record: Any) -> bool:
-        first, second = rank(left(record), record), rank(right(record), record)
+        first, second = left(record), right(record)
         return first is not None and second is not None and order(first, second)
 
     return test
+
+
+def _rank(value: Value) -> Evaluation:
+    """Return what tells how much a word matters: a record's own as its format has it, others as software at large."""
+    find = _value(value)
+    is_level = value.path == ("level",)
+
+    def rank(record: Any) -> Any:
+        found = find(record)
+        known = SEVERITIES.get(found) if isinstance(found, str) else None
+        is_own = str(found) == record.get(WORD) or (is_level and known is None)
+        if value.is_literal or found is ABSENT or not is_own:
+            return known
+        own = record.get(SEVERITY)
+        # Of Mina's three traces two are less than what others call one.
+        return known if known is not None and max(known, own) < WORDS["debug"] else own
+
+    return rank
 
 
 _EQUALITIES = {

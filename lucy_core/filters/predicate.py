@@ -6,7 +6,7 @@ from typing import Any, final
 from lucy_core.arguments import text_of
 from lucy_core.errors import FilterError
 from lucy_core.filters.expressions import SearchLimitError
-from lucy_core.filters.logproc import SEVERITY, Filter, FilterSyntaxError
+from lucy_core.filters.logproc import SEVERITY, WORD, Filter, FilterSyntaxError
 from lucy_core.records.record import Event, Record
 
 
@@ -45,17 +45,17 @@ class LogFilter:
         return self._keeps(line) if isinstance(line, Record) else self._filter.matches(line)
 
     def _keeps(self, record: Record) -> bool:
-        known: dict[str, Any] = {"message": record.text}
-        if record.severity_text:
-            known["level"] = record.severity_text
-        if record.severity:
-            known[SEVERITY] = record.severity
+        severity = record.severity
+        # Without a word of its own a record may be asked for its level all the same.
+        word = record.severity_text or (severity.name.capitalize() if severity else "")
+        known: dict[str, Any] = {"message": record.text, **({"level": word} if word else {})}
+        own: dict[Any, Any] = {SEVERITY: severity, WORD: word} if severity else {}
         try:
             known.update(record.document)
         except (ValueError, RecursionError):
             # What stays raw was only searched for its end: it may hold what can't be read.
-            return not self._filter.fields <= known.keys() or self._filter.matches(known)
-        return self._filter.matches(known)
+            return not self._filter.fields <= known.keys() or self._filter.matches({**known, **own})
+        return self._filter.matches({**known, **own})
 
 
 def logproc(text: str) -> LogFilter:

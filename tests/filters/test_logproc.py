@@ -200,6 +200,28 @@ def test_a_record_of_any_format_is_asked_for_its_text_its_level_and_all_that_its
     assert lucy.logproc("message match /^panic/")(plain_record(b"panic: at the disco"))
 
 
+@pytest.mark.parametrize(
+    ("log_format", "line"),
+    (
+        # Words that a format means more, or less, by than software at large does.
+        (lucy.log_format("json"), b'{"level":"panic","msg":"p","time":"2026-12-01T10:00:00Z"}'),
+        (lucy.log_format("postgresql"), b"PANIC:  could not write to file"),
+        (lucy.log_format("rabbitmq"), b"2026-12-01 10:00:00.123 [critical] <0.9.0> no memory"),
+        (lucy.json_lines(levels={"info": "ERROR"}), b'{"level":"info","msg":"m"}'),
+        (lucy.log_format("json"), b'{"level":40,"time":1796119200123,"msg":"m"}'),
+        (lucy.log_format("json"), b'{"severity":"ERROR","message":"boom"}'),
+        (lucy.log_format("json"), b'{"message":"m","level":200,"level_name":"INFO","channel":"shop","datetime":"now"}'),
+        # No word at all.
+        (lucy.log_format("redis"), b"1:signal-handler (1796119200) Received SIGTERM scheduling shutdown..."),
+    ),
+)
+def test_a_level_is_what_the_records_own_format_means_by_its_word(log_format: lucy.Format, line: bytes) -> None:
+    record = log_format.read(line)
+    for name in ("Trace", "Debug", "Info", "Warn", "Error", "Fatal"):
+        is_least = record.severity >= lucy.Severity[name.upper()]
+        assert lucy.logproc(f"level >= {name}")(record) is lucy.logproc(f"{name} <= .level")(record) is is_least
+
+
 def test_levels_are_ordered_as_records_order_them() -> None:
     in_order = [name.capitalize() for name in LEVELS]
     for less, more in itertools.pairwise(in_order):
