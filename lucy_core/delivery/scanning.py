@@ -19,14 +19,13 @@ from collections.abc import Iterator
 
 from lucy_core.capturing.framing import count_lines
 from lucy_core.formats.contract import Batch, Format, Needles
+from lucy_core.records.colours import ESCAPE
 from lucy_core.records.record import Block
 
 MOST = 4
 """How many texts are searched for one by one: more cost what reading does."""
 _DENSE_FROM = 16
 _DENSE = 8
-_ESCAPE = b"\x1b"
-"""What colours begin with. They may stand amid a text, so a block that has one is read whole."""
 
 
 def can_search(needles: Needles | None) -> bool:
@@ -39,7 +38,7 @@ def search(block: Block, needles: Needles, log_format: Format) -> Batch:
     data = block.data
     if needles.key:
         found = _lines_behind(data, needles.key, needles.values)
-    elif _ESCAPE in data:
+    elif ESCAPE in data:  # colours may stand amid a text
         return log_format.read_block(block)
     elif len(needles.literals) == 1:
         found = _lines_with(data, needles.literals[0])

@@ -13,11 +13,11 @@ import msgspec
 
 from lucy_core.arguments import optional, readable_text
 from lucy_core.errors import ArgumentError
-from lucy_core.formats.colours import readable, uncoloured
 from lucy_core.formats.contract import Batch, Format, read_by_line, rendered
 from lucy_core.formats.json_kinds import kind_of
 from lucy_core.formats.json_reading import JsonRecord, Reading, reading_of
 from lucy_core.formats.levels import LEVELS
+from lucy_core.records.colours import ESCAPE, readable, uncoloured
 from lucy_core.records.record import Block, Record
 from lucy_core.records.severity import Severity
 
@@ -25,8 +25,6 @@ _SHAPES = 2048
 """How many shapes are remembered. Where keys are names of things, each line may have a shape of its own."""
 _SHAPE_KEYS = 64
 """How many keys a shape may have that is remembered."""
-_ESCAPE = b"\x1b"
-"""What colours begin with."""
 _decode = msgspec.json.Decoder().decode
 _first_byte = itemgetter(slice(1))
 
@@ -94,7 +92,7 @@ class JsonFormat(Format):
     def read(self, line: bytes) -> Record:
         if line.startswith(b"{") or line.lstrip().startswith(b"{"):
             return self.read_object(line)
-        if line.startswith(_ESCAPE):
+        if line.startswith(ESCAPE):
             found = self.read_painted(line)
             if found is not None:
                 return found

@@ -7,7 +7,6 @@ which says so, than one with a wrong text or severity. Which formats are tried i
 from collections.abc import Callable
 from typing import Final
 
-from lucy_core.formats.colours import uncoloured
 from lucy_core.formats.daemons import NatsFormat, PostgresqlFormat, RabbitmqFormat, RedisFormat
 from lucy_core.formats.klog import KlogFormat
 from lucy_core.formats.libraries import EnvLoggerFormat, Log4jFormat, PythonFormat, TracingFormat, ZapFormat
@@ -17,6 +16,7 @@ from lucy_core.formats.stamped import StampedFormat
 from lucy_core.formats.syslog import SyslogFormat, SyslogRecord
 from lucy_core.formats.web import AccessFormat, ApacheErrorFormat, NginxErrorFormat
 from lucy_core.formats.wrappers import WRAPPERS, WrappedRecord, Wrapper, plain, wrapped_record
+from lucy_core.records.colours import uncoloured
 from lucy_core.records.record import Record
 
 KNOWN: Final[tuple[TextualFormat, ...]] = (

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-from lucy_core.formats.colours import readable
 from lucy_core.formats.contract import Format
+from lucy_core.records.colours import readable
 from lucy_core.records.record import Record
 from lucy_core.records.severity import Severity, severity_of
 from lucy_core.records.times import read_time_value

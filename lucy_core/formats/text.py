@@ -7,11 +7,11 @@ from typing import Any, final
 
 from lucy_core.arguments import optional, readable_text
 from lucy_core.errors import ArgumentError
-from lucy_core.formats.colours import readable
 from lucy_core.formats.contract import Format
 from lucy_core.formats.levels import LEVELS
 from lucy_core.formats.shapes import TextRecord
 from lucy_core.formats.stamped import StampedFormat
+from lucy_core.records.colours import readable
 from lucy_core.records.record import Record
 from lucy_core.records.severity import Severity, severity_of
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from lucy_core.formats.colours import readable, uncoloured
 from lucy_core.formats.shapes import TextRecord
 from lucy_core.formats.syslog import SyslogFormat
+from lucy_core.records.colours import readable, uncoloured
 from lucy_core.records.record import Record
 from lucy_core.records.severity import Severity
 from lucy_core.records.times import read_time_value

@@ -13,7 +13,7 @@ changes. Without `decode` the Struct is made of the record's fields, and of what
 named groups, stand for.
 
 **A line counts as it is spelt.** What makes a line an event has to stand in its bytes: JSON may spell `peer` as
-`\u0070eer`, which no writer does, and finding it would mean to decode every line.
+`\u0070eer`, which no writer does, and finding it would mean to decode every line. Colours may stand anywhere.
 """
 
 import re
@@ -24,6 +24,7 @@ import msgspec
 
 from lucy_core.arguments import anything, each_of, function_of, mapping_of, names_of, optional, readable_text, text_of
 from lucy_core.errors import EventDefinitionError, shown
+from lucy_core.records.colours import ESCAPE, uncoloured
 from lucy_core.records.record import Record
 from lucy_core.records.wording import Pattern, Template, safe_run
 
@@ -104,10 +105,10 @@ class EventType(Generic[T]):
         return tuple(dict.fromkeys(each.encode() for each in literals)) if all(literals) else None
 
     def is_spelt(self, raw: bytes) -> bool:
-        """Tell whether a line's bytes have what makes it one of this type."""
-        if self._needles is None:
+        """Tell whether a line's bytes, without colours, have what makes it one of this type."""
+        if self._needles is None or any(needle in raw for needle in self._needles):
             return True
-        return any(needle in raw for needle in self._needles)
+        return ESCAPE in raw and any(needle in uncoloured(raw) for needle in self._needles)
 
     def may_be(self, raw: bytes, node: str) -> bool:
         """Tell whether a node's line that can't be read may be of this type: what marks the type stands in its bytes.

@@ -186,6 +186,31 @@ def test_an_event_by_its_text_is_one_whoever_else_asks(line: bytes, *, is_one: b
         assert bool(heard(block_of(made), [Leader], *others, log_format=AutoFormat())) is is_one
 
 
+@lucy.event(pattern=r"red (?P<what>alert)")
+class Alert(msgspec.Struct):
+    what: str
+
+
+@lucy.event(message="peer $peer banned")
+class Banned(msgspec.Struct):
+    peer: str
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted", "data"),
+    (
+        (b"\x1b[31mred\x1b[0m alert", Alert, Alert("alert")),
+        (b"\x1b[1mpe\x1b[0mer a7 ban\x1b[31mned\x1b[0m", Banned, Banned("a7")),
+        (b"leader \x1b[1mis\x1b[0m a7", Leader, b""),
+    ),
+)
+def test_colours_amid_a_text_hide_no_event(line: bytes, wanted: type, data: object) -> None:
+    made = [line, *[b"nothing of the kind"] * 20]
+    for others in ((), (Interest(),), (Interest(event_types=[event_type(Leads)]),)):
+        (found,) = heard(block_of(made), [wanted], *others, log_format=AutoFormat())
+        assert found[-1] == str(data)
+
+
 @given(lines, st.sets(st.sampled_from([each for each in IDS if each.isalpha()]), min_size=1))
 def test_a_search_finds_the_records_that_decoding_finds(made: list[bytes], ids: set[str]) -> None:
     block = block_of(made)

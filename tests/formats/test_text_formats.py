@@ -11,13 +11,13 @@ from text_samples import TEXT_SAMPLES
 
 from lucy_core.errors import ArgumentError
 from lucy_core.formats.choice import log_format
-from lucy_core.formats.colours import uncoloured
 from lucy_core.formats.known import KNOWN, recognised
 from lucy_core.formats.pairs import pairs_at_end
 from lucy_core.formats.shapes import TextualFormat
 from lucy_core.formats.text import TextFormat
 from lucy_core.formats.wrapped import wrapped
 from lucy_core.formats.wrappers import WRAPPERS
+from lucy_core.records.colours import uncoloured
 from lucy_core.records.record import Record
 from lucy_core.records.severity import Severity
 

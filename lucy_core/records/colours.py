@@ -2,14 +2,15 @@
 
 import re
 
-_ESCAPE = b"\x1b"
+ESCAPE = b"\x1b"
+"""What each begins with."""
 _paint = re.compile(rb"\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b]*+(?:\x07|\x1b\\))")
 """What ECMA-48 calls a control sequence (colours, cursor), and a string for the terminal (titles, links)."""
 
 
 def uncoloured(line: bytes) -> bytes:
     """Return a line without what paints it, and without a carriage return at its end."""
-    if _ESCAPE in line:
+    if ESCAPE in line:
         line = _paint.sub(b"", line)
     return line[:-1] if line.endswith(b"\r") else line
 
