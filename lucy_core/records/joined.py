@@ -1,5 +1,6 @@
 """Records of several lines: a message, and the stack trace that goes on with it. Sans-IO."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, final
@@ -10,6 +11,8 @@ from lucy_core.records.keys import key_of
 from lucy_core.records.record import Event, Record
 from lucy_core.records.severity import Severity
 
+_announces = re.compile(r"thread '.*' (?:\(\d+\) )?panicked at [^\n]+:\d+:\d+:$").match
+"""What Rust says of a panic before its message, which is the next line, whatever that is."""
 MOST_BYTES = 1 << 20
 """How long a record may become: where lines go on for ever, what comes then is a record of its own."""
 
@@ -85,7 +88,7 @@ class Joiner:
         key = key_of(event.node, event.source)
         begun = self._begun.get(key)
         size = len(event.record.raw)
-        if begun is not None and event.record.continues and self._bytes[key] + size <= MOST_BYTES:
+        if begun is not None and _goes_on(begun, event.record) and self._bytes[key] + size <= MOST_BYTES:
             begun.append(event)
             self._bytes[key] += size
             return None
@@ -97,6 +100,10 @@ class Joiner:
         """Return what has begun, in the order of arrival: nothing more comes."""
         begun, self._begun = self._begun, {}
         return sorted(map(_whole, begun.values()), key=lambda event: event.position)
+
+
+def _goes_on(begun: list[Event[Record]], record: Record) -> bool:
+    return record.continues or (type(record) is Record and _announces(begun[-1].record.text) is not None)
 
 
 def _whole(lines: list[Event[Record]]) -> Event[Record]:

@@ -16,6 +16,7 @@ from lucy_core.records.severity import Severity
 
 T_co = TypeVar("T_co", covariant=True)
 
+_SUFFIX = "(?:c|css|git|go|gz|html?|js|json|log|md|png|py|rs|sh|toml|ts|txt|xml|ya?ml|zip)"
 _goes_on = re.compile(
     r"\s|$|[\])}]+[,;]?$"
     # Java and .NET
@@ -23,6 +24,9 @@ _goes_on = re.compile(
     # Go
     r"|goroutine \d+ [^\[]{0,80}\[|created by [\w.~-]+[./]|exit status \d+$|\[signal \w+|r[a-z0-9]{1,5} +0x[0-9a-f]+$"
     r"|(?=panic\(|[^\s(]*\.)(?:[\w~%/·-]++|\.\(\*\w++\)|\[\.\.\.\]|\.)++\((?=[)_{]|0x|\.\.\.)[^()]*+\)$"
+    # ... as zap's console has them: functions' names alone, which are no files'
+    rf"|(?!.*\.{_SUFFIX}$)(?:(?:main|runtime|testing)\.\w[\w.]*|(?:[\w-]+\.)+\w+/[\w./~%-]+\.\w+)$"
+    r"|[\w./~%-]+\.\(\*\w+\)\.\w[\w.]*$|[a-z]\w*/[\w/]+\.[A-Z][\w.]*$"
     # Rust and Node.js
     r"|stack backtrace:$|note: (?:run with|Some details|.*RUST_BACKTRACE)|Node\.js v\d"
 ).match

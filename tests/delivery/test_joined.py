@@ -136,6 +136,18 @@ async def test_a_pattern_is_found_in_a_stack_trace(pipeline: Pipeline) -> None:
     assert live == [Raised("bad")]
 
 
+async def test_a_panic_of_rusts_has_its_message_and_what_comes_then_is_no_part_of_it(pipeline: Pipeline) -> None:
+    head, said, note = (
+        b"thread 'main' (7) panicked at src/main.rs:4:5:\n",
+        b"no leader\n",
+        b"note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+    )
+    await write(pipeline, "a", b"\n", head, said, note, b"plain\n", head, HELLO)
+    assert [(event.position, event.data.text.count("\n") + 1) for event in await pipeline.so_far(joined=True)] == [
+        *((0, 1), (1, 3), (4, 1), (5, 1), (6, 1))
+    ]
+
+
 def test_a_record_does_not_grow_for_ever() -> None:
     joiner = Joiner()
     line = b" " * 1023 + b"x"

@@ -61,6 +61,18 @@ created by net/http.(*Server).Serve in goroutine 1
 rax    0x0
 rflags 0x246
 exit status 2""",
+    "zap": """\
+main.main
+\t/src/main.go:20
+main.main.func1
+main.(*Server).run
+net/http.(*conn).serve
+net/http.HandlerFunc.ServeHTTP
+go.uber.org/zap.(*Logger).Error
+github.com/a-b/c.d/raft.tick
+testing.tRunner
+runtime.goexit
+\t/usr/lib/go-1.19/src/runtime/proc.go:250""",
     "rust": """\
 stack backtrace:
    0: rust_begin_unwind
@@ -108,6 +120,15 @@ def test_a_line_of_a_stack_trace_goes_on_with_the_record_before(of):
         "note: nothing",
         "done.",
         "1: first",
+        "main.go",
+        "main",
+        "example.com/a/index.html",
+        "https://example.com/a.B",
+        "github.com/a/b",
+        "src/main.go",
+        "a/b.c",
+        "version 1.2",
+        "10.0.0.7",
     ),
 )
 def test_a_line_that_begins_something_goes_on_with_nothing(line):
