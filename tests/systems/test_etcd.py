@@ -1,13 +1,10 @@
 """Three real etcds, as they come: a leader is lost and replaced, a follower sleeps, a minority stays quiet."""
 
-import shutil
-
 import msgspec
 import pytest
 
 import lucy_core as lucy
 
-PROGRAMS = ("etcd", "etcdctl")
 NAMES = ("a", "b", "c")
 PEERS = ",".join(f"{name}=http://{{host:{name}}}:{{port:{name}.peer}}" for name in NAMES)
 
@@ -19,8 +16,7 @@ class BecameLeader(msgspec.Struct, frozen=True):
 
 
 @lucy.event(pattern=r"is starting a new election at term \d+")
-class Campaigned(msgspec.Struct, frozen=True):
-    pass
+class Campaigned(msgspec.Struct, frozen=True): ...
 
 
 def member(name: str) -> lucy.NodeSpec:
@@ -41,10 +37,7 @@ def member(name: str) -> lucy.NodeSpec:
 
 
 cluster = lucy.NetworkSpec(name="etcd", nodes=tuple(map(member, NAMES)))
-pytestmark = [
-    pytest.mark.lucy(topology=cluster),
-    pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=f"needs {', '.join(PROGRAMS)}"),
-]
+pytestmark = pytest.mark.lucy(topology=cluster)
 
 
 async def etcdctl(node: lucy.Node, *words: str) -> str:
