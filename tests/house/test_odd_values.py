@@ -49,6 +49,7 @@ LIKELY: Mapping[str, Any] = {
     "accounts": (mina.Account("k", "1"),),
     "address": "socket",
     "arrived_ns": 1,
+    "asked": lambda: {lucy.Interest(): print},
     "at_ns": 1,
     "balance": "1",
     "began_ns": 1,

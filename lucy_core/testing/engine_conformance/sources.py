@@ -32,20 +32,21 @@ class SourceConformance(Suite):
             assert network.ledger.of("a/log/a.log").lines == 2
 
     async def test_the_two_streams_of_a_node_are_told_apart(
-        self, deploy: Deploy, script: Script, engine: Engine, capture: str
+        self, deploy: Deploy, script: Script, engine: Engine
     ) -> None:
         """Over restarts too, by each way of capture."""
         node = script("a", "print:out", "complain:error", "rest", streams="apart", ready="error")
         if not await takes(engine, deploy, node, Capability.STREAMS):
             return
-        async with deploy(node, options=self.captures[capture]) as network:
-            await network["a"].restart()
-            await network["a"].stop()
-            said = await lines(network, "a")
-            assert said["stderr"] == [b"error", b"error"]
-            assert [line for line in said["stdout"] if line == b"out"] == [b"out", b"out"]
-            assert set(said) == {"stdout", "stderr"}
-            assert network.ledger.complete, network.ledger.summary()
+        for capture, options in (self.captures or {"as it is": {}}).items():
+            async with deploy(node, options=options) as network:
+                await network["a"].restart()
+                await network["a"].stop()
+                said = await lines(network, "a")
+                assert said["stderr"] == [b"error", b"error"], capture
+                assert [line for line in said["stdout"] if line == b"out"] == [b"out", b"out"], capture
+                assert set(said) == {"stdout", "stderr"}, capture
+                assert network.ledger.complete, (capture, network.ledger.summary())
 
 
 async def lines(network: Network, name: str) -> dict[str, list[bytes]]:
