@@ -181,6 +181,15 @@ class EngineNode(abc.ABC):
         """
         raise NotImplementedError
 
+    async def listens(self, port: str) -> bool:
+        """Tell whether somebody listens at a port to which a connection was just made, for that may end at a proxy.
+
+        Raises:
+            CommandError: it can't be found out now.
+        """
+        del port
+        return True
+
     async def resources(self) -> Resources | None:
         """Measure what it uses now, or return None while it doesn't run. `Capability.RESOURCES`."""
         raise NotImplementedError

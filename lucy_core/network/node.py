@@ -145,6 +145,14 @@ class Node:
         except NotImplementedError:
             raise UnsupportedError(self._network.engine.name, "address") from None
 
+    async def listens(self, port: str) -> bool:
+        """Tell whether somebody listens at a port to which a connection was just made, for `port_open`.
+
+        Raises:
+            CommandError: it can't be found out now.
+        """
+        return await self._engine_node.listens(port)
+
     @property
     def pid(self) -> int | None:
         """The daemon's process id, or None while it doesn't run.

@@ -32,7 +32,9 @@ class NodeProber:
         try:
             host, port = node.address(probe.port)
             with anyio.fail_after(ANSWER_SECONDS):
-                ok, answer = await (_connect(host, port) if probe.path is None else _get(host, port, probe))
+                ok, answer = await (
+                    _connect(host, port, node, probe) if probe.path is None else _get(host, port, probe)
+                )
         except TimeoutError:
             ok, answer = False, f"no answer in {ANSWER_SECONDS:g} s"
         except UnknownPortError:
@@ -44,9 +46,11 @@ class NodeProber:
         return Probed(probe.node, str(probe), ok, answer)
 
 
-async def _connect(host: str, port: int) -> tuple[bool, str]:
+async def _connect(host: str, port: int, node: Node, probe: Probe) -> tuple[bool, str]:
     stream = await anyio.connect_tcp(host, port)
     await stream.aclose()
+    if not await node.listens(probe.port):
+        return False, "nobody listens there, though something before it takes connections"
     return True, "it takes connections"
 
 

@@ -92,6 +92,7 @@ class TestFakeEngine(
     test_a_node_is_started_once_those_before_it_are_ready_and_stopped_before_them = None
     test_a_node_has_the_environment_of_its_spec_and_of_its_start = None
     test_nodes_reach_each_other_and_lucy_reaches_them = None
+    test_a_port_is_open_while_the_node_listens_at_it = None
     test_a_nodes_use_of_the_machine_is_measured_while_it_runs = None
     test_every_line_of_a_flood_arrives_once_and_in_order = None
     test_large_lines_arrive_whole = None

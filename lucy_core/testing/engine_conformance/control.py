@@ -13,7 +13,9 @@ from lucy_core.errors import (
     DeployError,
     LifeCycleError,
     OutputLimitError,
+    WaitTimeoutError,
 )
+from lucy_core.judging.conditions.probes import port_open
 from lucy_core.testing.engine_conformance.suite import WITHIN, Deploy, Script, Suite, can, caught_up, said, told
 from lucy_core.testing.scripted_node import Dialled, Numbered
 
@@ -215,6 +217,15 @@ class ControlConformance(Suite):
                     await told(a, "listening", mark)
             with pytest.raises(CommandError, match="'a' has no port 'q'; it has p, other"):
                 a.address("q")
+
+    async def test_a_port_is_open_while_the_node_listens_at_it(self, deploy: Deploy, script: Script) -> None:
+        """It is none by what stands before the node, such as a proxy of the engine's."""
+        listens, mute = script("a", "listen:{bind}:{port:p}", "tick", ports=("p",)), script("b", "tick", ports=("p",))
+        async with deploy(listens, mute) as network:
+            await network.wait_for(port_open("a", "p"), hard=WITHIN)
+            await said(network["b"])
+            with pytest.raises(WaitTimeoutError, match=r"b\.p: "):
+                await network.wait_for(port_open("b", "p"), hard=1)
 
     async def test_a_nodes_use_of_the_machine_is_measured_while_it_runs(self, deploy: Deploy, script: Script) -> None:
         """Memory that it eats shows, and so does the processor's time."""

@@ -30,6 +30,7 @@ from lucy_core.errors import CaptureDiedError, CommandError, DeployError, Engine
 from lucy_engines.docker.api import archive, commands, statistics
 from lucy_engines.docker.api.client import EngineClient
 from lucy_engines.docker.plan.inside import DIRECTORY
+from lucy_engines.docker.run import listening
 from lucy_engines.docker.run.outflow import Outflow
 from lucy_engines.supervisor.link import Link, LinkEvent
 from lucy_engines.supervisor.puppeteer import signal_name
@@ -332,6 +333,10 @@ class DockerNode(EngineNode):
         if number not in self._published:
             raise CommandError(f"port {port!r} is not published now: its container is off the network", self.name)
         return self._client.endpoint.host, self._published[number]
+
+    async def listens(self, port: str) -> bool:
+        number = self._layout.ports[self.name][port]
+        return await listening.listens(self._client, self.container, self.name, number, seconds=ANSWER_SECONDS)
 
     async def resources(self) -> Resources | None:
         if not self._running:
