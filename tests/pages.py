@@ -6,8 +6,8 @@ A page is run from top to bottom, as its reader would, in a directory of its own
 - `python`, `toml`, `yaml` or `json` with a `title="…"` is written into that file, and a later block has to use it;
 - `sh` is run by bash, all in one terminal;
 - `yaml` with the title of a workflow of GitHub's, or of GitLab's `.gitlab-ci.yml`, is run as `ci_jobs.py` says;
-- `toml`, `yaml` and `json` have to be readable;
-- `text` is no code.
+- `toml` that registers something, in `[project.entry-points]`, is loaded as if the page's files were installed so;
+- `text` is no code, and whatever else is refused.
 
 A comment on the line before says what a reader sees anyway: `<!-- prints -->` that a `text` is what the block before
 writes, where `…` stands for anything; `<!-- exits 1 -->` that commands end with that status; `<!-- run by FILE -->`
@@ -25,7 +25,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 from ci_jobs import JobError, Machine, are_jobs, run_jobs
@@ -39,6 +39,9 @@ READERS = {"json": json.loads, "toml": tomllib.loads, "yaml": yaml.safe_load}
 SECONDS, REGISTRY_SECONDS = 60, 300
 NEEDS = {"registry": r"\bpip install\b", "docker": r"\bdocker\b"}
 """What isn't everywhere, and how to see that a block needs it: nothing else is to hide behind that."""
+LOADING = (
+    "import sys; from lucy_core.plugins import Kind, load_plugin; load_plugin(Kind(sys.argv[1]), sys.argv[2], object)"
+)
 
 
 class PageError(Exception):
@@ -122,6 +125,8 @@ class Page:
     def _run_block(self, number: int, block: Block, written: str | None, stack: ExitStack) -> str | None:
         """Run a block; return what it wrote, or what the one before wrote where it can't write."""
         if (text := _text(block, written, self._page)) is not None:
+            if block.title is not None:
+                self._write(block, self._rest(number))
             return text
         if _is_left_out(block, self._had):
             return None
@@ -134,8 +139,33 @@ class Page:
         if are_jobs(block.title):
             self._run_jobs(number, block)
         elif block.title is not None:
-            self._write(block, "".join(each.text for each in self._blocks[number + 1 :]))
+            self._write(block, self._rest(number))
+        elif block.language == "toml":
+            self._register(tomllib.loads(block.text), self._place / f"installed-{number}")
+        else:
+            raise PageError("nothing runs it; what is no code is `text`")
         return written
+
+    def _rest(self, number: int) -> str:
+        return "".join(each.text for each in self._blocks[number + 1 :])
+
+    def _register(self, project: dict[str, Any], installed: Path) -> None:
+        """Load what a project's entry points lead to, as Lucy does, from beside the page's files."""
+        match project:
+            case {"project": {"entry-points": {**groups}, **others}, **more} if not others and not more:
+                pass
+            case _:
+                raise PageError("nothing runs it: it registers something else than entry points")
+        (information := installed / "page-1.dist-info").mkdir(parents=True)
+        (information / "METADATA").write_text("Metadata-Version: 2.1\nName: page\nVersion: 1\n")
+        points = [(group, name, point) for group, names in groups.items() for name, point in names.items()]
+        (information / "entry_points.txt").write_text("".join("[{}]\n{} = {}\n".format(*point) for point in points))
+        environment = {**self._environment, "PYTHONPATH": f"{installed}{os.pathsep}{self._directory}"}
+        for group, name, _ in points:
+            words = ["python3", "-c", LOADING, group, name]
+            code, written = run_shell(words, self._directory, environment, within=SECONDS)
+            if code:
+                raise PageError(f"{name!r} can't be loaded:\n{written}")
 
     def _forget_installed(self) -> None:
         """Leave a bare `python3` and the system's programs, for a page that installs what it needs."""

@@ -20,7 +20,7 @@ pytest_plugins = ["pytester"]
 
 def code_of_the_guide() -> list[str]:
     text = (REPOSITORY / "docs" / "engines.md").read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return re.findall(r"```python[^\n]*\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.mark.slow

@@ -54,6 +54,11 @@ def block(language: str, text: str, note: str = "") -> str:
     return f"{f'<!-- {note} -->{chr(10)}' if note else ''}```{language}\n{text}\n```\n"
 
 
+def registered(group: str, point: str) -> str:
+    module = "class Its: pass\nclass broken:\n    def __init__(self): 1 / 0"
+    return block('python title="it.py"', module) + block("toml", f"[project.entry-points.'{group}']\nit = '{point}'")
+
+
 def of_ci(system: str, old: str, new: str) -> str:
     """The page on CI: its test, and its first job on a system with something else in it, and nothing to install."""
     blocks = list(blocks_of((DOCS / "how-to/ci.md").read_text(encoding="utf-8")))
@@ -81,6 +86,11 @@ def of_ci(system: str, old: str, new: str) -> str:
         pytest.param(block("yaml", "a: [1"), "can't be read", id="it is no YAML"),
         pytest.param(block("toml", "a"), "can't be read", id="it is no TOML"),
         pytest.param(block("json", "{"), "can't be read", id="it is no JSON"),
+        pytest.param(block("json", "{}"), "nothing runs it", id="nobody runs it"),
+        pytest.param(block("toml", "[project]\nname = 'a'"), "nothing runs it", id="nobody runs a project"),
+        pytest.param(registered("lucy.formats", "it:Mine"), "no attribute 'Mine'", id="what it registers isn't there"),
+        pytest.param(registered("lucy.format", "it:Its"), "'lucy.format' is not a valid", id="nobody asks there"),
+        pytest.param(registered("lucy.formats", "it:broken"), "ZeroDivisionError", id="it can't be made"),
         pytest.param(block("bash", "true"), "nobody knows how", id="a language of its own"),
         pytest.param(block("", "true"), "nobody knows how", id="no language"),
         pytest.param(block("python hl_lines=1", "x = 1"), "no way to begin", id="a word that nobody knows"),
@@ -198,12 +208,15 @@ def test_what_a_page_needs_that_is_not_there_is_left_out(tmp_path: Path) -> None
 def test_a_page_is_run_as_a_reader_would(tmp_path: Path) -> None:
     page = tmp_path / "page-of-a-test.md"
     page.write_text(
-        block('python title="it.py"', "def double(number):\n    return 2 * number")
+        registered("lucy.formats", "it:Its")
+        + block('python title="it.py"', "def double(number):\n    return 2 * number")
         + block("python", "import it\nimport asyncio\nawait asyncio.sleep(0)\nprint('four is', it.double(2))")
         + block("text", "… is 4", "prints")
         + block("sh", "python -c 'import it; print(it.double(3))'; exit 3", "exits 3")
         + block("text", "6", "prints")
-        + block("yaml", "a: 1")
+        + block('yaml title="it.yaml"', "a: 1")
+        + block("sh", "cat it.yaml")
+        + block("text", "a: 1", "prints")
         + block("text", "anything at all")
         + block("sh", "python3 -m venv --without-pip new\n. new/bin/activate\nexport A=1\nB=2\nfalse", "exits 1")
         + block("sh", "command -v python\necho $A${B:-}. ../*/README.md")
