@@ -18,6 +18,7 @@ named groups, stand for.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import Any, Generic, TypeVar, cast, overload
 
 import msgspec
@@ -166,11 +167,17 @@ class EventType(Generic[T]):
         return read_with_variables if self.templates or self.patterns else read
 
 
+_PLACES = (attrgetter("fields"), attrgetter("extra"), attrgetter("document"))
+
+
 def _has(record: Record, wanted: Mapping[str, Any]) -> bool:
-    """Tell whether a record's fields, or what else its line has, have these values."""
+    """Tell whether a record's fields, or what else its line has, have these values.
+
+    Of the line itself too: structlog's `event` is the record's text, and no field of it.
+    """
     try:
         return all(
-            any(_at(place, name) == value and value is not None for place in (record.fields, record.extra))
+            value is not None and any(_at(place(record), name) == value for place in _PLACES)
             for name, value in wanted.items()
         )
     except (ValueError, RecursionError):
@@ -227,7 +234,8 @@ def event(
             with a letter or `_` is no name: `$5` is itself.
         pattern: regular expressions that mean this type where they are found in a line's text; their named groups are
             fields.
-        fields: values that fields of the line must have, all of them: `{"event": "peer_banned", "peer.kind": "seed"}`.
+        fields: values that the line must have, all of them, by the names of its fields, or by how the line itself calls
+            them: `{"event": "peer_banned", "peer.kind": "seed"}`.
         decode: makes the payload of a record; what it raises makes the line an `Undecodable`. By default the record's
             fields, with a template's variables and a pattern's groups, are converted into the class.
         writer: the one node whose lines can mean this type. What any other node prints is then never such an event,

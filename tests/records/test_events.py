@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 import lucy_core as lucy
+from lucy_core.formats.auto import AutoFormat
 from lucy_core.records.event import event_type
 from lucy_core.records.journal import JOURNAL, NodeExited
 from lucy_core.records.record import plain_record
@@ -55,3 +56,22 @@ def test_an_expression_that_is_compiled_keeps_its_flags(
     assert kind.needles == needles
     assert kind.variables(plain_record(line)) == {"plum": "it"}
     assert kind.means(plain_record(line))
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    (
+        # What is the record's text, its severity or its id, and no field of it, stands in the line all the same.
+        (b'{"peer":"a7","event":"peer_banned","level":"warning"}', {"event": "peer_banned", "peer": "a7"}),
+        (b'{"level":"error","time":"2026-12-01T10:00:00Z","msg":"lost"}', {"level": "error", "msg": "lost"}),
+        (b'web-1  | {"event":"peer_banned","level":"info"}', {"event": "peer_banned", "wrapper.compose.name": "web-1"}),
+        (b'{"jsonPayload":{"message":"paid"},"severity":"INFO"}', {"jsonPayload.message": "paid"}),
+        (b"level=warn msg=low left=3", {"level": "warn", "left": "3"}),
+    ),
+)
+def test_an_event_is_known_by_what_the_line_itself_calls_its_values(line: bytes, fields: dict[str, str]) -> None:
+    kind = event_type(lucy.event(fields=fields)(msgspec.defstruct("Known", [])))
+    record = AutoFormat().read(line)
+    assert kind.means(record)
+    assert kind.is_spelt(line)
+    assert not event_type(lucy.event(fields={**fields, "other": "x"})(msgspec.defstruct("Other", []))).means(record)
