@@ -1,5 +1,6 @@
 """What a network is, before any engine has given it a place: nodes, their commands, files and ports."""
 
+import fnmatch
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,8 @@ from lucy_core.judging.conditions.probes import probes_of
 from lucy_core.records.journal import JOURNAL
 
 _KINDS = ("file", "port", "host")
+HIGHEST_ID = 2**32 - 2
+"""The kernel's highest number of a user or a group; the next one means none."""
 MASK = "(masked)"
 """What stands in place of a value that nobody is to see."""
 
@@ -197,6 +200,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True):
                 raise TopologyError(f"node {node.name!r}", reason)
         _check_placeholders(node, self)
         _check_ready(node, self)
+        _check_sources(node)
 
 
 def _port_name(value: Any, name: str) -> str:
@@ -244,6 +248,9 @@ def _user(value: Any, name: str) -> str:
     text = readable_text(value, name)
     if not re.fullmatch(r"[^\s:/]+(:[^\s:/]+)?", text) or not text.isprintable():
         raise ArgumentError(name, value, "can't name a user; give one like 'postgres', 'postgres:ssl-cert' or '26:26'")
+    for part in text.split(":"):
+        if part.isdecimal() and int(part) > HIGHEST_ID:
+            raise ArgumentError(name, value, f"holds {part}, and no user's or group's number is above {HIGHEST_ID}")
     return text
 
 
@@ -339,6 +346,17 @@ def _check_ready(node: NodeSpec, network: NetworkSpec) -> None:
             known = ", ".join(ports[probe.node]) or "none"
             reason = f": ready= asks port {shown(probe.port)} of {probe.node!r}, which has {known}"
             raise TopologyError(f"node {node.name!r}", reason)
+
+
+def _check_sources(node: NodeSpec) -> None:
+    """Refuse patterns that may find a file of a stream's name, for the two would be one source."""
+    if node.streams is not Streams.APART:
+        return
+    for pattern in node.logs:
+        for name in Streams.APART.sources:
+            if fnmatch.fnmatchcase(name, pattern):
+                reason = f": logs= has {pattern!r}, which may find a file {name!r}, and a stream that is told apart is"
+                raise TopologyError(f"node {node.name!r}", f"{reason} called so; give a narrower one, like '*.log'")
 
 
 def _check_placeholders(node: NodeSpec, network: NetworkSpec) -> None:

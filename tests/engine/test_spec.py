@@ -90,6 +90,8 @@ WRONG_FIELDS = {
         ("a b", "can't name a user; give one like 'postgres', 'postgres:ssl-cert' or '26:26'"),
         ("a:b:c", "can't name a user"),
         ("../a", "can't name a user"),
+        ("99999999999:1", "holds 99999999999, and no user's or group's number is above 4294967294"),
+        ("26:4294967295", "holds 4294967295, and no"),
     ),
     "log_format": (
         (1, "log_format=1 is of type int"),
@@ -169,6 +171,7 @@ def test_a_slip_in_a_network_is_one_sentence_with_network_and_field(field: str, 
         ((node(), node()), "'a' is used 2 times"),
         ((node(after=("z",)),), "to start after 'z'"),
         ((node(after=("a",)),), "wait for each other"),
+        ((node(streams="apart", logs=("log/*", "std*")),), r"has 'std\*', which may find a file 'stdout'"),
     ),
 )
 def test_nodes_that_make_no_network_are_refused_before_one_is_deployed(nodes: tuple[NodeSpec, ...], said: str) -> None:
