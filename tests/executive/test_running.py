@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -267,6 +268,22 @@ def test_a_slip_is_one_sentence_and_exit_code_2(
     assert (run.code, run.out) == (ExitCode.USAGE, ""), run.err
     assert said in run.err
     assert len(run.err.splitlines()) == 1
+
+
+@pytest.mark.systems
+@pytest.mark.skipif(not all(map(shutil.which, ("etcd", "etcdctl"))), reason="needs etcd, etcdctl")
+def test_a_file_of_real_software_gives_its_tests_and_its_topology(
+    lucy: Callable[..., Finished], tmp_path: Path
+) -> None:
+    file = tmp_path / "test_etcd.py"
+    shutil.copy(REPOSITORY / "tests" / "systems" / file.name, file)
+    tested = lucy("", "test_etcd.py::test_a_new_leader_takes_over")
+    stood = lucy("", "test_etcd.py::cluster", "--for", "0.1")
+
+    assert tested.code == ExitCode.PASSED, tested.out + tested.err
+    assert "1 passed" in tested.out
+    assert stood.code == ExitCode.PASSED, stood.out + stood.err
+    assert len(list(tmp_path.glob("lucy-runs/*/logs/c.ndjson"))) == 2
 
 
 @pytest.mark.parametrize(

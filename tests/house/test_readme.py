@@ -26,6 +26,7 @@ def test_the_library_example_runs_as_it_stands(tmp_path: Path) -> None:
     assert list(tmp_path.glob("lucy-runs/*/logs/bp-1.ndjson"))
 
 
+@pytest.mark.systems
 @pytest.mark.skipif(shutil.which("etcd") is None, reason="needs etcd")
 def test_the_example_of_etcd_runs_from_an_empty_directory(tmp_path: Path) -> None:
     (example,) = [block for block in python_blocks() if "etcd --name" in block]
