@@ -5,7 +5,8 @@ thrown away. The node's format knows which bytes such a line has (`Format.needle
 and of the lines that have them one small block is made and read in one call. A search for one text costs 0.06 to 0.3 s
 of processor time a GB, by its length; reading all lines of the corpus of `benchmarks`, about 1. So up to `MOST` texts
 are searched for one by one; more of them only where they stand behind a key, for which one search is enough, and what
-follows it is looked up.
+follows it is looked up, or where each type by message or pattern would have to be asked of each line that is read: that
+costs 3 s a GB and type, and reading lines of text 20, so each such type has room for as many texts again.
 
 **What is not read is not judged.** Among lines that were only searched a malformed one isn't counted, and the ledger
 says so: `unread` is how many lines were captured and neither records nor malformed. `Pipeline.audit` reads these back
@@ -23,14 +24,20 @@ from lucy_core.records.colours import ESCAPE
 from lucy_core.records.record import Block
 
 MOST = 4
-"""How many texts are searched for one by one: more cost what reading does."""
+"""How many texts are searched for one by one, where lines are looked up: more cost what reading does."""
 _DENSE_FROM = 16
 _DENSE = 8
 
 
-def can_search(needles: Needles | None) -> bool:
-    """Tell whether a block can be searched for these at less than reading it costs."""
-    return needles is not None and (len(needles.literals) <= MOST or bool(needles.key))
+def can_search(needles: Needles | None, *, by_text: int) -> bool:
+    """Tell whether a block can be searched for these at less than reading it costs.
+
+    Args:
+        needles: what for.
+        by_text: how many of the types that are wanted each line that is read has to be held against, one by one, or by
+            a text that takes long to read.
+    """
+    return needles is not None and (len(needles.literals) <= MOST * (1 + by_text) or bool(needles.key))
 
 
 def search(block: Block, needles: Needles, log_format: Format) -> Batch:

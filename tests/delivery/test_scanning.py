@@ -243,6 +243,30 @@ def test_few_lines_are_decoded_where_few_are_wanted() -> None:
     assert [record.id for record in batch.records] == ["one"] * 20
 
 
+@pytest.mark.parametrize("log_format", (FORMAT, AutoFormat()), ids=("envelope", "auto"))
+@pytest.mark.parametrize("said", ({"message": "step $n of {}"}, {"pattern": r"step (?P<n>\d+) of {}"}))
+def test_few_lines_are_decoded_however_many_types_are_wanted_by_their_text(
+    said: dict[str, str], log_format: Format
+) -> None:
+    ((how, text),) = said.items()
+    wanted = [msgspec.defstruct("Step", [("n", int)]) for _ in range(12)]
+    for number, kind in enumerate(wanted):
+        lucy.event(**{how: text.format(f"task {number:02}")})(kind)  # type: ignore[arg-type]
+    made = [b"step %d of %b %02d" % (n, b"task" if n % 20 == 0 else b"nothing", n // 20) for n in range(240)]
+    block = block_of(made)
+    row = Row(block.position, block.node, 0, len(block.data), block.lines, block.arrived_ns)
+    delivery = Delivery(Ledger(), None)
+    delivery.read_as(block.node, NodeFormats(log_format))
+    delivery.ledger.take(row)
+    delivery.delivered = block.position
+    found: list[Any] = []
+    for kind in wanted:
+        delivery.subscribe(Interest(event_types=[event_type(kind)]), found.extend, lambda _: None)
+    delivery.deliver(row, lambda _: block)
+    assert [event.data.n for event in found] == list(range(0, 240, 20))
+    assert delivery.ledger.of(block.node).decoded == 12
+
+
 def test_an_escaped_id_is_no_id_even_where_all_is_decoded() -> None:
     disguised = b'{"message":"m","event\\u005fid":"one"}'
     disguised_id = b'{"message":"m","event_id":"\\u006fne"}'

@@ -107,7 +107,9 @@ class Plan:
         self._typed = bool(wanted)
         self._leveled = any(each.interest.level is not None for takers in wanted.values() for each in takers)
         needles = None if self._records or self._unreadable else log_format.needles(wanted)
-        self._needles = needles if can_search(needles) else None
+        # An envelope's text is looked up for next to nothing.
+        by_text = sum(not kind.is_looked_up or bool(kind.messages and not log_format.id_key) for kind in wanted)
+        self._needles = needles if can_search(needles, by_text=by_text) else None
         self._is_read = bool(self._records or self._unreadable or wanted)
         """Whether lines are read at all, and not only counted or given as they are."""
 
