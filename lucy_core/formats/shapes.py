@@ -93,9 +93,13 @@ class ShapedFormat(TextualFormat):
     def recognised(self, line: bytes, text: str) -> Record | None:
         return self._fitting(line, text, self.shapes)
 
+    def recognised_as_named(self, line: bytes, text: str) -> Record | None:
+        """Read a line of which somebody says that it is of this format: by the loose shapes too."""
+        return self._fitting(line, text, (*self.shapes, *self.loose))
+
     def read(self, line: bytes) -> Record:
         text = readable(line)
-        return self._fitting(line, text, (*self.shapes, *self.loose)) or Record(raw=line, text=text)
+        return self.recognised_as_named(line, text) or Record(raw=line, text=text)
 
     def _fitting(self, line: bytes, text: str, shapes: tuple[re.Pattern[str], ...]) -> Record | None:
         for each in shapes:

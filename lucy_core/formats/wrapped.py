@@ -7,7 +7,7 @@ from lucy_core.arguments import anything, mapping_of, text_of
 from lucy_core.errors import ArgumentError
 from lucy_core.formats.choice import format_of, log_format
 from lucy_core.formats.contract import Format, Needles
-from lucy_core.formats.wrappers import WRAPPERS, WrappedRecord, wrapped_record
+from lucy_core.formats.wrappers import NAMED, WRAPPERS, WrappedRecord, wrapped_record
 from lucy_core.records.event import EventType
 from lucy_core.records.record import Record
 
@@ -43,7 +43,7 @@ class WrappedFormat(Format):
         if wrapper is not None and text_of(wrapper, "wrapper") not in WRAPPERS:
             raise ArgumentError("wrapper", wrapper, f"is no wrapper; give one of {', '.join(sorted(WRAPPERS))}")
         self._wrapper = wrapper
-        self._off = tuple(WRAPPERS.values()) if wrapper is None else (WRAPPERS[wrapper],)
+        self._off = tuple(WRAPPERS.values()) if wrapper is None else (NAMED[wrapper],)
         self._inner = _inner_of(inner)
 
     @property

@@ -101,15 +101,24 @@ def _with(inside: Mapping[str, Any], wrapper: Wrapper) -> dict[str, Any]:
 
 
 def _off_syslog(line: bytes) -> Wrapper | None:
-    return _off_head(line, "syslog")
+    return _off_head("syslog", _syslog.recognised(line, _exact(line)))
 
 
 def _off_journald(line: bytes) -> Wrapper | None:
-    return None if line.startswith(b"<") else _off_head(line, "journald")
+    return None if line.startswith(b"<") else _off_head("journald", _syslog.recognised(line, _exact(line)))
 
 
-def _off_head(line: bytes, kind: str) -> Wrapper | None:
-    record = _syslog.recognised(line, _exact(line))
+def _off_named_syslog(line: bytes) -> Wrapper | None:
+    wrapper = _off_head("syslog", _syslog.recognised_as_named(line, _exact(line)))
+    return wrapper if wrapper is not None and "app" in wrapper.said else None
+
+
+def _off_named_journald(line: bytes) -> Wrapper | None:
+    wrapper = None if line.startswith(b"<") else _off_named_syslog(line)
+    return None if wrapper is None else msgspec.structs.replace(wrapper, kind="journald")
+
+
+def _off_head(kind: str, record: Record | None) -> Wrapper | None:
     if not isinstance(record, TextRecord):
         return None
     said = {**record.head, **({"data": record.named} if record.named else {})}
@@ -156,6 +165,12 @@ WRAPPERS: Mapping[str, Callable[[bytes], Wrapper | None]] = {
     "journald": _off_journald,
 }
 """By name: what takes a wrapper off a line, or says that there is none."""
+NAMED: Mapping[str, Callable[[bytes], Wrapper | None]] = {
+    **WRAPPERS,
+    "syslog": _off_named_syslog,
+    "journald": _off_named_journald,
+}
+"""The same where somebody says which it is: a daemon without a pid, behind a time of ISO 8601, may be a line's text."""
 
 
 def wrapped_record(line: bytes, wrapper: Wrapper, read: Callable[[bytes], Record]) -> WrappedRecord:

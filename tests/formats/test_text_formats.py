@@ -128,6 +128,15 @@ def test_journalds_lines_are_read_as_syslogs():
     assert (record.text, record.kind) == ("Started nginx.service.", "syslog")
 
 
+@pytest.mark.parametrize("wrapper", ("syslog", "journald"))
+@pytest.mark.parametrize("time", ("2026-12-01T10:00:00.123456+00:00", "2026-12-01T10:00:00+0000", "Dec  1 10:00:00"))
+def test_a_wrapper_that_is_named_is_taken_off_a_daemon_without_a_pid_too(wrapper: str, time: str) -> None:
+    record = wrapped(wrapper).read(f'{time} host app: {{"level":"error","message":"lost"}}'.encode())
+    assert (record.text, record.severity) == ("lost", Severity.ERROR)
+    assert record.extra["wrapper"] == {wrapper: {"host": "host", "app": "app"}}
+    assert wrapped(wrapper).read(b"2026-12-01T10:00:00Z is when it began").text == "is when it began"
+
+
 def test_wrappers_in_wrappers_are_taken_off_and_all_is_kept():
     line = b'web-1  | [pod/web-7/app] 2026-12-01T10:00:00.123456789Z stdout F {"level":"error","message":"lost"}'
     expected = {
