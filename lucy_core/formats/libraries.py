@@ -72,14 +72,16 @@ class Log4jFormat(ShapedFormat):
 
 @final
 class PythonFormat(ShapedFormat):
-    """Reads the layouts of Python's logging: the basic one, the one with `asctime`, uvicorn's and gunicorn's."""
+    """Reads the layouts of Python's logging: the basic one, those with `asctime`, Flask's, uvicorn's and gunicorn's."""
 
     name = "python"
     begins = "[0123456789DIWECFN"
     shapes = (
         shape(rf"(?P<time>{MOMENT}) - (?P<logger>[\w.]+) - {_LEVEL} - (?P<text>.*)"),
         shape(rf"\[(?P<time>{MOMENT})\] \[(?P<pid>\d+)\] \[{_LEVEL}\] (?P<text>.*)"),
-        shape(rf"(?P<time>{MOMENT}):{_LEVEL}:(?P<logger>[\w.]+):(?P<text>.*)"),
+        shape(rf"(?P<time>{MOMENT}) - {_LEVEL} - (?P<text>.*)"),
+        shape(rf"\[(?P<time>{MOMENT})\] {_LEVEL} in (?P<module>\w+): (?P<text>.*)"),
+        shape(rf"(?P<time>{MOMENT})[ :]{_LEVEL}:(?P<logger>[\w.]+):(?P<text>.*)"),
         shape(rf"{_LEVEL}:(?P<logger>[A-Za-z_][\w.]*):(?P<text>.*)"),
         shape(
             r"(?P<level>INFO(?=: {5}\S)|(?:TRACE|DEBUG|ERROR)(?=: {4}\S)|WARNING(?=: {2}\S)|CRITICAL(?=: \S))",
@@ -87,8 +89,16 @@ class PythonFormat(ShapedFormat):
         ),
     )
     loose = (
-        shape(rf"{_LEVEL}:\s*(?P<text>.*)"),
-        shape(rf"(?P<time>{MOMENT}) {_LEVEL} (?P<logger>[\w.]+): (?P<text>.*)"),
+        shape(rf"{_LEVEL}(?: *[|:-] *| +)(?P<text>.*)"),
+        shape(
+            rf"\[?(?P<time>{MOMENT})\]?[ :|-]++\[?{_LEVEL}(?: *+\])?[ :|-]++",
+            r"(?:(?:\[(?P<logger>[\w.]++)\]:?|(?P<logger_>[\w.]++)(?: *[:|]| +-)) +)?(?P<text>.*)",
+        ),
+        shape(
+            rf"(?:(?P<time>{MOMENT}) ++(?:- ++)?)?(?:\[(?P<logger>[\w.]++)\]|(?P<logger_>[\w.]++)) *+(?:[|:-] *+)?",
+            rf"(?:{_LEVEL} *+[|:-]? *+|\[(?P<level_>{WORDS}) *+\]:? +)(?P<text>.*)",
+        ),
+        shape(rf"\[{_LEVEL} *\]:? +(?:(?P<logger>[\w.]+): +)?(?P<text>.*)"),
     )
 
 

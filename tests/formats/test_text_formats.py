@@ -347,6 +347,13 @@ def test_no_line_takes_longer_than_it_is_long(head, piece):
         assert known(line).raw == line
 
 
+@pytest.mark.parametrize("piece", (" ", "a", "a.", ":", "- ", "| ", "[", "] ", "ERROR ", " : "))
+@pytest.mark.parametrize("head", ("", "app", "2026-12-01 10:00:00,123", "2026-12-01 10:00:00,123 ERROR", "[ERROR"))
+def test_a_named_format_takes_no_longer_than_a_line_is_long(head, piece):
+    line = head.encode() + piece.encode() * 60_000 + b"\n"
+    assert log_format("python").read(line).raw == line
+
+
 @pytest.mark.parametrize("known_format", KNOWN, ids=lambda each: each.name)
 def test_what_each_line_of_a_format_has_is_in_each_line_that_has_its_shape(known_format: TextualFormat) -> None:
     lines = [uncoloured(sample.line) for sample in TEXT_SAMPLES]

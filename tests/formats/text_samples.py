@@ -653,6 +653,65 @@ TEXT_SAMPLES = (
         extra={"pid": "7"},
     ),
     Sample(
+        "python",
+        "python",
+        b"[2026-12-01 10:00:00,123] ERROR in app: lost it",
+        "lost it",
+        Severity.ERROR,
+        "ERROR",
+        time=AT_MILLIS,
+        extra={"module": "app"},
+    ),
+    Sample(
+        "python",
+        "python",
+        b"2026-12-01 10:00:00,123 - WARNING - low on disk",
+        "low on disk",
+        Severity.WARN,
+        "WARNING",
+        time=AT_MILLIS,
+    ),
+    Sample(
+        "python",
+        "python",
+        b"2026-12-01 10:00:00,123 DEBUG:app.store:up",
+        "up",
+        Severity.DEBUG,
+        "DEBUG",
+        time=AT_MILLIS,
+        extra={"logger": "app.store"},
+    ),
+    *(
+        Sample(
+            "python",
+            "python",
+            line,
+            "lost it: x",
+            Severity.ERROR,
+            "ERROR",
+            time=AT_MILLIS,
+            extra={"logger": "app.store"},
+            auto=False,
+        )
+        for line in (
+            b"2026-12-01 10:00:00,123 [ERROR] app.store: lost it: x",
+            b"2026-12-01 10:00:00,123 | ERROR    | app.store | lost it: x",
+            b"2026-12-01 10:00:00,123 ERROR [app.store] lost it: x",
+            b"2026-12-01 10:00:00,123 app.store ERROR lost it: x",
+            b"2026-12-01 10:00:00,123 app.store    ERROR    lost it: x",
+            b"2026-12-01 10:00:00,123 [app.store] ERROR: lost it: x",
+        )
+    ),
+    *(
+        Sample("python", "python", line, "lost", Severity.ERROR, "ERROR", extra=extra, auto=False)
+        for line, extra in (
+            (b"ERROR lost", {}),
+            (b"app.store - ERROR - lost", {"logger": "app.store"}),
+            (b"app.store   : ERROR    lost", {"logger": "app.store"}),
+            (b"[ERROR] app.store: lost", {"logger": "app.store"}),
+        )
+    ),
+    Sample(
         "env_logger",
         "env_logger",
         b"[2026-12-01T10:00:00Z INFO  app::net] listening",
