@@ -31,7 +31,7 @@ from lucy_core.engine.layout import HostForm, Layout, fill_in, fill_in_bytes
 from lucy_core.engine.signals import DEFAULT_STOP, Reach, reach_of, signal_of
 from lucy_core.engine.sources import Streams, log_files, streams_of
 from lucy_core.errors import ArgumentError, EventDefinitionError, TopologyError, shown
-from lucy_core.formats.choice import chosen
+from lucy_core.formats.choice import chosen, formats_of
 from lucy_core.judging.conditions.combinations import conditions
 from lucy_core.judging.conditions.condition import AnyCondition
 from lucy_core.judging.conditions.logged import logged, sought_of
@@ -114,6 +114,19 @@ class NodeSpec(msgspec.Struct, frozen=True, kw_only=True):
             TopologyError: naming node and field, and what to give.
         """
         fit(self, NODE_RULES, lambda reason: TopologyError(f"node {shown(self.name)}", f": {reason}"))
+
+    def fits_in(self, line: str) -> bool:
+        """Tell whether a line of an engine's own may stand in the node's output: it says there how much it matters.
+
+        Any other would be taken for the daemon's, and whether that logged an error nobody could say from then on.
+        """
+        if self.log_format is None:
+            return True
+        speaks = formats_of(self.log_format, "log_format").of(self.streams.sources[0])
+        try:
+            return not speaks.read(line.encode()).is_unleveled
+        except (ValueError, RecursionError):
+            return False
 
     def masked(self, environment: Mapping[str, str]) -> dict[str, str]:
         """Return variables as they may be shown: with their values where these are harmless."""

@@ -155,7 +155,7 @@ class DockerNode(EngineNode):
         with contextlib.suppress(CaptureDiedError):  # whoever watches the capture says so
             # It may have left half a line, which must not grow together with the next.
             await self._reports.capture.drain(self.name, ended=True)
-            words = "".join(f"{line}\n" for line in lines).encode()
+            words = "".join(f"{line}\n" for line in lines if self.spec.fits_in(line)).encode()
             self._reports.capture.write_nowait(self.name, words, source=self.spec.streams.sources[0])
         if end.signal == "SIGKILL" and self.memory_is_limited and not asked:
             # Whether it was for want of memory comes another way, and may be late.
