@@ -15,6 +15,7 @@ from lucy_core.capturing.requests import check_node
 from lucy_core.capturing.tagged import SHARED
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import ArgumentError
+from lucy_core.formats.choice import AUTO
 from lucy_core.records.journal import JOURNAL, NodeStopped, journal_line
 from lucy_core.run.keeper import kept
 from lucy_core.sources import child
@@ -97,7 +98,7 @@ def _sources_of(value: Any, name: str) -> tuple[Source, ...]:
     several = tuple(source_of(each, f"{name}[{place}]") for place, each in enumerate(value))
     if not several:
         raise ArgumentError(name, value, "has no source; give one, or leave the node out")
-    formats = {each.log_format for each in several if each.log_format is not None}
+    formats = {each.log_format or AUTO for each in several}
     if len(formats) > 1:
         reason = "has sources in several formats, and a node speaks one; give them names of their own"
         raise ArgumentError(name, sorted(formats), reason)

@@ -363,6 +363,7 @@ async def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
         pytest.param(
             {"a": (file("x", log_format="mina"), file("y", log_format="envelope"))}, "a node speaks one", id="formats"
         ),
+        pytest.param({"a": ("x", file("y", log_format="klog"))}, "auto.*a node speaks one", id="a format beside none"),
     ),
 )
 async def test_sources_that_make_no_sense_are_refused(sources: Any, complaint: str) -> None:
