@@ -262,7 +262,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         lacks="message msg",
         text="event",
         level="level log_level",
-        time="timestamp",
+        time="timestamp ts",
         about="logger logger_name filename func_name lineno module pathname process process_name thread thread_name"
         " level_number",
     ),

@@ -22,7 +22,7 @@ _is_usual = re.compile(
 the time (0.8 µs for 3.1)."""
 
 _CLOCK = r"(?P<hour>\d\d?):(?P<minute>\d\d):(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?(?: ?(?P<half>[AaPp][Mm]))?"
-_ZONE = r"(?: ?(?P<offset>[+-]\d\d:?\d\d)(?: ?\(?[A-Z]{2,5}\)?)?| ?(?P<zone>[A-Za-z]{1,5}))?"
+_ZONE = r"(?: ?(?P<offset>[+-]\d\d(?::?\d\d)?)(?: ?\(?[A-Z]{2,5}\)?)?| ?(?P<zone>[A-Za-z]{1,5}))?"
 _WEEKDAY = r"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? )?"
 _MONTH = r"(?P<name>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
 _DAY = r" ?(?P<day>\d\d?)"
@@ -219,7 +219,7 @@ def _made(year: int, month: int, day: int, clock: tuple[int, int, int, int], zon
 def _zone_of(parts: Mapping[str, str | None]) -> timezone | None:
     offset, name = parts.get("offset"), parts.get("zone")
     if offset:
-        ahead = timedelta(hours=int(offset[1:3]), minutes=int(offset[-2:]))
+        ahead = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:].lstrip(":") or 0))
         if ahead >= timedelta(days=1):
             return None
         return timezone(-ahead if offset[0] == "-" else ahead) if ahead else UTC

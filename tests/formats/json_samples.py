@@ -297,6 +297,15 @@ STRUCTLOG = (
         "critical",
         fields={"user": 5, "exception": "Traceback (most recent call last):\nValueError"},
     ),
+    _sample(
+        "structlog",
+        '{"peer":"a7","event":"peer banned","level":"error","ts":"2026-12-01T10:00:00.123456Z"}',
+        "peer banned",
+        S.ERROR,
+        "error",
+        MICROS,
+        {"peer": "a7"},
+    ),
 )
 
 PYTHON = (

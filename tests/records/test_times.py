@@ -23,6 +23,8 @@ NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
         ("2026-12-01 10:00:00.123 UTC", DEC.replace(microsecond=123000)),
         ("2026-12-01 11:00:00.123 CET", DEC.replace(microsecond=123000)),
         ("2026-12-01 05:00:00 EST", DEC),
+        ("2026-12-01 12:00:00.123+02", DEC.replace(microsecond=123000)),
+        ("2026-12-01T05:00:00-05", DEC),
         ("01 Dec 2026 10:00:00.123", DEC.replace(microsecond=123000)),
         ("1 December 2026 10:00:00", DEC),
         ("Tue, 01 Dec 2026 11:00:00 +0100", DEC),
