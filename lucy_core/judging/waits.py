@@ -255,7 +255,8 @@ class Waiting:
             self._inconclusive(
                 f"capture stood still for {seconds:.1f} s when its time was over, so nobody can say what came in time"
             )
-        any_line = Arrived in self.condition.event_types
+        kinds = self.condition.event_types
+        any_line = Arrived in kinds or not all(kind.is_counted for kind in self._declared)
         left_out = sum(
             account.filtered_lines if any_line else account.filtered_events
             for key, account in ledger.nodes.items()

@@ -30,6 +30,8 @@ from lucy_core.records.record import Record
 from lucy_core.records.wording import Pattern, Template, safe_run
 
 T = TypeVar("T")
+MARK = "_event_type"
+"""How a key ends under which lines without an id may say what they are: a capture filter counts these two kinds."""
 ID_BYTES = 16
 """How much of an id is searched for: longer texts of letters and digits are found no faster, or slower."""
 _FIELDS = mapping_of(readable_text, anything, '{"event": "peer_banned"}')
@@ -87,6 +89,11 @@ class EventType(Generic[T]):
 
     def __repr__(self) -> str:
         return f"EventType({self.name})"
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its lines are counted where a capture filter leaves them out: they say by a mark what they are."""
+        return bool(self.ids) or any(name.endswith(MARK) for name in self.fields)
 
     @property
     def needles(self) -> tuple[bytes, ...] | None:

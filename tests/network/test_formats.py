@@ -186,3 +186,12 @@ async def test_each_source_of_a_node_may_have_its_own_format(tmp_path: Path) -> 
         found = {event.source: event.data for event in await again.so_far(nodes="a") if event.data.text != "the end"}
         assert (found["stdout"].text, found["stdout"].severity) == ("of stdout", lucy.Severity.ERROR)
         assert found["stderr"].kind == "klog"
+
+
+async def test_an_event_by_its_text_may_be_among_lines_that_a_capture_filter_left_out(tmp_path: Path) -> None:
+    with pytest.raises(lucy.InconclusiveError, match="the capture filter left out 5 lines, and what was awaited may"):
+        async with lucy.deploy(spec(None, "the end"), run_directory=tmp_path / "run") as network:
+            # Nobody counts them as events: no id stands in them.
+            network.pipeline.note_filtered("a", lines=5, bytes=500, events=0)
+            await network.pipeline.reach(await network.pipeline.fence())
+            await network.wait_for(lucy.never(BecameLeader), lasting=0.2)
