@@ -1,5 +1,7 @@
 """Sources: where a node's lines come from beside one output. What an engine can't tell apart or follow, it refuses."""
 
+from pathlib import Path
+
 from lucy_core.engine import Capability, Engine
 from lucy_core.network.network import Network
 from lucy_core.records.journal import NodeExited
@@ -32,14 +34,14 @@ class SourceConformance(Suite):
             assert network.ledger.of("a/log/a.log").lines == 2
 
     async def test_the_two_streams_of_a_node_are_told_apart(
-        self, deploy: Deploy, script: Script, engine: Engine
+        self, deploy: Deploy, script: Script, engine: Engine, tmp_path: Path
     ) -> None:
         """Over restarts too, by each way of capture."""
         node = script("a", "print:out", "complain:error", "rest", streams="apart", ready="error")
         if not await takes(engine, deploy, node, Capability.STREAMS):
             return
         for capture, options in (self.captures or {"as it is": {}}).items():
-            async with deploy(node, options=options) as network:
+            async with deploy(node, options=options, run_directory=tmp_path / capture) as network:
                 await network["a"].restart()
                 await network["a"].stop()
                 said = await lines(network, "a")
