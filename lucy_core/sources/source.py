@@ -24,7 +24,7 @@ from lucy_core.arguments import (
 )
 from lucy_core.capturing.requests import check_address
 from lucy_core.errors import ArgumentError
-from lucy_core.formats.choice import chosen
+from lucy_core.formats.choice import chosen, formats_of
 from lucy_core.formats.contract import Format
 
 GRACE_SECONDS = 10.0
@@ -81,7 +81,15 @@ def _address_of(value: Any, name: str) -> str | tuple[str, int]:
     return address
 
 
-_FORMAT: Rule = optional(chosen)
+def _format_of(value: Any, name: str) -> str:
+    found = chosen(value, name)
+    if formats_of(found, name).are_strict:
+        reason = "holds malformed lines against a run, and this is none; leave malformed= out, and see malformed()"
+        raise ArgumentError(name, value, reason)
+    return found
+
+
+_FORMAT: Rule = optional(_format_of)
 _ENVIRONMENT = mapping_of(name_of, word_of, '{"PORT": "8080"}')
 _RULES: Mapping[type[Source], Mapping[str, Rule]] = {
     File: {"path": place_of, "follow": switch_of, "log_format": _FORMAT},

@@ -384,6 +384,7 @@ async def test_a_node_that_is_given_twice_is_refused() -> None:
         (lambda: file(""), "is an empty path"),
         (lambda: file("x", follow=1), "give True or False"),  # type: ignore[arg-type]
         (lambda: file("x", log_format="jsno"), "log_format='jsno' is none"),
+        (lambda: file("x", log_format=lucy.log_format("json", malformed="soft")), "leave malformed= out"),
         (lambda: process(""), "is no program"),
         (lambda: process("true", "a\0b"), r"command\[1\].*NUL"),
         (lambda: process("true", 5), r"command\[1\].*give text: '5'"),  # type: ignore[arg-type]
