@@ -20,7 +20,7 @@ from lucy_core.capturing.tagged import SHARED
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.direct import DirectSources
 from lucy_core.delivery.feed import Feed
-from lucy_core.errors import RecordingError
+from lucy_core.errors import ArgumentError, RecordingError
 from lucy_core.formats.choice import NodeFormats, formats_of, written
 from lucy_core.formats.contract import Format
 from lucy_core.helpers.forms import Done, Form
@@ -62,9 +62,12 @@ class Inlet(Feed):
         of each of its sources: with `source`, the lines of that one alone are meant.
 
         Raises:
-            ArgumentError: that is no format, or one that can't be written down.
+            ArgumentError: that is no format, or one that can't be written down; or it is for Lucy's own journal, which
+                keeps its own.
             UnknownNameError: no format is called so.
         """
+        if node == JOURNAL:
+            raise ArgumentError("node", node, "is Lucy's own journal, which keeps its format; name a node")
         chosen = formats_of(log_format, "log_format")
         key = _key(node, source)
         self._tell(requests.Note(Fact.FORMAT, key, {"reason": written(chosen)}))
