@@ -106,7 +106,8 @@ class EventType(Generic[T]):
     def _worked_out_needles(self) -> tuple[bytes, ...] | None:
         literals = [safe_run(each)[:ID_BYTES] for each in sorted(self.ids)]
         literals += (Template(message).literal for message in sorted(self.messages))
-        literals += (pattern.literal for pattern in self.patterns)
+        for pattern in self.patterns:
+            literals += pattern.literals or ("",)
         if self.fields:
             texts = [safe_run(value) for value in self.fields.values() if isinstance(value, str)]
             literals.append(max(texts, key=len, default=""))

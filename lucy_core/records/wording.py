@@ -80,7 +80,7 @@ class Template:
 class Pattern:
     """A regular expression, to be found anywhere in a text; its named groups are variables."""
 
-    __slots__ = ("_search", "literal", "text")
+    __slots__ = ("_search", "literals", "text")
 
     def __init__(self, pattern: str | re.Pattern[str]) -> None:
         """Compile it, if it isn't.
@@ -91,8 +91,8 @@ class Pattern:
         compiled = re.compile(pattern)
         self.text = compiled.pattern
         self._search = compiled.search
-        self.literal = _literal_of(compiled)
-        """What surely stands in a line that fits; empty where nobody can say."""
+        self.literals = _literals_of(compiled)
+        """One of these surely stands in a line that fits; none where nobody can say."""
 
     def variables(self, text: str) -> dict[str, str] | None:
         """Return what the named groups matched; None where the pattern isn't found."""
@@ -103,12 +103,31 @@ class Pattern:
 
 
 @lru_cache(maxsize=256)
-def _literal_of(pattern: re.Pattern[str]) -> str:
+def _literals_of(pattern: re.Pattern[str]) -> tuple[str, ...]:
     if pattern.flags & re.IGNORECASE:
-        return ""
+        return ()
+    return _surely_in(_parser.parse(pattern.pattern, pattern.flags & re.VERBOSE))
+
+
+def _surely_in(items: Any) -> tuple[str, ...]:
+    """Return what each match has, or, where it only has one of several, all of these."""
     runs: list[str] = [""]
-    _gather(_parser.parse(pattern.pattern, pattern.flags & re.VERBOSE), runs)
-    return max(map(safe_run, runs), key=len)
+    _gather(items, runs)
+    longest = max(map(safe_run, runs), key=len)
+    if longest:
+        return (longest,)
+    for kind, value in items:
+        found: list[tuple[str, ...]] = []
+        match kind.name:
+            case "BRANCH":
+                found = [_surely_in(each) for each in value[1]]
+            case "SUBPATTERN" if not (value[1] & re.IGNORECASE or value[2]):
+                found = [_surely_in(value[3])]
+            case _:
+                pass
+        if found and all(found):
+            return tuple(dict.fromkeys(each for several in found for each in several))
+    return ()
 
 
 def _gather(items: Any, runs: list[str]) -> None:

@@ -59,6 +59,27 @@ def test_an_expression_that_is_compiled_keeps_its_flags(
 
 
 @pytest.mark.parametrize(
+    ("pattern", "needles"),
+    (
+        (r"lost|gone for good|\d+ away", (b"lost", b"gone for good", b" away")),
+        (r"(?P<what>peer|node) (?:was|is) (?P<how>lost|gone)", (b"peer", b"node")),
+        (r"^(?P<how>lost|gone)$", (b"lost", b"gone")),
+        (r"(?P<what>peer|node) lost|gone", (b" lost", b"gone")),
+        (r"lost|\d+", None),
+        (r"lost|", None),
+        (r"(?:lost|gone)?", None),
+        (r"(?i:lost|gone)", None),
+        (r"(?i)lost|gone", None),
+        (r"(?!lost|gone)\d", None),
+    ),
+)
+def test_one_of_several_texts_is_searched_for_where_an_expression_has_one_of_them(
+    pattern: str, needles: tuple[bytes, ...] | None
+) -> None:
+    assert event_type(lucy.event(pattern=pattern)(msgspec.defstruct("Lost", []))).needles == needles
+
+
+@pytest.mark.parametrize(
     ("line", "fields"),
     (
         # What is the record's text, its severity or its id, and no field of it, stands in the line all the same.
