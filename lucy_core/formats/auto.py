@@ -53,6 +53,7 @@ class AutoFormat(Format):
 
     name = "auto"
     finds_out = True
+    reads_numbers = True
 
     def __init__(self) -> None:
         self._envelopes = _Envelopes()

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, final
 import msgspec
 
 from lucy_core.capturing.framing import LINE_BYTES
-from lucy_core.records.event import EventType
+from lucy_core.records.event import TEXT_IN_NUMBERS, EventType
 from lucy_core.records.record import Block, Malformed, Record, plain_record
 from lucy_core.records.wording import LEAST, filled_in, safe_run
 
@@ -146,6 +146,8 @@ class Format(abc.ABC):
     """What it is called: as `log_format=`, in the ledger, as its entry point in `lucy.formats`."""
     malformed: Strictness = Strictness.COUNT
     """What a malformed line means for the run; `log_format(…, malformed="fail")` says it."""
+    reads_numbers: ClassVar[bool] = False
+    """Whether a text may be given by its bytes as numbers, as journald gives it, so that it isn't spelt."""
     id_key: ClassVar[bytes] = b""
     """Behind which a record's `id` stands in its line, quoted: `"event_id"`. Empty where that isn't so for each."""
     finds_out: ClassVar[bool] = False
@@ -186,6 +188,8 @@ class Format(abc.ABC):
             if kind.needles is None:
                 return None
             literals += kind.needles
+        if self.reads_numbers and any(kind.is_of_text for kind in chosen):
+            literals.append(TEXT_IN_NUMBERS)
         return Needles(tuple(dict.fromkeys(literals)))
 
     def render(self, record: Record) -> str:

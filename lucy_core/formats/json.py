@@ -52,6 +52,7 @@ class JsonFormat(Format):
     """
 
     name = "json"
+    reads_numbers = True
 
     def __init__(
         self,

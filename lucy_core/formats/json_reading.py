@@ -13,6 +13,7 @@ import msgspec
 
 from lucy_core.formats.envelope import spellings
 from lucy_core.formats.json_kinds import ENVELOPE, Kind, Path
+from lucy_core.records.colours import readable
 from lucy_core.records.record import Record
 from lucy_core.records.severity import WORDS, Severity, severity_of
 from lucy_core.records.times import read_time_value
@@ -64,7 +65,7 @@ class Reading(msgspec.Struct, frozen=True):
             return ""
         if self.is_bytes and isinstance(value, list):
             try:
-                return bytes(value).decode(errors="backslashreplace")
+                return readable(bytes(value))
             except (ValueError, TypeError):
                 pass
         return msgspec.json.encode(value).decode()

@@ -13,7 +13,8 @@ changes. Without `decode` the Struct is made of the record's fields, and of what
 named groups, stand for.
 
 **A line counts as it is spelt.** What makes a line an event has to stand in its bytes: JSON may spell `peer` as
-`\u0070eer`, which no writer does, and finding it would mean to decode every line. Colours may stand anywhere.
+`\u0070eer`, which no writer does, and finding it would mean to decode every line. Colours may stand
+anywhere, and of journald's texts in numbers each is read.
 """
 
 import re
@@ -32,6 +33,8 @@ from lucy_core.records.wording import Pattern, Template, safe_run
 T = TypeVar("T")
 MARK = "_event_type"
 """How a key ends under which lines without an id may say what they are: a capture filter counts these two kinds."""
+TEXT_IN_NUMBERS = b'"MESSAGE":['
+"""What journald writes of a text with colours or other bytes in it, which are then numbers: it may say anything."""
 ID_BYTES = 16
 """How much of an id is searched for: longer texts of letters and digits are found no faster, or slower."""
 _FIELDS = mapping_of(readable_text, anything, '{"event": "peer_banned"}')
@@ -91,6 +94,11 @@ class EventType(Generic[T]):
         return f"EventType({self.name})"
 
     @property
+    def is_of_text(self) -> bool:
+        """Whether a line may be of the type by its text."""
+        return bool(self.messages or self.patterns)
+
+    @property
     def is_counted(self) -> bool:
         """Whether its lines are counted where a capture filter leaves them out: they say by a mark what they are."""
         return bool(self.ids) or any(name.endswith(MARK) for name in self.fields)
@@ -114,10 +122,12 @@ class EventType(Generic[T]):
         return tuple(dict.fromkeys(each.encode() for each in literals)) if all(literals) else None
 
     def is_spelt(self, raw: bytes) -> bool:
-        """Tell whether a line's bytes, without colours, have what makes it one of this type."""
+        """Tell whether a line's bytes, without colours, have what makes it one of this type, or hide what they say."""
         if self._needles is None or any(needle in raw for needle in self._needles):
             return True
-        return ESCAPE in raw and any(needle in uncoloured(raw) for needle in self._needles)
+        if ESCAPE in raw and any(needle in uncoloured(raw) for needle in self._needles):
+            return True
+        return self.is_of_text and TEXT_IN_NUMBERS in raw
 
     def may_be(self, raw: bytes, node: str) -> bool:
         """Tell whether a node's line that can't be read may be of this type: what marks the type stands in its bytes.

@@ -172,7 +172,9 @@ def test_what_a_subscriber_gets_does_not_depend_on_what_others_want(
     ("line", "is_one"),
     (
         # journald's, for a text that has colours or other bytes in it: nothing of it stands in the line.
-        (b'{"MESSAGE":[108,101,97,100,101,114,32,105,115,32,97,55],"__REALTIME_TIMESTAMP":"1796119200000000"}', False),
+        (b'{"MESSAGE":[108,101,97,100,101,114,32,105,115,32,97,55],"__REALTIME_TIMESTAMP":"1796119200000000"}', True),
+        (b'{"MESSAGE":[27,91,49,109,108,101,97,100,101,114,27,91,48,109,32,105,115,32,97,55],"__CURSOR":"c"}', True),
+        (b'{"MESSAGE":[108,101,97,100,101,114,32,105,115,32,97,56],"__REALTIME_TIMESTAMP":"1796119200000000"}', False),
         (b'{"MESSAGE":"leader is a7","__REALTIME_TIMESTAMP":"1796119200000000"}', True),
         (b'{"level":"info","msg":"leader is a7"}', True),
         # As Gson and .NET write their lines for web pages.

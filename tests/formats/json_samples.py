@@ -440,7 +440,7 @@ JOURNALD = (
     _sample(
         "journald",
         '{"__REALTIME_TIMESTAMP":"1796119200123456","PRIORITY":"3","MESSAGE":[27,91,51,49,109,98,97,100]}',
-        "\x1b[31mbad",
+        "bad",
         S.ERROR,
         "3",
         MICROS,
