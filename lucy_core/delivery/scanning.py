@@ -43,6 +43,8 @@ def can_search(needles: Needles | None, *, by_text: int) -> bool:
 def search(block: Block, needles: Needles, log_format: Format) -> Batch:
     """Read the lines that have one of the needles; the batch has no others, wanted or malformed."""
     data = block.data
+    if block.torn:  # its last line is none, and nobody should take it for one
+        return log_format.read_block(block)
     if needles.key:
         found = _lines_behind(data, needles.key, needles.values)
     elif ESCAPE in data:  # colours may stand amid a text

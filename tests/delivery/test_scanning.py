@@ -157,6 +157,7 @@ def heard(block: Block, wanted: list[type], *others: Interest, log_format: Forma
 @given(lines, kinds, st.booleans())
 @example([b'{"message":"m","event\\u005fid":"one"}'], [One], False)
 @example([b'{"message":"m","event_id":"one"}'] * 40, [One], False)
+@example([b'{"message":"m","event_id":"one"} '], [One], True)
 def test_what_a_subscriber_gets_does_not_depend_on_what_others_want(
     made: list[bytes], wanted: list[type], torn: bool
 ) -> None:
@@ -186,6 +187,13 @@ def test_an_event_by_its_text_is_one_whoever_else_asks(line: bytes, *, is_one: b
     made = [line, *[b'{"level":"info","msg":"nothing"}'] * 20]
     for others in ((), (Interest(),), (Interest(event_types=[event_type(Leads)]),)):
         assert bool(heard(block_of(made), [Leader], *others, log_format=AutoFormat())) is is_one
+
+
+def test_a_line_that_its_writer_left_unfinished_is_no_event() -> None:
+    block = block_of([b"nothing of the kind", b"red alert", b"red alerts"], torn=True)
+    for others in ((), (Interest(),)):
+        (found,) = heard(block, [Alert], *others, log_format=AutoFormat())
+        assert found[1] == block.position + 1
 
 
 @lucy.event(pattern=r"red (?P<what>alert)")
