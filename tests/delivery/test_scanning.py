@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import lucy_core as lucy
 from lucy_core.capturing.framing import count_lines
+from lucy_core.delivery import scanning
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
@@ -244,6 +245,15 @@ def test_a_search_finds_the_records_that_decoding_finds(made: list[bytes], ids: 
     assert {bad.position: bad.raw for bad in batch.malformed}.items() <= {
         bad.position: bad.raw for bad in whole.malformed
     }.items()
+
+
+@pytest.mark.parametrize("cut", range(-12, 3))
+def test_an_id_is_found_wherever_it_stands_in_a_large_block(cut: int) -> None:
+    line = b'{"message":"m","metadata":{"n":%d},"event_id":"numbered"}'
+    before = 2 * scanning.SPAN + cut - line.index(b'"event_id"') - len(b'{"message":""}\n\n')
+    made = [b'{"message":"%s"}' % (b"x" * before), b"", line % 1, *[b'{"message":"m"}'] * 4_000, line % 2]
+
+    assert [each[-1] for each in heard(block_of(made), [Numbered])] == ["Numbered(n=1)", "Numbered(n=2)"]
 
 
 def test_few_lines_are_decoded_where_few_are_wanted() -> None:
