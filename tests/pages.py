@@ -95,7 +95,7 @@ class Page:
     """A page, and what is there of it by now: files, what commands have exported, and a notebook."""
 
     def __init__(self, page: Path, directory: Path, had: Mapping[str, str]) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHONPATH"))}
         self._page = page
         self._blocks = list(blocks_of(page.read_text(encoding="utf-8")))
         self._had = had

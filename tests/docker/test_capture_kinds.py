@@ -232,7 +232,9 @@ async def test_an_image_without_python_is_supervised_by_its_shell(tmp_path: Path
 
         await a.stop()
         left = await a.exec(["sh", "-c", SHOW_PROCESSES])
+        again = network.mark()
         await a.start(fresh_state=True)
+        await network.wait_for(lucy.logged("start"), since=again, hard=60)
         await a.kill()
 
         assert b"sleep|1000|" not in left.stdout

@@ -220,8 +220,8 @@ def test_what_follows_two_dashes_is_pytests(lucy: Callable[..., Finished]) -> No
 
 def test_ctrl_c_ends_a_session_as_one_of_lucys(start: Start, tmp_path: Path) -> None:
     process = start(
-        "@pytest.mark.lucy(topology=network)\nasync def test_long(lucy_network):\n"
-        "    open('begun', 'w').close()\n    await anyio.sleep(60)\n",
+        "import os\n@pytest.mark.lucy(topology=network)\nasync def test_long(lucy_network):\n"
+        "    os.mkdir('begun')\n    await anyio.sleep(60)\n",
         "test_own.py::test_long",
     )
     while not (tmp_path / "begun").exists():

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -29,6 +30,12 @@ from benchmarks.smoke import CHECKS, SMALL
 from lucy_core.records.severity import Severity
 
 MACHINE = Machine(2, "a processor", 24.0, "an OS", "6.1", "3.11.7", None, {}, 0.5, 0.7)
+
+
+@pytest.fixture(autouse=True)
+def _environment_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put back what the command says to the programs that it starts: other tests start some too."""
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
 
 
 def a_flood() -> Flood:

@@ -99,9 +99,9 @@ async def test_what_an_engine_lacks_is_refused_by_name(tmp_path: Path) -> None:
     engine = FakeEngine()
     async with lucy.deploy(ONE, engine=engine, run_directory=tmp_path / "run") as network:
         with pytest.raises(
-            lucy.UnsupportedError, match="the fake engine has no capability 'user': node 'b' asks for it"
+            lucy.UnsupportedError, match="the fake engine has no capability 'logs': node 'b' asks for it"
         ):
-            await network.add(resting("b", user="nobody"))
+            await network.add(resting("b", logs=("*.log",)))
         type(engine).capabilities, all_of_it = frozenset(), engine.capabilities
         try:
             for call, capability in (
