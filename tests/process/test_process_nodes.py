@@ -16,6 +16,7 @@ import pytest
 import lucy_core as lucy
 from lucy_core.engine import Output
 from lucy_engines.process.client import GuardianClient
+from lucy_engines.process.kinship import lives
 
 pytestmark = pytest.mark.anyio
 
@@ -31,10 +32,6 @@ async def deployed(place: Path, *nodes: lucy.NodeSpec, **more: Any) -> AsyncIter
     spec = lucy.NetworkSpec(name="process", nodes=nodes or (sleeping(),))
     async with lucy.deploy(spec, engine="process", run_directory=place / "run", **more) as network:
         yield network
-
-
-def is_running(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
 
 
 # --- what the guardian refuses -------------------------------------------------------------------------------------
@@ -155,7 +152,7 @@ async def test_a_command_whose_output_nobody_wants_or_that_is_cancelled_is_kille
     async with deployed(tmp_path, start=False) as network:
         with anyio.fail_after(SECONDS), pytest.raises(ValueError, match="mine"):
             await network["a"].exec(["sh", "-c", script], output=refuse)
-        assert not is_running(pids[0])
+        assert not lives(pids[0])
 
         with anyio.CancelScope() as scope:
 
@@ -165,7 +162,7 @@ async def test_a_command_whose_output_nobody_wants_or_that_is_cancelled_is_kille
 
             await network["a"].exec(["sh", "-c", script], output=cancel)
         assert scope.cancelled_caught
-        assert not is_running(pids[1])
+        assert not lives(pids[1])
         assert (await network["a"].exec([sys.executable, "-c", "print(1)"])).stdout == b"1\n"
 
 
