@@ -31,6 +31,20 @@ NOBODY = 65534
 SECONDS = 20.0
 
 
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """As pytest's, closed by three directories of ours, and no other session's.
+
+    pytest closes the one that all its sessions have in common whenever one begins, and other tests here begin some.
+    Whoever was let through it is then outside again.
+    """
+    with tempfile.TemporaryDirectory(prefix="lucy-users-") as place:
+        closed = Path(place) / "session" / "test"
+        for directory in (closed.parent, closed):
+            directory.mkdir(mode=0o700)
+        yield closed
+
+
 class TestAsAnotherUser(LifeCycleConformance, ControlConformance, DaemonConformance):
     """What every engine has to hold, where the nodes are another user's."""
 
