@@ -67,6 +67,12 @@ def _formats(options: Options, say: Say) -> Report:
     return run_formats(say=say, rounds=options.rounds, lines=options.lines)
 
 
+def _steps(options: Options, say: Say) -> Report:
+    from benchmarks.steps import run_steps
+
+    return run_steps(say=say, rounds=options.rounds, lines_per_node=options.lines)
+
+
 def _import(options: Options, say: Say) -> Report:
     from benchmarks.import_time import run_import
 
@@ -92,6 +98,7 @@ RUNS: dict[str, Callable[[Options, Say], Report]] = {
     "isolation": _isolation,
     "operators": _operators,
     "formats": _formats,
+    "steps": _steps,
     "import": _import,
     "start": _start,
     "docker": _docker,
@@ -141,6 +148,8 @@ def make_parser() -> argparse.ArgumentParser:
     operators.add_argument("--items", type=_positive, default=100_000)
     formats = add("formats", "lines a second of each log format; what reading costs whom nobody asked", rounds=2)
     formats.add_argument("--lines", type=_positive, default=5_000, help="of each layout's corpus")
+    steps = add("steps", "what a gigabyte costs each step of a line's way, alone, beside other ways to do it", rounds=3)
+    steps.add_argument("--lines", type=_positive, default=50_000, help="lines of each of five nodes")
     add("import", "what importing Lucy costs", rounds=5)
     add("start", "from the command to the first event, from the verdict to the exit", rounds=2)
     docker = add("docker", "pushing out of containers beside the Engine's own ways; networks up and down", rounds=2)

@@ -20,10 +20,12 @@ from benchmarks.operators import run_operators
 from benchmarks.report import Report
 from benchmarks.scale import run_scale
 from benchmarks.start import run_start
+from benchmarks.steps import COUNT, STEPS, run_steps
 
 FLOOD_LINES = 5_000
 DOCKER_LINES = 4_000
 FORMATS_LINES = 400
+STEPS_LINES = 1_000
 LATENCY_RATE = 2_000
 LATENCY_SECONDS = 0.2
 SIDE_BY_SIDE = 3
@@ -81,6 +83,10 @@ def _operators(say: Say) -> Report:
 
 def _formats(say: Say) -> Report:
     return run_formats(say=say, rounds=1, lines=FORMATS_LINES, seconds=0)
+
+
+def _steps(say: Say) -> Report:
+    return run_steps(say=say, rounds=1, lines_per_node=STEPS_LINES, seconds=0)
 
 
 def _import(say: Say) -> Report:
@@ -157,6 +163,13 @@ def _check_formats(report: Report) -> str:
     return f"{len(heard)} layouts, each read alike by name, by auto and by hand"
 
 
+def _check_steps(report: Report) -> str:
+    demand(true=tuple(report.figures) == STEPS, otherwise=f"steps: only {', '.join(report.figures)} ran")
+    (counted,) = {way["found"] for way in report.figures[COUNT].values()}
+    demand(true=counted == str(5 * STEPS_LINES), otherwise=f"steps: {counted} newlines instead of {5 * STEPS_LINES}")
+    return f"{sum(map(len, report.figures.values()))} ways to do {len(STEPS)} steps, those of each found the same"
+
+
 def _check_import(report: Report) -> str:
     modules = {name: figure["modules"] for name, figure in report.figures.items()}
     demand(true=modules["lucy_core"] > modules["Lucy's dependencies"], otherwise=f"import: modules: {modules}")
@@ -178,6 +191,7 @@ SMALL: dict[str, Callable[[Say], Report]] = {
     "scale": _scale,
     "formats": _formats,
     "operators": _operators,
+    "steps": _steps,
     "import": _import,
 }
 """Longest first."""
@@ -188,6 +202,7 @@ CHECKS: dict[str, Callable[[Report], str]] = {
     "isolation": _check_isolation,
     "operators": _check_operators,
     "formats": _check_formats,
+    "steps": _check_steps,
     "import": _check_import,
     "start": _check_start,
     "docker": _check_docker,

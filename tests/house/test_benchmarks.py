@@ -27,6 +27,7 @@ from benchmarks.measurement import BenchmarkError, Quantiles, alternate, apart, 
 from benchmarks.report import Curve, Report, Table, Target
 from benchmarks.session import in_order
 from benchmarks.smoke import CHECKS, SMALL
+from benchmarks.steps import Cost, add_step
 from lucy_core.records.severity import Severity
 
 MACHINE = Machine(2, "a processor", 24.0, "an OS", "6.1", "3.11.7", None, {}, 0.5, 0.7)
@@ -243,6 +244,26 @@ def test_readers_of_formats_that_find_different_things_are_told_apart_by_the_fir
     found = difference(layout._replace(by_hand=louder), 10)
 
     assert re.search(r"b'7:M .* 3' is {'by hand': \('[A-Z ]+ 3', .*'by name': \('[a-z ]+ 3'", found), found
+
+
+def test_ways_of_a_step_that_find_different_things_are_no_measurement() -> None:
+    table = Table("steps", ["step", "way", "best", "median", "warm", "ratio"])
+
+    with pytest.raises(BenchmarkError, match="count: the ways don't find the same: {'by hand': {'7'}, 'fast': {'6'}}"):
+        add_step(Report("steps"), table, "count", [{"by hand": Cost(0.2, "7"), "fast": Cost(0.1, "6")}])
+
+
+def test_a_step_has_the_best_and_the_median_of_its_rounds_and_each_way_its_ratio_to_the_first() -> None:
+    report, table = Report("steps"), Table("steps", ["step", "way", "best", "median", "warm", "ratio"])
+    rounds = [{"by hand": Cost(cost, "7", 0.1), "fast": Cost(cost / 2, "7")} for cost in (0.4, 0.2, 0.8)]
+
+    add_step(report, table, "count", rounds)
+
+    assert table.rows == [
+        ["count", "by hand", "0.200", "0.400", "0.100", "1.00x"],
+        ["count", "fast", "0.100", "0.200", "", "0.50x"],
+    ]
+    assert report.ratios == {"count: fast / by hand": 0.5}
 
 
 def a_small_pair(checkout: Path) -> Flood:
