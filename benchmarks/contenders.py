@@ -24,6 +24,9 @@ from benchmarks.corpus import EVENT_EVERY, EVENT_ID, Numbered
 from benchmarks.measurement import cpu_seconds, memory
 from benchmarks.writers import Writers, writers
 from benchmarks.yojson import build, why_not
+from lucy_core.capturing.recorder.recycling import Recycler
+
+PIPE_BYTES = 1 << 20
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -95,13 +98,24 @@ def _open_fifos(job: Job) -> list[int]:
         os.mkfifo(path)
         fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         with contextlib.suppress(OSError):
-            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 1 << 20)
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         descriptors.append(fd)
     return descriptors
 
 
 def _read_all(job: Job, name: str, take: Callable[[int, bytes], None], size: int = 1 << 18) -> Result:
-    """Read every FIFO with epoll until all bytes are there."""
+    """Read every FIFO until all bytes are there."""
+
+    def read(number: int, fd: int) -> int:
+        chunk = os.read(fd, size)
+        take(number, chunk)
+        return len(chunk)
+
+    return _serve_all(job, name, read)
+
+
+def _serve_all(job: Job, name: str, move: Callable[[int, int], int]) -> Result:
+    """Have `move` take bytes out of each FIFO that epoll calls ready, until all are there. It says how many it took."""
     descriptors = _open_fifos(job)
     wanted = job.bytes * job.repeat
     poll = select.epoll()
@@ -114,18 +128,40 @@ def _read_all(job: Job, name: str, take: Callable[[int, bytes], None], size: int
         got = 0
         while got < wanted:
             for fd, _ in poll.poll():
-                try:
-                    chunk = os.read(fd, size)
-                except BlockingIOError:
-                    continue
-                got += len(chunk)
-                take(index[fd], chunk)
+                with contextlib.suppress(BlockingIOError):
+                    got += move(index[fd], fd)
         return clock.stop(job.result(name))
 
 
 def bare_pipe(job: Job) -> Result:
     """Read and forget: the limit of the machine."""
     return _read_all(job, "bare_pipe", lambda _node, _chunk: None)
+
+
+def bare_recorder(job: Job) -> Result:
+    """Splice each FIFO into a file of its own: a recording that nobody has read, without lines and without rows.
+
+    Pages are given back as Lucy's are, which was faster where a log's pages had to come from the host first, as they
+    have to after a slow reader's turn: 2.1 GB/s (1.9 to 2.5 in five turns) beside 1.7 (1.1 to 2.6) without. Into pages
+    that the turn before had just freed it made 2.5, and 2.8 without.
+    """
+    logs = [Path(job.directory) / f"node-{index}.log" for index in range(len(job.corpora))]
+    files = [os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) for log in logs]
+    ends = [0] * len(files)
+    recycler = Recycler()
+    recycler.seen = 1  # nobody reads it, so all of it may be given up
+
+    def splice(number: int, fd: int) -> int:
+        moved = os.splice(fd, files[number], PIPE_BYTES, offset_dst=ends[number])
+        ends[number] += moved
+        recycler.wrote(files[number], ends[number], 1)
+        return moved
+
+    result = _serve_all(job, "bare_recorder", splice)
+    for log, corpus in zip(logs, job.corpora, strict=True):
+        _compare(log, Path(corpus).read_bytes(), job.repeat)
+    result.checked = "every byte recorded"
+    return result
 
 
 def newline_count(job: Job) -> Result:
@@ -384,12 +420,25 @@ def lucy_without_recording(job: Job) -> Result:
     return _lucy(job, "lucy_without_recording", record=False)
 
 
+def lucy_with_recording_plain(job: Job) -> Result:
+    """Lucy with a recording, searching by `bytes.find`, as she does where stringzilla isn't installed."""
+    return _lucy(job, "lucy_with_recording_plain", record=True)
+
+
+def lucy_without_recording_plain(job: Job) -> Result:
+    """Lucy without a recording, searching by `bytes.find`."""
+    return _lucy(job, "lucy_without_recording_plain", record=False)
+
+
 CONTENDERS = {
     each.__name__: each
     for each in (
         bare_pipe,
+        bare_recorder,
         lucy_without_recording,
+        lucy_without_recording_plain,
         lucy_with_recording,
+        lucy_with_recording_plain,
         newline_count,
         asyncio_orjson,
         asyncio_json,

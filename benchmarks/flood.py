@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,13 @@ import msgspec
 from benchmarks.contenders import CONTENDERS, Job, Result, missing
 from benchmarks.corpus import lines
 
-OURS = ("lucy_with_recording", "lucy_without_recording")
+FAST = {"lucy_with_recording": "with_recording", "lucy_without_recording": "without_recording"}
+"""Lucy as she is where stringzilla is installed, and how ratios to her are named."""
+PLAIN = {f"{name}_plain": name for name in FAST}
+"""The same, searching as she does without it."""
+OURS = (*FAST, *PLAIN)
+BARE = ("bare_pipe", "bare_recorder")
+"""Limits of the machine, which know no lines: who is compared with them is compared by bytes."""
 
 
 class Spread(msgspec.Struct):
@@ -49,6 +56,8 @@ class Flood(msgspec.Struct):
     ratios: dict[str, float]
     paired: dict[str, Paired]
     """Ours beside the other checkout's, by the name of the contender."""
+    searched: str
+    """What our fast rows searched by."""
 
 
 class Entrant(NamedTuple):
@@ -100,12 +109,12 @@ def run_flood(
         for name in contenders:
             if name not in skipped:
                 results[Entrant(name)] = []
-            if name in OURS and against is not None:
+            if name in FAST and against is not None:
                 results[Entrant(name, against)] = []
         for turn in range(0 if runs == 1 and verify else -1, runs):
             for entrant in reversed(results) if turn % 2 else tuple(results):
                 name = entrant.contender
-                fast = name in (*OURS, "bare_pipe", "newline_count")
+                fast = name in (*OURS, *BARE, "newline_count")
                 if turn < 0 and name not in OURS:
                     continue  # the first turn checks every single line of ours, and isn't counted
                 directory = Path(tempfile.mkdtemp(prefix="turn-", dir=root))
@@ -122,9 +131,11 @@ def run_flood(
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _environment(checkout: Path | None) -> dict[str, str]:
-    """Have modules come from a checkout, whatever is installed."""
-    return {**os.environ} if checkout is None else {**os.environ, "PYTHONPATH": str(checkout)}
+def _environment(checkout: Path | None, search: str | None) -> dict[str, str]:
+    """Have modules come from a checkout, whatever is installed, and the search be this one, whatever else was asked."""
+    environment = {**os.environ} if checkout is None else {**os.environ, "PYTHONPATH": str(checkout)}
+    environment.pop("LUCY_SEARCH", None)
+    return environment if search is None else {**environment, "LUCY_SEARCH": search}
 
 
 def _check_checkout(place: Path) -> None:
@@ -142,11 +153,13 @@ def _check_checkout(place: Path) -> None:
         raise RuntimeError(message)
 
 
-def _python(arguments: list[str], checkout: Path | None, *, seconds: float) -> subprocess.CompletedProcess[bytes]:
+def _python(
+    arguments: list[str], checkout: Path | None, *, seconds: float, search: str | None = None
+) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(  # noqa: S603  # our own program
         [sys.executable, *arguments],
         cwd=checkout,
-        env=_environment(checkout),
+        env=_environment(checkout, search),
         capture_output=True,
         check=False,
         timeout=seconds,
@@ -155,7 +168,8 @@ def _python(arguments: list[str], checkout: Path | None, *, seconds: float) -> s
 
 def _run(entrant: Entrant, job: Job) -> Result:
     arguments = ["-m", "benchmarks.contenders", entrant.contender, msgspec.json.encode(job).decode()]
-    done = _python(arguments, entrant.checkout, seconds=600)
+    search = "bytes" if entrant.contender in PLAIN else None
+    done = _python(arguments, entrant.checkout, seconds=600, search=search)
     if done.returncode:
         message = f"{entrant.label} failed: {done.stderr.decode(errors='replace').strip()[-2000:]}"
         raise RuntimeError(message)
@@ -178,19 +192,21 @@ def _summarize(
         rows[entrant.label] = {
             "lines_per_second": statistics.median(each.lines / each.seconds for each in found),
             "megabytes_per_second": statistics.median(each.bytes / each.seconds / 1e6 for each in found),
+            "cpu_seconds_per_gigabyte": statistics.median(each.cpu_seconds / each.bytes * 1e9 for each in found),
             "cpu_seconds_per_million_lines": statistics.median(each.cpu_seconds / each.lines * 1e6 for each in found),
             "peak_mib": max(each.peak_mib for each in found),
             "writers_cores": statistics.median(each.writers_seconds / each.seconds for each in found),
         }
     ratios = {}
-    for ours, label in (("lucy_with_recording", "with_recording"), ("lucy_without_recording", "without_recording")):
-        for theirs, _ in results:
-            if ours in rows and theirs not in OURS:
-                unit = "megabytes_per_second" if theirs == "bare_pipe" else "lines_per_second"
+    for ours, label in FAST.items():
+        for theirs, checkout in results:
+            if ours in rows and checkout is None and theirs not in FAST and PLAIN.get(theirs, ours) == ours:
+                unit = "megabytes_per_second" if theirs in BARE else "lines_per_second"
                 ratios[f"{theirs}_{label}"] = round(rows[ours][unit] / rows[theirs][unit], 3)
     paired = {
         entrant.contender: _paired(results[Entrant(entrant.contender)], found)
         for entrant, found in results.items()
         if entrant.checkout is not None
     }
-    return Flood(nodes, size / 1e6, count, runs, rows, skipped, ratios, paired)
+    searched = "stringzilla" if find_spec("stringzilla") else "bytes"
+    return Flood(nodes, size / 1e6, count, runs, rows, skipped, ratios, paired, searched)

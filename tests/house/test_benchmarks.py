@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,7 @@ def a_flood() -> Flood:
     row = {
         "lines_per_second": 1e6,
         "megabytes_per_second": 500.0,
+        "cpu_seconds_per_gigabyte": 0.9,
         "cpu_seconds_per_million_lines": 1.0,
         "peak_mib": 50.0,
         "writers_cores": 0.9,
@@ -53,7 +55,7 @@ def a_flood() -> Flood:
         for kind in ("with", "without")
     }
     rows = {"bare_pipe": row, "lucy_with_recording": row}
-    return Flood(5, 100.0, 1000, 3, rows, {"jq": "not installed"}, ratios, {})
+    return Flood(5, 100.0, 1000, 3, rows, {"jq": "not installed"}, ratios, {}, "bytes")
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=2000))
@@ -270,6 +272,34 @@ def a_small_pair(checkout: Path) -> Flood:
     return run_flood(
         nodes=1, lines_per_node=1_000, repeat=1, runs=1, contenders=("lucy_without_recording",), against=checkout
     )
+
+
+def test_a_flood_compares_each_row_of_lucys_with_the_bare_recorder_and_with_her_plain_search() -> None:
+    ours = ("lucy_with_recording", "lucy_without_recording")
+    names = ("bare_recorder", *ours, *(f"{name}_plain" for name in ours))
+    flood = run_flood(nodes=1, lines_per_node=1_000, repeat=1, runs=1, contenders=names)
+
+    assert flood.rows.keys() == set(names)
+    assert flood.ratios.keys() == {
+        "bare_recorder_with_recording",
+        "bare_recorder_without_recording",
+        "lucy_with_recording_plain_with_recording",
+        "lucy_without_recording_plain_without_recording",
+    }
+    targets = {target.name: target.unit for target in flood_report(flood).targets}
+    assert targets == {
+        "bytes/s over the bare recorder's, recording": "x",
+        "CPU, recording": "s/GB",
+        "CPU, no recording": "s/GB",
+    }
+
+
+def test_a_flood_says_where_no_faster_search_was_to_be_had() -> None:
+    plain, fast = a_flood(), msgspec.structs.replace(a_flood(), searched="stringzilla")
+
+    notes = set(flood_report(plain).tables[0].notes) - set(flood_report(fast).tables[0].notes)
+
+    assert notes == {"stringzilla isn't installed here: all of Lucy's rows search by bytes.find"}
 
 
 @pytest.fixture
