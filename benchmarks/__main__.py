@@ -49,6 +49,12 @@ def _scale(options: Options, say: Say) -> Report:
     return run_scale(say=say, rounds=options.rounds, lines=options.lines)
 
 
+def _sustained(options: Options, say: Say) -> Report:
+    from benchmarks.sustained import run_sustained
+
+    return run_sustained(say=say, rounds=options.rounds, minutes=options.minutes, lines=options.lines)
+
+
 def _isolation(options: Options, say: Say) -> Report:
     from benchmarks.isolation import run_isolation
 
@@ -95,6 +101,7 @@ RUNS: dict[str, Callable[[Options, Say], Report]] = {
     "flood": _flood,
     "latency": _latency,
     "scale": _scale,
+    "sustained": _sustained,
     "isolation": _isolation,
     "operators": _operators,
     "formats": _formats,
@@ -105,6 +112,7 @@ RUNS: dict[str, Callable[[Options, Say], Report]] = {
 }
 """What `all` runs, in this order."""
 RECORDING = 2_000_000
+SUSTAINED_MINUTES = 5.0
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -142,6 +150,9 @@ def make_parser() -> argparse.ArgumentParser:
     scale.add_argument(
         "--lines", type=_positive, default=RECORDING, help="of the recording; 20_000_000 take 10 GB for half a minute"
     )
+    sustained = add("sustained", "memory and speed over a billion lines; many nodes, and lines of 64 MiB", rounds=2)
+    sustained.add_argument("--minutes", type=float, default=30.0, help="of the flood, at most")
+    sustained.add_argument("--lines", type=_positive, default=1_000_000_000, help="of the flood, at most")
     isolation = add("isolation", "what a blocking test, a slow subscriber and a slow disk cost the nodes", rounds=1)
     isolation.add_argument("--seconds", type=float, default=10.0, help="for which the test is held up")
     operators = add("operators", "nanoseconds an item through chains of operators", rounds=3)
@@ -156,9 +167,12 @@ def make_parser() -> argparse.ArgumentParser:
     docker.add_argument("--lines", type=_positive, default=100_000, help="of the corpus")
     docker.add_argument("--nodes", type=_positive, default=20, help="of the network that is watched at work")
     every = commands.add_parser(
-        "all", help="all of the above, each with its defaults; under ten minutes", parents=[shared]
+        "all", help="all of the above, each with its defaults; under twenty minutes", parents=[shared]
     )
     every.add_argument("--recording", type=_positive, default=RECORDING, metavar="LINES", help="as --lines of scale")
+    every.add_argument(
+        "--sustained", type=float, default=SUSTAINED_MINUTES, metavar="MINUTES", help="as --minutes of sustained"
+    )
     commands.add_parser("smoke", help="all of it, small: checks counts, not times")
     return parser
 
@@ -206,6 +220,8 @@ def _defaults(parser: argparse.ArgumentParser, name: str, options: Options) -> O
     own = parser.parse_args([name])
     if name == "scale":
         own.lines = options.recording
+    elif name == "sustained":
+        own.minutes = options.sustained
     return own
 
 

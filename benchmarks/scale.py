@@ -135,11 +135,11 @@ def nodes_listener(job: NodesJob) -> Cost:
     return run(listen, uvloop=False)
 
 
-def _subscribe(pipeline: Pipeline, names: list[str], count: int, take: Any) -> None:
-    """Subscribe `count` times so that every event of the corpus is delivered once, where there is a subscription."""
+def subscribe(pipeline: Pipeline, kind: type, names: list[str], count: int, take: Any) -> None:
+    """Subscribe `count` times so that every event of a kind is delivered once, where there is a subscription."""
     matching = min(count, len(names))
     for index in range(matching):
-        pipeline.events(Numbered, nodes=names[index::matching]).subscribe(take)
+        pipeline.events(kind, nodes=names[index::matching]).subscribe(take)
     for index in range(count - matching):
         pipeline.events(_type_of_nothing(index), nodes=[names[index % len(names)]]).subscribe(take)
 
@@ -162,7 +162,7 @@ def subscriptions_listener(job: SubscriptionsJob) -> Cost:
             heard[event.node] += 1
 
         async with open_pipeline(root, names, record=True) as (pipeline, fifos):
-            _subscribe(pipeline, names, job.subscriptions, take)
+            subscribe(pipeline, Numbered, names, job.subscriptions, take)
             for index in range(job.extra):
                 pipeline.events(_type_of_nothing(-1 - index)).subscribe(take)
             total = job.nodes * job.lines_per_node * job.repeat

@@ -21,12 +21,16 @@ from benchmarks.report import Report
 from benchmarks.scale import run_scale
 from benchmarks.start import run_start
 from benchmarks.steps import COUNT, STEPS, run_steps
+from benchmarks.sustained import run_sustained
+from benchmarks.wide import BESIDE, WITHOUT, WideJob
 
 FLOOD_LINES = 5_000
 DOCKER_LINES = 4_000
 FORMATS_LINES = 400
 STEPS_LINES = 1_000
 LATENCY_RATE = 2_000
+SUSTAINED_LINES = 50_000
+LONG_LINES = 3
 LATENCY_SECONDS = 0.2
 SIDE_BY_SIDE = 3
 
@@ -67,6 +71,15 @@ def _scale(say: Say) -> Report:
         say=say, rounds=1, lines=20_000, seconds=0.2, rate=20_000, nodes=(1, 5), subscriptions=(0, 1, 20),
         flood_lines=10_000, hosts=10,
     )  # fmt: skip
+
+
+def _sustained(say: Say) -> Report:
+    wide = WideJob(
+        "", 12, 30, rate=2_000, lines=800, long_nodes=2, long_lines=LONG_LINES, long_rate=10, long_bytes=1 << 20
+    )
+    return run_sustained(
+        say=say, minutes=1, lines=SUSTAINED_LINES, rounds=1, pass_lines=1_000, stride=1 << 19, wide=wide
+    )
 
 
 def _isolation(say: Say) -> Report:
@@ -126,6 +139,19 @@ def _check_scale(report: Report) -> str:
     lines = report.figures["recording"][-1]["lines"]
     demand(true=lines == 20_000, otherwise=f"scale: {lines} lines of 20,000 in the recording")
     return f"{len(heard)} loads, {lines:,} lines in the recording"
+
+
+def _check_sustained(report: Report) -> str:
+    # A twentieth of the small lines are events, and all the long ones.
+    wide = {name: (report.figures[name]["lines"], report.figures[name]["events"]) for name in (WITHOUT, BESIDE)}
+    long = 2 * LONG_LINES
+    demand(true=wide == {WITHOUT: (800, 40), BESIDE: (800 + long, 40 + long)}, otherwise=f"sustained, wide: {wide}")
+    if "flood" not in report.figures:
+        return "lines of 1 MiB beside small ones"
+    flood = report.figures["flood"]
+    found = sum(flood["written"]), flood["events"]
+    demand(true=found == (SUSTAINED_LINES, SUSTAINED_LINES // 20), otherwise=f"sustained: lines and events: {found}")
+    return f"{SUSTAINED_LINES:,} lines compared and given back, lines of 1 MiB beside small ones"
 
 
 def _check_isolation(report: Report) -> str:
@@ -189,6 +215,7 @@ SMALL: dict[str, Callable[[Say], Report]] = {
     "flood": _flood,
     "latency": _latency,
     "scale": _scale,
+    "sustained": _sustained,
     "formats": _formats,
     "operators": _operators,
     "steps": _steps,
@@ -199,6 +226,7 @@ CHECKS: dict[str, Callable[[Report], str]] = {
     "flood": _check_flood,
     "latency": _check_latency,
     "scale": _check_scale,
+    "sustained": _check_sustained,
     "isolation": _check_isolation,
     "operators": _check_operators,
     "formats": _check_formats,
