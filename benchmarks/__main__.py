@@ -1,6 +1,7 @@
 """`python -m benchmarks`: measure Lucy on this machine, beside what people use today."""
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -151,7 +152,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--lines", type=_positive, default=RECORDING, help="of the recording; 20_000_000 take 10 GB for half a minute"
     )
     sustained = add("sustained", "memory and speed over a billion lines; many nodes, and lines of 64 MiB", rounds=2)
-    sustained.add_argument("--minutes", type=float, default=30.0, help="of the flood, at most")
+    sustained.add_argument("--minutes", type=_minutes, default=30.0, help="of the flood, at most")
     sustained.add_argument("--lines", type=_positive, default=1_000_000_000, help="of the flood, at most")
     isolation = add("isolation", "what a blocking test, a slow subscriber and a slow disk cost the nodes", rounds=1)
     isolation.add_argument("--seconds", type=float, default=10.0, help="for which the test is held up")
@@ -171,7 +172,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     every.add_argument("--recording", type=_positive, default=RECORDING, metavar="LINES", help="as --lines of scale")
     every.add_argument(
-        "--sustained", type=float, default=SUSTAINED_MINUTES, metavar="MINUTES", help="as --minutes of sustained"
+        "--sustained", type=_minutes, default=SUSTAINED_MINUTES, metavar="MINUTES", help="as --minutes of sustained"
     )
     commands.add_parser("smoke", help="all of it, small: checks counts, not times")
     return parser
@@ -181,6 +182,14 @@ def _positive(text: str) -> int:
     value = int(text.replace("_", ""))
     if value < 1:
         message = f"{text} is not positive"
+        raise argparse.ArgumentTypeError(message)
+    return value
+
+
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        message = f"{text} minutes are no length of time"
         raise argparse.ArgumentTypeError(message)
     return value
 

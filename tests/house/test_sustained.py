@@ -1,7 +1,7 @@
 """The sustained flood's disk: what stands on it is compared before it is given back, and writers wait for both."""
 
-import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.__main__ import RUNS, main
 from benchmarks.corpus import Numbered
 from benchmarks.endless import Counted
 from benchmarks.measurement import BenchmarkError
-from benchmarks.ring import PIECE_BYTES, Ring, RingJob, RingState, Told, punch, ring, why_no_ring
+from benchmarks.report import Report
+from benchmarks.ring import PIECE_BYTES, Ring, RingJob, RingState, Told, ring, why_no_ring
 from benchmarks.wide import overlaps, under_way
 from lucy_core.records.record import Event, Record
 
@@ -125,16 +127,42 @@ def test_writers_end_with_it_where_something_else_broke(job: RingJob, writer: su
         assert writer.wait() < 0
 
 
-def test_a_file_system_that_can_give_back_is_told_from_one_that_cannot(tmp_path: Path) -> None:
+def test_a_file_system_that_can_give_back_leaves_no_trace_of_the_question(tmp_path: Path) -> None:
     assert why_no_ring(tmp_path) is None
     assert list(tmp_path.iterdir()) == []
-    read, write = os.pipe()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
+def test_a_file_system_that_cannot_give_back_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    place = tmp_path / "ramfs"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "ramfs", "none", place], check=True)
     try:
-        with pytest.raises(OSError, match=os.strerror(errno.ESPIPE)):
-            punch(write, 0, PIECE_BYTES)
+        (place / "lucy").mkdir()
+        why = why_no_ring(place / "lucy")
     finally:
-        os.close(read)
-        os.close(write)
+        subprocess.run(["umount", place], check=True)
+
+    assert why is not None
+    assert re.fullmatch(f"the file system of {place} can't give back .*not supported; point TMPDIR to one that .*", why)
+
+
+def test_all_floods_for_five_minutes_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    for name in RUNS:
+        monkeypatch.setitem(RUNS, name, lambda *_: Report("fine"))
+    monkeypatch.setitem(RUNS, "sustained", lambda options, _: asked.append(options.minutes) or Report("sustained"))
+
+    assert main(["all"]) == main(["all", "--sustained", "0.5"]) == 0
+    assert asked == [5, 0.5]
+
+
+@pytest.mark.parametrize("minutes", ("0", "-1", "nan", "inf", "long"))
+def test_a_flood_of_no_length_is_refused(minutes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["sustained", "--minutes", minutes])
+
+    assert minutes in capsys.readouterr().err
 
 
 def an_event(number: int) -> Event[Numbered]:
