@@ -29,6 +29,7 @@ from lucy_core.delivery.interests.plan import Plan
 from lucy_core.delivery.interests.subscription import Group, Subscription
 from lucy_core.formats.choice import log_format
 from lucy_core.formats.contract import Format
+from lucy_core.recording.recording import Window
 from lucy_core.records.event import EventType, event_type
 from lucy_core.records.record import Block
 from lucy_core.records.severity import Severity
@@ -181,7 +182,7 @@ def _look_by_hand(cut: list[Block], text: bytes) -> int:
 
 
 def _hear(cut: list[Block], plan: Plan) -> int:
-    return sum(len(items) for block in cut for _, items in plan.deal(plan.read(block)).shares)
+    return sum(len(items) for block in cut for _, items in plan.deal(plan.read(Window.over(block))).shares)
 
 
 def _interests(layout: Layout, way: str) -> list[Interest] | None:

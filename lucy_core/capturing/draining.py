@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from typing import final
 
 from lucy_core.capturing.facts import Fact
-from lucy_core.capturing.framing import LINE_BYTES, Framer, LongLine, count_lines
+from lucy_core.capturing.framing import LINE_BYTES, Chunk, Framer, LongLine
+from lucy_core.capturing.searching import count_lines
 from lucy_core.capturing.sink import Sink
+from lucy_core.capturing.sources.buffer import Buffer
 from lucy_core.capturing.sources.sockets import GREETING_SECONDS, WAITING_PEERS
 from lucy_core.capturing.sources.source import NO_DESCRIPTOR, Source
 from lucy_core.capturing.tagged import SHARED, Demultiplexer, Piece
@@ -51,6 +53,8 @@ class Drain:
         self.epoll = select.epoll()
         """Becomes readable with any source that isn't suspended. Others may register descriptors of their own."""
         self.readings: dict[int, Reading] = {}
+        self.buffer = Buffer()
+        """Where chunks are read into, for sources that can."""
         self._sink = sink
         self._of: defaultdict[str, list[Reading]] = defaultdict(list)
         """The sources by key."""
@@ -199,7 +203,7 @@ class Drain:
         for reason in source.take_doubts():
             self._sink.note(Fact.DOUBT, reading.node, reason=reason)
 
-    def take(self, reading: Reading, chunk: bytes) -> None:
+    def take(self, reading: Reading, chunk: Chunk) -> None:
         source, framer = reading.source, reading.source.framer
         now = time.monotonic_ns()
         if source.blocked:
@@ -212,7 +216,7 @@ class Drain:
         reading.taken += len(chunk)
         key = reading.key_of(framer)
         if framer.long is not None or framer.exceeds(chunk, LINE_BYTES):
-            chunk = self._take_long(framer, key, chunk)
+            chunk = self._take_long(framer, key, bytes(chunk))
         pieces = framer.feed(chunk)
         if not pieces:
             return

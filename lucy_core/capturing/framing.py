@@ -14,13 +14,8 @@ _SMALL_BYTES = 1 << 12
 _JOINED_BYTES = 1 << 18
 
 
-def count_lines(data: bytes) -> int:
-    """Count newlines.
-
-    Removing them and comparing lengths runs on `memchr` and `memcpy`, at 9.8 GB/s; `bytes.count` of one byte is a plain
-    loop before Python 3.13, at 3.5.
-    """
-    return len(data) - len(data.replace(b"\n", b""))
+Chunk = bytes | memoryview
+"""Bytes as a source gave them; a view of memory that the next chunk is read into, so what is to stay is copied."""
 
 
 @final
@@ -65,19 +60,19 @@ class Framer:
         self.long: LongLine | None = None
         """What the next bytes belong to, up to a newline: for whoever feeds it."""
 
-    def exceeds(self, chunk: bytes, limit: int) -> bool:
+    def exceeds(self, chunk: Chunk, limit: int) -> bool:
         """Whether the unfinished line is longer than `limit` with what the chunk adds to it."""
         if self.pending + len(chunk) <= limit:
             return False
-        end = chunk.find(b"\n")
+        end = bytes(chunk).find(b"\n")
         return self.pending + (len(chunk) if end < 0 else end) > limit
 
-    def feed(self, chunk: bytes) -> list[bytes | bytearray | memoryview]:
+    def feed(self, chunk: Chunk) -> list[bytes | bytearray | memoryview]:
         """Return the lines that `chunk` completes, in pieces that form one block, or `[]`."""
-        cut = chunk.rfind(b"\n") + 1
+        cut = _last_end(chunk)
         if not cut:
             if chunk:
-                self._keep(chunk)
+                self._keep(bytes(chunk))
             return []
         pieces: list[bytes | bytearray | memoryview] = [*self._tail]
         self._tail = []
@@ -86,7 +81,7 @@ class Framer:
             pieces.append(chunk)
         else:
             pieces.append(memoryview(chunk)[:cut])
-            self._keep(chunk[cut:])
+            self._keep(bytes(chunk[cut:]))
         return pieces
 
     def _keep(self, chunk: bytes) -> None:
@@ -108,3 +103,17 @@ class Framer:
         tail, self._tail = self._tail, []
         self.pending = 0
         return tail
+
+
+def _last_end(chunk: Chunk) -> int:
+    """Return where the last line of a chunk ends, behind its newline; 0 where none does."""
+    if isinstance(chunk, bytes):
+        return chunk.rfind(b"\n") + 1
+    end = len(chunk)
+    while end:
+        begin = max(0, end - _SMALL_BYTES)
+        found = bytes(chunk[begin:end]).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return 0

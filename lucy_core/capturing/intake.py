@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, final
 
 from lucy_core.capturing import draining, requests
-from lucy_core.capturing.framing import count_lines
 from lucy_core.capturing.requests import Drained, Listening, Position
+from lucy_core.capturing.searching import count_lines
 from lucy_core.capturing.sink import Sink
 from lucy_core.capturing.sources.fifo import FifoSource
 from lucy_core.capturing.sources.files.follow import FileSource
@@ -77,10 +77,10 @@ class Intake:
         self._sink.note(asked.fact, asked.node, **asked.more)
 
     def _open_fifo(self, asked: requests.Fifo) -> None:
-        self._open(lambda: FifoSource(asked.path), asked.node)
+        self._open(lambda: FifoSource(asked.path, self.drain.buffer), asked.node)
 
     def _open_shared_fifo(self, asked: requests.SharedFifo) -> None:
-        source = self._open(lambda: FifoSource(asked.path), SHARED, asked.nodes)
+        source = self._open(lambda: FifoSource(asked.path, self.drain.buffer), SHARED, asked.nodes)
         self._shared[asked.path] = self.drain.readings[source.fileno()]
 
     def _join_fifo(self, asked: requests.JoinFifo) -> None:

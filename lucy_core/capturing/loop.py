@@ -23,6 +23,7 @@ import socket
 import time
 from typing import final
 
+from lucy_core.capturing import searching
 from lucy_core.capturing.facts import Fact
 from lucy_core.capturing.intake import Intake, reason
 from lucy_core.capturing.recorder.recorder import Recorder
@@ -195,8 +196,11 @@ class Capture:
         return Position(self._recorder.position)
 
 
-def main(control: socket.socket, lucy: int, bell: str, directory: str, journal: str, epoch_ns: str) -> None:
+def main(
+    control: socket.socket, lucy: int, bell: str, directory: str, journal: str, epoch_ns: str, library: str
+) -> None:
     """Be the capture process. The run's token stands in the environment, where other users can't read it."""
+    searching.use(library)
     gc.disable()  # It makes no cycles, and a collection is a pause.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

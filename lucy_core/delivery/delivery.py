@@ -18,9 +18,8 @@ from lucy_core.delivery.interests.subscription import Gate, Group, Sink, Subscri
 from lucy_core.delivery.live import Live
 from lucy_core.errors import CutOffError, RecordingError
 from lucy_core.recording.ledger import Ledger
-from lucy_core.recording.recording import Recording, Row
+from lucy_core.recording.recording import Recording, Row, Window
 from lucy_core.recording.walk import TURN_BYTES, Walk
-from lucy_core.records.record import Block
 
 CATCH_UP_BYTES = TURN_BYTES * 2
 """What is read back in one turn: more than the live ones get in theirs, or who is behind would never reach them."""
@@ -83,7 +82,7 @@ class Delivery(Live):
         self._behind: set[Group] = set()
         self._all_caught_up = anyio.Event()
 
-    def deliver(self, row: Row, read: Callable[[Row], Block]) -> int:
+    def deliver(self, row: Row, read: Callable[[Row], Window]) -> int:
         """Deliver the block of a row that the ledger has taken; return how much of it was read, in bytes.
 
         It is read only if somebody wants a line of it.
@@ -229,8 +228,8 @@ class Delivery(Live):
                     hub = Hub(self.formats, group.members)
                 plan = hub.plan(row.node)
                 if plan.subscriptions:
-                    block = recording.block(row)
-                    self._give(plan.deal(plan.read(block)), block)
+                    batch = plan.read(recording.window(row))
+                    self._give(plan.deal(batch), batch.block)
                     walk.spend(row.bytes)
                 group.has_read(after)
                 if not group.members:
@@ -325,7 +324,7 @@ class Delivery(Live):
                     break
                 plan = hub.plan(row.node)
                 if plan.subscriptions:
-                    dealt = plan.deal(plan.read(recording.block(row)))
+                    dealt = plan.deal(plan.read(recording.window(row)))
                     for error in dealt.escaped:
                         self.run_end.escape(error)
                     for taker, share in dealt.shares:

@@ -18,7 +18,7 @@ from lucy_core.capturing.intake import Intake, reason
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
 from lucy_core.helpers.forms import Done, Form, verb
-from lucy_core.recording.recording import Row, block_of
+from lucy_core.recording.recording import Row, Window
 from lucy_core.recording.walk import TURN_BYTES
 
 LOOK_SECONDS = 1.0
@@ -143,12 +143,12 @@ class DirectSources:
 
     def put(self, node: str, pieces: Pieces, lines: int, *, torn: bool = False, **counted: int) -> None:
         """Do with a block what is done with a recording's: account for it, then deliver it."""
-        data = bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
-        row = self._row(node, len(data), lines, torn=torn, **counted)
+        row = self._row(node, sum(map(len, pieces)), lines, torn=torn, **counted)
         self._offsets[node] = row.offset + row.bytes
         self._delivery.ledger.take(row)
         if lines:
-            self._delivery.deliver(row, lambda row: block_of(row, data))
+            joined = self._drain.buffer.joined
+            self._delivery.deliver(row, lambda row: Window(row, *joined(pieces)))
 
     def begin_long(self, node: str) -> LongLine:  # noqa: ARG002  # the sink's
         return LongLine(0)

@@ -55,7 +55,7 @@ class Follower:
             self.done.set()
 
     async def _deliver_rows(self) -> bool:
-        deliver, read = self._delivery.deliver, self._recording.block
+        deliver, read = self._delivery.deliver, self._recording.window
         walk = self._walk
         if not await walk.turn():
             return False

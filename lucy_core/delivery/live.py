@@ -21,7 +21,7 @@ from lucy_core.formats.choice import Formats, NodeFormats, as_written
 from lucy_core.formats.contract import Batch
 from lucy_core.recording.account import NodeLedger
 from lucy_core.recording.ledger import Ledger
-from lucy_core.recording.recording import Row
+from lucy_core.recording.recording import Row, Window
 from lucy_core.records.keys import node_of
 from lucy_core.records.record import Block
 
@@ -67,7 +67,7 @@ class Live:
     def live(self) -> int:
         return len(self._hub)
 
-    def _deliver(self, plan: Plan, row: Row, read: Callable[[Row], Block]) -> int:
+    def _deliver(self, plan: Plan, row: Row, read: Callable[[Row], Window]) -> int:
         """Deliver the block of a row, reading it only if somebody wants a line of it; return how much was read."""
         if plan.subscriptions:
             self._take(plan, plan.read(read(row)))

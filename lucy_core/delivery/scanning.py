@@ -16,20 +16,20 @@ Whoever wants all records or malformed lines has blocks read whole. So are those
 sixteen finds a block with one in less than eight lines.
 """
 
+import itertools
 from collections.abc import Iterator
 
-from lucy_core.capturing.framing import count_lines
+from lucy_core.capturing import searching
+from lucy_core.capturing.searching import Search
 from lucy_core.formats.contract import Batch, Format, Needles
+from lucy_core.recording.recording import Row, Window
 from lucy_core.records.colours import ESCAPE
 from lucy_core.records.record import Block
 
-MOST = 4
-"""How many texts are searched for one by one, where lines are looked up: more cost what reading does."""
-SPAN = 29_000
-"""In how many bytes a key is looked for at a time. In less than 30,000 `bytes.find` takes 5 to 15 % less for a short
-text, for it doesn't guard against data that nearly has the text again and again."""
 _DENSE_FROM = 16
 _DENSE = 8
+_A_ROW = Row(0, "", 0, 0, 1, 0)
+"""What stands for the row of bytes that are no block."""
 
 
 def can_search(needles: Needles | None, *, by_text: int) -> bool:
@@ -40,39 +40,40 @@ def can_search(needles: Needles | None, *, by_text: int) -> bool:
         by_text: how many of the types that are wanted each line that is read has to be held against, one by one, or by
             a text that takes long to read.
     """
-    return needles is not None and (len(needles.literals) <= MOST * (1 + by_text) or bool(needles.key))
+    return needles is not None and len(needles.literals) <= searching.chosen().most * (1 + by_text)
 
 
-def search(block: Block, needles: Needles, log_format: Format) -> Batch:
-    """Read the lines that have one of the needles; the batch has no others, wanted or malformed."""
-    data = block.data
-    if block.torn:  # its last line is none, and nobody should take it for one
-        return log_format.read_block(block)
+def search(window: Window, needles: Needles, log_format: Format, *, keeps_bytes: bool = False) -> Batch:
+    """Read the lines that have one of the needles; the batch has no others, wanted or malformed.
+
+    The batch's block has its bytes only with `keeps_bytes`, or where all of it was read.
+    """
+    row, data, begin, stop = window
+    by = searching.chosen()
+    if row.torn or row.overlong:  # its last line is none, and nobody should take it for one
+        return log_format.read_block(window.block())
+    if needles.literals and by.find(data, ESCAPE, begin, stop) >= 0:  # colours may stand amid a text
+        return log_format.read_block(window.block())
+    found = [_lines_with(window, literal, by) for literal in needles.literals]
     if needles.key:
-        found = _lines_behind(data, needles.key, needles.values)
-    elif ESCAPE in data:  # colours may stand amid a text
-        return log_format.read_block(block)
-    elif len(needles.literals) == 1:
-        found = _lines_with(data, needles.literals[0])
-    else:
-        found = iter(sorted({line for literal in needles.literals for line in _lines_with(data, literal)}))
+        found.append(_lines_behind(window, needles.key, needles.ids, by))
+    view = memoryview(data)
+    count = by.count
     numbers: list[int] = []
     lines: list[bytes] = []
-    counted = number = 0
-    for start, end in found:
+    counted, number = begin, row.position
+    for start, end in found[0] if len(found) == 1 else sorted({*itertools.chain.from_iterable(found)}):
         # Counted here, while what the search has gone over is warm.
         if counted < start:
-            number += count_lines(data[counted:start])
+            number += count(data, b"\n", counted, start)
         counted = end
-        numbers.append(block.position + number)
+        numbers.append(number)
         number += 1
-        lines.append(data[start : end - 1])
-        if len(lines) >= _DENSE_FROM and number < len(lines) * _DENSE:
-            return log_format.read_block(block)
-    if not lines:
-        return nothing_of(block)
-    some = Block(block.node, 0, block.offset, len(lines), block.arrived_ns, b"\n".join((*lines, b"")))
-    return log_format.read_block(some).placed(block, numbers, lines)
+        lines.append(bytes(view[start : end - 1]))
+        if len(lines) >= _DENSE_FROM and number - row.position < len(lines) * _DENSE:
+            return log_format.read_block(window.block())
+    block = window.block(bare=not keeps_bytes)
+    return log_format.read_lines(block, numbers, lines) if lines else nothing_of(block)
 
 
 def nothing_of(block: Block) -> Batch:
@@ -82,41 +83,42 @@ def nothing_of(block: Block) -> Batch:
     return batch
 
 
-def _lines_with(data: bytes, literal: bytes) -> Iterator[tuple[int, int]]:
+def _lines_with(window: Window, literal: bytes, by: Search) -> Iterator[tuple[int, int]]:
     """Find where lines begin and end that have this text."""
-    find, rfind = data.find, data.rfind
-    end = 0
-    at = find(literal)
+    _, data, end, stop = window
+    find, newline, rfind = by.find, data.find, data.rfind
+    at = find(data, literal, end, stop)
     while at >= 0:
         begin = end
-        end = find(b"\n", at) + 1 or len(data)
+        end = newline(b"\n", at, stop) + 1 or stop
         yield rfind(b"\n", begin, at) + 1 or begin, end
-        at = find(literal, end)
+        at = find(data, literal, end, stop)
 
 
-def _lines_behind(data: bytes, key: bytes, values: frozenset[bytes]) -> Iterator[tuple[int, int]]:
+def _lines_behind(window: Window, key: bytes, ids: frozenset[bytes] | None, by: Search) -> Iterator[tuple[int, int]]:
     """Find where lines begin and end in which one of these stands behind a key, or what only the format understands."""
-    find, rfind = data.find, data.rfind
-    size, step = len(data), SPAN - len(key) + 1
-    at = end = 0
-    while at < size:
-        found = find(key, at, at + SPAN)
-        if found < 0:
-            at += step
-            continue
-        at = found + len(key)
-        if data[at : at + 2] == b':"':
+    _, data, end, stop = window
+    find, newline, rfind = by.find, data.find, data.rfind
+    size = len(key)
+    found = find(data, key, end, stop)
+    while found >= 0:
+        at = found + size
+        if ids is not None and data[at : at + 2] == b':"':
             at += 2
-            value = data[at : find(b'"', at)]
-            wanted = value in values or b"\\" in value
+            quote = newline(b'"', at, stop)
+            value = bytes(data[at : quote if quote >= 0 else stop])
+            wanted = value in ids or b"\\" in value
         else:
             wanted = True
         if wanted:
             begin = end
-            at = end = find(b"\n", at) + 1 or size
+            at = end = newline(b"\n", at, stop) + 1 or stop
             yield rfind(b"\n", begin, found) + 1 or begin, end
+        found = find(data, key, at, stop)
 
 
 def stands_behind(line: bytes, key: bytes, value: str) -> bool:
     """Tell whether a search for what stands behind a key finds this value's line."""
-    return next(_lines_behind(line, key, frozenset((value.encode(errors="surrogatepass"),))), None) is not None
+    window = Window.of(_A_ROW, line)
+    wanted = frozenset((value.encode(errors="surrogatepass"),))
+    return next(_lines_behind(window, key, wanted, searching.BYTES), None) is not None

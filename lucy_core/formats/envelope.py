@@ -13,7 +13,7 @@ is read line by line.
 """
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -142,6 +142,22 @@ class EnvelopeFormat(Format):
     def read_block(self, block: Block) -> Batch:
         return self.read_regular(block) or read_by_line(block, self)
 
+    def read_lines(self, block: Block, positions: Sequence[int], lines: list[bytes]) -> Batch:
+        decode, set_field = self._decode, msgspec.structs.force_setattr
+        try:
+            records: list[Record] = [decode(line) for line in lines]
+        except (ValueError, RecursionError):
+            return super().read_lines(block, positions, lines)
+        for record, line in zip(records, lines, strict=True):
+            set_field(record, "raw", line)
+        batch = Batch(block, records, positions, [], unleveled=self._unleveled(records))
+        batch.is_searched = True
+        batch.source = b""
+        return batch
+
+    def _unleveled(self, records: Sequence[Any]) -> int:
+        return len(records) - sum(map(self.record.levels.__contains__, map(_level_of, records)))
+
     def read_regular(self, block: Block) -> Batch | None:
         """Read a block by the fast path; None where it can't take it."""
         data = block.data
@@ -153,8 +169,7 @@ class EnvelopeFormat(Format):
             return None
         if len(records) != block.lines:
             return None
-        levels = self.record.levels
-        unleveled = len(records) - sum(map(levels.__contains__, map(_level_of, records)))
+        unleveled = self._unleveled(records)
         positions = range(block.position, block.position + block.lines)
         whole: list[Record] = [*records]
         return Batch(block, whole, positions, [], unleveled=unleveled, lacks_raw=True)

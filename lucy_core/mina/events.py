@@ -98,6 +98,7 @@ def _block_produced(record: Record) -> "BlockProduced":
 @event(
     ids="64e2d3e86c37c09b15efdaf7470ce879",  # src/lib/block_producer/block_producer.ml.Block_produced
     message="Successfully produced a new block",
+    message_needs_id=True,
     decode=_block_produced,
 )
 class BlockProduced(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +123,7 @@ class BlockProduced(msgspec.Struct, frozen=True, kw_only=True):
 @event(
     ids="21ccae8c619bc2666474085272d5fe1d",  # src/lib/transition_router/transition_router.ml.…
     message="Starting transition frontier controller phase",
+    message_needs_id=True,
 )
 class NodeInitialization(msgspec.Struct, frozen=True):
     """The daemon left bootstrap: it takes part from now on. Recurs each time that it does."""
@@ -166,6 +168,7 @@ def _diff_application(record: Record) -> "TransitionFrontierDiffApplication":
 @event(
     ids="ef1182dc30f3e0aa9f6bf11c0ab90ba6",  # src/lib/transition_frontier/transition_frontier.ml.Applying_diffs
     message="Applying diffs: $diffs",
+    message_needs_id=True,
     decode=_diff_application,
 )
 class TransitionFrontierDiffApplication(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,6 +229,7 @@ def _breadcrumb_added(record: Record) -> "BreadcrumbAdded":
 @event(
     ids="db06cb5030f39e86e84b30d033f3bc5c",  # …/transition_frontier.ml.Added_breadcrumb_user_commands
     message="Added_breadcrumb_user_commands",
+    message_needs_id=True,
     decode=_breadcrumb_added,
 )
 class BreadcrumbAdded(msgspec.Struct, frozen=True):
@@ -380,42 +384,70 @@ class SnarkWorkFailed(msgspec.Struct, frozen=True):
     """As the worker writes it."""
 
 
-@event(ids="b5a89d6d616a35fb6f73d1eaad6b2dbd", message="Transition_frontier_loaded_from_persistence")
+@event(
+    ids="b5a89d6d616a35fb6f73d1eaad6b2dbd", message_needs_id=True, message="Transition_frontier_loaded_from_persistence"
+)
 class TransitionFrontierLoadedFromPersistence(msgspec.Struct, frozen=True):
     """The frontier that an earlier run of the daemon left was looked at and taken, or given up."""
 
 
-@event(ids="1c4150aa7058a3058c4d20ae90ff7ec3", message="Persisted_frontier_loaded")
+@event(
+    ids="1c4150aa7058a3058c4d20ae90ff7ec3",
+    message="Persisted_frontier_loaded",
+    message_needs_id=True,
+)
 class PersistedFrontierLoaded(msgspec.Struct, frozen=True):
     """A frontier is in place, an old one or a fresh one."""
 
 
-@event(ids="f7254e63ad51092a0bd3078580ef9ce3", message="Persistent frontier database does not exist")
+@event(
+    ids="f7254e63ad51092a0bd3078580ef9ce3", message_needs_id=True, message="Persistent frontier database does not exist"
+)
 class PersistedFrontierFreshBoot(msgspec.Struct, frozen=True):
     """The daemon began with an empty directory."""
 
 
-@event(ids="74a81f1e2f8d548e4550faa136c68160", message="Persistent frontier dropped")
+@event(
+    ids="74a81f1e2f8d548e4550faa136c68160",
+    message="Persistent frontier dropped",
+    message_needs_id=True,
+)
 class PersistedFrontierDropped(msgspec.Struct, frozen=True):
     """What was persisted was thrown away."""
 
 
-@event(ids="30fe76cee159ea215fc05549e861501e", message="Bootstrap required")
+@event(
+    ids="30fe76cee159ea215fc05549e861501e",
+    message="Bootstrap required",
+    message_needs_id=True,
+)
 class BootstrapRequired(msgspec.Struct, frozen=True):
     """What was persisted is too old to catch up from."""
 
 
-@event(ids="71ffcadd30ac8580104bbbccd7fb6b07", message="Starting bootstrap controller phase")
+@event(
+    ids="71ffcadd30ac8580104bbbccd7fb6b07",
+    message="Starting bootstrap controller phase",
+    message_needs_id=True,
+)
 class BootstrapStarted(msgspec.Struct, frozen=True):
     """The daemon fetches a root from its peers."""
 
 
-@event(ids="10211dce99574d1627cf3c577abeaef8", message="Bootstrap state: complete.")
+@event(
+    ids="10211dce99574d1627cf3c577abeaef8",
+    message="Bootstrap state: complete.",
+    message_needs_id=True,
+)
 class BootstrapComplete(msgspec.Struct, frozen=True):
     """The daemon has a root."""
 
 
-@event(ids="cb082b7eafe2a7ca2c6c1acba6664251", message="Mina daemon is synced")
+@event(
+    ids="cb082b7eafe2a7ca2c6c1acba6664251",
+    message="Mina daemon is synced",
+    message_needs_id=True,
+)
 class Synced(msgspec.Struct, frozen=True):
     """The daemon thinks that it is at the chain's end."""
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, final, overload
 import anyio
 import msgspec
 
-from lucy_core.capturing import run_files
+from lucy_core.capturing import run_files, searching
 from lucy_core.capturing.requests import Block, Close, Seen
 from lucy_core.errors import CaptureDiedError, HelperDiedError, HelperStartError, RecordingError
 from lucy_core.helpers.calls import Call
@@ -61,7 +61,7 @@ class CaptureProcess:
             self._helper = Helper(
                 "capture, which takes nodes' lines",
                 run_files.CAPTURE,
-                *(str(self.bell), str(directory), JOURNAL, str(epoch_ns)),
+                *(str(self.bell), str(directory), JOURNAL, str(epoch_ns), searching.location()),
                 keep=[self.bell],
                 environment={**_HEAP, **os.environ, "LUCY_TOKEN": token},
                 directory=".",

@@ -15,7 +15,7 @@ import itertools
 import os
 import resource
 from pathlib import Path
-from typing import final
+from typing import NamedTuple, final
 
 import msgspec
 
@@ -31,6 +31,8 @@ from lucy_core.records.record import Block
 
 ROWS_BYTES = 1 << 16
 """How much of the arrivals is read at a time; some 500 rows."""
+WINDOW_BYTES = 1 << 19
+"""How large a block may be that is read into memory which stays in the processor's cache."""
 
 
 class Row(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -74,6 +76,40 @@ def block_of(row: Row, data: bytes) -> Block:
     return Block(node, row.position, row.offset, row.lines, row.arrived_ns, data, torn, row.overlong, source)
 
 
+@final
+class Window(NamedTuple):
+    """The bytes of a row's block where they were read: in memory that is used again, for the next row."""
+
+    row: Row
+    data: bytes | bytearray
+    start: int
+    stop: int
+
+    @classmethod
+    def of(cls, row: Row, data: bytes) -> "Window":
+        """Make one of bytes that are the block's own."""
+        return cls(row, data, 0, len(data))
+
+    @classmethod
+    def over(cls, block: Block) -> "Window":
+        """Make one of a block that somebody has."""
+        row = Row(
+            block.position,
+            block.key,
+            block.offset,
+            len(block.data),
+            block.lines,
+            block.arrived_ns,
+            torn=block.torn,
+            overlong=block.overlong,
+        )
+        return cls.of(row, block.data)
+
+    def block(self, *, bare: bool = False) -> Block:
+        """Make the block; a bare one lacks its bytes."""
+        return block_of(self.row, b"" if bare else bytes(memoryview(self.data)[self.start : self.stop]))
+
+
 _decode_rows = msgspec.json.Decoder(Row).decode_lines
 _decode_row = msgspec.json.Decoder(Row).decode
 _encode_row = msgspec.json.Encoder().encode
@@ -102,6 +138,8 @@ class Recording:
             reason = f"is no run directory: {run_files.ARRIVALS}: {error.strerror}"
             raise RecordingError(str(directory), reason) from error
         self._logs: dict[str, int] = {}
+        self._buffer = bytearray(WINDOW_BYTES)
+        self._view = memoryview(self._buffer)
         self._bound: int | None = None
         """Up to where the arrivals of a finished run are sound."""
         self._sound: dict[str, int] = {}
@@ -318,6 +356,16 @@ class Recording:
         if len(data) == row.bytes:
             return block_of(row, data)
         return msgspec.structs.replace(block_of(row, data[: data.rfind(b"\n") + 1]), torn=False)
+
+    def window(self, row: Row) -> Window:
+        """Read a row's block as `block` does, to be gone with the next one that is read so. Raises as that."""
+        size = row.bytes
+        is_sound = self._bound is None or row.offset + size <= self._sound.get(row.node, 0)
+        fits = is_sound and size <= WINDOW_BYTES and not row.overlong
+        if fits and os.preadv(self.log_fd(row.node), (self._view[:size],), row.offset) == size:
+            return Window(row, self._buffer, 0, size)
+        block = self.block(row)
+        return Window.of(msgspec.structs.replace(row, torn=block.torn), block.data)
 
     def _read_log(self, row: Row, offset: int, size: int) -> bytes:
         if self._bound is not None:

@@ -24,7 +24,17 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 import msgspec
 
-from lucy_core.arguments import anything, each_of, function_of, mapping_of, names_of, optional, readable_text, text_of
+from lucy_core.arguments import (
+    anything,
+    each_of,
+    function_of,
+    mapping_of,
+    names_of,
+    optional,
+    readable_text,
+    switch_of,
+    text_of,
+)
 from lucy_core.errors import EventDefinitionError, shown
 from lucy_core.records.colours import ESCAPE, uncoloured
 from lucy_core.records.record import Record
@@ -49,7 +59,7 @@ class EventType(Generic[T]):
         "decode",
         "fields",
         "ids",
-        "is_looked_up",
+        "message_needs_id",
         "messages",
         "name",
         "patterns",
@@ -67,6 +77,7 @@ class EventType(Generic[T]):
         fields: Mapping[str, Any],
         decode: Callable[[Record], T] | None,
         writer: str | None = None,
+        message_needs_id: bool = False,
     ) -> None:
         self.name = data_type.__name__
         """The class's name."""
@@ -82,8 +93,8 @@ class EventType(Generic[T]):
         """The regular expressions that mean it where they are found in a text."""
         self.fields = fields
         """The values that fields have to have, by name or by dotted path; all of them."""
-        self.is_looked_up = not (self.templates or self.patterns or self.fields)
-        """Whether `ids` and `messages` say all there is to know, so that a record can be looked up among many types."""
+        self.message_needs_id = message_needs_id
+        """Whether a message means it only in a line that has an id."""
         self.decode: Callable[[Record], T] = decode or self._reader()
         """Makes the payload of a record of this type."""
         self.writer = writer
@@ -97,6 +108,12 @@ class EventType(Generic[T]):
     def is_of_text(self) -> bool:
         """Whether a line may be of the type by its text."""
         return bool(self.messages or self.patterns)
+
+    @property
+    def is_known_by_id(self) -> bool:
+        """Whether a line of the type surely has an id, where its format has them."""
+        by_text = self.patterns or (self.messages and not self.message_needs_id)
+        return bool(self.ids) and not (by_text or self.fields)
 
     @property
     def is_counted(self) -> bool:
@@ -123,10 +140,16 @@ class EventType(Generic[T]):
 
     def is_spelt(self, raw: bytes) -> bool:
         """Tell whether a line's bytes, without colours, have what makes it one of this type, or hide what they say."""
-        if self._needles is None or any(needle in raw for needle in self._needles):
+        needles = self._needles
+        if needles is None:
             return True
-        if ESCAPE in raw and any(needle in uncoloured(raw) for needle in self._needles):
-            return True
+        for needle in needles:  # asked of each hit: `any` would cost more than the look
+            if needle in raw:
+                return True
+        if ESCAPE in raw:
+            bare = uncoloured(raw)
+            if any(needle in bare for needle in needles):
+                return True
         return self.is_of_text and TEXT_IN_NUMBERS in raw
 
     def may_be(self, raw: bytes, node: str) -> bool:
@@ -147,14 +170,17 @@ class EventType(Generic[T]):
 
     def means(self, record: Record) -> bool:
         """Tell whether a line is of this type, whoever wrote it."""
-        return record.id in self.ids or record.text in self.messages or (not self.is_looked_up and self._fits(record))
+        if record.id in self.ids:
+            return True
+        by_text = (record.id is not None or not self.message_needs_id) and self.fits(record.text)
+        return by_text or bool(self.fields and _has(record, self.fields))
 
-    def _fits(self, record: Record) -> bool:
-        text = record.text
+    def fits(self, text: str) -> bool:
+        """Tell whether a text is one that means this type, whatever else its line has."""
         return (
-            any(template.variables(text) is not None for template in self.templates)
+            text in self.messages
+            or any(template.variables(text) is not None for template in self.templates)
             or any(pattern.variables(text) is not None for pattern in self.patterns)
-            or bool(self.fields and _has(record, self.fields))
         )
 
     def variables(self, record: Record) -> dict[str, str]:
@@ -242,6 +268,7 @@ def event(
     fields: Mapping[str, Any] | None = None,
     decode: Callable[[Record], object] | None = None,
     writer: str | None = None,
+    message_needs_id: bool = False,
 ) -> Callable[[type[T]], type[T]]:
     """Declare the decorated class an event type.
 
@@ -258,6 +285,9 @@ def event(
             fields, with a template's variables and a pattern's groups, are converted into the class.
         writer: the one node whose lines can mean this type. What any other node prints is then never such an event,
             though it says so.
+        message_needs_id: whether a message means this type only in a line that has an id, though it be none of `ids`:
+            for software that changes its ids and not its texts, and gives each line of a kind an id. Such lines are
+            found by their ids' key, however many messages there are.
 
     Raises:
         EventDefinitionError: nothing says which lines are meant, a pattern is none, or what is decorated is no class.
@@ -268,6 +298,10 @@ def event(
     values = {} if fields is None else _FIELDS(fields, "fields")
     optional(function_of)(decode, "decode")
     optional(text_of)(writer, "writer")
+    switch_of(message_needs_id, "message_needs_id")
+    if message_needs_id and not (wanted and templates):
+        reason = "goes with ids= and message=: it says of lines with an id that isn't among ids what they mean"
+        raise EventDefinitionError("message_needs_id", reason)
     if not (wanted or templates or patterns or values):
         reason = "needs pattern=, message=, fields= or ids= to say which lines it means"
         raise EventDefinitionError("an event type", reason)
@@ -284,6 +318,7 @@ def event(
             fields=values,
             decode=cast("Callable[[Record], T] | None", decode),
             writer=writer,
+            message_needs_id=message_needs_id,
         )
         return data_type
 

@@ -29,10 +29,10 @@ import anyio.lowlevel
 import msgspec
 
 from lucy_core.capturing.facts import Fact
-from lucy_core.capturing.framing import count_lines
 from lucy_core.capturing.intake import Intake
 from lucy_core.capturing.recorder.recorder import Recorder
 from lucy_core.capturing.requests import Position
+from lucy_core.capturing.searching import count_lines
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.engine import NetworkSpec, NodeSpec
 from lucy_core.errors import CaptureDiedError

@@ -82,7 +82,7 @@ def turn(drain: Drain) -> int:
 
 
 def fifo(drain: Drain, path: Path) -> tuple[Reading, int]:
-    drain.add(FifoSource(str(path)), path.name)
+    drain.add(FifoSource(str(path), drain.buffer), path.name)
     return list(drain.readings.values())[-1], os.open(path, os.O_WRONLY)
 
 

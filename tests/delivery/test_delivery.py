@@ -17,9 +17,9 @@ from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import ArgumentError, RecordingError
 from lucy_core.formats.choice import Formats
 from lucy_core.recording.ledger import Ledger
-from lucy_core.recording.recording import Row
+from lucy_core.recording.recording import Row, Window
 from lucy_core.records.event import event_type
-from lucy_core.records.record import Block, Malformed
+from lucy_core.records.record import Malformed
 from lucy_core.records.severity import Severity
 
 NUMBERED = event_type(Numbered)
@@ -37,9 +37,9 @@ class Source:
         self.delivery = Delivery(Ledger(), None)
         self.reads = 0
 
-    def read(self, row: Row) -> Block:
+    def read(self, row: Row) -> Window:
         self.reads += 1
-        return Block(row.node, row.position, row.offset, row.lines, row.arrived_ns, self._data)
+        return Window.of(row, self._data)
 
     def deliver(self, node: str, data: bytes) -> int:
         self._data = data

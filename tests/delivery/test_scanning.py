@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import lucy_core as lucy
-from lucy_core.capturing.framing import count_lines
-from lucy_core.delivery import scanning
+from lucy_core.capturing import searching
+from lucy_core.capturing.searching import count_lines
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
@@ -24,7 +24,7 @@ from lucy_core.formats.choice import NodeFormats
 from lucy_core.formats.contract import Format, Needles
 from lucy_core.formats.envelope import EnvelopeFormat
 from lucy_core.recording.ledger import Ledger
-from lucy_core.recording.recording import Row
+from lucy_core.recording.recording import Row, Window
 from lucy_core.records.event import event_type
 from lucy_core.records.record import Block, Malformed, Record, Undecodable
 
@@ -149,7 +149,7 @@ def heard(block: Block, wanted: list[type], *others: Interest, log_format: Forma
     delivery.subscribe(Interest(event_types=interest, kind=Undecodable), take, lambda _: None)
     for other in others:
         delivery.subscribe(other, lambda _: None, lambda _: None)
-    delivery.deliver(row, lambda _: block)
+    delivery.deliver(row, lambda row: Window.of(row, block.data))
     assert delivery.delivered == block.position + block.lines
     assert delivery.ledger.cut_off == []
     return [(*entry[:-1], str(entry[-1])) for entry in found]
@@ -226,7 +226,7 @@ def test_colours_amid_a_text_hide_no_event(line: bytes, wanted: type, data: obje
 def test_a_search_finds_the_records_that_decoding_finds(made: list[bytes], ids: set[str]) -> None:
     block = block_of(made)
     needles = tuple(each.encode() for each in ids)
-    batch = search(block, Needles(needles, b'"event_id"'), FORMAT)
+    batch = search(Window.over(block), Needles(key=b'"event_id"', ids=frozenset(needles)), FORMAT)
     whole = FORMAT.read_block(block)
     positions = whole.positions or range(100, 100 + len(whole.records))
 
@@ -250,7 +250,7 @@ def test_a_search_finds_the_records_that_decoding_finds(made: list[bytes], ids: 
 @pytest.mark.parametrize("cut", range(-12, 3))
 def test_an_id_is_found_wherever_it_stands_in_a_large_block(cut: int) -> None:
     line = b'{"message":"m","metadata":{"n":%d},"event_id":"numbered"}'
-    before = 2 * scanning.SPAN + cut - line.index(b'"event_id"') - len(b'{"message":""}\n\n')
+    before = 2 * searching.SPAN + cut - line.index(b'"event_id"') - len(b'{"message":""}\n\n')
     made = [b'{"message":"%s"}' % (b"x" * before), b"", line % 1, *[b'{"message":"m"}'] * 4_000, line % 2]
 
     assert [each[-1] for each in heard(block_of(made), [Numbered])] == ["Numbered(n=1)", "Numbered(n=2)"]
@@ -258,7 +258,7 @@ def test_an_id_is_found_wherever_it_stands_in_a_large_block(cut: int) -> None:
 
 def test_few_lines_are_decoded_where_few_are_wanted() -> None:
     made = [b'{"message":"m","event_id":"%b"}' % (b"one" if n % 20 == 0 else b"other") for n in range(400)]
-    batch = search(block_of(made), Needles((b'"one"',)), FORMAT)
+    batch = search(Window.over(block_of(made)), Needles((b'"one"',)), FORMAT)
     assert batch.positions == list(range(100, 500, 20))
     assert [record.id for record in batch.records] == ["one"] * 20
 
@@ -282,7 +282,7 @@ def test_few_lines_are_decoded_however_many_types_are_wanted_by_their_text(
     found: list[Any] = []
     for kind in wanted:
         delivery.subscribe(Interest(event_types=[event_type(kind)]), found.extend, lambda _: None)
-    delivery.deliver(row, lambda _: block)
+    delivery.deliver(row, lambda row: Window.of(row, block.data))
     assert [event.data.n for event in found] == list(range(0, 240, 20))
     assert delivery.ledger.of(block.node).decoded == 12
 

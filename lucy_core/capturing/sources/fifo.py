@@ -17,6 +17,8 @@ import struct
 import termios
 from typing import final
 
+from lucy_core.capturing.framing import Chunk
+from lucy_core.capturing.sources.buffer import Buffer
 from lucy_core.capturing.sources.source import READ_BYTES, Source
 
 PIPE_BYTES = 1 << 20
@@ -45,15 +47,20 @@ def make_fifo(path: str) -> None:
 class FifoSource(Source):
     """The reading end of a FIFO."""
 
-    __slots__ = ("_capacity", "_fd", "blocked")
+    __slots__ = ("_buffer", "_capacity", "_fd", "blocked")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, buffer: Buffer) -> None:
         """Make it, unless it is there, and open it.
+
+        Args:
+            path: where.
+            buffer: what its chunks are read into; each is gone with the next.
 
         Raises:
             OSError: it can't be made or opened, or something else is there.
         """
         super().__init__()
+        self._buffer = buffer
         make_fifo(path)
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         with contextlib.suppress(OSError):
@@ -65,10 +72,10 @@ class FifoSource(Source):
     def fileno(self) -> int:
         return self._fd
 
-    def read(self) -> bytes:
+    def read(self) -> Chunk:
         """Take 1 byte to `READ_BYTES`, or nothing. Never None: the last writer's exit is not an end."""
         try:
-            chunk = os.read(self._fd, READ_BYTES)
+            chunk = self._buffer.read(self._fd)
         except BlockingIOError:
             self.blocked = False
             return b""

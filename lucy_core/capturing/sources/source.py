@@ -11,7 +11,7 @@ import errno
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from lucy_core.capturing.framing import Framer
+from lucy_core.capturing.framing import Chunk, Framer
 
 READ_BYTES = 1 << 18
 """The most that one read takes. 256 KiB measured best of 64 KiB, 256 KiB and 1 MiB (4.4, 5.4 and 1.5 GB/s through a 1
@@ -47,8 +47,10 @@ class Source(ABC):
         """Return the descriptor that becomes readable when `read` or `accept` has something to do."""
 
     @abstractmethod
-    def read(self) -> bytes | None:
+    def read(self) -> Chunk | None:
         """Take what is there: bytes, `b""` for nothing now, None once the writer has ended for good.
+
+        They may be a view of memory that the next `read` of any source overwrites.
 
         Raises:
             OSError: the source failed; it is to be closed. Where no descriptor is left, it is to be tried again.

@@ -5,7 +5,6 @@ and a payload is decoded once, however many subscribers share it.
 """
 
 import itertools
-import re
 from collections import defaultdict
 from collections.abc import Iterable
 from operator import itemgetter
@@ -17,12 +16,15 @@ from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.subscription import Subscription
 from lucy_core.delivery.scanning import can_search, nothing_of, search, stands_behind
 from lucy_core.formats.contract import Batch, Format
+from lucy_core.recording.recording import Window
 from lucy_core.records.event import EventType
 from lucy_core.records.journal import is_of
 from lucy_core.records.record import Arrived, Block, Event, Line, Malformed, Record, Undecodable
 
-_find_escape = re.compile(rb"\\u00").search
-"""What a line has that hides letters: then it counts as it is spelt. Ahead of `in`, which takes twice as long."""
+_TEXTS = 1024
+"""Of how many texts is remembered what they mean: templates and fixed texts recur, and what is filled in doesn't."""
+_TEXT_LENGTH = 200
+"""How long a text may be that is remembered."""
 _NO_RECORD = Record(raw=b"", text="")
 """What stands for the record of an event that is no line."""
 
@@ -47,15 +49,17 @@ class Plan:
 
     __slots__ = (
         "_arrivals",
+        "_by_fields",
         "_by_id",
         "_by_text",
-        "_fitted",
         "_format",
         "_is_read",
+        "_keeps_bytes",
         "_leveled",
         "_lines",
         "_needles",
         "_records",
+        "_texts",
         "_typed",
         "_undecodable",
         "_unreadable",
@@ -92,23 +96,29 @@ class Plan:
                 for kind in interest.types_in(node):
                     wanted[kind].append(subscription)
         self._by_id: dict[str | None, Kinds] = defaultdict(list)
-        self._by_text: dict[str, Kinds] = defaultdict(list)
-        self._fitted: Kinds = []
-        """Types whose lines can't be looked up: each record has to be held against them."""
+        self._by_text: Kinds = []
+        """Types that a text may mean."""
+        self._texts: dict[str, Kinds] = {}
+        """What texts mean that were met, as far as they are remembered."""
+        self._by_fields: Kinds = []
+        """Types that fields may mean, for which each record has to be asked."""
         for entry in wanted.items():
             kind = entry[0]
-            if not kind.is_looked_up:
-                self._fitted.append(entry)
-                continue
             for event_id in kind.ids:
                 self._by_id[event_id].append(entry)
-            for text in kind.messages:
-                self._by_text[text].append(entry)
+            if kind.is_of_text:
+                self._by_text.append(entry)
+            if kind.fields:
+                self._by_fields.append(entry)
         self._typed = bool(wanted)
         self._leveled = any(each.interest.level is not None for takers in wanted.values() for each in takers)
+        self._keeps_bytes = bool(self._lines or self._arrivals)
         needles = None if self._records or self._unreadable else log_format.needles(wanted)
         # An envelope's text is looked up for next to nothing.
-        by_text = sum(not kind.is_looked_up or bool(kind.messages and not log_format.id_key) for kind in wanted)
+        by_text = sum(
+            bool(kind.patterns or kind.templates or kind.fields or (kind.messages and not log_format.id_key))
+            for kind in wanted
+        )
         self._needles = needles if can_search(needles, by_text=by_text) else None
         self._is_read = bool(self._records or self._unreadable or wanted)
         """Whether lines are read at all, and not only counted or given as they are."""
@@ -118,11 +128,13 @@ class Plan:
         """Whether one of them can't take more now."""
         return bool(self.gates) and any(gate.closed for gate in self.gates)  # asked for every row; most have no gate
 
-    def read(self, block: Block) -> Batch:
-        """Read as much of a block as is wanted."""
+    def read(self, window: Window) -> Batch:
+        """Read as much of a block as is wanted; the batch shares no memory with the window."""
         if not self._is_read:
-            return nothing_of(block)
-        return self._format.read_block(block) if self._needles is None else search(block, self._needles, self._format)
+            return nothing_of(window.block(bare=not self._keeps_bytes))
+        if self._needles is None:
+            return self._format.read_block(window.block())
+        return search(window, self._needles, self._format, keeps_bytes=self._keeps_bytes)
 
     def deal(self, batch: Batch) -> Dealt:
         """Say who gets what of a batch, each subscriber in the order of lines."""
@@ -140,10 +152,10 @@ class Plan:
                 shares[subscription] = list(lines)
         if self._typed:
             hits = self._hits(batch)
-            hides = bool(hits) and _find_escape(batch.source) is not None
+            hides = bool(hits) and batch.hides_letters
             # By its id alone a record is looked at only where lines may hide letters. A text may have been put together
             # too, as journald's is, which are bytes by their numbers.
-            by_id = None if hides or self._by_text or self._fitted else self._by_id
+            by_id = None if hides or self._by_text or self._by_fields else self._by_id
             for position, record in hits:
                 for kind, all_takers in self._kinds(record, hides=hides) if by_id is None else by_id[record.id]:
                     takers = _at_level(all_takers, record) if self._leveled else all_takers
@@ -176,35 +188,47 @@ class Plan:
 
     def _hits(self, batch: Batch) -> list[tuple[int, Record]]:
         """Find the records that some wanted type may mean, with their positions: the one loop over all records."""
-        ids, texts = self._by_id, self._by_text
-        positions = batch.positions
-        if self._fitted:
-            kinds = [kind for kind, _ in self._fitted]
+        ids, positions = self._by_id, batch.positions
+        if self._by_fields:
+            kinds = [kind for kind, _ in self._by_fields]
             return [
                 (position, record)
                 for position, record in zip(positions, batch.whole(), strict=True)
                 if record.id in ids
-                or record.text in texts
+                or self._meant_by(record.text)
                 or any(kind.is_spelt(record.raw) and kind.means(record) for kind in kinds)
             ]
-        if batch.is_searched:
-            found = zip(positions, batch.whole(), strict=True)
-            return [(position, record) for position, record in found if record.id in ids or record.text in texts]
         every = enumerate(batch.records)
-        if texts:
-            return [(positions[i], batch.at(i)) for i, record in every if record.id in ids or record.text in texts]
+        if self._by_text:
+            meant_by = self._meant_by
+            return [(positions[i], batch.at(i)) for i, record in every if record.id in ids or meant_by(record.text)]
         return [(positions[i], batch.at(i)) for i, record in every if record.id in ids]
+
+    def _meant_by(self, text: str) -> Kinds:
+        """Return the types that a text means, if nothing else of its line speaks against it."""
+        found = self._texts.get(text)
+        if found is None:
+            found = [entry for entry in self._by_text if entry[0].fits(text)]
+            if len(self._texts) >= _TEXTS:
+                self._texts.clear()
+            if len(text) <= _TEXT_LENGTH:
+                self._texts[text] = found
+        return found
 
     def _kinds(self, record: Record, *, hides: bool) -> Kinds:
         """Return the types that a record is of, each once, if what makes it one is spelt, as a search wants it."""
         event_id, key = record.id, self._format.id_key
         if hides and key and event_id is not None and not stands_behind(record.raw, key, event_id):
             event_id = None
-        found: Kinds = list(self._by_id.get(event_id, ()))
-        for kind, takers in self._by_text.get(record.text, ()):
-            if event_id not in kind.ids:
-                found.append((kind, takers))
-        found += (entry for entry in self._fitted if entry[0].means(record))
+        found: Kinds = [*self._by_id.get(event_id, ())]
+        for entry in self._meant_by(record.text) if self._by_text else ():
+            kind = entry[0]
+            if event_id not in kind.ids and (event_id is not None or not kind.message_needs_id):
+                found.append(entry)
+        for entry in self._by_fields:
+            kind = entry[0]
+            if entry not in found and kind.is_spelt(record.raw) and kind.means(record):
+                found.append(entry)
         return [entry for entry in found if entry[0].is_spelt(record.raw)]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from lucy_core.delivery.scanning import search
 from lucy_core.formats.contract import Format, Needles, read_by_line
+from lucy_core.recording.recording import Window
 from lucy_core.records.colours import uncoloured
 from lucy_core.records.record import Record
 from lucy_core.records.severity import Severity
@@ -164,7 +165,7 @@ class FormatConformance:
 
     def _holds_the_search(self, kind: Any, needles: Needles, lines: list[bytes]) -> None:
         block = block_of(lines)
-        searched = search(block, needles, self.log_format)
+        searched = search(Window.over(block), needles, self.log_format)
         read = self.log_format.read_block(block)
         wanted, got = (
             {
@@ -175,6 +176,13 @@ class FormatConformance:
             for batch in (read, searched)
         )
         assert got == wanted
+
+    def test_some_lines_of_a_block_are_read_as_all_are(self, all_lines: list[bytes]) -> None:
+        block = block_of(all_lines)
+        every = seen(self.log_format.read_block(block))
+        for step in (1, 3):
+            places = [block.position + place for place in range(0, len(all_lines), step)]
+            assert seen(self.log_format.read_lines(block, places, all_lines[::step])) == every[::step]
 
     def test_its_options_make_it_again(self, samples: list[bytes]) -> None:
         written = msgspec.json.decode(msgspec.json.encode(dict(self.log_format.options)))
@@ -195,6 +203,6 @@ class FormatConformance:
 
 
 def _is_found(needles: Needles, raw: bytes) -> bool:
-    if needles.key:
-        return needles.key in raw
+    if needles.key and needles.key in raw:
+        return True
     return any(literal in uncoloured(raw) for literal in needles.literals)  # a block with colours is read whole
