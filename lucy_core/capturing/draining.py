@@ -54,7 +54,6 @@ class Drain:
         """Becomes readable with any source that isn't suspended. Others may register descriptors of their own."""
         self.readings: dict[int, Reading] = {}
         self.buffer = Buffer()
-        """Where chunks are read into, for sources that can."""
         self._sink = sink
         self._of: defaultdict[str, list[Reading]] = defaultdict(list)
         """The sources by key."""

@@ -9,21 +9,19 @@ clock.
 import abc
 import codecs
 import enum
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, final
 
 import msgspec
 
+from lucy_core.capturing import searching
 from lucy_core.capturing.framing import LINE_BYTES
 from lucy_core.records.event import TEXT_IN_NUMBERS, EventType
 from lucy_core.records.record import Block, Malformed, Record, plain_record
 from lucy_core.records.wording import LEAST, filled_in, safe_run
 
 _set_field = msgspec.structs.force_setattr
-_find_escape = re.compile(rb"\\u00").search
-"""Ahead of `in`, which takes twice as long."""
 
 
 @final
@@ -115,9 +113,8 @@ class Batch:
     @property
     def hides_letters(self) -> bool:
         """Whether a line may spell letters by their numbers, as JSON may: then it counts as it is spelt."""
-        if self.source:
-            return _find_escape(self.source) is not None
-        return any(b"\\u00" in record.raw for record in self.records)
+        read = self.source or b"".join([record.raw for record in self.records])
+        return searching.chosen().find(read, b"\\u00", 0, len(read)) >= 0
 
 
 @enum.unique

@@ -284,6 +284,7 @@ class _BlockGossip(_Gossip, kw_only=True):
         "586638300e6d186ec71e4cf1e1808a1b",  # src/lib/coda_networking/coda_networking.ml (2020)
     ),
     message="Received a block from $sender",
+    message_needs_id=True,
     decode=_gossip(_BlockGossip, lambda gossip, sender: BlockGossip(gossip.state_hash, sender)),
 )
 class BlockGossip(msgspec.Struct, frozen=True):
@@ -317,6 +318,7 @@ class _WorkGossip(_Gossip, kw_only=True):
         "52bf201134af34b30739d57786df2b65",  # src/lib/coda_networking/coda_networking.ml (2020)
     ),
     message="Received Snark-pool diff $work from $sender",
+    message_needs_id=True,
     decode=_gossip(_WorkGossip, lambda gossip, sender: SnarkWorkGossip(gossip.work, sender)),
 )
 class SnarkWorkGossip(msgspec.Struct, frozen=True):
@@ -358,6 +360,7 @@ class FeePayerSummary(msgspec.Struct, frozen=True):
         "5858c962c699b8a169d1457e8b59779b",  # src/lib/coda_networking/coda_networking.ml (2020)
     ),
     message="Received transaction-pool $fee_payer_summaries from $sender",
+    message_needs_id=True,
     decode=_gossip(_TransactionsGossip, _transactions),
 )
 class TransactionsGossip(msgspec.Struct, frozen=True):
@@ -376,6 +379,7 @@ class TransactionsGossip(msgspec.Struct, frozen=True):
         "4e08acabe9a1fc6a732b8507c01ddf75",  # src/lib/snark_worker/snark_worker.ml.… (2022, without payload)
     ),
     message="Failed to generate SNARK work: $error",
+    message_needs_id=True,
 )
 class SnarkWorkFailed(msgspec.Struct, frozen=True):
     """A coordinator heard from a worker that a proof failed."""
@@ -385,7 +389,9 @@ class SnarkWorkFailed(msgspec.Struct, frozen=True):
 
 
 @event(
-    ids="b5a89d6d616a35fb6f73d1eaad6b2dbd", message_needs_id=True, message="Transition_frontier_loaded_from_persistence"
+    ids="b5a89d6d616a35fb6f73d1eaad6b2dbd",
+    message="Transition_frontier_loaded_from_persistence",
+    message_needs_id=True,
 )
 class TransitionFrontierLoadedFromPersistence(msgspec.Struct, frozen=True):
     """The frontier that an earlier run of the daemon left was looked at and taken, or given up."""
@@ -401,7 +407,9 @@ class PersistedFrontierLoaded(msgspec.Struct, frozen=True):
 
 
 @event(
-    ids="f7254e63ad51092a0bd3078580ef9ce3", message_needs_id=True, message="Persistent frontier database does not exist"
+    ids="f7254e63ad51092a0bd3078580ef9ce3",
+    message="Persistent frontier database does not exist",
+    message_needs_id=True,
 )
 class PersistedFrontierFreshBoot(msgspec.Struct, frozen=True):
     """The daemon began with an empty directory."""

@@ -6,7 +6,7 @@ and a payload is decoded once, however many subscribers share it.
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import Any, final
 
@@ -151,28 +151,7 @@ class Plan:
             for subscription in self._lines:
                 shares[subscription] = list(lines)
         if self._typed:
-            hits = self._hits(batch)
-            hides = bool(hits) and batch.hides_letters
-            # By its id alone a record is looked at only where lines may hide letters. A text may have been put together
-            # too, as journald's is, which are bytes by their numbers.
-            by_id = None if hides or self._by_text or self._by_fields else self._by_id
-            for position, record in hits:
-                for kind, all_takers in self._kinds(record, hides=hides) if by_id is None else by_id[record.id]:
-                    takers = _at_level(all_takers, record) if self._leveled else all_takers
-                    if takers is None:
-                        continue
-                    try:
-                        data = kind.decode(record)
-                    except BaseException as error:  # noqa: BLE001  # a decoder may be anybody's; its fault is the line's
-                        if not isinstance(error, Exception):
-                            escaped.append(error)
-                        reason = f"{type(error).__name__}: {error}"
-                        bad = Undecodable(node, position, arrived, record, kind.name, reason, source)
-                        failed.append((kind, bad))
-                        continue
-                    event = Event(node, position, arrived, record, data, source)
-                    for taker in takers if kind.writer is None else _asking_for(takers, event):
-                        shares.setdefault(taker, []).append(event)
+            self._deal_events(batch, shares, failed, escaped)
         if failed:
             for subscription, asked in self._undecodable:
                 shares[subscription] = [bad for kind, bad in failed if asked is None or kind in asked]
@@ -186,50 +165,97 @@ class Plan:
                 shares[subscription] = [item for item in items if item.position >= subscription.next]
         return Dealt(_in_line_order(shares), [bad for _, bad in failed], escaped)
 
-    def _hits(self, batch: Batch) -> list[tuple[int, Record]]:
-        """Find the records that some wanted type may mean, with their positions: the one loop over all records."""
-        ids, positions = self._by_id, batch.positions
-        if self._by_fields:
-            kinds = [kind for kind, _ in self._by_fields]
-            return [
-                (position, record)
-                for position, record in zip(positions, batch.whole(), strict=True)
-                if record.id in ids
-                or self._meant_by(record.text)
-                or any(kind.is_spelt(record.raw) and kind.means(record) for kind in kinds)
-            ]
-        every = enumerate(batch.records)
-        if self._by_text:
-            meant_by = self._meant_by
-            return [(positions[i], batch.at(i)) for i, record in every if record.id in ids or meant_by(record.text)]
-        return [(positions[i], batch.at(i)) for i, record in every if record.id in ids]
+    def _deal_events(
+        self,
+        batch: Batch,
+        shares: Shares,
+        failed: list[tuple[EventType[Any], Undecodable]],
+        escaped: list[BaseException],
+    ) -> None:
+        """Find the records that are of a wanted type, decode each once, and give it to whom it is for.
+
+        The one loop over all records: what isn't wanted costs a look at its id, and at its text where texts count.
+        """
+        block = batch.block
+        node, arrived, source = block.node, block.arrived_ns, block.source
+        by_id, by_text, by_fields = self._by_id, self._by_text, self._by_fields
+        at, positions, texts = batch.at, batch.positions, self._texts
+        meant: Kinds = []
+        spelt: Kinds = []
+        hides: bool | None = None
+        into: dict[EventType[Any], list[Callable[[Event[Any]], None]]] = {}
+        for index, record in enumerate(batch.records):
+            kinds = by_id.get(record.id)
+            if by_text:
+                text = record.text
+                meant = found if (found := texts.get(text)) is not None else self._meant_by(text)
+            if by_fields:
+                raw = at(index).raw
+                spelt = [entry for entry in by_fields if entry[0].is_spelt(raw)]
+            if not (kinds or meant or spelt):
+                continue
+            record = at(index)  # noqa: PLW2901  # the same, with its line's bytes
+            if hides is None:
+                hides = batch.hides_letters
+            if meant or spelt or hides or not kinds:
+                kinds = self._kinds(record, meant, spelt, hides=hides)
+            for kind, all_takers in kinds:
+                takers = _at_level(all_takers, record) if self._leveled else all_takers
+                if takers is None:
+                    continue
+                try:
+                    data = kind.decode(record)
+                except BaseException as error:  # noqa: BLE001  # a decoder may be anybody's; its fault is the line's
+                    if not isinstance(error, Exception):
+                        escaped.append(error)
+                    reason = f"{type(error).__name__}: {error}"
+                    bad = Undecodable(node, positions[index], arrived, record, kind.name, reason, source)
+                    failed.append((kind, bad))
+                    continue
+                event = Event(node, positions[index], arrived, record, data, source)
+                if kind.writer is not None:
+                    takers = _asking_for(takers, event)
+                elif not self._leveled:
+                    # To the same ones each time.
+                    adding = into.get(kind)
+                    if adding is None:
+                        adding = into[kind] = [shares.setdefault(taker, []).append for taker in takers]
+                    for add in adding:
+                        add(event)
+                    continue
+                for taker in takers:
+                    shares.setdefault(taker, []).append(event)
 
     def _meant_by(self, text: str) -> Kinds:
         """Return the types that a text means, if nothing else of its line speaks against it."""
-        found = self._texts.get(text)
-        if found is None:
-            found = [entry for entry in self._by_text if entry[0].fits(text)]
-            if len(self._texts) >= _TEXTS:
-                self._texts.clear()
-            if len(text) <= _TEXT_LENGTH:
-                self._texts[text] = found
+        found = [entry for entry in self._by_text if entry[0].fits(text)]
+        if len(self._texts) >= _TEXTS:
+            self._texts.clear()
+        if len(text) <= _TEXT_LENGTH:
+            self._texts[text] = found
         return found
 
-    def _kinds(self, record: Record, *, hides: bool) -> Kinds:
-        """Return the types that a record is of, each once, if what makes it one is spelt, as a search wants it."""
+    def _kinds(self, record: Record, meant: Kinds, spelt: Kinds, *, hides: bool) -> Kinds:
+        """Return the types that a record is of, each once, if what makes it one is spelt, as a search wants it.
+
+        Args:
+            record: whose types.
+            meant: the types that its text means.
+            spelt: the types for whose fields it may have the values.
+            hides: whether it may spell letters by their numbers.
+        """
         event_id, key = record.id, self._format.id_key
         if hides and key and event_id is not None and not stands_behind(record.raw, key, event_id):
             event_id = None
-        found: Kinds = [*self._by_id.get(event_id, ())]
-        for entry in self._meant_by(record.text) if self._by_text else ():
+        found: Kinds = [entry for entry in self._by_id.get(event_id, ()) if not hides or entry[0].is_spelt(record.raw)]
+        for entry in meant:
             kind = entry[0]
-            if event_id not in kind.ids and (event_id is not None or not kind.message_needs_id):
+            # A text may have been put together, as journald's is, which are bytes by their numbers.
+            is_new = event_id not in kind.ids and (event_id is not None or not kind.message_needs_id)
+            if is_new and kind.is_spelt(record.raw):
                 found.append(entry)
-        for entry in self._by_fields:
-            kind = entry[0]
-            if entry not in found and kind.is_spelt(record.raw) and kind.means(record):
-                found.append(entry)
-        return [entry for entry in found if entry[0].is_spelt(record.raw)]
+        found += (entry for entry in spelt if entry not in found and entry[0].means(record))
+        return found
 
 
 def _in_line_order(shares: Shares) -> Iterable[tuple[Subscription, list[Any]]]:
