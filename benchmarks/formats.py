@@ -29,7 +29,7 @@ from lucy_core.delivery.interests.plan import Plan
 from lucy_core.delivery.interests.subscription import Group, Subscription
 from lucy_core.formats.choice import log_format
 from lucy_core.formats.contract import Format
-from lucy_core.recording.recording import Window
+from lucy_core.recording.rows import Window
 from lucy_core.records.event import EventType, event_type
 from lucy_core.records.record import Block
 from lucy_core.records.severity import Severity

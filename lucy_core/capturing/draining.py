@@ -67,7 +67,7 @@ class Drain:
         """What a full table of descriptors keeps waiting; tried again at each `tick`."""
         self.parked = False
         """Whether none is read for now."""
-        # When we last looked at all sources, and the time before: whoever wasn't served since then had nothing.
+        # When all were looked at last, and before: whoever wasn't served since had nothing.
         self._looked_ns = self._empty_ns = 0
 
     def add(self, source: Source, node: str, sharers: Sequence[str] = ()) -> None:
@@ -217,11 +217,9 @@ class Drain:
         if framer.long is not None or framer.exceeds(chunk, LINE_BYTES):
             chunk = self._take_long(framer, key, bytes(chunk))
         pieces = framer.feed(chunk)
-        if not pieces:
-            return
-        if reading.split is None:
+        if pieces and reading.split is None:
             self._sink.put(key, pieces, count_lines(chunk))
-        else:
+        elif reading.split is not None and pieces:
             self._deal_out(reading.split.feed(b"".join(pieces)))
 
     def _fail(self, reading: Reading, error: OSError) -> int:

@@ -18,7 +18,8 @@ from lucy_core.delivery.interests.subscription import Gate, Group, Sink, Subscri
 from lucy_core.delivery.live import Live
 from lucy_core.errors import CutOffError, RecordingError
 from lucy_core.recording.ledger import Ledger
-from lucy_core.recording.recording import Recording, Row, Window
+from lucy_core.recording.recording import Recording
+from lucy_core.recording.rows import Row, Window
 from lucy_core.recording.walk import TURN_BYTES, Walk
 
 CATCH_UP_BYTES = TURN_BYTES * 2

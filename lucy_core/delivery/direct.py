@@ -18,7 +18,7 @@ from lucy_core.capturing.intake import Intake, reason
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import RecordingError
 from lucy_core.helpers.forms import Done, Form, verb
-from lucy_core.recording.recording import Row, Window
+from lucy_core.recording.rows import Row, Window
 from lucy_core.recording.walk import TURN_BYTES
 
 LOOK_SECONDS = 1.0

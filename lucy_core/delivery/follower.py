@@ -16,7 +16,8 @@ from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import CaptureDiedError, RecordingError
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.ledger import Gap
-from lucy_core.recording.recording import Recording, Row, block_of
+from lucy_core.recording.recording import Recording
+from lucy_core.recording.rows import Row, block_of
 from lucy_core.recording.walk import Walk
 
 

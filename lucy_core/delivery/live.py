@@ -21,7 +21,7 @@ from lucy_core.formats.choice import Formats, NodeFormats, as_written
 from lucy_core.formats.contract import Batch
 from lucy_core.recording.account import NodeLedger
 from lucy_core.recording.ledger import Ledger
-from lucy_core.recording.recording import Row, Window
+from lucy_core.recording.rows import Row, Window
 from lucy_core.records.keys import node_of
 from lucy_core.records.record import Block
 

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from lucy_core.capturing import searching
 from lucy_core.capturing.searching import Search
 from lucy_core.formats.contract import Batch, Format, Needles
-from lucy_core.recording.recording import Row, Window
+from lucy_core.recording.rows import Row, Window
 from lucy_core.records.colours import ESCAPE
 from lucy_core.records.record import Block
 

@@ -19,7 +19,7 @@ from lucy_core.helpers.calls import Call
 from lucy_core.helpers.channel import Reply
 from lucy_core.helpers.forms import Done, Form, verb
 from lucy_core.helpers.helper import Helper, Refused
-from lucy_core.recording.recording import Row
+from lucy_core.recording.rows import Row
 from lucy_core.records.journal import JOURNAL
 
 R = TypeVar("R", bound=Form)

@@ -18,7 +18,7 @@ import msgspec
 from lucy_core.arguments import text_of
 from lucy_core.capturing.facts import Fact
 from lucy_core.recording.account import NodeLedger, together
-from lucy_core.recording.recording import Row
+from lucy_core.recording.rows import Row
 from lucy_core.records.keys import SLASH, key_of, node_of, source_of
 
 GAPS_SHOWN = 20

@@ -11,7 +11,8 @@ from lucy_core.capturing import run_files
 from lucy_core.capturing.facts import Fact
 from lucy_core.errors import RecordingError
 from lucy_core.recording.ledger import Gap, Ledger, gap_of
-from lucy_core.recording.recording import Recording, Row
+from lucy_core.recording.recording import Recording
+from lucy_core.recording.rows import Row
 from lucy_core.recording.walk import Walk
 
 

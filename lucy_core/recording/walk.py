@@ -9,7 +9,8 @@ from typing import final
 
 import anyio.lowlevel
 
-from lucy_core.recording.recording import Cursor, Recording, Row
+from lucy_core.recording.recording import Cursor, Recording
+from lucy_core.recording.rows import Row
 
 TURN_BYTES = 1 << 19
 """What is read in one turn of the loop, so that the test's own tasks get theirs: half a millisecond of work."""

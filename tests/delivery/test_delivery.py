@@ -17,7 +17,7 @@ from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import ArgumentError, RecordingError
 from lucy_core.formats.choice import Formats
 from lucy_core.recording.ledger import Ledger
-from lucy_core.recording.recording import Row, Window
+from lucy_core.recording.rows import Row, Window
 from lucy_core.records.event import event_type
 from lucy_core.records.record import Malformed
 from lucy_core.records.severity import Severity

@@ -24,7 +24,7 @@ from lucy_core.formats.choice import NodeFormats
 from lucy_core.formats.contract import Format, Needles
 from lucy_core.formats.envelope import EnvelopeFormat
 from lucy_core.recording.ledger import Ledger
-from lucy_core.recording.recording import Row, Window
+from lucy_core.recording.rows import Row, Window
 from lucy_core.records.event import event_type
 from lucy_core.records.record import Block, Malformed, Record, Undecodable
 

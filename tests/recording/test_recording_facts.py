@@ -32,7 +32,8 @@ from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.errors import RecordingError
 from lucy_core.recording import capture_process
 from lucy_core.recording.ledger import Gap
-from lucy_core.recording.recording import Cursor, Recording, Row
+from lucy_core.recording.recording import Cursor, Recording
+from lucy_core.recording.rows import Row
 
 UNCLOSED = "the run was not closed in order: its last row doesn't say so, and what came later is missing"
 

@@ -16,7 +16,7 @@ from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.subscription import Subscription
 from lucy_core.delivery.scanning import can_search, nothing_of, search, stands_behind
 from lucy_core.formats.contract import Batch, Format
-from lucy_core.recording.recording import Window
+from lucy_core.recording.rows import Window
 from lucy_core.records.event import EventType
 from lucy_core.records.journal import is_of
 from lucy_core.records.record import Arrived, Block, Event, Line, Malformed, Record, Undecodable

@@ -11,7 +11,7 @@ import pytest
 
 from lucy_core.delivery.scanning import search
 from lucy_core.formats.contract import Format, Needles, read_by_line
-from lucy_core.recording.recording import Window
+from lucy_core.recording.rows import Window
 from lucy_core.records.colours import uncoloured
 from lucy_core.records.record import Record
 from lucy_core.records.severity import Severity
