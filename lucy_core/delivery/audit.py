@@ -1,19 +1,26 @@
-"""Exact figures about lines that nobody asked for.
+"""Exact figures about lines that nobody asked for, and the judge of searches.
 
 Lines that only went past a search, or past nobody, are captured and not judged (see `scanning`). Judging them costs
 what decoding costs, which is why it isn't done on their way; whoever wants the figures pays for it when they ask, and
 the recording has all that it takes.
+
+Where every line is read, it shows what a search has missed: an event that nobody was given. It is held against the run
+as a gap, so that nothing that was decided without it passes for conclusive.
 """
 
 import contextlib
 import copy
+from collections.abc import Mapping
 from typing import final
 
 import anyio
 
+from lucy_core.capturing import searching
 from lucy_core.delivery.delivery import Delivery
+from lucy_core.delivery.searched import Check, Stretch
 from lucy_core.errors import RecordingError
 from lucy_core.recording.account import Judged
+from lucy_core.recording.ledger import gap_of
 from lucy_core.recording.recording import Recording
 from lucy_core.recording.walk import Walk
 
@@ -33,6 +40,8 @@ class Audit:
         self._lock = anyio.Lock()
         self._position = 0
         self._counted: dict[str, Judged] = {}
+        self._stretches: dict[str, list[Stretch]] = {}
+        """What was searched and not yet read."""
 
     async def run(self) -> None:
         """Make what was `judged` exact for all lines that are delivered now. Cancelled, it changes nothing.
@@ -45,7 +54,11 @@ class Audit:
             # What the ledger says at this place; by the time the recording is read it will have gone on.
             said = {node: copy.deepcopy(account.judged) for node, account in nodes.items()}
             unread = {node for node, account in nodes.items() if account.unread}
-            found = await self._read(unread, stop) if unread else {}
+            self._take_stretches()
+            checks = {key: Check(self._stretches.get(key, []), self._delivery.formats.of(key)) for key in unread}
+            found = await self._read(checks, stop) if unread else {}
+            self._stretches.clear()
+            self._tell(checks)
             for node, judged in found.items():
                 nodes[node].judged = nodes[node].judged.since(said[node], then=judged)
             self._counted = {**said, **found}
@@ -56,9 +69,25 @@ class Audit:
         with anyio.move_on_after(FINISH_SECONDS), contextlib.suppress(RecordingError):
             await self.run()
 
-    async def _read(self, nodes: set[str], stop: int) -> dict[str, Judged]:
-        """Count what the lines of these nodes before `stop` are."""
-        counted = {node: copy.deepcopy(self._counted.get(node, Judged())) for node in nodes}
+    def _take_stretches(self) -> None:
+        searched = self._delivery.searched
+        for key, stretches in ({} if searched is None else searched.take()).items():
+            self._stretches.setdefault(key, []).extend(stretches)
+
+    def _tell(self, checks: Mapping[str, Check]) -> None:
+        """Have the ledger hold what searches have missed, or made up."""
+        for key, check in checks.items():
+            check.close()
+            for position, events, count in check.missed:
+                reason = (
+                    f"a search by {searching.chosen().name} found {events:,} events where reading every line finds "
+                    f"{count:,}: run it with {searching.VARIABLE}={searching.BYTES.name}, and report it as Lucy's fault"
+                )
+                self._delivery.ledger.miss(gap_of(position, key, reason))
+
+    async def _read(self, checks: Mapping[str, Check], stop: int) -> dict[str, Judged]:
+        """Count what the lines of some sources before `stop` are."""
+        counted = {node: copy.deepcopy(self._counted.get(node, Judged())) for node in checks}
         formats = self._delivery.formats
         walk = Walk(self._recording, self._position, turn_bytes=TURN_BYTES)
         position = self._position
@@ -73,5 +102,6 @@ class Audit:
                 if row.node in counted:
                     batch = formats.of(row.node).read_block(self._recording.block(row))
                     counted[row.node].add(len(batch.records), batch.malformed, batch.unleveled, batch.found)
+                    checks[row.node].take(row, batch)
                     walk.spend(row.bytes)
         return counted

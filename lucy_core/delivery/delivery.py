@@ -16,6 +16,7 @@ from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.plan import Plan
 from lucy_core.delivery.interests.subscription import Gate, Group, Sink, Subscription
 from lucy_core.delivery.live import Live
+from lucy_core.delivery.searched import Searched
 from lucy_core.errors import CutOffError, RecordingError
 from lucy_core.recording.ledger import Ledger
 from lucy_core.recording.recording import Recording
@@ -77,6 +78,7 @@ class Delivery(Live):
         self.closed = False
         """Whether the recording is closed too."""
         self._recording = recording
+        self.searched = None if recording is None else Searched()
         self._jobs: list[Job] = []
         self._work_wanted = anyio.Event()
         self._when_first: Callable[[], None] | None = None

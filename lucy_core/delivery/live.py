@@ -17,6 +17,7 @@ from lucy_core.delivery.interests.hub import Hub
 from lucy_core.delivery.interests.plan import Dealt, Plan
 from lucy_core.delivery.interests.subscription import Subscription
 from lucy_core.delivery.run_end import RunEnd
+from lucy_core.delivery.searched import Searched
 from lucy_core.formats.choice import Formats, NodeFormats, as_written
 from lucy_core.formats.contract import Batch
 from lucy_core.recording.account import NodeLedger
@@ -54,6 +55,8 @@ class Live:
         self.last_arrival_ns = 0
         self.formats = Formats()
         """In which format each node's lines are read."""
+        self.searched: Searched | None = None
+        """What searches found, where somebody can hold it against the lines: where they are recorded."""
         self._hub = Hub(self.formats)
         self._end_error: Exception | None = None
         self._reached: list[tuple[int, anyio.Event]] = []
@@ -70,7 +73,9 @@ class Live:
     def _deliver(self, plan: Plan, row: Row, read: Callable[[Row], Window]) -> int:
         """Deliver the block of a row, reading it only if somebody wants a line of it; return how much was read."""
         if plan.subscriptions:
-            self._take(plan, plan.read(read(row)))
+            events = self._take(plan, plan.read(read(row)))
+            if self.searched is not None and plan.searches:
+                self.searched.add(row, plan.matcher, events)
             return row.bytes
         self.delivered = row.position + row.lines
         self._arrived(self.ledger.nodes[row.node], row.arrived_ns)
@@ -91,7 +96,8 @@ class Live:
             if account.format:
                 self.read_as(node, as_written(account.format))
 
-    def _take(self, plan: Plan, batch: Batch) -> None:
+    def _take(self, plan: Plan, batch: Batch) -> int:
+        """Account for a block and give everybody their share; return how often a line was of a wanted type."""
         block = batch.block
         account = self.ledger.nodes[block.key]
         account.judged.add(len(batch.records), batch.malformed, batch.unleveled, batch.found)
@@ -101,6 +107,7 @@ class Live:
         self.delivered = block.position + block.lines
         self._give(dealt, block)
         self._arrived(account, block.arrived_ns)
+        return dealt.events
 
     def _arrived(self, account: NodeLedger, arrived_ns: int) -> None:
         self.last_arrival_ns = arrived_ns

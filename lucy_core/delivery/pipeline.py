@@ -15,6 +15,7 @@ import anyio
 
 from lucy_core.aio import Services, one_error
 from lucy_core.arguments import new_place_of
+from lucy_core.capturing import searching
 from lucy_core.capturing.requests import Position, Write
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.direct import DirectSources
@@ -23,6 +24,7 @@ from lucy_core.delivery.follower import Follower
 from lucy_core.delivery.inlet import Inlet
 from lucy_core.delivery.live import clock_since, read_epoch_ns
 from lucy_core.delivery.streams.lines import Lines
+from lucy_core.errors import RecordingError
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.ledger import Gap, Ledger
 from lucy_core.recording.recording import Recording, make_run_directory
@@ -55,8 +57,10 @@ class Pipeline(Inlet, Lines):
         """Capture into a new run directory, by a process of its own. Leaving takes the last lines of every source.
 
         Raises:
-            RecordingError: the directory can't be made, or holds a recording.
+            RecordingError: the directory can't be made, or holds a recording; or `LUCY_SEARCH` asks for a search that
+                isn't there.
         """
+        _check_search()
         place = new_place_of(directory, "directory")
         make_run_directory(place)
         epoch_ns = read_epoch_ns()
@@ -102,7 +106,12 @@ class Pipeline(Inlet, Lines):
     @classmethod
     @asynccontextmanager
     async def pass_through(cls) -> AsyncIterator["Pipeline"]:
-        """Read sources on this loop and keep nothing."""
+        """Read sources on this loop and keep nothing.
+
+        Raises:
+            RecordingError: `LUCY_SEARCH` asks for a search that isn't there.
+        """
+        _check_search()
         delivery = Delivery(Ledger(), None)
         with closing(DirectSources(delivery, _new_token())) as direct:
             async with one_error(), anyio.create_task_group() as tasks:
@@ -126,9 +135,10 @@ class Pipeline(Inlet, Lines):
         What a power cut or a full disk has torn is read as far as it is sound; the ledger's gaps say what is missing.
 
         Raises:
-            RecordingError: there is no recording.
+            RecordingError: there is no recording, or `LUCY_SEARCH` asks for a search that isn't there.
             UnknownNameError: a node's format isn't installed here.
         """
+        _check_search()
         with Recording(directory) as recording:
             delivery = Delivery(Ledger(), recording)
             delivery.stand_at_end(await survey(recording, delivery.ledger))
@@ -156,6 +166,13 @@ class Pipeline(Inlet, Lines):
         await self._delivery.finish_late_comers()
         if self.ledger.recording_stopped is None and self._audit is not None:
             await self._audit.finish()
+
+
+def _check_search() -> None:
+    try:
+        searching.chosen()
+    except ValueError as error:
+        raise RecordingError("lines", f"can't be searched: {error}") from error
 
 
 def _new_token() -> str:

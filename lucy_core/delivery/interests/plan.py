@@ -13,22 +13,18 @@ from typing import Any, final
 import msgspec
 
 from lucy_core.delivery.interests.interest import Interest
+from lucy_core.delivery.interests.matching import Matcher
 from lucy_core.delivery.interests.subscription import Subscription
-from lucy_core.delivery.scanning import can_search, nothing_of, search, stands_behind
+from lucy_core.delivery.scanning import nothing_of, search
 from lucy_core.formats.contract import Batch, Format
 from lucy_core.recording.rows import Window
 from lucy_core.records.event import EventType
 from lucy_core.records.journal import is_of
 from lucy_core.records.record import Arrived, Block, Event, Line, Malformed, Record, Undecodable
 
-_TEXTS = 1024
-"""Of how many texts is remembered what they mean: templates and fixed texts recur, and what is filled in doesn't."""
-_TEXT_LENGTH = 200
-"""How long a text may be that is remembered."""
 _NO_RECORD = Record(raw=b"", text="")
 """What stands for the record of an event that is no line."""
 
-Kinds = list[tuple[EventType[Any], list[Subscription]]]
 Shares = dict[Subscription, list[Any]]
 
 
@@ -41,6 +37,8 @@ class Dealt(msgspec.Struct, frozen=True):
     """Payloads that were not of their type, once each."""
     escaped: list[BaseException]
     """What decoders raised that is no mere error of its line: no `Exception`."""
+    events: int
+    """How often a line was of a wanted type."""
 
 
 @final
@@ -49,21 +47,17 @@ class Plan:
 
     __slots__ = (
         "_arrivals",
-        "_by_fields",
-        "_by_id",
-        "_by_text",
         "_format",
-        "_is_read",
         "_keeps_bytes",
         "_leveled",
         "_lines",
-        "_needles",
+        "_reads_all",
         "_records",
-        "_texts",
-        "_typed",
+        "_takers",
         "_undecodable",
         "_unreadable",
         "gates",
+        "matcher",
         "subscriptions",
     )
 
@@ -95,46 +89,32 @@ class Plan:
             else:
                 for kind in interest.types_in(node):
                     wanted[kind].append(subscription)
-        self._by_id: dict[str | None, Kinds] = defaultdict(list)
-        self._by_text: Kinds = []
-        """Types that a text may mean."""
-        self._texts: dict[str, Kinds] = {}
-        """What texts mean that were met, as far as they are remembered."""
-        self._by_fields: Kinds = []
-        """Types that fields may mean, for which each record has to be asked."""
-        for entry in wanted.items():
-            kind = entry[0]
-            for event_id in kind.ids:
-                self._by_id[event_id].append(entry)
-            if kind.is_of_text:
-                self._by_text.append(entry)
-            if kind.fields:
-                self._by_fields.append(entry)
-        self._typed = bool(wanted)
+        self._takers = dict(wanted)
+        """Who wants events of which type."""
+        self.matcher = Matcher(wanted, log_format)
         self._leveled = any(each.interest.level is not None for takers in wanted.values() for each in takers)
         self._keeps_bytes = bool(self._lines or self._arrivals)
-        needles = None if self._records or self._unreadable else log_format.needles(wanted)
-        # An envelope's text is looked up for next to nothing.
-        by_text = sum(
-            bool(kind.patterns or kind.templates or kind.fields or (kind.messages and not log_format.id_key))
-            for kind in wanted
-        )
-        self._needles = needles if can_search(needles, by_text=by_text) else None
-        self._is_read = bool(self._records or self._unreadable or wanted)
-        """Whether lines are read at all, and not only counted or given as they are."""
+        self._reads_all = bool(self._records or self._unreadable or (wanted and self.matcher.needles is None))
+        """Whether every line is read, whatever it is."""
 
     @property
     def is_shut(self) -> bool:
         """Whether one of them can't take more now."""
         return bool(self.gates) and any(gate.closed for gate in self.gates)  # asked for every row; most have no gate
 
+    @property
+    def searches(self) -> bool:
+        """Whether its lines are searched for, and not all of them read."""
+        return bool(self._takers) and not self._reads_all
+
     def read(self, window: Window) -> Batch:
         """Read as much of a block as is wanted; the batch shares no memory with the window."""
-        if not self._is_read:
-            return nothing_of(window.block(bare=not self._keeps_bytes))
-        if self._needles is None:
+        if self._reads_all:
             return self._format.read_block(window.block())
-        return search(window, self._needles, self._format, keeps_bytes=self._keeps_bytes)
+        needles = self.matcher.needles
+        if not self._takers or needles is None:  # lines are only counted, or given as they are
+            return nothing_of(window.block(bare=not self._keeps_bytes))
+        return search(window, needles, self._format, keeps_bytes=self._keeps_bytes)
 
     def deal(self, batch: Batch) -> Dealt:
         """Say who gets what of a batch, each subscriber in the order of lines."""
@@ -150,8 +130,7 @@ class Plan:
             lines = _lines_of(block)
             for subscription in self._lines:
                 shares[subscription] = list(lines)
-        if self._typed:
-            self._deal_events(batch, shares, failed, escaped)
+        events = self._deal_events(batch, shares, failed, escaped) if self._takers else 0
         if failed:
             for subscription, asked in self._undecodable:
                 shares[subscription] = [bad for kind, bad in failed if asked is None or kind in asked]
@@ -163,7 +142,7 @@ class Plan:
         for subscription, items in shares.items():
             if subscription.next > block.position:
                 shares[subscription] = [item for item in items if item.position >= subscription.next]
-        return Dealt(_in_line_order(shares), [bad for _, bad in failed], escaped)
+        return Dealt(_in_line_order(shares), [bad for _, bad in failed], escaped, events)
 
     def _deal_events(
         self,
@@ -171,36 +150,17 @@ class Plan:
         shares: Shares,
         failed: list[tuple[EventType[Any], Undecodable]],
         escaped: list[BaseException],
-    ) -> None:
-        """Find the records that are of a wanted type, decode each once, and give it to whom it is for.
-
-        The one loop over all records: what isn't wanted costs a look at its id, and at its text where texts count.
-        """
+    ) -> int:
+        """Decode each record of a wanted type once, and give it to whom it is for; return how many there are."""
         block = batch.block
         node, arrived, source = block.node, block.arrived_ns, block.source
-        by_id, by_text, by_fields = self._by_id, self._by_text, self._by_fields
-        at, positions, texts = batch.at, batch.positions, self._texts
-        meant: Kinds = []
-        spelt: Kinds = []
-        hides: bool | None = None
+        positions, all_takers, leveled = batch.positions, self._takers, self._leveled
         into: dict[EventType[Any], list[Callable[[Event[Any]], None]]] = {}
-        for index, record in enumerate(batch.records):
-            kinds = by_id.get(record.id)
-            if by_text:
-                text = record.text
-                meant = found if (found := texts.get(text)) is not None else self._meant_by(text)
-            if by_fields:
-                raw = at(index).raw
-                spelt = [entry for entry in by_fields if entry[0].is_spelt(raw)]
-            if not (kinds or meant or spelt):
-                continue
-            record = at(index)  # noqa: PLW2901  # the same, with its line's bytes
-            if hides is None:
-                hides = batch.hides_letters
-            if meant or spelt or hides or not kinds:
-                kinds = self._kinds(record, meant, spelt, hides=hides)
-            for kind, all_takers in kinds:
-                takers = _at_level(all_takers, record) if self._leveled else all_takers
+        count = 0
+        for index, record, kinds in self.matcher.found(batch):
+            for kind in kinds:
+                count += 1
+                takers = _at_level(all_takers[kind], record) if leveled else all_takers[kind]
                 if takers is None:
                     continue
                 try:
@@ -213,49 +173,16 @@ class Plan:
                     failed.append((kind, bad))
                     continue
                 event = Event(node, positions[index], arrived, record, data, source)
-                if kind.writer is not None:
-                    takers = _asking_for(takers, event)
-                elif not self._leveled:
-                    # To the same ones each time.
-                    adding = into.get(kind)
-                    if adding is None:
-                        adding = into[kind] = [shares.setdefault(taker, []).append for taker in takers]
-                    for add in adding:
-                        add(event)
+                if kind.writer is not None or leveled:
+                    for taker in takers if kind.writer is None else _asking_for(takers, event):
+                        shares.setdefault(taker, []).append(event)
                     continue
-                for taker in takers:
-                    shares.setdefault(taker, []).append(event)
-
-    def _meant_by(self, text: str) -> Kinds:
-        """Return the types that a text means, if nothing else of its line speaks against it."""
-        found = [entry for entry in self._by_text if entry[0].fits(text)]
-        if len(self._texts) >= _TEXTS:
-            self._texts.clear()
-        if len(text) <= _TEXT_LENGTH:
-            self._texts[text] = found
-        return found
-
-    def _kinds(self, record: Record, meant: Kinds, spelt: Kinds, *, hides: bool) -> Kinds:
-        """Return the types that a record is of, each once, if what makes it one is spelt, as a search wants it.
-
-        Args:
-            record: whose types.
-            meant: the types that its text means.
-            spelt: the types for whose fields it may have the values.
-            hides: whether it may spell letters by their numbers.
-        """
-        event_id, key = record.id, self._format.id_key
-        if hides and key and event_id is not None and not stands_behind(record.raw, key, event_id):
-            event_id = None
-        found: Kinds = [entry for entry in self._by_id.get(event_id, ()) if not hides or entry[0].is_spelt(record.raw)]
-        for entry in meant:
-            kind = entry[0]
-            # A text may have been put together, as journald's is, which are bytes by their numbers.
-            is_new = event_id not in kind.ids and (event_id is not None or not kind.message_needs_id)
-            if is_new and kind.is_spelt(record.raw):
-                found.append(entry)
-        found += (entry for entry in spelt if entry not in found and entry[0].means(record))
-        return found
+                adding = into.get(kind)
+                if adding is None:  # to the same ones each time
+                    adding = into[kind] = [shares.setdefault(taker, []).append for taker in takers]
+                for add in adding:
+                    add(event)
+        return count
 
 
 def _in_line_order(shares: Shares) -> Iterable[tuple[Subscription, list[Any]]]:

@@ -1,0 +1,112 @@
+"""Which records are of which of the wanted types. Sans-IO."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, final
+
+from lucy_core.delivery.scanning import can_search, stands_behind
+from lucy_core.formats.contract import Batch, Format
+from lucy_core.records.event import EventType
+from lucy_core.records.record import Record
+
+_TEXTS = 1024
+"""Of how many texts is remembered what they mean: templates and fixed texts recur, and what is filled in doesn't."""
+_TEXT_LENGTH = 200
+"""How long a text may be that is remembered."""
+
+Kinds = list[EventType[Any]]
+
+
+@final
+class Matcher:
+    """Types that are wanted of the lines of one format."""
+
+    __slots__ = ("_by_fields", "_by_id", "_by_text", "_texts", "kinds", "log_format", "needles")
+
+    def __init__(self, kinds: Iterable[EventType[Any]], log_format: Format) -> None:
+        self.kinds = tuple(kinds)
+        self.log_format = log_format
+        self._by_id: dict[str | None, Kinds] = defaultdict(list)
+        self._by_text: Kinds = []
+        """Types that a text may mean."""
+        self._texts: dict[str, Kinds] = {}
+        """What texts mean that were met, as far as they are remembered."""
+        self._by_fields: Kinds = []
+        """Types that fields may mean, for which each record has to be asked."""
+        slow = 0
+        for kind in self.kinds:
+            for event_id in kind.ids:
+                self._by_id[event_id].append(kind)
+            if kind.is_of_text:
+                self._by_text.append(kind)
+            if kind.fields:
+                self._by_fields.append(kind)
+            # An envelope's text is looked up for next to nothing.
+            slow += bool(kind.patterns or kind.templates or kind.fields or (kind.messages and not log_format.id_key))
+        needles = log_format.needles(self.kinds)
+        self.needles = needles if can_search(needles, by_text=slow) else None
+        """What to search for; None where every line has to be read."""
+
+    def found(self, batch: Batch) -> Iterator[tuple[int, Record, Kinds]]:
+        """Give each record that is of some of the types, with its index in the batch and these types.
+
+        The one loop over all records: what isn't wanted costs a look at its id, and at its text where texts count.
+        """
+        by_id, by_text, by_fields = self._by_id, self._by_text, self._by_fields
+        at, texts = batch.at, self._texts
+        meant: Kinds = []
+        spelt: Kinds = []
+        hides: bool | None = None
+        for index, record in enumerate(batch.records):
+            kinds = by_id.get(record.id)
+            if by_text:
+                text = record.text
+                meant = known if (known := texts.get(text)) is not None else self._meant_by(text)
+            if by_fields:
+                raw = at(index).raw
+                spelt = [kind for kind in by_fields if kind.is_spelt(raw)]
+            if kinds or meant or spelt:
+                whole = at(index)
+                if hides is None:
+                    hides = batch.hides_letters
+                if meant or spelt or hides or not kinds:
+                    kinds = self._kinds(whole, meant, spelt, hides=hides)
+                yield index, whole, kinds
+
+    def is_of(self, kinds: tuple[EventType[Any], ...], log_format: Format) -> bool:
+        """Tell whether it finds these types in this format."""
+        return self.log_format is log_format and self.kinds == kinds
+
+    def count(self, batch: Batch) -> int:
+        """Count how often a record of a batch is of one of the types."""
+        return sum(len(kinds) for _, _, kinds in self.found(batch))
+
+    def _meant_by(self, text: str) -> Kinds:
+        """Return the types that a text means, if nothing else of its line speaks against it."""
+        found = [kind for kind in self._by_text if kind.fits(text)]
+        if len(self._texts) >= _TEXTS:
+            self._texts.clear()
+        if len(text) <= _TEXT_LENGTH:
+            self._texts[text] = found
+        return found
+
+    def _kinds(self, record: Record, meant: Kinds, spelt: Kinds, *, hides: bool) -> Kinds:
+        """Return the types that a record is of, each once, if what makes it one is spelt, as a search wants it.
+
+        Args:
+            record: whose types.
+            meant: the types that its text means.
+            spelt: the types for whose fields it may have the values.
+            hides: whether it may spell letters by their numbers.
+        """
+        raw, event_id, key = record.raw, record.id, self.log_format.id_key
+        if hides and key and event_id is not None and not stands_behind(raw, key, event_id):
+            event_id = None
+        found = [kind for kind in self._by_id.get(event_id, ()) if not hides or kind.is_spelt(raw)]
+        for kind in meant:
+            # A text may have been put together, as journald's is, which are bytes by their numbers.
+            is_new = event_id not in kind.ids and (event_id is not None or not kind.message_needs_id)
+            if is_new and kind.is_spelt(raw):
+                found.append(kind)
+        found += (kind for kind in spelt if kind not in found and kind.means(record))
+        return found

@@ -1,0 +1,130 @@
+"""A search that misses an event, or makes one up, doesn't stay silent: the audit holds it against the run."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+import lucy_core as lucy
+from lucy_core.capturing import searching
+from lucy_core.capturing.searching import BYTES, Search
+from lucy_core.delivery.interests.interest import Interest
+from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.records.event import event_type
+
+pytestmark = pytest.mark.anyio
+
+
+@lucy.event(ids="one")
+class One(msgspec.Struct):
+    n: int
+
+
+@lucy.event(message="two and two")
+class Two(msgspec.Struct):
+    pass
+
+
+@lucy.event(fields={"kind": "third"})
+class Three(msgspec.Struct):
+    pass
+
+
+KINDS: tuple[type[Any], ...] = (One, Two, Three)
+LINES = (
+    b'{"message":"m","metadata":{"n":1},"event_id":"one"}\n',
+    b'{"message":"two and two"}\n',
+    b'{"message":"m","metadata":{"kind":"third"}}\n',
+)
+NOTHING = b'{"message":"nothing"}\n' * 40
+
+
+def misses_every_third(data: bytes | bytearray, text: bytes, start: int, stop: int) -> int:
+    found = data.find(text, start, stop)
+    while found >= 0 and found % 3 == 0:
+        found = data.find(text, found + 1, stop)
+    return found
+
+
+@pytest.fixture(params=("bytes", "stringzilla"))
+def right(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(searching.VARIABLE, request.param)
+    monkeypatch.setattr(searching, "_own", [])
+    yield
+    assert searching.chosen().name == request.param
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "_own", [Search("faulty", misses_every_third, BYTES.count, most=24)])
+
+
+async def run(place: Path, wanted: tuple[type[Any], ...] = KINDS) -> tuple[Pipeline, list[Any]]:
+    """Log every kind of line in blocks of different shifts, while subscriptions come and go."""
+    found: list[Any] = []
+    async with Pipeline.record(place) as pipeline:
+        fifo = await pipeline.open_fifo("a")
+        pipeline.read_as("a", "envelope")
+        writer = os.open(fifo, os.O_WRONLY)
+        handles = []
+        for turn in range(12):
+            if turn % 4 == 0:
+                for kind in wanted[: 1 + turn // 4]:
+                    interest = Interest(event_types=[event_type(kind)])
+                    handles.append(pipeline.subscribe(interest, found.extend, lambda _: None))
+            os.write(writer, b'{"message":"%s"}\n' % (b"x" * turn) + b"".join(NOTHING + line for line in LINES))
+            await pipeline.reach(await pipeline.drain("a"))
+            if turn % 5 == 4:
+                handles.pop(0).cancel()
+            if turn == 6:
+                await pipeline.audit()
+        os.close(writer)
+    return pipeline, found
+
+
+async def test_what_a_right_search_finds_is_held_against_nobody(right: None, tmp_path: Path) -> None:
+    pipeline, found = await run(tmp_path / "run")
+    assert found
+    assert pipeline.ledger.gaps == []
+    assert pipeline.ledger.of("a").unread == 0
+
+
+@pytest.mark.parametrize("wanted", [(kind,) for kind in KINDS], ids=lambda wanted: wanted[0].__name__)
+async def test_what_a_search_misses_is_a_gap_where_it_was_missed(
+    faulty: None, wanted: tuple[type[Any], ...], tmp_path: Path
+) -> None:
+    pipeline, _ = await run(tmp_path / "run", wanted)
+    assert not pipeline.ledger.complete
+    for gap in pipeline.ledger.gaps:
+        assert gap.node == "a"
+        said = re.fullmatch(
+            r"a search by faulty found (\d+) events where reading every line finds (\d+): run it with "
+            r"LUCY_SEARCH=bytes, and report it as Lucy's fault",
+            gap.reason,
+        )
+        assert said is not None, gap.reason
+        assert int(said[1]) < int(said[2])
+
+
+async def test_an_audit_that_was_cancelled_leaves_the_searches_to_the_next_one(faulty: None, tmp_path: Path) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        fifo = await pipeline.open_fifo("a")
+        pipeline.read_as("a", "envelope")
+        pipeline.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
+        writer = os.open(fifo, os.O_WRONLY)
+        os.write(writer, b"".join(NOTHING + LINES[0] for _ in range(9)))
+        os.close(writer)
+        await pipeline.reach(await pipeline.drain("a"))
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await pipeline.audit()
+        assert pipeline.ledger.gaps == []
+        await pipeline.audit()
+        assert len(pipeline.ledger.gaps) == 1
+        await pipeline.audit()
+        assert len(pipeline.ledger.gaps) == 1
