@@ -21,6 +21,7 @@ import pytest
 from captures import account, capture_in, passed_by, replayed, say, until, write
 from hypothesis import given
 from hypothesis import strategies as st
+from small_disks import mounted
 
 import lucy_core as lucy
 from lucy_core.capturing.facts import Fact
@@ -374,29 +375,10 @@ async def test_a_machine_that_lost_power_leaves_a_recording_that_does_not_claim_
 # --- full disks -----------------------------------------------------------------------------------------------------
 
 
-def mount_small(kind: str, disk: Path) -> None:
-    """Mount a file system of 8 MB, or skip the test where that isn't allowed."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting needs root")
-    disk.mkdir()
-    if kind == "tmpfs":
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=True)
-        return
-    image = disk.with_suffix(".image")
-    image.touch()
-    os.truncate(image, 8 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True)
-    done = subprocess.run(["mount", "-o", "loop", str(image), str(disk)], check=False, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no loop device: {done.stderr.strip()}")
-
-
 @pytest.fixture(params=("tmpfs", "ext4"))
 def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    mount_small(request.param, disk)
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    with mounted(request.param, tmp_path / "disk") as disk:
+        yield disk
 
 
 @pytest.mark.anyio
