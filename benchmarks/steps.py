@@ -28,12 +28,14 @@ from benchmarks.corpus import EVENT_ID, Numbered, lines
 from benchmarks.measurement import BenchmarkError, Say, alternate, apart, scratch
 from benchmarks.report import Report, Table
 from benchmarks.writers import writers
+from lucy_core.capturing import searching
 from lucy_core.capturing.recorder.recycling import Recycler
 from lucy_core.capturing.sources.fifo import PIPE_BYTES
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.plan import Plan
 from lucy_core.delivery.interests.subscription import Group, Subscription
 from lucy_core.formats.choice import log_format
+from lucy_core.recording.rows import Window
 from lucy_core.records.event import event_type
 from lucy_core.records.record import Block
 
@@ -59,8 +61,6 @@ _WARM_BLOCKS = 40
 _LOG_PASSES = 2
 """How often the corpus goes into a log, for what is kept of it to matter little (`recycling.KEPT_BYTES`)."""
 _RWF_DONTCACHE = 0x80
-_SPAN = 29_000
-"""As `delivery/scanning.py` has it, and why."""
 _NODE = "node"
 NODES = 5
 Work = Callable[[], object]
@@ -172,11 +172,11 @@ def _find_by_bytes(data: bytes) -> int:
 
 
 def _find_in_spans(data: bytes) -> int:
-    """Find as `delivery/scanning.py` does."""
-    find, step = data.find, _SPAN - len(KEY) + 1
+    """Find as `searching.BYTES` does."""
+    find, step = data.find, searching.SPAN - len(KEY) + 1
     found = at = 0
     while at < len(data):
-        hit = find(KEY, at, at + _SPAN)
+        hit = find(KEY, at, at + searching.SPAN)
         found += hit >= 0
         at = at + step if hit < 0 else hit + len(KEY)
     return found
@@ -216,8 +216,11 @@ def _givers(data: bytes, _: StepsJob) -> dict[str, Work]:
         placed.append(Block(_NODE, position, 0, block.count(b"\n"), 0, block))
         position += placed[-1].lines
 
-    def lucy() -> int:
-        dealt = (plan.deal(plan.read(block)) for block in placed)
+    windows = [Window.over(block) for block in placed]
+
+    def lucy(library: str) -> int:
+        searching.use(library)
+        dealt = (plan.deal(plan.read(window)) for window in windows)
         return sum(item.position + item.data.n for each in dealt for _, items in each.shares for item in items)
 
     def by_all_lines() -> int:
@@ -228,8 +231,9 @@ def _givers(data: bytes, _: StepsJob) -> dict[str, Work]:
                     found += position + _decode_number(record.payload).n
         return found
 
-    ways: dict[str, Work] = {"Lucy": lucy, "read all lines": by_all_lines}
+    ways: dict[str, Work] = {"Lucy, searching by bytes": lambda: lucy(""), "read all lines": by_all_lines}
     if stringzilla is not None:
+        ways["Lucy, searching by stringzilla"] = lambda: lucy(stringzilla.__file__)
         ways["stringzilla, counting between hits, no record"] = lambda: sum(map(_give_between_hits, placed))
     return ways
 
