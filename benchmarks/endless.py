@@ -1,7 +1,8 @@
 """A flood without an end, in a recording that is given back behind it: what `sustained` measures.
 
 Writers repeat their corpora until the time or the passes are over; `ring` compares and gives back what they wrote. Each
-event's number is held against the one before, and the ledger's counts against what the writers say.
+event's number is held against the one before, and the ledger's counts against what the writers say. What Lucy's audit
+finds at the end, where it reads zeros, counts no more.
 """
 
 import functools
