@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from lucy_core.capturing import searching
 from lucy_core.capturing.searching import Search
-from lucy_core.formats.contract import Batch, Format, Needles
+from lucy_core.formats.contract import VALUE, Batch, Format, Needles
 from lucy_core.recording.rows import Row, Window
 from lucy_core.records.colours import ESCAPE
 from lucy_core.records.record import Block
@@ -56,12 +56,12 @@ def search(window: Window, needles: Needles, log_format: Format, *, keeps_bytes:
         return log_format.read_block(window.block())
     found = [_lines_with(window, literal, by) for literal in needles.literals]
     if needles.key:
-        found.append(_lines_behind(window, needles.key, needles.ids, by))
+        found.append(_lines_behind(window, needles.key, needles.values, by))
     view = memoryview(data)
     count = by.count
     numbers: list[int] = []
     lines: list[bytes] = []
-    counted, number = begin, row.position
+    counted, number, looks_at = begin, row.position, _DENSE_FROM
     for start, end in found[0] if len(found) == 1 else sorted({*itertools.chain.from_iterable(found)}):
         # Counted here, while what the search has gone over is warm.
         if counted < start:
@@ -70,8 +70,10 @@ def search(window: Window, needles: Needles, log_format: Format, *, keeps_bytes:
         numbers.append(number)
         number += 1
         lines.append(bytes(view[start : end - 1]))
-        if len(lines) >= _DENSE_FROM and number - row.position < len(lines) * _DENSE:
-            return log_format.read_block(window.block())
+        if len(lines) == looks_at:
+            if number - row.position < looks_at * _DENSE:
+                return log_format.read_block(window.block())
+            looks_at *= 2
     block = window.block(bare=not keeps_bytes)
     return log_format.read_lines(block, numbers, lines) if lines else nothing_of(block)
 
@@ -95,30 +97,30 @@ def _lines_with(window: Window, literal: bytes, by: Search) -> Iterator[tuple[in
         at = find(data, literal, end, stop)
 
 
-def _lines_behind(window: Window, key: bytes, ids: frozenset[bytes] | None, by: Search) -> Iterator[tuple[int, int]]:
+def _lines_behind(
+    window: Window, key: bytes, values: frozenset[bytes] | None, by: Search
+) -> Iterator[tuple[int, int]]:
     """Find where lines begin and end in which one of these stands behind a key, or what only the format understands."""
     _, data, end, stop = window
-    find, newline, rfind = by.find, data.find, data.rfind
+    find, next_of, last_of = by.find, data.find, data.rfind
     size = len(key)
     found = find(data, key, end, stop)
     while found >= 0:
         at = found + size
-        if ids is not None and data[at : at + 2] == b':"':
-            at += 2
-            quote = newline(b'"', at, stop)
+        if values is not None:
+            quote = next_of(b'"', at + 2, stop)
             value = bytes(data[at : quote if quote >= 0 else stop])
-            wanted = value in ids or b"\\" in value
-        else:
-            wanted = True
-        if wanted:
-            begin = end
-            at = end = newline(b"\n", at, stop) + 1 or stop
-            yield rfind(b"\n", begin, found) + 1 or begin, end
-        found = find(data, key, at, stop)
+            if value not in values and value.startswith(VALUE) and b"\\" not in value:
+                found = find(data, key, at, stop)
+                continue
+        begin = end
+        end = next_of(b"\n", at, stop) + 1 or stop
+        yield last_of(b"\n", begin, found) + 1 or begin, end
+        found = find(data, key, end, stop)
 
 
 def stands_behind(line: bytes, key: bytes, value: str) -> bool:
     """Tell whether a search for what stands behind a key finds this value's line."""
     window = Window.of(_A_ROW, line)
-    wanted = frozenset((value.encode(errors="surrogatepass"),))
+    wanted = frozenset((VALUE + value.encode(errors="surrogatepass"),))
     return next(_lines_behind(window, key, wanted, searching.BYTES), None) is not None

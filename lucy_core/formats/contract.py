@@ -117,6 +117,10 @@ class Batch:
         return searching.chosen().find(read, b"\\u00", 0, len(read)) >= 0
 
 
+VALUE = b':"'
+"""What stands between a key and its value."""
+
+
 @enum.unique
 class Strictness(enum.StrEnum):
     """What a line that a format can't read means for the run, beside that it is counted and shown in every report."""
@@ -135,9 +139,9 @@ class Needles(msgspec.Struct, frozen=True):
     literals: tuple[bytes, ...] = ()
     """Texts, which may stand anywhere in the line."""
     key: bytes = b""
-    """Behind which `ids` stand, quoted: `"event_id"`. Empty where no line is wanted for its id."""
-    ids: frozenset[bytes] | None = frozenset()
-    """Those of lines that are wanted for them, as a whole; None for any."""
+    """Behind which ids stand, quoted: `"event_id"`. Empty where no line is wanted for its id."""
+    values: frozenset[bytes] | None = frozenset()
+    """What stands behind it up to the closing quote, `:"64e2d3…`, in lines that are wanted; None for whatever it be."""
 
 
 class Format(abc.ABC):
@@ -196,7 +200,7 @@ class Format(abc.ABC):
         for kind in kinds:
             by_key = self.id_key and kind.is_known_by_id and all(map(_is_plain, kind.ids))
             if by_key:
-                ids.update(event_id.encode() for event_id in kind.ids)
+                ids.update(VALUE + event_id.encode() for event_id in kind.ids)
                 has_any_id |= kind.message_needs_id
             elif kind.needles is None:
                 return None

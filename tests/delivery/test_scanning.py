@@ -225,8 +225,8 @@ def test_colours_amid_a_text_hide_no_event(line: bytes, wanted: type, data: obje
 @given(lines, st.sets(st.sampled_from([each for each in IDS if each.isalpha()]), min_size=1))
 def test_a_search_finds_the_records_that_decoding_finds(made: list[bytes], ids: set[str]) -> None:
     block = block_of(made)
-    needles = tuple(each.encode() for each in ids)
-    batch = search(Window.over(block), Needles(key=b'"event_id"', ids=frozenset(needles)), FORMAT)
+    values = frozenset(b':"' + each.encode() for each in ids)
+    batch = search(Window.over(block), Needles(key=b'"event_id"', values=values), FORMAT)
     whole = FORMAT.read_block(block)
     positions = whole.positions or range(100, 100 + len(whole.records))
 
