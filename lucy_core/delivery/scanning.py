@@ -97,9 +97,7 @@ def _lines_with(window: Window, literal: bytes, by: Search) -> Iterator[tuple[in
         at = find(data, literal, end, stop)
 
 
-def _lines_behind(
-    window: Window, key: bytes, values: frozenset[bytes] | None, by: Search
-) -> Iterator[tuple[int, int]]:
+def _lines_behind(window: Window, key: bytes, values: frozenset[bytes] | None, by: Search) -> Iterator[tuple[int, int]]:
     """Find where lines begin and end in which one of these stands behind a key, or what only the format understands."""
     _, data, end, stop = window
     find, next_of, last_of = by.find, data.find, data.rfind

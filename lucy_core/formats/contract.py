@@ -194,24 +194,28 @@ class Format(abc.ABC):
 
         None where a line may be of one of them without any bytes in particular: then every line is read.
         """
-        literals: list[bytes] = []
-        ids: set[bytes] = set()
-        has_any_id = False
+        by_key: list[EventType[Any]] = []
+        others: list[EventType[Any]] = []
         for kind in kinds:
-            by_key = self.id_key and kind.is_known_by_id and all(map(_is_plain, kind.ids))
-            if by_key:
-                ids.update(VALUE + event_id.encode() for event_id in kind.ids)
-                has_any_id |= kind.message_needs_id
-            elif kind.needles is None:
+            has_id = self.id_key and kind.is_known_by_id and all(map(_is_plain, kind.ids))
+            (by_key if has_id else others).append(kind)
+        needles = self.literals(others)
+        if needles is None or not by_key:
+            return needles
+        values = frozenset(VALUE + event_id.encode() for kind in by_key for event_id in kind.ids)
+        is_any = any(kind.message_needs_id for kind in by_key)
+        return Needles(needles.literals, self.id_key, None if is_any else values)
+
+    def literals(self, kinds: Iterable[EventType[Any]]) -> Needles | None:
+        """Return the texts to search for, wherever in a line they stand; None as `needles` has it."""
+        found: list[bytes] = []
+        for kind in kinds:
+            if kind.needles is None:
                 return None
-            else:
-                literals += kind.needles
-                if self.reads_numbers and kind.is_of_text:
-                    literals.append(TEXT_IN_NUMBERS)
-        texts = tuple(dict.fromkeys(literals))
-        if not ids:
-            return Needles(texts)
-        return Needles(texts, self.id_key, None if has_any_id else frozenset(ids))
+            found += kind.needles
+            if self.reads_numbers and kind.is_of_text:
+                found.append(TEXT_IN_NUMBERS)
+        return Needles(tuple(dict.fromkeys(found)))
 
     def render(self, record: Record) -> str:
         """Show a record to people in one line: its time, its severity, what it says, and its fields."""

@@ -95,6 +95,7 @@ class Waiting:
         self._about: tuple[Sighting[Any], ...] | None = sightings_of(condition)
         self._declared = _declared(condition.event_types)
         self._unreadable: list[Undecodable | Malformed] = []
+        """What may be such an event: of lines that are no records those that name one."""
         self._handles: list[Handle] = []
         self._wait: Wait
         self._told_late = False
@@ -148,16 +149,10 @@ class Waiting:
         self._wait = Wait(self.condition, state, self.limits, start, self._run.node_names)
         self._handles.append(pipeline.subscribe(history.interest(kinds), self._take, self._end, since=copied))
         if self.condition.needs_all_lines and self._declared:
-            torn = Interest(kind=Malformed)
-            for interest in (Interest(kind=Undecodable, event_types=self._declared), torn):
-                handle = pipeline.subscribe(interest, self._keep_unreadable, lambda _: None, since=start)
+            for kind in (Undecodable, Malformed):
+                interest = Interest(kind=kind, event_types=self._declared)
+                handle = pipeline.subscribe(interest, self._unreadable.extend, lambda _: None, since=start)
                 self._handles.append(handle)
-
-    def _keep_unreadable(self, items: list[Undecodable | Malformed]) -> None:
-        """Keep what may be such an event: of lines that are no records those that name one."""
-        for item in items:
-            if isinstance(item, Undecodable) or any(kind.may_be(item.raw, item.node) for kind in self._declared):
-                self._unreadable.append(item)
 
     def _cancel(self) -> None:
         for handle in self._handles:

@@ -287,6 +287,30 @@ def test_few_lines_are_decoded_however_many_types_are_wanted_by_their_text(
     assert delivery.ledger.of(block.node).decoded == 12
 
 
+@pytest.mark.parametrize("log_format", (FORMAT, AutoFormat()), ids=("envelope", "auto"))
+def test_lines_that_name_a_type_and_cannot_be_read_are_found_without_reading_all(log_format: Format) -> None:
+    nothing = [b'{"message":"m","event_id":"other"}'] * 40
+    bad = [
+        b'{"message":"m","event_id":"zwei"',
+        b'{"message":"m","metadata":{"was":"zwei"},"event_id":"other"',
+        b'{"zwei',
+    ]
+    others = [b'{"message":"m","event_id":"other"', b'{"message":"m","event_id":"one"']
+    made = [*nothing, *bad, *nothing, *others, *nothing]
+    block = block_of(made)
+    row = Row(block.position, block.node, 0, len(block.data), block.lines, block.arrived_ns)
+    delivery = Delivery(Ledger(), None)
+    delivery.read_as(block.node, NodeFormats(log_format))
+    delivery.ledger.take(row)
+    delivery.delivered = block.position
+    found: list[Malformed] = []
+    delivery.subscribe(Interest(event_types=[event_type(Two)], kind=Malformed), found.extend, lambda _: None)
+    delivery.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
+    delivery.deliver(row, lambda row: Window.of(row, block.data))
+    assert [each.raw for each in found] == bad
+    assert delivery.ledger.of(block.node).unread == len(nothing) * 3
+
+
 def test_an_escaped_id_is_no_id_even_where_all_is_decoded() -> None:
     disguised = b'{"message":"m","event\\u005fid":"one"}'
     disguised_id = b'{"message":"m","event_id":"\\u006fne"}'

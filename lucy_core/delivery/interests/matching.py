@@ -23,7 +23,15 @@ class Matcher:
 
     __slots__ = ("_by_fields", "_by_id", "_by_text", "_texts", "kinds", "log_format", "needles")
 
-    def __init__(self, kinds: Iterable[EventType[Any]], log_format: Format) -> None:
+    def __init__(self, kinds: Iterable[EventType[Any]], log_format: Format, *, as_they_stand: bool = False) -> None:
+        """Compile them.
+
+        Args:
+            kinds: the types.
+            log_format: in which lines are read.
+            as_they_stand: whether lines are searched for that only have the types' bytes, wherever these stand: of a
+                line that can't be read, nobody knows what stands behind a key.
+        """
         self.kinds = tuple(kinds)
         self.log_format = log_format
         self._by_id: dict[str | None, Kinds] = defaultdict(list)
@@ -43,7 +51,7 @@ class Matcher:
                 self._by_fields.append(kind)
             # An envelope's text is looked up for next to nothing.
             slow += bool(kind.patterns or kind.templates or kind.fields or (kind.messages and not log_format.id_key))
-        needles = log_format.needles(self.kinds)
+        needles = log_format.literals(self.kinds) if as_they_stand else log_format.needles(self.kinds)
         self.needles = needles if can_search(needles, by_text=slow) else None
         """What to search for; None where every line has to be read."""
 

@@ -68,7 +68,8 @@ class Plan:
         self.gates = tuple({each.group.gate: None for each in self.subscriptions if each.group.gate is not None})
         self._records: list[Subscription] = []
         self._lines: list[Subscription] = []
-        self._unreadable: list[Subscription] = []
+        self._unreadable: list[tuple[Subscription, tuple[EventType[Any], ...] | None]] = []
+        """Who wants lines that can't be read: those that may be of these types; None for all."""
         self._undecodable: list[tuple[Subscription, tuple[EventType[Any], ...] | None]] = []
         """Who wants to know of payloads that aren't of their type, and of which types; None for any."""
         self._arrivals = [each for each in self.subscriptions if each.interest.arrivals and each.interest.names(node)]
@@ -78,7 +79,10 @@ class Plan:
             if interest.kind is Line:
                 self._lines.append(subscription)
             elif interest.kind is Malformed:
-                self._unreadable.append(subscription)
+                asked = interest.types_in(node)
+                self._unreadable.append((subscription, asked if interest.event_types else None))
+                for kind in asked:
+                    wanted[kind]  # asked for, so that its lines are found, whether they can be read or not
             elif interest.kind is Undecodable:
                 asked = interest.types_in(node)
                 self._undecodable.append((subscription, asked if interest.event_types else None))
@@ -91,10 +95,11 @@ class Plan:
                     wanted[kind].append(subscription)
         self._takers = dict(wanted)
         """Who wants events of which type."""
-        self.matcher = Matcher(wanted, log_format)
+        self.matcher = Matcher(wanted, log_format, as_they_stand=bool(self._unreadable))
         self._leveled = any(each.interest.level is not None for takers in wanted.values() for each in takers)
         self._keeps_bytes = bool(self._lines or self._arrivals)
-        self._reads_all = bool(self._records or self._unreadable or (wanted and self.matcher.needles is None))
+        reads_all = self._records or any(types is None for _, types in self._unreadable)
+        self._reads_all = bool(reads_all or (wanted and self.matcher.needles is None))
         """Whether every line is read, whatever it is."""
 
     @property
@@ -137,8 +142,8 @@ class Plan:
         for subscription in self._records:
             shares[subscription] = _record_events(batch, subscription.interest)
         if batch.malformed:
-            for subscription in self._unreadable:
-                shares[subscription] = _malformed_of(batch)
+            for subscription, asked in self._unreadable:
+                shares[subscription] = _malformed_of(batch, asked)
         for subscription, items in shares.items():
             if subscription.next > block.position:
                 shares[subscription] = [item for item in items if item.position >= subscription.next]
@@ -229,12 +234,17 @@ def _record_events(batch: Batch, interest: Interest) -> list[Event[Record]]:
     return [Event(node, position, arrived, record, record, source) for position, record in placed]
 
 
-def _malformed_of(batch: Batch) -> list[Malformed]:
-    """Return the lines that can't be read with where they came from, which is no matter of a format's."""
+def _malformed_of(batch: Batch, kinds: tuple[EventType[Any], ...] | None) -> list[Malformed]:
+    """Return the lines that can't be read, with where they came from, which is no matter of a format's.
+
+    Where types are given, those that may be of one of them.
+    """
     source = batch.block.source
-    if not source:
-        return list(batch.malformed)
-    return [msgspec.structs.replace(each, source=source) for each in batch.malformed]
+    return [
+        msgspec.structs.replace(each, source=source) if source else each
+        for each in batch.malformed
+        if kinds is None or any(kind.is_spelt(each.raw) for kind in kinds)
+    ]
 
 
 def _lines_of(block: Block) -> list[Line]:

@@ -18,6 +18,7 @@ from reactivex.disposable import Disposable
 from lucy_core.arguments import names_of, switch_of
 from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.interests.interest import LEVEL, Interest
+from lucy_core.delivery.interests.subscription import Sink
 from lucy_core.delivery.streams.joining import Joined
 from lucy_core.delivery.streams.opening import Opening, current
 from lucy_core.delivery.streams.stream import Stream
@@ -275,19 +276,14 @@ class Lines(abc.ABC):
             if level is not None:
                 unleveled.extend(each for each in items if each.record.is_unleveled)
 
-        def keep(items: list[Malformed]) -> None:
-            unreadable.extend(item for item in items if _may_be(item, interest))
-
-        malformed = Interest(nodes=interest.nodes, kind=Malformed, but=but)
+        asked: dict[Interest, Sink] = {interest: take}
+        if types is None:
+            asked[Interest(nodes=interest.nodes, kind=Malformed, but=but)] = unreadable.extend
+        else:
+            for kind in (Undecodable, Malformed):
+                asked[Interest(nodes=chosen, event_types=types, level=level, kind=kind)] = unreadable.extend
         try:
-            if types is None:
-                # At once: a million lines of zap's take 1.3 s, and twice that by two readings.
-                await feed.read_all_back({interest: take, malformed: keep}, start, stop)
-            else:
-                # Events are searched for, which costs little beside reading every line for what is malformed.
-                undecodable = Interest(nodes=chosen, event_types=types, level=level, kind=Undecodable)
-                await feed.read_all_back({interest: take, undecodable: unreadable.extend}, start, stop)
-                await feed.read_back(malformed, keep, start, stop)
+            await feed.read_all_back(asked, start, stop)
             if joiner is not None:
                 hold(joiner.rest())
                 found.sort(key=lambda event: event.position)
@@ -334,13 +330,6 @@ def _types(kinds: Iterable[type], chosen: frozenset[str] | None) -> list[EventTy
             if not tells_of_nodes(each):
                 raise AboutNoNodeError(each.name)
     return types
-
-
-def _may_be(line: Malformed, interest: Interest) -> bool:
-    """Tell whether a line that can't be read may be what was asked for: of these types, or, without any, a record."""
-    return interest.event_types is None or any(
-        kind.may_be(line.raw, line.node) for kind in interest.types_in(line.node)
-    )
 
 
 def _inconclusive(feed: Feed, what: str, reason: str) -> InconclusiveError:
