@@ -308,7 +308,7 @@ def test_lines_that_name_a_type_and_cannot_be_read_are_found_without_reading_all
     delivery.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
     delivery.deliver(row, lambda row: Window.of(row, block.data))
     assert [each.raw for each in found] == bad
-    assert delivery.ledger.of(block.node).unread == len(nothing) * 3
+    assert delivery.ledger.of(block.node).unread == len(nothing) * 3 + 1  # one of the others names no wanted type
 
 
 def test_an_escaped_id_is_no_id_even_where_all_is_decoded() -> None:
