@@ -25,6 +25,7 @@ from benchmarks.measurement import cpu_seconds, memory
 from benchmarks.writers import Writers, writers
 from benchmarks.yojson import build, why_not
 from lucy_core.capturing.recorder.recycling import Recycler
+from lucy_core.capturing.searching import chosen
 
 PIPE_BYTES = 1 << 20
 
@@ -63,6 +64,8 @@ class Result(msgspec.Struct):
     """Processor time of all writers: as long as it is well below `seconds` a writer, they waited for the reader."""
     peak_mib: float = 0.0
     checked: str = ""
+    searched: str = ""
+    """What Lucy searched by."""
 
 
 class _Clock:
@@ -325,6 +328,7 @@ def _lucy(job: Job, name: str, *, record: bool) -> Result:
     from lucy_core.records.event import event_type
 
     result = job.result(name)
+    result.searched = chosen().name
 
     async def read() -> Result:
         place = Path(job.directory) / "run"

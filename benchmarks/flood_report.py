@@ -36,8 +36,8 @@ def flood_report(flood: Flood) -> Report:
             "plain: Lucy searching by bytes.find, as without stringzilla; her other rows are compared, and promised",
         ],
     )
-    if flood.searched != "stringzilla":
-        table.notes.append("stringzilla isn't installed here: all of Lucy's rows search by bytes.find")
+    if flood.searched == "bytes":
+        table.notes.append("stringzilla isn't to be had here: all of Lucy's rows search by bytes.find")
     for name, row in flood.rows.items():
         leads = [flood.ratios.get(f"{name}_{kind}_recording") for kind in ("with", "without")]
         table.add(

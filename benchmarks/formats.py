@@ -7,30 +7,22 @@ too, which the reader by hand always finds. Readers of others' are programs, wit
 
 import functools
 import hashlib
-import os
-import shutil
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import msgspec
 
-import lucy_core as lucy
 from benchmarks import json_layouts, text_layouts
-from benchmarks.layout import EVENT_EVERY, EVENT_ID, Layout, Said, corpus
-from benchmarks.measurement import BenchmarkError, Say, alternate, apart, scratch
+from benchmarks.layout import EVENT_EVERY, Layout, Said, corpus
+from benchmarks.measurement import BenchmarkError, Say, alternate, apart
 from benchmarks.report import Curve, Report, Table, Target
-from lucy_core.delivery.interests.interest import Interest
+from benchmarks.tools import report_tools
+from benchmarks.wanted import BY_ID, BY_MESSAGE, BY_PATTERN, NOBODY, NODE, RECORDS, WAYS, dealt, plan_for
 from lucy_core.delivery.interests.plan import Plan
-from lucy_core.delivery.interests.subscription import Group, Subscription
 from lucy_core.formats.choice import log_format
 from lucy_core.formats.contract import Format
-from lucy_core.recording.rows import Window
-from lucy_core.records.event import EventType, event_type
 from lucy_core.records.record import Block
 from lucy_core.records.severity import Severity
 from lucy_core.records.wording import Template
@@ -38,22 +30,13 @@ from lucy_core.records.wording import Template
 LAYOUTS = {layout.name: layout for layout in (*json_layouts.LAYOUTS, *text_layouts.LAYOUTS)}
 NAMED, AUTO, BY_HAND = "by name", "auto", "by hand"
 READERS = (NAMED, AUTO, BY_HAND)
-NOBODY, BY_ID, BY_MESSAGE, BY_PATTERN, BY_FIELDS, RECORDS = WAYS = (
-    "nobody", "an id", "a message", "a pattern", "fields", "all records",
-)  # fmt: skip
-"""What is wanted of a node."""
 WITHOUT_LUCY = "lines with a text, by hand"
 _BLOCK_BYTES = 1 << 18
 """As much as is read from a pipe at once."""
-_NODE = "node"
 _SEED = 7
+TOOLS_LINES = 10
+"""How many times the lines of a layout's corpus the tools get."""
 Heard = tuple[str, Severity, datetime | None]
-OTHERS = {
-    "hl": (["hl", "-P", "--color", "never"], ("json (zap)", "json (pino)", "logfmt")),
-    "agrind": (["agrind", "* | json", "--file"], ("json (zap)", "json (pino)")),
-    "lnav": (["lnav", "-n"], ("json (pino)", "logfmt", "syslog", "nginx_access", "redis", "klog")),
-}
-"""Other people's readers, as they show all lines of a file, and layouts that they know. `agrind` is angle-grinder."""
 
 
 class FormatsJob(msgspec.Struct, frozen=True):
@@ -92,7 +75,7 @@ def blocks(data: bytes) -> list[Block]:
     while begin < len(data):
         end = data.rfind(b"\n", begin, begin + _BLOCK_BYTES) + 1
         lines = data.count(b"\n", begin, end)
-        cut.append(Block(_NODE, position, begin, lines, 0, data[begin:end]))
+        cut.append(Block(NODE, position, begin, lines, 0, data[begin:end]))
         begin, position = end, position + lines
     return cut
 
@@ -158,23 +141,17 @@ def want_all(job: FormatsJob) -> dict[str, dict[str, Wanted]]:
     for name, layout in LAYOUTS.items():
         data = corpus(layout, _SEED, job.lines)
         cut = blocks(data)
-        chosen = log_format(layout.format, **layout.options)
         ways: dict[str, Wanted] = {}
         text = Template(layout.message).literal.encode()
         best = _best(lambda cut=cut, text=text: _look_by_hand(cut, text), job.seconds)  # type: ignore[misc]
         ways[WITHOUT_LUCY] = Wanted(best, len(data), _look_by_hand(cut, text))
         for way in WAYS:
-            interests = _interests(layout, way)
-            if interests is not None:
-                plan = Plan(_NODE, chosen, [Subscription(each, _drop, _drop, 0, Group()) for each in interests])
+            plan = plan_for(layout, way)
+            if plan is not None:
                 best = _best(lambda cut=cut, plan=plan: _hear(cut, plan), job.seconds)  # type: ignore[misc]
                 ways[way] = Wanted(best, len(data), _hear(cut, plan))
         found[name] = ways
     return found
-
-
-def _drop(_: object) -> None:
-    """Take what is delivered, which here is nothing."""
 
 
 def _look_by_hand(cut: list[Block], text: bytes) -> int:
@@ -182,32 +159,7 @@ def _look_by_hand(cut: list[Block], text: bytes) -> int:
 
 
 def _hear(cut: list[Block], plan: Plan) -> int:
-    return sum(len(items) for block in cut for _, items in plan.deal(plan.read(Window.over(block))).shares)
-
-
-def _interests(layout: Layout, way: str) -> list[Interest] | None:
-    """Return what is wanted in one way; None where the layout can't tell events so."""
-    match way:
-        case "nobody":
-            return []
-        case "all records":
-            return [Interest()]
-        case "an id" if layout.has_ids:
-            kind = _kind(ids=EVENT_ID)
-        case "a message":
-            kind = _kind(message=layout.message)
-        case "a pattern":
-            kind = _kind(pattern=layout.pattern)
-        case "fields" if layout.fields:
-            kind = _kind(fields=layout.fields)
-        case _:
-            return None
-    return [Interest(event_types=[kind])]
-
-
-def _kind(**known_by: Any) -> EventType[Any]:
-    made = msgspec.defstruct("Banned", [("peer", str, "")], frozen=True)
-    return event_type(lucy.event(**known_by)(made))
+    return sum(len(items) for block in cut for items in dealt(plan, block))
 
 
 def run_formats(*, say: Say, rounds: int = 2, lines: int = 5_000, seconds: float = 0.05) -> Report:
@@ -230,7 +182,7 @@ def run_formats(*, say: Say, rounds: int = 2, lines: int = 5_000, seconds: float
     ]
     _report_reading(report, read, rounds)
     _report_wanting(report, wanted, lines, rounds)
-    _report_others(report, lines, read[NAMED], tell)
+    report_tools(report, lines * TOOLS_LINES, seconds, tell)
     return report
 
 
@@ -311,46 +263,3 @@ def _report_wanting(report: Report, wanted: list[dict[str, dict[str, Wanted]]], 
         report.figures[name] |= {"wanted_s_per_gb": costs, "heard": {way: min(each) for way, each in heard.items()}}
     report.tables.append(table)
     report.targets += [Target(f"events by {way} over by an id, worst", each, 3) for way, each in worst.items()]
-
-
-def _report_others(report: Report, lines: int, read: list[dict[str, Passed]], say: Say) -> None:
-    table = Table(
-        "formats: other readers, thousand lines a second of processor time",
-        ["layout", "reader", "its lines", "lines read and asked", "asked / its"],
-        notes=["one run each of a program that shows every line, its start included; the ratio is of time"],
-    )
-    with scratch("formats") as place:
-        for reader, (command, names) in OTHERS.items():
-            if shutil.which(reader) is None:
-                report.skipped[reader] = "not installed"
-                continue
-            for name in names:
-                say(f"{reader}, {name}")
-                took = _run(command, corpus(LAYOUTS[name], _SEED, lines), place)
-                ours = statistics.median(each[name].asked for each in read)
-                table.add(
-                    name, reader, f"{lines / took / 1e3:,.0f}", f"{lines / ours / 1e3:,.0f}", f"{ours / took:.2f}x"
-                )
-                report.ratios[f"{name}: {NAMED} / {reader}"] = round(ours / took, 3)
-    if table.rows:
-        report.tables.append(table)
-
-
-def _run(command: list[str], data: bytes, place: Path) -> float:
-    """Have a program show a file's lines; return the processor time that it took."""
-    file = place / "node.log"
-    file.write_bytes(data)
-    with subprocess.Popen(  # noqa: S603  # a program that the table names
-        [*command, str(file)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "HOME": str(place), "XDG_CONFIG_HOME": str(place), "TERM": "dumb"},
-    ) as program:
-        said = program.stderr.read() if program.stderr is not None else b""
-        _, status, used = os.wait4(program.pid, 0)
-        program.returncode = os.waitstatus_to_exitcode(status)
-    if program.returncode:
-        message = f"{command[0]} failed with {program.returncode}: {said.decode(errors='replace')[-500:]}"
-        raise BenchmarkError(message)
-    return used.ru_utime + used.ru_stime

@@ -22,6 +22,7 @@ from benchmarks.scale import run_scale
 from benchmarks.start import run_start
 from benchmarks.steps import COUNT, STEPS, run_steps
 from benchmarks.sustained import run_sustained
+from benchmarks.tools import LUCY
 from benchmarks.wide import BESIDE, WITHOUT, WideJob
 
 FLOOD_LINES = 5_000
@@ -184,7 +185,9 @@ def _check_operators(report: Report) -> str:
 
 
 def _check_formats(report: Report) -> str:
-    heard = {name: figure["heard"]["a message"] for name, figure in report.figures.items()}
+    asked = [name for name in report.figures["tools"] if name.endswith(LUCY)]
+    demand(true=len(asked) == 4, otherwise=f"formats: Lucy was asked for {asked}")
+    heard = {name: report.figures[name]["heard"]["a message"] for name in LAYOUTS}
     demand(true=heard == dict.fromkeys(LAYOUTS, FORMATS_LINES // 20), otherwise=f"formats: events by message: {heard}")
     return f"{len(heard)} layouts, each read alike by name, by auto and by hand"
 

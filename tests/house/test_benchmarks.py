@@ -22,13 +22,16 @@ from benchmarks.__main__ import RUNS, main
 from benchmarks.flood import Flood, run_flood
 from benchmarks.flood_report import flood_report
 from benchmarks.formats import LAYOUTS, difference
+from benchmarks.hard_lines import HardLine, hard_lines, judge
 from benchmarks.latency import LatencyJob, lucy_listener, ping
+from benchmarks.layout import EVENT_ID
 from benchmarks.machine import Machine
 from benchmarks.measurement import BenchmarkError, Quantiles, alternate, apart, median_of, nothing_said, scratch
 from benchmarks.report import Curve, Report, Table, Target
 from benchmarks.session import in_order
 from benchmarks.smoke import CHECKS, SMALL
 from benchmarks.steps import Cost, add_step
+from benchmarks.tools import find_by
 from lucy_core.records.severity import Severity
 
 MACHINE = Machine(2, "a processor", 24.0, "an OS", "6.1", "3.11.7", None, {}, 0.5, 0.7)
@@ -268,6 +271,39 @@ def test_a_step_has_the_best_and_the_median_of_its_rounds_and_each_way_its_ratio
     assert report.ratios == {"count: fast / by hand": 0.5}
 
 
+def test_what_a_hard_line_is_said_to_be_is_true_of_it() -> None:
+    for line in hard_lines(1, 40):
+        try:
+            found = msgspec.json.decode(line.data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            found = None
+        assert isinstance(found, dict) == line.is_readable, line.kind
+        if line.is_readable:
+            assert found["n"] == line.n
+            assert (found.get("event_id") == EVENT_ID) == line.is_event, line.kind
+            assert bool(re.fullmatch(r"peer \S+ banned after \d strikes", found["msg"])) == line.is_event, line.kind
+
+
+def test_what_a_reader_lost_took_doubled_or_moved_is_told_by_kind() -> None:
+    kinds = {0: "", 1: "spaced", 2: "torn", 3: "", 4: ""}
+    lines = [HardLine(n, kind, b"", is_event=n != 2, is_readable=n != 2) for n, kind in kinds.items()]
+
+    told = judge(lines, [0, 4, 3, 2, 0], events=True)
+
+    assert (told.found, told.wanted) == (3, 4)
+    assert str(told) == "missed 1 spaced; took 1 torn; told 1 twice; changed their order"
+    assert not str(judge(lines, [0, 1, 3, 4], events=True))
+
+
+def test_a_tool_that_finds_nothing_and_fails_is_no_measurement(tmp_path: Path) -> None:
+    file = tmp_path / "node.log"
+    file.write_bytes(b'{"n":7,"peer":"a"}\n')
+
+    assert find_by(["grep", "-F", "peer"], file, file, seconds=0).numbers == [7]
+    with pytest.raises(BenchmarkError, match="failed with 1"):
+        find_by(["grep", "-F", "nobody"], file, file, seconds=0)
+
+
 def a_small_pair(checkout: Path) -> Flood:
     return run_flood(
         nodes=1, lines_per_node=1_000, repeat=1, runs=1, contenders=("lucy_without_recording",), against=checkout
@@ -299,7 +335,7 @@ def test_a_flood_says_where_no_faster_search_was_to_be_had() -> None:
 
     notes = set(flood_report(plain).tables[0].notes) - set(flood_report(fast).tables[0].notes)
 
-    assert notes == {"stringzilla isn't installed here: all of Lucy's rows search by bytes.find"}
+    assert notes == {"stringzilla isn't to be had here: all of Lucy's rows search by bytes.find"}
 
 
 @pytest.fixture
