@@ -22,6 +22,7 @@ import msgspec
 from lucy_core.arguments import place_of
 from lucy_core.capturing import run_files
 from lucy_core.capturing.framing import HEAD_BYTES
+from lucy_core.capturing.sources.buffer import CHUNK_BYTES, HEAD_ROOM
 from lucy_core.errors import RecordingError
 from lucy_core.private_files import make_private
 from lucy_core.recording.rows import Row, Window, block_of
@@ -31,8 +32,8 @@ from lucy_core.records.record import Block
 
 ROWS_BYTES = 1 << 16
 """How much of the arrivals is read at a time; some 500 rows."""
-WINDOW_BYTES = 1 << 19
-"""How large a block may be that is read into memory which stays in the processor's cache."""
+WINDOW_BYTES = CHUNK_BYTES + HEAD_ROOM
+"""How large a block may be that is read into memory which stays in the processor's cache: as one read of a FIFO is."""
 
 
 _decode_rows = msgspec.json.Decoder(Row).decode_lines

@@ -8,8 +8,10 @@ import os
 from typing import final
 
 from lucy_core.capturing.framing import Pieces
-from lucy_core.capturing.sources.source import READ_BYTES
 
+CHUNK_BYTES = 1 << 19
+"""The most that one read takes. Half a MiB took 6 to 8 % less processor time than a quarter, since each block has a
+price of its own; a whole one took no less again, and keeps the other nodes waiting for longer."""
 HEAD_ROOM = 1 << 16
 """What is left free in front of a chunk: the beginning of its first line, which came with the chunk before."""
 
@@ -21,12 +23,12 @@ class Buffer:
     __slots__ = ("_chunk", "_view", "data")
 
     def __init__(self) -> None:
-        self.data = bytearray(HEAD_ROOM + READ_BYTES)
+        self.data = bytearray(HEAD_ROOM + CHUNK_BYTES)
         self._view = memoryview(self.data)
         self._chunk = self._view[HEAD_ROOM:]
 
     def read(self, fd: int) -> memoryview:
-        """Read at most `READ_BYTES`; the last chunk is gone then. Raises OSError."""
+        """Read at most `CHUNK_BYTES`; the last chunk is gone then. Raises OSError."""
         return self._chunk[: os.readv(fd, (self._chunk,))]
 
     def joined(self, pieces: Pieces) -> tuple[bytes | bytearray, int, int]:

@@ -18,12 +18,16 @@ import termios
 from typing import final
 
 from lucy_core.capturing.framing import Chunk
-from lucy_core.capturing.sources.buffer import Buffer
-from lucy_core.capturing.sources.source import READ_BYTES, Source
+from lucy_core.capturing.sources.buffer import CHUNK_BYTES, Buffer
+from lucy_core.capturing.sources.source import Source
 
 PIPE_BYTES = 1 << 20
 """What the kernel is asked to buffer, the most that pipe(7) gives an unprivileged user. It is what a node may write
 while capture is busy with the others, so a refusal (a quota of 64 MiB a user) costs time, never lines."""
+
+
+SLACK_BYTES = 2 * 4096
+"""By how much less than its capacity a pipe may hold and be full: in pages, to each of which one write may add."""
 
 
 def make_fifo(path: str) -> None:
@@ -73,19 +77,18 @@ class FifoSource(Source):
         return self._fd
 
     def read(self) -> Chunk:
-        """Take 1 byte to `READ_BYTES`, or nothing. Never None: the last writer's exit is not an end."""
+        """Take 1 byte to `CHUNK_BYTES`, or nothing. Never None: the last writer's exit is not an end."""
         try:
             chunk = self._buffer.read(self._fd)
         except BlockingIOError:
             self.blocked = False
             return b""
-        self.blocked = len(chunk) >= min(READ_BYTES, self._capacity) and self._nearly_full(len(chunk))
+        self.blocked = len(chunk) > min(CHUNK_BYTES, self._capacity) - SLACK_BYTES and self._nearly_full(len(chunk))
         return chunk
 
     def _nearly_full(self, taken: int) -> bool:
         (left,) = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0"))
-        # A pipe is full in pages: one that can't take a whole page more may already block its writer.
-        return taken + int(left) > self._capacity - 2 * 4096
+        return taken + int(left) > self._capacity - SLACK_BYTES
 
     def left(self) -> int:
         return self._capacity * 2

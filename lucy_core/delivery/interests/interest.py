@@ -22,8 +22,8 @@ class Interest:
     about these nodes. Where it names none, `but` is one whose lines aren't meant all the same. `event_types` gives
     typed events; without it every record is wanted, from `level` up, and with `unleveled` each other one too of which
     nobody can say how much it matters. `kind` asks for lines as they are (`Line`), for those that can't be read
-    (`Malformed`: with types, those that name one of them), or that are no events (`Undecodable`) instead. With `arrivals` an event with an `Arrived` comes
-    before those of each block, whatever its lines say.
+    (`Malformed`: with types, those that name one of them), or that are no events (`Undecodable`) instead. With
+    `arrivals` an event with an `Arrived` comes before those of each block, whatever its lines say.
     """
 
     __slots__ = ("arrivals", "but", "event_types", "kind", "level", "named", "nodes", "unleveled")
