@@ -39,7 +39,13 @@ class End(abc.ObserverBase[Any]):
         on_next: Callable[[Any], None],
         on_error: Callable[[Exception], None] | None,
         on_completed: Callable[[], None] | None,
+        on_batch: Callable[[list[Any]], None] | None = None,
     ) -> None:
+        self.on_batch = on_batch
+        """Takes all items of a batch, for who comes right behind a root; None where each goes through `on_next`.
+
+        It doesn't raise.
+        """
         self._name = name
         self._feed = feed
         self._take = on_next
@@ -185,7 +191,7 @@ class Items(Generic[T]):
     @asynccontextmanager
     async def open(self, name: str, observable: "Observable[T]") -> AsyncIterator[AsyncIterator[T]]:
         """Be subscribed for the length of a block; its end is one for whoever still pulls."""
-        end = End(name, self._feed, self._put, self._fail, self._complete)
+        end = End(name, self._feed, self._put, self._fail, self._complete, self._put_all)
         forget = self._feed.when_aborted(self._wake) if self._feed is not None else None
         try:
             end.open(observable, Opening(Group(self.gate), is_later=False))
@@ -198,10 +204,15 @@ class Items(Generic[T]):
             self._complete()
 
     def _put(self, item: T) -> None:
-        if self._waiting:
-            self._waiting.popleft().take(item)
-            return
-        self._held.append(item)
+        self._put_all([item])
+
+    def _put_all(self, items: list[T]) -> None:
+        """Hand items over to those who wait, one to each, and hold the others."""
+        given = 0
+        while self._waiting and given < len(items):
+            self._waiting.popleft().take(items[given])
+            given += 1
+        self._held.extend(items[given:] if given else items)
         held = len(self._held)
         self.peak = max(self.peak, held)
         if held >= self._limit:

@@ -19,6 +19,7 @@ from lucy_core.arguments import names_of, switch_of
 from lucy_core.delivery.feed import Feed
 from lucy_core.delivery.interests.interest import LEVEL, Interest
 from lucy_core.delivery.interests.subscription import Sink
+from lucy_core.delivery.streams.ends import End
 from lucy_core.delivery.streams.joining import Joined
 from lucy_core.delivery.streams.opening import Opening, current
 from lucy_core.delivery.streams.stream import Stream
@@ -71,9 +72,11 @@ class _Root(Observable[Any]):
         since = walk.start if self._since is None else self._since
         interest = self._wanted(walk)
 
-        def push(items: list[Any]) -> None:
+        def push_each(items: list[Any]) -> None:
             for item in items:
                 on_next(item)
+
+        push = (observer.on_batch if isinstance(observer, End) else None) or push_each
 
         def watched(items: list[Any]) -> None:
             for watch in walk.watches:
