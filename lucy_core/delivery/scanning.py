@@ -1,12 +1,14 @@
 r"""Finding the lines of a block that may be wanted, so that only these are read. Sans-IO.
 
 Where subscribers want nothing of a node but events, reading every line makes objects of which nineteen in twenty are
-thrown away. The node's format knows which bytes such a line has (`Format.needles`), so a block is searched for these,
-and of the lines that have them one small block is made and read in one call. A search for one text costs 0.06 to 0.3 s
-of processor time a GB, by its length; reading all lines of the corpus of `benchmarks`, about 1. So up to `MOST` texts
-are searched for one by one; more of them only where they stand behind a key, for which one search is enough, and what
-follows it is looked up, or where each type by message or pattern would have to be asked of each line that is read: that
-costs 3 s a GB and type, and reading lines of text 20, so each such type has room for as many texts again.
+thrown away. The node's format knows which bytes such a line has (`Format.needles`), so a block is searched for these
+where it was read, and only the lines that have them are copied and read.
+
+Each text is searched for by itself. By vector units that costs 0.03 s of processor time a GB, by `bytes.find` 0.06 to
+0.3, by its length; reading all lines of the corpus of `benchmarks` costs about 1. So there is a limit to how many texts
+are searched for (`Search.most`). What stands behind a key is looked up, for which one search is enough, however many
+ids there are. And where each type by message or pattern would have to be asked of each line that is read, which costs 3
+s a GB and type, and reading lines of text 20, each such type has room for as many texts again.
 
 **What is not read is not judged.** Among lines that were only searched a malformed one isn't counted, and the ledger
 says so: `unread` is how many lines were captured and neither records nor malformed. `Pipeline.audit` reads these back

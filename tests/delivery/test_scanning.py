@@ -18,7 +18,7 @@ from lucy_core.delivery.delivery import Delivery
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
 from lucy_core.delivery.scanning import search
-from lucy_core.errors import RecordingError
+from lucy_core.errors import EventDefinitionError, RecordingError
 from lucy_core.formats.auto import AutoFormat
 from lucy_core.formats.choice import NodeFormats
 from lucy_core.formats.contract import Format, Needles
@@ -50,6 +50,11 @@ class Odd(msgspec.Struct):
 
 @lucy.event(ids="three", message="a message", decode=as_it_is)
 class Said(msgspec.Struct):
+    pass
+
+
+@lucy.event(ids="four", message=("a message", "a $kind message"), message_needs_id=True, decode=as_it_is)
+class Known(msgspec.Struct):
     pass
 
 
@@ -116,13 +121,19 @@ HOSTILE = (
     b'{"message":"a message"}',
     b'{"message":"a message","event_id":"other"}',
     b'{"message":"a message","event_id":"three"}',
+    b'{"message":"a message","event_id":"four"}',
+    b'{"message":"a long message","event_id":"new"}',
+    b'{"message":"a long message","metadata":{"event_id":"new"}}',
+    b'{"message":"a m\\u0065ssage","event_id":"new"}',
+    b'{"message":"a message","event\\u005fid":"new"}',
+    b'{"message":"m","event_id":"f\\u006fur"}',
     b'{"message":"a message","event\\u005fid":"three"}',
     b'{"message":"m","metadata":{"event_id":"other"},"event\\u005fid":"one"}',
     b'{"message":"m","metadata":{"event_id":"one"},"event\\u005fid":"one"}',
     b'{"message":"m","metadata":{"event_id":"\\u0061"},"event\\u005fid":"one"}',
 )
 lines = st.lists(st.one_of(structured, st.sampled_from(HOSTILE), st.just(b'{"message":"m"}')), max_size=40)
-kinds = st.lists(st.sampled_from((One, Two, Odd, Numbered)), min_size=1, max_size=3, unique=True)
+kinds = st.lists(st.sampled_from((One, Two, Odd, Known, Numbered)), min_size=1, max_size=3, unique=True)
 
 
 def block_of(made: list[bytes], *, torn: bool = False) -> Block:
@@ -159,6 +170,7 @@ def heard(block: Block, wanted: list[type], *others: Interest, log_format: Forma
 @example([b'{"message":"m","event\\u005fid":"one"}'], [One], False)
 @example([b'{"message":"m","event_id":"one"}'] * 40, [One], False)
 @example([b'{"message":"m","event_id":"one"} '], [One], True)
+@example([b'{"message":"a message","event_id":"new"}', b'{"message":"a message"}'], [Known], False)
 def test_what_a_subscriber_gets_does_not_depend_on_what_others_want(
     made: list[bytes], wanted: list[type], torn: bool
 ) -> None:
@@ -168,6 +180,26 @@ def test_what_a_subscriber_gets_does_not_depend_on_what_others_want(
     assert alone == heard(block, wanted, Interest(kind=Malformed))
     assert alone == heard(block, wanted, Interest(event_types=[event_type(Said)]))
     assert alone == heard(block, wanted, Interest(event_types=[event_type(kind) for kind in (One, Two, Odd, Numbered)]))
+
+
+def test_a_message_that_needs_an_id_counts_with_any_id_and_in_no_line_without() -> None:
+    made = [
+        b'{"message":"a message","event_id":"new"}',
+        b'{"message":"a good message","event_id":"new"}',
+        b'{"message":"m","event_id":"four"}',
+        b'{"message":"a message"}',
+        b'{"message":"m","event_id":"new"}',
+        b"a message",
+    ]
+    for others in ((), (Interest(),), (Interest(event_types=[event_type(Said)]),)):
+        found = heard(block_of(made * 5), [Known], *others)
+        assert [position % len(made) for _, position, *_ in found] == [each % len(made) for each in (100, 101, 102)] * 5
+
+
+@pytest.mark.parametrize("more", ({"ids": "x"}, {"message": "m"}, {"pattern": "p"}), ids=lambda more: next(iter(more)))
+def test_a_message_needs_an_id_only_where_there_are_ids_and_messages(more: dict[str, str]) -> None:
+    with pytest.raises(EventDefinitionError, match="goes with ids= and message="):
+        lucy.event(message_needs_id=True, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
