@@ -4,11 +4,13 @@ Each tool is asked as whoever knows it would ask it, and its answer is held agai
 processor time, the least of several runs; of a tool, less what it takes to start and to read the last line alone.
 """
 
+import functools
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from benchmarks.hard_lines import ESCAPED, KINDS, LAYOUT, HardLine, Told, hard_l
 from benchmarks.layout import EVENT_ID
 from benchmarks.measurement import BenchmarkError, Say, apart, scratch
 from benchmarks.report import Report, Table
+from benchmarks.shippers import PART, SHIPPERS, TEXT, WAITING
 from benchmarks.wanted import BY_ID, BY_MESSAGE, BY_PATTERN, NODE, RECORDS, dealt, plan_for
 from lucy_core.capturing.framing import Framer
 from lucy_core.capturing.searching import count_lines
@@ -32,14 +35,15 @@ LUCY = "Lucy"
 _ask = attrgetter("record.text", "record.severity", "record.time")
 """Has an event's record say all that lines are read for."""
 _SEED = 7
+Ask = Callable[[Path], list[str]]
 _READ_BYTES = 1 << 18
+_PATIENCE = 30
+"""Seconds after which a tool is killed that doesn't end."""
 _find_number = re.compile(rb"\bn(?:\\?\")?[:=] ?(\d+)").search
 """Where a line says its number, as it was written or as tools show it."""
 _ID = f'"event_id":"{EVENT_ID}"'
 _MESSAGE = '"msg":"peer [^"]* banned after [^"]* strikes"'
 _PATTERN = 'peer [^ "]+ banned after'
-_TEXT = "^peer .* banned after .* strikes$"
-_PART = "peer [^ ]+ banned after"
 _LNAV_FORMAT = {
     "pino_log": {
         "title": "pino",
@@ -62,8 +66,8 @@ def _jq(*first: str) -> dict[str, list[str]]:
 
     return {
         BY_ID: ask(f'select(.event_id == "{EVENT_ID}") | {{n}}'),
-        BY_MESSAGE: ask(f'select(.msg // "" | test("{_TEXT}")) | {{n}}'),
-        BY_PATTERN: ask(f'select(.msg // "" | test("{_PART}")) | {{n}}'),
+        BY_MESSAGE: ask(f'select(.msg // "" | test("{TEXT}")) | {{n}}'),
+        BY_PATTERN: ask(f'select(.msg // "" | test("{PART}")) | {{n}}'),
         RECORDS: ask("{n, msg, level, time}"),
     }
 
@@ -91,20 +95,20 @@ TOOLS: dict[str, dict[str, list[str]]] = {
     "jq, fromjson?": _jq("jq", "-cR", "fromjson? | objects | "),
     "mlr": {
         BY_ID: _miller(f'$event_id == "{EVENT_ID}"'),
-        BY_MESSAGE: _miller(f'$msg =~ "{_TEXT}"'),
-        BY_PATTERN: _miller(f'$msg =~ "{_PART}"'),
+        BY_MESSAGE: _miller(f'$msg =~ "{TEXT}"'),
+        BY_PATTERN: _miller(f'$msg =~ "{PART}"'),
         RECORDS: ["mlr", "--ijsonl", "--ojsonl", "cut", "-f", "n,msg,level,time"],
     },
     "lnav": {
         BY_ID: _lnav("n", f"WHERE event_id = '{EVENT_ID}'"),
-        BY_MESSAGE: _lnav("n", f"WHERE log_body REGEXP '{_TEXT}'"),
-        BY_PATTERN: _lnav("n", f"WHERE log_body REGEXP '{_PART}'"),
+        BY_MESSAGE: _lnav("n", f"WHERE log_body REGEXP '{TEXT}'"),
+        BY_PATTERN: _lnav("n", f"WHERE log_body REGEXP '{PART}'"),
         RECORDS: _lnav("n, log_body, log_level, log_time"),
     },
     "hl": {
         BY_ID: [*_HL, "--raw", "-f", f"event_id={EVENT_ID}"],
-        BY_MESSAGE: [*_HL, "--raw", "-q", f'message ~~= "{_TEXT}"'],
-        BY_PATTERN: [*_HL, "--raw", "-q", f'message ~~= "{_PART}"'],
+        BY_MESSAGE: [*_HL, "--raw", "-q", f'message ~~= "{TEXT}"'],
+        BY_PATTERN: [*_HL, "--raw", "-q", f'message ~~= "{PART}"'],
         RECORDS: _HL,
     },
     "agrind": {
@@ -187,46 +191,64 @@ def _processor_time(work: Callable[[], object]) -> float:
 
 class _Ran(NamedTuple):
     seconds: float
-    shown: bytes
+    shown: list[bytes]
     said: str
     code: int
 
 
-def _run(command: list[str], file: Path) -> _Ran:
-    """Have a program read a file; what it shows is taken from its pipe meanwhile."""
-    place = file.parent
+def _run(command: list[str], place: Path, until: int | None) -> _Ran:
+    """Run a program; what it shows is taken from its pipe meanwhile. After the line `until` it is asked to end."""
     environment = {**os.environ, "HOME": str(place), "XDG_CONFIG_HOME": str(place), "TERM": "dumb", "LC_ALL": "C.UTF-8"}
     with (
         tempfile.TemporaryFile() as said,
-        subprocess.Popen(  # noqa: S603  # a program that the table names
-            [*command, str(file)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=environment
+        subprocess.Popen(  # noqa: S603  # a program that the tables name
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=environment
         ) as program,
     ):
         assert program.stdout is not None
-        shown = program.stdout.read()
+        too_long = threading.Timer(_PATIENCE, program.kill)
+        too_long.start()
+        shown = []
+        for line in program.stdout:
+            shown.append(line)
+            if until is not None and _number(line) == until:
+                program.terminate()
         _, status, used = os.wait4(program.pid, 0)
+        too_long.cancel()
         program.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         told = said.read().decode(errors="replace").strip()
         return _Ran(used.ru_utime + used.ru_stime, shown, told, program.returncode)
 
 
-def find_by(command: list[str], file: Path, last: Path, seconds: float) -> Finding:
+def _number(line: bytes) -> int | None:
+    match = _find_number(line)
+    return None if match is None else int(match[1])
+
+
+def find_by(ask: Ask, file: Path, last: Path, seconds: float, *, until: int | None = None) -> Finding:
     """Have a tool find what it is asked for.
+
+    Args:
+        ask: how it is asked, of a file.
+        file: what of.
+        last: the last line of it, alone.
+        seconds: for which it is asked again and again; the best counts.
+        until: the last line's number, for a tool that waits for more.
 
     Raises:
         BenchmarkError: it found nothing, and failed.
     """
-    ran = _run(command, file)
-    found = [int(match[1]) for line in ran.shown.splitlines() if (match := _find_number(line))]
+    ran = _run(ask(file), file.parent, until)
+    found = [number for line in ran.shown if (number := _number(line)) is not None]
     if ran.code and not found:
         message = f"failed with {ran.code}: {ran.said[-300:]}"
         raise BenchmarkError(message)
     took = [ran.seconds]
     while sum(took) < seconds:
-        took.append(_run(command, file).seconds)
-    start = min(_run(command, last).seconds for _ in took)
-    said = f"gave up: {ran.said[:80]}" if ran.code else ran.said[:80]
+        took.append(_run(ask(file), file.parent, until).seconds)
+    start = min(_run(ask(last), file.parent, until).seconds for _ in took)
+    said = f"gave up: {ran.said[:80]}" if ran.code else ""
     return Finding(max(min(took) - start, 0.0), found, said)
 
 
@@ -247,18 +269,21 @@ def report_tools(report: Report, lines: int, seconds: float, say: Say) -> None:
         ],
     )
     figures = {}
-    report.skipped |= {name: "not installed" for name in TOOLS if not _is_here(name)}
+    here = [name for name in (*TOOLS, *SHIPPERS) if shutil.which(name.replace(",", "").split()[0])]
+    report.skipped |= {name: "not installed" for name in (*TOOLS, *SHIPPERS) if name not in here}
     with scratch("tools") as place:
         file, last = _prepare(place, written)
         for way in (BY_ID, BY_MESSAGE, BY_PATTERN, RECORDS):
             say(f"{way}, {LUCY}")
             ours = apart(find, FindingJob(str(file), way, seconds))
             found = {LUCY: msgspec.structs.replace(ours, numbers=[written[index].n for index in ours.numbers])}
-            for name, asked in TOOLS.items():
-                if way in asked and name not in report.skipped:
+            for name in here:
+                ask = _asking(name, way)
+                if ask is not None:
                     say(f"{way}, {name}")
+                    until = written[-1].n if name in WAITING else None
                     try:
-                        found[name] = find_by(asked[way], file, last, seconds)
+                        found[name] = find_by(ask, file, last, seconds, until=until)
                     except BenchmarkError as error:
                         report.skipped[f"{name}, {way}"] = str(error)
             for name, finding in found.items():
@@ -287,8 +312,12 @@ def report_tools(report: Report, lines: int, seconds: float, say: Say) -> None:
     report.figures["tools"] = figures
 
 
-def _is_here(name: str) -> bool:
-    return all(shutil.which(command[0]) for command in TOOLS[name].values())
+def _asking(name: str, way: str) -> Ask | None:
+    """Say how a tool is asked for something; None where it can't be."""
+    if name in SHIPPERS:
+        return functools.partial(SHIPPERS[name], way)
+    command = TOOLS[name].get(way)
+    return None if command is None else lambda file: [*command, str(file)]
 
 
 def _prepare(place: Path, written: list[HardLine]) -> tuple[Path, Path]:

@@ -299,9 +299,18 @@ def test_a_tool_that_finds_nothing_and_fails_is_no_measurement(tmp_path: Path) -
     file = tmp_path / "node.log"
     file.write_bytes(b'{"n":7,"peer":"a"}\n')
 
-    assert find_by(["grep", "-F", "peer"], file, file, seconds=0).numbers == [7]
+    assert find_by(lambda each: ["grep", "peer", str(each)], file, file, seconds=0).numbers == [7]
     with pytest.raises(BenchmarkError, match="failed with 1"):
-        find_by(["grep", "-F", "nobody"], file, file, seconds=0)
+        find_by(lambda each: ["grep", "nobody", str(each)], file, file, seconds=0)
+
+
+def test_a_tool_that_waits_for_more_is_ended_after_the_last_line(tmp_path: Path) -> None:
+    file = tmp_path / "node.log"
+    file.write_bytes(b'{"n":7}\n{"n":8}\n')
+
+    found = find_by(lambda each: ["tail", "-n", "+1", "-f", str(each)], file, file, seconds=0, until=8)
+
+    assert found.numbers == [7, 8]
 
 
 def a_small_pair(checkout: Path) -> Flood:
