@@ -24,9 +24,10 @@ from typing import Any
 
 import msgspec
 
+import lucy_core as lucy
 from benchmarks.corpus import EVENT_ID, Numbered, lines
 from benchmarks.measurement import BenchmarkError, Say, alternate, apart, scratch
-from benchmarks.report import Report, Table
+from benchmarks.report import Report, Table, Target
 from benchmarks.writers import writers
 from lucy_core.capturing import searching
 from lucy_core.capturing.recorder.recycling import Recycler
@@ -34,9 +35,11 @@ from lucy_core.capturing.sources.fifo import PIPE_BYTES
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.plan import Plan
 from lucy_core.delivery.interests.subscription import Group, Subscription
+from lucy_core.errors import EventDefinitionError
 from lucy_core.formats.choice import log_format
+from lucy_core.mina import events as mina_events
 from lucy_core.recording.rows import Window
-from lucy_core.records.event import event_type
+from lucy_core.records.event import EventType, event_type
 from lucy_core.records.record import Block
 
 try:
@@ -44,15 +47,18 @@ try:
 except ImportError:
     stringzilla: Any = None  # type: ignore[no-redef]
 
-COUNT, FIND, EVENTS, READ_BACK, RECORD, APPEND = STEPS = (
+COUNT, FIND, EVENTS, KNOWN, READ_BACK, RECORD, APPEND = STEPS = (
     "count newlines",
     'find all "event_id"',
     "give events, one line in twenty",
+    "give them, however they are known",
     "read logs back, and count",
     "from pipes over cached files",
     "append to a new log",
 )
 STRINGZILLA = "stringzilla"
+VOCABULARY = "an id among Mina's whole vocabulary"
+VOCABULARY_LIMIT = 1.5
 KEY = b'"event_id"'
 _BLOCK_BYTES = 1 << 18
 _AGAIN = 8
@@ -102,7 +108,8 @@ def measure(job: StepsJob) -> dict[str, Cost]:
         return _record(data, job)
     if job.step == APPEND:
         return _in_ways(_appenders(data, job), len(data) * _LOG_PASSES, seconds=0)
-    return _in_ways((_givers if job.step == EVENTS else _readers)(data, job), len(data), job.seconds)
+    ways = {EVENTS: _givers, KNOWN: _knowers, READ_BACK: _readers}[job.step]
+    return _in_ways(ways(data, job), len(data), job.seconds)
 
 
 def _in_ways(ways: dict[str, Work], size: int, seconds: float) -> dict[str, Cost]:
@@ -205,23 +212,69 @@ if stringzilla is not None:
     _FINDERS[STRINGZILLA] = _find_by_stringzilla
 
 
-def _givers(data: bytes, _: StepsJob) -> dict[str, Work]:
-    """Give each event its position and its number; by Lucy all that a subscriber gets."""
-    chosen = log_format("mina")
-    interest = Interest(event_types=[event_type(Numbered)])
-    plan = Plan(_NODE, chosen, [Subscription(interest, _drop, _drop, 0, Group())])
+def _placed(data: bytes) -> list[Block]:
     placed: list[Block] = []
     position = 0
     for block in _blocks(data):
         placed.append(Block(_NODE, position, 0, block.count(b"\n"), 0, block))
         position += placed[-1].lines
+    return placed
 
+
+def _plan(*kinds: EventType[Any]) -> Plan:
+    interest = Interest(event_types=kinds)
+    return Plan(_NODE, log_format("mina"), [Subscription(interest, _drop, _drop, 0, Group())])
+
+
+def _dealt(plan: Plan, windows: list[Window]) -> int:
+    """Add up what a subscriber gets: each event's position and number."""
+    dealt = (plan.deal(plan.read(window)) for window in windows)
+    return sum(item.position + item.data.n for each in dealt for _, items in each.shares for item in items)
+
+
+@lucy.event(message="Successfully produced a new block")
+class Said(Numbered, frozen=True):
+    """The same lines, known by what they say."""
+
+
+@lucy.event(pattern=r"produced a (?P<kind>\w+) block")
+class Fitting(Numbered, frozen=True):
+    """The same lines, known by a pattern, which gives them a field."""
+
+    kind: str
+
+
+def _of_mina() -> Iterator[EventType[Any]]:
+    for each in vars(mina_events).values():
+        with contextlib.suppress(EventDefinitionError):
+            if getattr(each, "__module__", "") == mina_events.__name__:
+                yield event_type(each)
+
+
+def _knowers(data: bytes, _: StepsJob) -> dict[str, Work]:
+    """Give the same events, known in several ways, and beside all others that a vocabulary has."""
+    windows = [Window.over(block) for block in _placed(data)]
+    id_kind = event_type(Numbered)
+    vocabulary = [kind for kind in _of_mina() if not kind.ids & id_kind.ids]
+    plans = {
+        "an id": _plan(id_kind),
+        "a message": _plan(event_type(Said)),
+        "a pattern": _plan(event_type(Fitting)),
+        VOCABULARY: _plan(id_kind, *vocabulary),
+    }
+    return {way: functools.partial(_dealt, plan, windows) for way, plan in plans.items()}
+
+
+def _givers(data: bytes, _: StepsJob) -> dict[str, Work]:
+    """Give each event its position and its number; by Lucy all that a subscriber gets."""
+    chosen = log_format("mina")
+    plan = _plan(event_type(Numbered))
+    placed = _placed(data)
     windows = [Window.over(block) for block in placed]
 
-    def lucy(library: str) -> int:
+    def by_lucy(library: str) -> int:
         searching.use(library)
-        dealt = (plan.deal(plan.read(window)) for window in windows)
-        return sum(item.position + item.data.n for each in dealt for _, items in each.shares for item in items)
+        return _dealt(plan, windows)
 
     def by_all_lines() -> int:
         found = 0
@@ -231,9 +284,9 @@ def _givers(data: bytes, _: StepsJob) -> dict[str, Work]:
                     found += position + _decode_number(record.payload).n
         return found
 
-    ways: dict[str, Work] = {"Lucy, searching by bytes": lambda: lucy(""), "read all lines": by_all_lines}
+    ways: dict[str, Work] = {"Lucy, searching by bytes": lambda: by_lucy(""), "read all lines": by_all_lines}
     if stringzilla is not None:
-        ways["Lucy, searching by stringzilla"] = lambda: lucy(stringzilla.__file__)
+        ways["Lucy, searching by stringzilla"] = lambda: by_lucy(stringzilla.__file__)
         ways["stringzilla, counting between hits, no record"] = lambda: sum(map(_give_between_hits, placed))
     return ways
 
@@ -416,6 +469,8 @@ def run_steps(*, say: Say, rounds: int = 3, lines_per_node: int = 50_000, second
     for step, costs in found.items():
         add_step(report, table, step, costs)
     report.tables.append(table)
+    dearer = report.ratios[f"{KNOWN}: {VOCABULARY} / an id"]
+    report.targets.append(Target("CPU of events of Mina's whole vocabulary over one id's", dearer, VOCABULARY_LIMIT))
     return report
 
 

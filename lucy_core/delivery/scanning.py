@@ -18,8 +18,7 @@ Whoever wants all records or malformed lines has blocks read whole. So are those
 sixteen finds a block with one in less than eight lines.
 """
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lucy_core.capturing import searching
 from lucy_core.capturing.searching import Search
@@ -54,17 +53,22 @@ def search(window: Window, needles: Needles, log_format: Format, *, keeps_bytes:
     by = searching.chosen()
     if row.torn or row.overlong:  # its last line is none, and nobody should take it for one
         return log_format.read_block(window.block())
-    if needles.literals and by.find(data, ESCAPE, begin, stop) >= 0:  # colours may stand amid a text
+    if needles.may_be_coloured and by.find(data, ESCAPE, begin, stop) >= 0:
         return log_format.read_block(window.block())
-    found = [_lines_with(window, literal, by) for literal in needles.literals]
+    found: Iterable[tuple[int, int]] = [
+        line for literal in needles.literals for line in _lines_with(window, literal, by)
+    ]
     if needles.key:
-        found.append(_lines_behind(window, needles.key, needles.values, by))
+        behind = _lines_behind(window, needles.key, needles.values, by)
+        found = sorted({*found, *behind}) if found else behind
+    elif len(needles.literals) > 1:
+        found = sorted(set(found))
     view = memoryview(data)
     count = by.count
     numbers: list[int] = []
     lines: list[bytes] = []
     counted, number, looks_at = begin, row.position, _DENSE_FROM
-    for start, end in found[0] if len(found) == 1 else sorted({*itertools.chain.from_iterable(found)}):
+    for start, end in found:
         # Counted here, while what the search has gone over is warm.
         if counted < start:
             number += count(data, b"\n", counted, start)

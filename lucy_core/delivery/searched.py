@@ -4,6 +4,7 @@ from typing import Any, final
 
 import msgspec
 
+from lucy_core.capturing import searching
 from lucy_core.delivery.interests.matching import Matcher
 from lucy_core.formats.contract import Batch, Format
 from lucy_core.recording.rows import Row
@@ -49,7 +50,7 @@ class Searched:
 
 @final
 class Check:
-    """Counts again what a source's stretches have, by reading every line."""
+    """Counts again what a source's stretches have, by reading every line, and by no search that may be at fault."""
 
     def __init__(self, stretches: list[Stretch], log_format: Format) -> None:
         # What was read in another format may have meant something else.
@@ -66,7 +67,7 @@ class Check:
         if self._left and self._left[-1].start <= row.offset:
             stretch = self._left[-1]
             if self._matcher is None:
-                self._matcher = Matcher(stretch.kinds, stretch.log_format)
+                self._matcher = Matcher(stretch.kinds, stretch.log_format, by=searching.BYTES)
             self._count += self._matcher.count(batch)
 
     def close(self) -> None:

@@ -15,7 +15,6 @@ from typing import Any, ClassVar, final
 
 import msgspec
 
-from lucy_core.capturing import searching
 from lucy_core.capturing.framing import LINE_BYTES
 from lucy_core.records.event import TEXT_IN_NUMBERS, EventType
 from lucy_core.records.record import Block, Malformed, Record, plain_record
@@ -111,10 +110,9 @@ class Batch:
         return placed
 
     @property
-    def hides_letters(self) -> bool:
-        """Whether a line may spell letters by their numbers, as JSON may: then it counts as it is spelt."""
-        read = self.source or b"".join([record.raw for record in self.records])
-        return searching.chosen().find(read, b"\\u00", 0, len(read)) >= 0
+    def bytes_read(self) -> bytes:
+        """The bytes of all records and malformed lines, and of nothing else where lines were searched for."""
+        return self.source or b"\n".join([record.raw for record in self.records])
 
 
 VALUE = b':"'
@@ -142,6 +140,8 @@ class Needles(msgspec.Struct, frozen=True):
     """Behind which ids stand, quoted: `"event_id"`. Empty where no line is wanted for its id."""
     values: frozenset[bytes] | None = frozenset()
     """What stands behind it up to the closing quote, `:"64e2d3…`, in lines that are wanted; None for whatever it be."""
+    may_be_coloured: bool = False
+    """Whether colours may stand amid the texts, so that a block with colours has to be read."""
 
 
 class Format(abc.ABC):
@@ -204,18 +204,21 @@ class Format(abc.ABC):
             return needles
         values = frozenset(VALUE + event_id.encode() for kind in by_key for event_id in kind.ids)
         is_any = any(kind.message_needs_id for kind in by_key)
-        return Needles(needles.literals, self.id_key, None if is_any else values)
+        return msgspec.structs.replace(needles, key=self.id_key, values=None if is_any else values)
 
     def literals(self, kinds: Iterable[EventType[Any]]) -> Needles | None:
         """Return the texts to search for, wherever in a line they stand; None as `needles` has it."""
         found: list[bytes] = []
+        is_coloured = False
         for kind in kinds:
             if kind.needles is None:
                 return None
             found += kind.needles
+            # In an object with ids no value has colours, but a line beside these may be text.
+            is_coloured |= kind.is_of_text or not self.id_key
             if self.reads_numbers and kind.is_of_text:
                 found.append(TEXT_IN_NUMBERS)
-        return Needles(tuple(dict.fromkeys(found)))
+        return Needles(tuple(dict.fromkeys(found)), may_be_coloured=is_coloured)
 
     def render(self, record: Record) -> str:
         """Show a record to people in one line: its time, its severity, what it says, and its fields."""

@@ -4,11 +4,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, final
 
+from lucy_core.capturing import searching
+from lucy_core.capturing.searching import Search
 from lucy_core.delivery.scanning import can_search, stands_behind
 from lucy_core.formats.contract import Batch, Format
-from lucy_core.records.event import EventType
+from lucy_core.records.colours import ESCAPE
+from lucy_core.records.event import TEXT_IN_NUMBERS, EventType
 from lucy_core.records.record import Record
 
+_ESCAPED = b"\\u00"
+"""What a line has that spells letters by their numbers, as JSON may: then it counts as it is spelt."""
+_VEILS = (ESCAPE, TEXT_IN_NUMBERS)
+"""What a line has whose bytes may mean what they don't spell."""
 _TEXTS = 1024
 """Of how many texts is remembered what they mean: templates and fixed texts recur, and what is filled in doesn't."""
 _TEXT_LENGTH = 200
@@ -21,9 +28,16 @@ Kinds = list[EventType[Any]]
 class Matcher:
     """Types that are wanted of the lines of one format."""
 
-    __slots__ = ("_by_fields", "_by_id", "_by_text", "_texts", "kinds", "log_format", "needles")
+    __slots__ = ("_by", "_by_fields", "_by_id", "_by_text", "_texts", "kinds", "log_format", "needles")
 
-    def __init__(self, kinds: Iterable[EventType[Any]], log_format: Format, *, as_they_stand: bool = False) -> None:
+    def __init__(
+        self,
+        kinds: Iterable[EventType[Any]],
+        log_format: Format,
+        *,
+        as_they_stand: bool = False,
+        by: Search | None = None,
+    ) -> None:
         """Compile them.
 
         Args:
@@ -31,7 +45,9 @@ class Matcher:
             log_format: in which lines are read.
             as_they_stand: whether lines are searched for that only have the types' bytes, wherever these stand: of a
                 line that can't be read, nobody knows what stands behind a key.
+            by: how bytes are searched; as in this process unless it is given.
         """
+        self._by = searching.chosen() if by is None else by
         self.kinds = tuple(kinds)
         self.log_format = log_format
         self._by_id: dict[str | None, Kinds] = defaultdict(list)
@@ -60,11 +76,11 @@ class Matcher:
 
         The one loop over all records: what isn't wanted costs a look at its id, and at its text where texts count.
         """
-        by_id, by_text, by_fields = self._by_id, self._by_text, self._by_fields
-        at, texts = batch.at, self._texts
+        by_id, by_text, at, texts = self._by_id, self._by_text, batch.at, self._texts
+        by_fields = [kind for kind in self._by_fields if self._may_have(batch, kind)]
+        hides: bool | None = None
         meant: Kinds = []
         spelt: Kinds = []
-        hides: bool | None = None
         for index, record in enumerate(batch.records):
             kinds = by_id.get(record.id)
             if by_text:
@@ -76,10 +92,18 @@ class Matcher:
             if kinds or meant or spelt:
                 whole = at(index)
                 if hides is None:
-                    hides = batch.hides_letters
-                if meant or spelt or hides or not kinds:
+                    hides = self._has_any(batch.bytes_read, _ESCAPED)
+                if hides or meant or spelt or not kinds:
                     kinds = self._kinds(whole, meant, spelt, hides=hides)
                 yield index, whole, kinds
+
+    def _may_have(self, batch: Batch, kind: EventType[Any]) -> bool:
+        """Tell whether a line of a batch may be spelt as one of this type, so that each is to be asked."""
+        return kind.needles is None or self._has_any(batch.bytes_read, *kind.needles, *_VEILS)
+
+    def _has_any(self, data: bytes, *texts: bytes) -> bool:
+        find = self._by.find
+        return any(find(data, text, 0, len(data)) >= 0 for text in texts)
 
     def is_of(self, kinds: tuple[EventType[Any], ...], log_format: Format) -> bool:
         """Tell whether it finds these types in this format."""
@@ -112,9 +136,10 @@ class Matcher:
             event_id = None
         found = [kind for kind in self._by_id.get(event_id, ()) if not hides or kind.is_spelt(raw)]
         for kind in meant:
-            # A text may have been put together, as journald's is, which are bytes by their numbers.
+            # A text may have been put together, as journald's is, which are bytes by their numbers; not so where lines
+            # have ids behind a key, whose texts stand there as they are unless letters are hidden.
             is_new = event_id not in kind.ids and (event_id is not None or not kind.message_needs_id)
-            if is_new and kind.is_spelt(raw):
+            if is_new and ((key and not hides) or kind.is_spelt(raw)):
                 found.append(kind)
         found += (kind for kind in spelt if kind not in found and kind.means(record))
         return found
