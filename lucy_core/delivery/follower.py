@@ -4,8 +4,6 @@ What comes past the recording, since the disk has failed, is taken the same way.
 run was closed, or with the death of capture, which it writes down itself: nobody else is left to do so.
 """
 
-import contextlib
-import os
 from typing import final
 
 import anyio
@@ -14,6 +12,7 @@ import anyio.lowlevel
 from lucy_core.capturing.facts import Fact
 from lucy_core.delivery.delivery import Delivery
 from lucy_core.errors import CaptureDiedError, RecordingError
+from lucy_core.recording.bell import Bell
 from lucy_core.recording.capture_process import CaptureProcess
 from lucy_core.recording.ledger import Gap
 from lucy_core.recording.recording import Recording
@@ -36,18 +35,17 @@ class Follower:
 
     async def follow(self) -> None:
         """Deliver until capture has closed the run or is dead; of its death every subscriber is told."""
-        capture, bell = self._capture, self._capture.bell
+        capture, bell = self._capture, Bell(self._capture.bell)
         try:
-            while not self._ledger.closed:
-                if await self._deliver_rows() or await self._deliver_unrecorded():
-                    continue
-                if capture.died is not None:
-                    await self._write_death(capture.died)
-                    self._delivery.end(CaptureDiedError(capture.died))
-                    return
-                await anyio.wait_readable(bell)
-                with contextlib.suppress(BlockingIOError):
-                    os.eventfd_read(bell)
+            with bell.heard():
+                while not self._ledger.closed:
+                    if await self._deliver_rows() or await self._deliver_unrecorded():
+                        continue
+                    if capture.died is not None:
+                        await self._write_death(capture.died)
+                        self._delivery.end(CaptureDiedError(capture.died))
+                        return
+                    await bell.wait()
         except RecordingError as error:
             self._ledger.capture_died = str(error)
             self._ledger.miss(Gap(self._delivery.delivered, None, str(error)))
