@@ -5,7 +5,9 @@ event's number is held against the one before, and the ledger's counts against w
 finds at the end, where it reads zeros, counts no more.
 """
 
+import contextlib
 import functools
+import resource
 import subprocess
 import sys
 import time
@@ -19,7 +21,7 @@ import msgspec
 
 from benchmarks.corpus import EVENT_EVERY, Numbered
 from benchmarks.corpus import lines as corpus_lines
-from benchmarks.measurement import BenchmarkError, cpu_seconds, memory, own_cpu_seconds
+from benchmarks.measurement import BenchmarkError, cpu_seconds, machine_cpu_seconds, memory, own_cpu_seconds
 from benchmarks.pacing import Writer
 from benchmarks.ring import Held, Ring, RingJob, RingState, Told, ring
 from benchmarks.session import check, open_pipeline, results_of, run
@@ -72,6 +74,8 @@ class Look(msgspec.Struct, frozen=True):
     seconds: float
     cpu_seconds: float
     """Of the test's process and the capture process."""
+    other_cpu_seconds: float
+    """Of everybody on this machine but these, the writers and the ring; what its host took is among it."""
     mib: float
     """Resident, of the test's process."""
     capture_mib: float
@@ -81,7 +85,7 @@ class Look(msgspec.Struct, frozen=True):
     lag: float
     """Seconds from arrival to delivery, of the node that is latest."""
     held_by_lucy: float
-    """Seconds for which the writers were stopped, since much was captured and not delivered."""
+    """Seconds for which the writers were stopped, since the disk was full of what was not delivered."""
     held_by_check: float
     """Seconds for which they were stopped, since much was not compared."""
 
@@ -141,7 +145,9 @@ def _writers(corpora: list[Path], fifos: list[Path], job: EndlessJob) -> Iterato
 class _Watch:
     """Looks at a flood, and tells the ring how far it is delivered."""
 
-    def __init__(self, pipeline: Pipeline, corpora: dict[str, Path], keeper: Ring, job: EndlessJob) -> None:
+    def __init__(
+        self, pipeline: Pipeline, corpora: dict[str, Path], keeper: Ring, writers: list[Writer], job: EndlessJob
+    ) -> None:
         assert pipeline.capture_pid is not None
         self.looks: list[Look] = []
         self._pipeline = pipeline
@@ -150,11 +156,21 @@ class _Watch:
         self._job = job
         self._capture = pipeline.capture_pid
         self._total = job.passes * sum(corpus.stat().st_size for corpus in corpora.values())
+        self._helpers = (keeper.pid, *(writer.pid for writer in writers))
         self._begun = time.monotonic()
         self._cpu_before = self._cpu()
+        self._others_before = self._others()
 
     def _cpu(self) -> float:
         return own_cpu_seconds() + cpu_seconds(self._capture)
+
+    def _others(self) -> float:
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ours = self._cpu() + ended.ru_utime + ended.ru_stime
+        for pid in self._helpers:
+            with contextlib.suppress(OSError):  # it has ended, and is among those
+                ours += cpu_seconds(pid)
+        return machine_cpu_seconds() - ours
 
     async def tell(self, *, last: bool = False) -> RingState:
         delivered = [self._pipeline.ledger.of(name).bytes for name in self._names]
@@ -167,6 +183,7 @@ class _Watch:
                 sum(account.lines for account in accounts),
                 time.monotonic() - self._begun,
                 self._cpu() - self._cpu_before,
+                max(0.0, self._others() - self._others_before),
                 memory("self").now,
                 memory(self._capture).now,
                 state.used / (1 << 20),
@@ -211,7 +228,7 @@ async def _listen(job: EndlessJob) -> Endless:
         with ExitStack() as stack:
             writers = stack.enter_context(_writers(list(corpora.values()), fifos, job))
             keeper = stack.enter_context(ring(_ring_job(root / "run", corpora, writers, job)))
-            watch = _Watch(pipeline, corpora, keeper, job)
+            watch = _Watch(pipeline, corpora, keeper, writers, job)
             for writer in writers:
                 writer.go()
             written = await _written(writers, watch)

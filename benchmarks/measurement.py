@@ -127,6 +127,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def machine_cpu_seconds() -> float:
+    """CPU that all of the machine has used since it was started, with what a host kept from it."""
+    # user nice system idle iowait irq softirq steal
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
 class Memory(msgspec.Struct, frozen=True):
     """Resident memory of a process in MiB: now, and at its highest."""
 

@@ -2,8 +2,9 @@
 
 A process of its own reads each log close behind its end, compares it byte by byte with the corpus that its writer wrote
 over and over, and punches a hole where Lucy has delivered all. The log keeps its size and its offsets, so that Lucy
-notices nothing. Where more than `most` bytes stand on the disk, the writers are stopped until half of them are gone:
-nothing is ever left out. Whose fault that was is counted: Lucy's, who hadn't delivered, or this process's.
+notices nothing. Nothing is ever left out: where more than `most` bytes stand on the disk, since Lucy is behind, the
+writers are stopped until half of them are gone; and where this process is late, they are until it isn't. Both times are
+counted.
 
 `python -m benchmarks.ring JOB` is the far end: each line that it reads says how far Lucy is, each that it writes how
 far it is itself.
@@ -28,7 +29,10 @@ from benchmarks.measurement import BenchmarkError, own_cpu_seconds
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 """Of `linux/falloc.h`."""
 PIECE_BYTES = 1 << 18
-PIECES_AT_ONCE = 16
+PIECES_AT_ONCE = 4
+LATE_BYTES = 24 << 20
+"""How much may wait to be compared: less than what Lucy keeps in memory of what she has seen. What has to come from the
+disk takes so much longer that one who is late grows later."""
 IDLE_SECONDS = 0.005
 """How long it sleeps where nothing is to be done: what is compared this soon is still in memory."""
 
@@ -62,9 +66,9 @@ class Held(msgspec.Struct):
     """Seconds for which the writers were stopped."""
 
     by_lucy: float = 0.0
-    """Most of what was on the disk wasn't delivered."""
+    """The disk was full of what wasn't delivered."""
     by_check: float = 0.0
-    """Most of it wasn't compared."""
+    """Much wasn't compared yet."""
 
 
 class RingState(msgspec.Struct, frozen=True):
@@ -161,26 +165,24 @@ class _Gate:
         self.held = Held()
         self._writers = [os.pidfd_open(pid) for pid in writers]
         self._most = most
-        self._since: float | None = None
-        self._by_lucy = False
+        self._is_full = self._is_late = False
+        self._looked = 0.0
 
     def end_writers(self) -> None:
         self._send(signal.SIGKILL)
 
-    def look(self, used: int, undelivered: int, uncompared: int) -> None:
+    def look(self, used: int, uncompared: int) -> None:
         now = time.monotonic()
-        if self._since is None and used > self._most:
-            self._since, self._by_lucy = now, undelivered >= uncompared
-            self._send(signal.SIGSTOP)
-        elif self._since is not None:
-            if self._by_lucy:
-                self.held.by_lucy += now - self._since
-            else:
-                self.held.by_check += now - self._since
-            self._since = now
-            if used < self._most // 2:
-                self._since = None
-                self._send(signal.SIGCONT)
+        stopped = self._is_full or self._is_late
+        if self._is_full:
+            self.held.by_lucy += now - self._looked
+        elif self._is_late:
+            self.held.by_check += now - self._looked
+        self._looked = now
+        self._is_full = used > (self._most // 2 if self._is_full else self._most)
+        self._is_late = uncompared > (LATE_BYTES // 4 if self._is_late else LATE_BYTES)
+        if stopped != (self._is_full or self._is_late):
+            self._send(signal.SIGCONT if stopped else signal.SIGSTOP)
 
     def _send(self, what: signal.Signals) -> None:
         for writer in self._writers:
@@ -205,8 +207,7 @@ class _Ring:
             worked |= log.give_back(delivered, self._job.stride)
         used = self._used(sizes)
         self._peak = max(self._peak, used)
-        captured = sum(sizes)
-        self.gate.look(used, captured - sum(self._delivered), captured - sum(log.compared for log in self._logs))
+        self.gate.look(used, sum(sizes) - sum(log.compared for log in self._logs))
         return worked
 
     def _used(self, sizes: Sequence[int]) -> int:
@@ -233,6 +234,10 @@ class Ring:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def tell(self, told: Told) -> RingState:
         """Tell it how far Lucy is, and ask how far it is; in a thread where a loop has to turn meanwhile.
