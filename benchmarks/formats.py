@@ -162,7 +162,7 @@ def _hear(cut: list[Block], plan: Plan) -> int:
     return sum(len(items) for block in cut for items in dealt(plan, block))
 
 
-def run_formats(*, say: Say, rounds: int = 2, lines: int = 5_000, seconds: float = 0.05) -> Report:
+def run_formats(*, say: Say, rounds: int = 2, lines: int = 5_000, seconds: float = 0.025) -> Report:
     """Read everything by everybody, in turn.
 
     Raises:
