@@ -80,6 +80,12 @@ def _steps(options: Options, say: Say) -> Report:
     return run_steps(say=say, rounds=options.rounds, lines_per_node=options.lines)
 
 
+def _replay(options: Options, say: Say) -> Report:
+    from benchmarks.replay import run_replay
+
+    return run_replay(say=say, rounds=options.rounds, lines_per_node=options.lines)
+
+
 def _import(options: Options, say: Say) -> Report:
     from benchmarks.import_time import run_import
 
@@ -107,6 +113,7 @@ RUNS: dict[str, Callable[[Options, Say], Report]] = {
     "operators": _operators,
     "formats": _formats,
     "steps": _steps,
+    "replay": _replay,
     "import": _import,
     "start": _start,
     "docker": _docker,
@@ -162,6 +169,8 @@ def make_parser() -> argparse.ArgumentParser:
     formats.add_argument("--lines", type=_positive, default=5_000, help="of each layout's corpus")
     steps = add("steps", "what a gigabyte costs each step of a line's way, alone, beside other ways to do it", rounds=3)
     steps.add_argument("--lines", type=_positive, default=50_000, help="lines of each of five nodes")
+    replay = add("replay", "a finished recording asked again, beside reading its logs and grep", rounds=3)
+    replay.add_argument("--lines", type=_positive, default=50_000, help="lines of each of five nodes, recorded 8 times")
     add("import", "what importing Lucy costs", rounds=5)
     add("start", "from the command to the first event, from the verdict to the exit", rounds=2)
     docker = add("docker", "pushing out of containers beside the Engine's own ways; networks up and down", rounds=2)

@@ -17,6 +17,8 @@ from benchmarks.isolation import run_isolation
 from benchmarks.latency import LISTENERS, run_latency
 from benchmarks.measurement import BenchmarkError, Say
 from benchmarks.operators import run_operators
+from benchmarks.replay import WAYS as REPLAYS
+from benchmarks.replay import run_replay
 from benchmarks.report import Report
 from benchmarks.scale import run_scale
 from benchmarks.start import run_start
@@ -29,6 +31,7 @@ FLOOD_LINES = 5_000
 DOCKER_LINES = 4_000
 FORMATS_LINES = 400
 STEPS_LINES = 1_000
+REPLAY_LINES = 1_000
 LATENCY_RATE = 2_000
 SUSTAINED_LINES = 50_000
 LONG_LINES = 3
@@ -101,6 +104,10 @@ def _formats(say: Say) -> Report:
 
 def _steps(say: Say) -> Report:
     return run_steps(say=say, rounds=1, lines_per_node=STEPS_LINES, seconds=0)
+
+
+def _replay(say: Say) -> Report:
+    return run_replay(say=say, rounds=1, lines_per_node=REPLAY_LINES, passes=2)
 
 
 def _import(say: Say) -> Report:
@@ -199,6 +206,11 @@ def _check_steps(report: Report) -> str:
     return f"{sum(map(len, report.figures.values()))} ways to do {len(STEPS)} steps, those of each found the same"
 
 
+def _check_replay(report: Report) -> str:
+    demand(true=tuple(report.figures) == tuple(REPLAYS), otherwise=f"replay: only {', '.join(report.figures)} ran")
+    return f"{len(report.figures)} ways to ask a recording, each event's number checked"
+
+
 def _check_import(report: Report) -> str:
     modules = {name: figure["modules"] for name, figure in report.figures.items()}
     demand(true=modules["lucy_core"] > modules["Lucy's dependencies"], otherwise=f"import: modules: {modules}")
@@ -222,6 +234,7 @@ SMALL: dict[str, Callable[[Say], Report]] = {
     "formats": _formats,
     "operators": _operators,
     "steps": _steps,
+    "replay": _replay,
     "import": _import,
 }
 """Longest first."""
@@ -234,6 +247,7 @@ CHECKS: dict[str, Callable[[Report], str]] = {
     "operators": _check_operators,
     "formats": _check_formats,
     "steps": _check_steps,
+    "replay": _check_replay,
     "import": _check_import,
     "start": _check_start,
     "docker": _check_docker,

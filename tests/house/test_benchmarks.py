@@ -27,6 +27,7 @@ from benchmarks.latency import LatencyJob, lucy_listener, ping
 from benchmarks.layout import EVENT_ID
 from benchmarks.machine import Machine
 from benchmarks.measurement import BenchmarkError, Quantiles, alternate, apart, median_of, nothing_said, scratch
+from benchmarks.replay import SO_FAR, ReplayJob, ask, record
 from benchmarks.report import Curve, Report, Table, Target
 from benchmarks.session import in_order
 from benchmarks.smoke import CHECKS, SMALL
@@ -96,6 +97,17 @@ def test_contenders_take_turns_and_a_warm_up_is_not_counted() -> None:
 
     assert calls == ["a", "b", "a", "b", "a", "b"]
     assert found == {"a": [3, 5], "b": [4, 6]}
+
+
+def test_a_recording_that_gives_other_events_than_were_written_is_no_replay(tmp_path: Path) -> None:
+    job = ReplayJob(str(tmp_path), lines=100, passes=2, way=SO_FAR)
+    record(job)
+    ask(job)
+    log = job.logs[0]
+    log.write_bytes(log.read_bytes().replace(b'"n":20,', b'"n":21,', 1))
+
+    with pytest.raises(BenchmarkError, match="so_far, events by id: events are lost, doubled or moved"):
+        ask(job)
 
 
 def test_a_lost_doubled_or_moved_event_is_named_with_its_node() -> None:
