@@ -2,10 +2,13 @@
 
 The ping is the machine's own: the same writer, and a reader that sits in `read` and takes the clock when it returns.
 What both sides measure is the age of every structured event when the reader has it: in Lucy's case in the callback of a
-typed subscription, behind capture, recording, decoding and a stream. The first half second is not counted.
+typed subscription, behind capture, recording, decoding and a stream. The first half second is not counted, and what was
+imported is collected before: the first full collection takes 16 ms and comes once a process, some second after its
+start. At 20,000 lines/s that is 16 events in 3,000, enough to make a p99 of milliseconds where it came.
 """
 
 import functools
+import gc
 import os
 import re
 import time
@@ -22,7 +25,7 @@ from lucy_core.records.record import Event
 
 RATES = (1_000, 20_000, 200_000)
 WARM_UP = 0.5
-LIMITS = {20_000: 5.0, 200_000: 20.0}
+LIMITS = {20_000: 3.0, 200_000: 5.0}
 """Times the ping's p99, by rate."""
 
 
@@ -62,6 +65,7 @@ def ping(job: LatencyJob) -> Latencies:
     stamps = re.compile(rb'"at":(\d+),').findall
     ages: list[int] = []
     lines, rest = 0, b""
+    gc.collect()
     with paced_writers([job.pace(fifo)]) as [writer]:
         writer.go()
         while lines < job.lines:
@@ -89,6 +93,7 @@ def lucy_listener(job: LatencyJob) -> Latencies:
 
         async with open_pipeline(Path(job.directory), ["node"], record=job.record) as (pipeline, [fifo]):
             pipeline.events(Stamped).subscribe(take)
+            gc.collect()
             with paced_writers([job.pace(fifo)]) as writers:
                 writers[0].go()
                 [written] = await results_of(writers)
@@ -140,8 +145,10 @@ def run_latency(*, say: Say, rounds: int = 3, seconds: float = 3.0, rates: tuple
             report.figures[f"{name} at {rate}"] = msgspec.to_builtins(age)
             curves[name].append((rate, age.p99))
         if rate in LIMITS:
-            ratio = report.ratios[f"Lucy p99 at {rate}"]
-            report.targets.append(Target(f"p99 at {rate:,} lines/s over the ping's", ratio, LIMITS[rate]))
+            for name, loop in (("Lucy", "asyncio"), ("Lucy, uvloop", "uvloop")):
+                ratio = report.ratios[f"{name} p99 at {rate}"]
+                promise = f"p99 at {rate:,} lines/s over the ping's, {loop}"
+                report.targets.append(Target(promise, ratio, LIMITS[rate]))
     report.curves.append(
         Curve("latency", "Write to subscriber, p99", "lines a second", "microseconds", curves, log_x=True, log_y=True)
     )
