@@ -88,7 +88,6 @@ class Audit:
     async def _read(self, checks: Mapping[str, Check], stop: int) -> dict[str, Judged]:
         """Count what the lines of some sources before `stop` are."""
         counted = {node: copy.deepcopy(self._counted.get(node, Judged())) for node in checks}
-        formats = self._delivery.formats
         walk = Walk(self._recording, self._position, turn_bytes=TURN_BYTES)
         position = self._position
         while position < stop:
@@ -99,9 +98,10 @@ class Audit:
                 if row.position >= stop:
                     break
                 position = row.position + row.lines
-                if row.node in counted:
-                    batch = formats.of(row.node).read_block(self._recording.block(row))
+                check = checks.get(row.node)
+                if check is not None:
+                    batch = check.log_format.read_block(self._recording.block(row))
                     counted[row.node].add(len(batch.records), batch.malformed, batch.unleveled, batch.found)
-                    checks[row.node].take(row, batch)
+                    check.take(row, batch)
                     walk.spend(row.bytes)
         return counted

@@ -53,6 +53,8 @@ class Check:
     """Counts again what a source's stretches have, by reading every line, and by no search that may be at fault."""
 
     def __init__(self, stretches: list[Stretch], log_format: Format) -> None:
+        self.log_format = log_format
+        """In which the lines are to be read, whatever is chosen meanwhile."""
         # What was read in another format may have meant something else.
         self._left = [each for each in stretches if each.log_format is log_format][::-1]
         self._matcher: Matcher | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import pytest
 
@@ -128,3 +129,22 @@ async def test_an_audit_that_was_cancelled_leaves_the_searches_to_the_next_one(f
         assert len(pipeline.ledger.gaps) == 1
         await pipeline.audit()
         assert len(pipeline.ledger.gaps) == 1
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_format_that_is_chosen_amid_an_audit_is_held_against_nobody(tmp_path: Path, steps: int) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        fifo = await pipeline.open_fifo("a")
+        pipeline.read_as("a", "envelope")
+        pipeline.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
+        writer = os.open(fifo, os.O_WRONLY)
+        for _ in range(5):  # more than is read in one turn
+            os.write(writer, NOTHING * 100 + LINES[0])
+            await pipeline.reach(await pipeline.drain("a"))
+        os.close(writer)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pipeline.audit)
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
+            pipeline.read_as("a", "klog")
+        assert pipeline.ledger.gaps == []
