@@ -343,6 +343,28 @@ def test_lines_that_name_a_type_and_cannot_be_read_are_found_without_reading_all
     assert delivery.ledger.of(block.node).unread == len(nothing) * 3 + 1  # one of the others names no wanted type
 
 
+@pytest.mark.parametrize(
+    ("kind", "bad"),
+    ((Leads, b'{"MESSAGE":[108,101,97,100,115]}'), (Two, b'{"message":"m","event_id":"zw\x1b[1mei"}')),
+    ids=("numbers", "colours"),
+)
+def test_which_unreadable_lines_are_given_does_not_depend_on_what_others_want(kind: type, bad: bytes) -> None:
+    nothing = [b'{"message":"m","event_id":"other"}'] * 40
+    block = block_of([*nothing, bad, *nothing])
+    row = Row(block.position, block.node, 0, len(block.data), block.lines, block.arrived_ns)
+    for others in ((), (Interest(),)):
+        delivery = Delivery(Ledger(), None)
+        delivery.read_as(block.node, NodeFormats(FORMAT))
+        delivery.ledger.take(row)
+        delivery.delivered = block.position
+        found: list[Malformed] = []
+        delivery.subscribe(Interest(event_types=[event_type(kind)], kind=Malformed), found.extend, lambda _: None)
+        for other in others:
+            delivery.subscribe(other, lambda _: None, lambda _: None)
+        delivery.deliver(row, lambda row: Window.of(row, block.data))
+        assert [each.raw for each in found] == [bad]
+
+
 def test_an_escaped_id_is_no_id_even_where_all_is_decoded() -> None:
     disguised = b'{"message":"m","event\\u005fid":"one"}'
     disguised_id = b'{"message":"m","event_id":"\\u006fne"}'

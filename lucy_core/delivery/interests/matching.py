@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, final
 
+import msgspec
+
 from lucy_core.capturing import searching
 from lucy_core.capturing.searching import Search
 from lucy_core.delivery.scanning import can_search, stands_behind
-from lucy_core.formats.contract import Batch, Format
+from lucy_core.formats.contract import Batch, Format, Needles
 from lucy_core.records.colours import ESCAPE
 from lucy_core.records.event import TEXT_IN_NUMBERS, EventType
 from lucy_core.records.record import Record
@@ -67,7 +69,7 @@ class Matcher:
                 self._by_fields.append(kind)
             # An envelope's text is looked up for next to nothing.
             slow += bool(kind.patterns or kind.templates or kind.fields or (kind.messages and not log_format.id_key))
-        needles = log_format.literals(self.kinds) if as_they_stand else log_format.needles(self.kinds)
+        needles = _of_any_line(self.kinds, log_format) if as_they_stand else log_format.needles(self.kinds)
         self.needles = needles if can_search(needles, by_text=slow) else None
         """What to search for; None where every line has to be read."""
 
@@ -143,3 +145,12 @@ class Matcher:
                 found.append(kind)
         found += (kind for kind in spelt if kind not in found and kind.means(record))
         return found
+
+
+def _of_any_line(kinds: tuple[EventType[Any], ...], log_format: Format) -> Needles | None:
+    """Return what each line has that is spelt as one of these types (`EventType.is_spelt`), can it be read or not."""
+    needles = log_format.literals(kinds)
+    if needles is None:
+        return None
+    literals = {*needles.literals, *(TEXT_IN_NUMBERS for kind in kinds if kind.is_of_text)}
+    return msgspec.structs.replace(needles, literals=tuple(sorted(literals)), may_be_coloured=True)
