@@ -1,5 +1,6 @@
 """How long a node may have waited for us: an upper bound that isn't made of idleness."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from lucy_core.capturing import draining
 from lucy_core.capturing import loop as capture_module
 from lucy_core.capturing.loop import Capture
 from lucy_core.capturing.requests import Fifo
+from lucy_core.capturing.sources import fifo
+from lucy_core.capturing.sources.buffer import Buffer
+from lucy_core.capturing.sources.fifo import FifoSource
 from lucy_core.delivery import direct as direct_module
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.interests.subscription import Gate
@@ -99,6 +103,21 @@ def test_idleness_before_a_burst_is_no_time_blocked(machine: Machine, clock: Clo
     fill(a)
     machine.turn()
     assert machine.blocked("a") == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("pages", (1, 2, 3, 16))
+def test_one_line_in_a_small_pipe_is_no_time_blocked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pages: int
+) -> None:
+    monkeypatch.setattr(fifo, "PIPE_BYTES", pages * 4096)  # as it is beyond a user's quota
+    path = tmp_path / "small"
+    with contextlib.closing(FifoSource(str(path), Buffer())) as source:
+        path.write_bytes(LINE)
+        assert source.read() == LINE
+        assert not source.blocked
+        fill(path)
+        assert source.read()
+        assert source.blocked
 
 
 def test_a_pipe_left_full_while_capture_stood_still_is_time_blocked(machine: Machine, clock: Clock) -> None:

@@ -27,7 +27,8 @@ while capture is busy with the others, so a refusal (a quota of 64 MiB a user) c
 
 
 SLACK_BYTES = 2 * 4096
-"""By how much less than its capacity a pipe may hold and be full: in pages, to each of which one write may add."""
+"""By how much less than its capacity a pipe may hold and be full: in pages, to each of which one write may add. At most
+half of it: beyond the user's quota a pipe has two pages, and one line in it isn't full."""
 
 
 def make_fifo(path: str) -> None:
@@ -51,7 +52,7 @@ def make_fifo(path: str) -> None:
 class FifoSource(Source):
     """The reading end of a FIFO."""
 
-    __slots__ = ("_buffer", "_capacity", "_fd", "blocked")
+    __slots__ = ("_buffer", "_capacity", "_fd", "_slack", "blocked")
 
     def __init__(self, path: str, buffer: Buffer) -> None:
         """Make it, unless it is there, and open it.
@@ -71,6 +72,7 @@ class FifoSource(Source):
             fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._capacity = fcntl.fcntl(self._fd, fcntl.F_GETPIPE_SZ)
         """Bytes that the kernel really buffers."""
+        self._slack = min(SLACK_BYTES, self._capacity // 2)
         self.blocked = False
 
     def fileno(self) -> int:
@@ -83,12 +85,12 @@ class FifoSource(Source):
         except BlockingIOError:
             self.blocked = False
             return b""
-        self.blocked = len(chunk) > min(CHUNK_BYTES, self._capacity) - SLACK_BYTES and self._nearly_full(len(chunk))
+        self.blocked = len(chunk) > min(CHUNK_BYTES, self._capacity) - self._slack and self._nearly_full(len(chunk))
         return chunk
 
     def _nearly_full(self, taken: int) -> bool:
         (left,) = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, b"\0\0\0\0"))
-        return taken + int(left) > self._capacity - SLACK_BYTES
+        return taken + int(left) > self._capacity - self._slack
 
     def left(self) -> int:
         return self._capacity * 2
