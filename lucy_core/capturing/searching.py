@@ -62,13 +62,17 @@ def _find(data: bytes | bytearray, text: bytes, start: int, stop: int) -> int:
 
 
 def _count(data: Data, byte: bytes, start: int, stop: int) -> int:
-    """Count by removing them and comparing lengths.
+    """Count by removing them and comparing lengths, a piece at a time: what is larger has memory that is taken anew.
 
     That runs on `memchr` and `memcpy`, at 9.8 GB/s; `bytes.count` of one byte is a plain loop before Python 3.13, at
     3.5.
     """
-    some = bytes(data[start:stop]) if isinstance(data, memoryview) else data[start:stop]
-    return len(some) - len(some.replace(byte, b""))
+    found = 0
+    while start < stop:
+        some = bytes(data[start : min(start + SPAN, stop)])
+        found += len(some) - len(some.replace(byte, b""))
+        start += SPAN
+    return found
 
 
 BYTES = Search("bytes", _find, _count, most=4)
