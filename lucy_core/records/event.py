@@ -55,6 +55,7 @@ class EventType(Generic[T]):
 
     __slots__ = (
         "_needles",
+        "_wordings",
         "data_type",
         "decode",
         "fields",
@@ -91,6 +92,7 @@ class EventType(Generic[T]):
         """Those of the messages that have variables."""
         self.patterns = tuple(patterns)
         """The regular expressions that mean it where they are found in a text."""
+        self._wordings: tuple[Template | Pattern, ...] = (*self.templates, *self.patterns)
         self.fields = fields
         """The values that fields have to have, by name or by dotted path; all of them."""
         self.message_needs_id = message_needs_id
@@ -177,11 +179,12 @@ class EventType(Generic[T]):
 
     def fits(self, text: str) -> bool:
         """Tell whether a text is one that means this type, whatever else its line has."""
-        return (
-            text in self.messages
-            or any(template.variables(text) is not None for template in self.templates)
-            or any(pattern.variables(text) is not None for pattern in self.patterns)
-        )
+        if text in self.messages:
+            return True
+        for each in self._wordings:  # noqa: SIM110  # asked of each text: `any` would cost more than the look
+            if each.variables(text) is not None:
+                return True
+        return False
 
     def variables(self, record: Record) -> dict[str, str]:
         """Return what the text has in the places of a template's variables, or for a pattern's named groups."""

@@ -72,7 +72,9 @@ class Template:
         """Return what a text has in the variables' places; empty for the template itself, None where it doesn't fit."""
         if text == self.text:
             return {}
-        found = None if self._match is None else self._match(text)
+        if self._match is None or self.literal not in text:  # a look costs a tenth of a match
+            return None
+        found = self._match(text)
         return None if found is None else found.groupdict()
 
 
@@ -96,6 +98,12 @@ class Pattern:
 
     def variables(self, text: str) -> dict[str, str] | None:
         """Return what the named groups matched; None where the pattern isn't found."""
+        for literal in self.literals:  # a look costs a tenth of a search
+            if literal in text:
+                break
+        else:
+            if self.literals:
+                return None
         found = self._search(text)
         if found is None:
             return None

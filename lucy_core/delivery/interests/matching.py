@@ -74,7 +74,7 @@ class Matcher:
         """What to search for; None where every line has to be read."""
 
     def found(self, batch: Batch) -> Iterator[tuple[int, Record, Kinds]]:
-        """Give each record that is of some of the types, with its index in the batch and these types.
+        """Give each record that may be of some of the types, with its index in the batch and those that it is of.
 
         The one loop over all records: what isn't wanted costs a look at its id, and at its text where texts count.
         """
