@@ -70,9 +70,9 @@ class Audit:
             await self.run()
 
     def _take_stretches(self) -> None:
-        searched = self._delivery.searched
-        for key, stretches in ({} if searched is None else searched.take()).items():
-            self._stretches.setdefault(key, []).extend(stretches)
+        if self._delivery.searched is not None:
+            for key, stretches in self._delivery.searched.take().items():
+                self._stretches.setdefault(key, []).extend(stretches)
 
     def _tell(self, checks: Mapping[str, Check]) -> None:
         """Have the ledger hold what searches have missed, or made up."""

@@ -86,9 +86,7 @@ def search(window: Window, needles: Needles, log_format: Format, *, keeps_bytes:
 
 def nothing_of(block: Block) -> Batch:
     """Return a block of which nothing is wanted."""
-    batch = Batch(block, [], (), [])
-    batch.is_searched = True
-    return batch
+    return Batch(block, [], (), [])
 
 
 def _lines_with(window: Window, literal: bytes, by: Search) -> Iterator[tuple[int, int]]:

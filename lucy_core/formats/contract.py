@@ -32,7 +32,6 @@ class Batch:
         "_lines",
         "block",
         "found",
-        "is_searched",
         "malformed",
         "positions",
         "records",
@@ -63,8 +62,6 @@ class Batch:
         """How many lines were of which format, where the format finds out."""
         self.unleveled = unleveled
         """How many records don't say how much they matter."""
-        self.is_searched = False
-        """Whether it has only what a search of the block's bytes found."""
         self.source = block.data
         """What was read in one piece: the block, or those of its lines that a search found; empty where lines were."""
         self._lacks_raw = lacks_raw
@@ -104,14 +101,13 @@ class Batch:
             unleveled=self.unleveled,
             lacks_raw=self._lacks_raw,
         )
-        placed.is_searched = True
         placed.source = self.source
         placed._lines = lines
         return placed
 
     @property
     def bytes_read(self) -> bytes:
-        """The bytes of all records and malformed lines, and of nothing else where lines were searched for."""
+        """The bytes in which its records stand, with what else was read in one piece with them."""
         return self.source or b"\n".join([record.raw for record in self.records])
 
 

@@ -151,7 +151,6 @@ class EnvelopeFormat(Format):
         for record, line in zip(records, lines, strict=True):
             set_field(record, "raw", line)
         batch = Batch(block, records, positions, [], unleveled=self._unleveled(records))
-        batch.is_searched = True
         batch.source = b""
         return batch
 

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from lucy_core.capturing.framing import Chunk, Framer
 
 READ_BYTES = 1 << 18
-"""The most that one read takes. 256 KiB measured best of 64 KiB, 256 KiB and 1 MiB (4.4, 5.4 and 1.5 GB/s through a 1
-MiB pipe): larger ones pay for fresh memory, and the cap keeps one loud node from starving the rest."""
+"""The most that one read takes into memory of its own; what a FIFO's takes stands in `buffer.py`. 256 KiB measured best
+of 64 KiB, 256 KiB and 1 MiB (4.4, 5.4 and 1.5 GB/s through a 1 MiB pipe): larger ones pay for fresh memory, and the cap
+keeps one loud node from starving the rest."""
 NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 """What the kernel says where none is left: for this process, or for the machine."""
 

@@ -1,6 +1,5 @@
 """Which records are of which of the wanted types. Sans-IO."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, final
 
@@ -52,7 +51,7 @@ class Matcher:
         self._by = searching.chosen() if by is None else by
         self.kinds = tuple(kinds)
         self.log_format = log_format
-        self._by_id: dict[str | None, Kinds] = defaultdict(list)
+        self._by_id: dict[str | None, Kinds] = {}
         self._by_text: Kinds = []
         """Types that a text may mean."""
         self._texts: dict[str, Kinds] = {}
@@ -62,7 +61,7 @@ class Matcher:
         slow = 0
         for kind in self.kinds:
             for event_id in kind.ids:
-                self._by_id[event_id].append(kind)
+                self._by_id.setdefault(event_id, []).append(kind)
             if kind.is_of_text:
                 self._by_text.append(kind)
             if kind.fields:
