@@ -24,7 +24,7 @@ from lucy_core.formats.choice import NodeFormats
 from lucy_core.formats.contract import Format, Needles
 from lucy_core.formats.envelope import EnvelopeFormat
 from lucy_core.recording.ledger import Ledger
-from lucy_core.recording.rows import Row, Window
+from lucy_core.recording.rows import Window
 from lucy_core.records.event import event_type
 from lucy_core.records.record import Block, Malformed, Record, Undecodable
 
@@ -141,13 +141,19 @@ def block_of(made: list[bytes], *, torn: bool = False) -> Block:
     return Block("a", 100, 0, len(made), 7, data, torn)
 
 
-def heard(block: Block, wanted: list[type], *others: Interest, log_format: Format = FORMAT) -> list[tuple[Any, ...]]:
-    """What a subscriber to `wanted` gets of a block beside subscribers with other interests."""
-    row = Row(block.position, block.node, block.offset, len(block.data), block.lines, block.arrived_ns, torn=block.torn)
+def standing_before(block: Block, log_format: Format) -> tuple[Delivery, Window]:
+    """Make a delivery to which a block comes next, and the block as it is read for it."""
+    window = Window.over(block)
     delivery = Delivery(Ledger(), None)
     delivery.read_as(block.node, NodeFormats(log_format))
-    delivery.ledger.take(row)
+    delivery.ledger.take(window.row)
     delivery.delivered = block.position
+    return delivery, window
+
+
+def heard(block: Block, wanted: list[type], *others: Interest, log_format: Format = FORMAT) -> list[tuple[Any, ...]]:
+    """What a subscriber to `wanted` gets of a block beside subscribers with other interests."""
+    delivery, window = standing_before(block, log_format)
     found: list[tuple[Any, ...]] = []
 
     def take(items: list[Any]) -> None:
@@ -160,7 +166,7 @@ def heard(block: Block, wanted: list[type], *others: Interest, log_format: Forma
     delivery.subscribe(Interest(event_types=interest, kind=Undecodable), take, lambda _: None)
     for other in others:
         delivery.subscribe(other, lambda _: None, lambda _: None)
-    delivery.deliver(row, lambda row: Window.of(row, block.data))
+    delivery.deliver(window.row, lambda _: window)
     assert delivery.delivered == block.position + block.lines
     assert delivery.ledger.cut_off == []
     return [(*entry[:-1], str(entry[-1])) for entry in found]
@@ -306,15 +312,11 @@ def test_few_lines_are_decoded_however_many_types_are_wanted_by_their_text(
         lucy.event(**{how: text.format(f"task {number:02}")})(kind)  # type: ignore[arg-type]
     made = [b"step %d of %b %02d" % (n, b"task" if n % 20 == 0 else b"nothing", n // 20) for n in range(240)]
     block = block_of(made)
-    row = Row(block.position, block.node, 0, len(block.data), block.lines, block.arrived_ns)
-    delivery = Delivery(Ledger(), None)
-    delivery.read_as(block.node, NodeFormats(log_format))
-    delivery.ledger.take(row)
-    delivery.delivered = block.position
+    delivery, window = standing_before(block, log_format)
     found: list[Any] = []
     for kind in wanted:
         delivery.subscribe(Interest(event_types=[event_type(kind)]), found.extend, lambda _: None)
-    delivery.deliver(row, lambda row: Window.of(row, block.data))
+    delivery.deliver(window.row, lambda _: window)
     assert [event.data.n for event in found] == list(range(0, 240, 20))
     assert delivery.ledger.of(block.node).decoded == 12
 
@@ -330,15 +332,11 @@ def test_lines_that_name_a_type_and_cannot_be_read_are_found_without_reading_all
     others = [b'{"message":"m","event_id":"other"', b'{"message":"m","event_id":"one"']
     made = [*nothing, *bad, *nothing, *others, *nothing]
     block = block_of(made)
-    row = Row(block.position, block.node, 0, len(block.data), block.lines, block.arrived_ns)
-    delivery = Delivery(Ledger(), None)
-    delivery.read_as(block.node, NodeFormats(log_format))
-    delivery.ledger.take(row)
-    delivery.delivered = block.position
+    delivery, window = standing_before(block, log_format)
     found: list[Malformed] = []
     delivery.subscribe(Interest(event_types=[event_type(Two)], kind=Malformed), found.extend, lambda _: None)
     delivery.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
-    delivery.deliver(row, lambda row: Window.of(row, block.data))
+    delivery.deliver(window.row, lambda _: window)
     assert [each.raw for each in found] == bad
     assert delivery.ledger.of(block.node).unread == len(nothing) * 3 + 1  # one of the others names no wanted type
 
@@ -351,17 +349,13 @@ def test_lines_that_name_a_type_and_cannot_be_read_are_found_without_reading_all
 def test_which_unreadable_lines_are_given_does_not_depend_on_what_others_want(kind: type, bad: bytes) -> None:
     nothing = [b'{"message":"m","event_id":"other"}'] * 40
     block = block_of([*nothing, bad, *nothing])
-    row = Row(block.position, block.node, 0, len(block.data), block.lines, block.arrived_ns)
     for others in ((), (Interest(),)):
-        delivery = Delivery(Ledger(), None)
-        delivery.read_as(block.node, NodeFormats(FORMAT))
-        delivery.ledger.take(row)
-        delivery.delivered = block.position
+        delivery, window = standing_before(block, FORMAT)
         found: list[Malformed] = []
         delivery.subscribe(Interest(event_types=[event_type(kind)], kind=Malformed), found.extend, lambda _: None)
         for other in others:
             delivery.subscribe(other, lambda _: None, lambda _: None)
-        delivery.deliver(row, lambda row: Window.of(row, block.data))
+        delivery.deliver(window.row, lambda _, window=window: window)
         assert [each.raw for each in found] == [bad]
 
 
