@@ -29,6 +29,8 @@ from lucy_core.records.record import Block
 
 _DENSE_FROM = 16
 _DENSE = 8
+_FEW = 4
+"""How many ids are compared one by one: a look-up among all of them costs as much as four."""
 _A_ROW = Row(0, "", 0, 0, 1, 0)
 """What stands for the row of bytes that are no block."""
 
@@ -75,7 +77,7 @@ def search(window: Window, needles: Needles, log_format: Format, *, keeps_bytes:
         counted = end
         numbers.append(number)
         number += 1
-        lines.append(bytes(view[start : end - 1]))
+        lines.append(view[start : end - 1].tobytes())
         if len(lines) == looks_at:
             if number - row.position < looks_at * _DENSE:
                 return log_format.read_block(window.block())
@@ -104,12 +106,14 @@ def _lines_with(window: Window, literal: bytes, by: Search) -> Iterator[tuple[in
 def _lines_behind(window: Window, key: bytes, values: frozenset[bytes] | None, by: Search) -> Iterator[tuple[int, int]]:
     """Find where lines begin and end in which one of these stands behind a key, or what only the format understands."""
     _, data, end, stop = window
-    find, next_of, last_of = by.find, data.find, data.rfind
+    find, next_of, last_of, begins = by.find, data.find, data.rfind, data.startswith
     size = len(key)
+    # What is wanted is mostly one id or a few: these are compared where they stand.
+    few = () if values is None or len(values) > _FEW else tuple(value + b'"' for value in values)
     found = find(data, key, end, stop)
     while found >= 0:
         at = found + size
-        if values is not None:
+        if values is not None and not begins(few, at, stop):
             quote = next_of(b'"', at + 2, stop)
             value = bytes(data[at : quote if quote >= 0 else stop])
             if value not in values and value.startswith(VALUE) and b"\\" not in value:

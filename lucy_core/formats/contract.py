@@ -10,7 +10,7 @@ import abc
 import codecs
 import enum
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, final
 
 import msgspec
@@ -30,6 +30,7 @@ class Batch:
     __slots__ = (
         "_lacks_raw",
         "_lines",
+        "at",
         "block",
         "found",
         "malformed",
@@ -66,14 +67,14 @@ class Batch:
         """What was read in one piece: the block, or those of its lines that a search found; empty where lines were."""
         self._lacks_raw = lacks_raw
         """Whether its records, one a line, lack their `raw` yet, which costs a copy of each line."""
+        self.at: Callable[[int], Record] = self._completed if lacks_raw else records.__getitem__
+        """Returns a record as it is given to others: with its line's bytes."""
         self._lines: list[bytes] = []
 
-    def at(self, index: int) -> Record:
-        """Return a record as it is given to others: with its line's bytes."""
+    def _completed(self, index: int) -> Record:
         record = self.records[index]
-        if self._lacks_raw:
-            self._lines = self._lines or self.source.split(b"\n")
-            _set_field(record, "raw", self._lines[index])
+        self._lines = self._lines or self.source.split(b"\n")
+        _set_field(record, "raw", self._lines[index])
         return record
 
     def whole(self) -> list[Record]:

@@ -72,11 +72,14 @@ class Matcher:
         self.needles = needles if can_search(needles, by_text=slow) else None
         """What to search for; None where every line has to be read."""
 
-    def found(self, batch: Batch) -> Iterator[tuple[int, Record, Kinds]]:
+    def found(self, batch: Batch) -> Iterable[tuple[int, Record, Kinds]]:
         """Give each record that may be of some of the types, with its index in the batch and those that it is of.
 
-        The one loop over all records: what isn't wanted costs a look at its id, and at its text where texts count.
+        What isn't wanted costs a look at its id, and at its text where texts count.
         """
+        return self._found_by_all(batch) if self._by_text or self._by_fields else self._found_by_id(batch)
+
+    def _found_by_all(self, batch: Batch) -> Iterator[tuple[int, Record, Kinds]]:
         by_id, by_text, at, texts = self._by_id, self._by_text, batch.at, self._texts
         by_fields = [kind for kind in self._by_fields if self._may_have(batch, kind)]
         hides: bool | None = None
@@ -97,6 +100,13 @@ class Matcher:
                 if hides or meant or spelt or not kinds:
                     kinds = self._kinds(whole, meant, spelt, hides=hides)
                 yield index, whole, kinds
+
+    def _found_by_id(self, batch: Batch) -> list[tuple[int, Record, Kinds]]:
+        wanted, at = self._by_id.get, batch.at
+        found = [(index, at(index), kinds) for index, record in enumerate(batch.records) if (kinds := wanted(record.id))]
+        if found and self._has_any(batch.bytes_read, _ESCAPED):
+            return [(index, record, self._kinds(record, [], [], hides=True)) for index, record, _ in found]
+        return found
 
     def _may_have(self, batch: Batch, kind: EventType[Any]) -> bool:
         """Tell whether a line of a batch may be spelt as one of this type, so that each is to be asked."""

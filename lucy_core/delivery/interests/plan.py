@@ -165,11 +165,10 @@ class Plan:
         for index, record, kinds in self.matcher.found(batch):
             for kind in kinds:
                 count += 1
-                takers = _at_level(all_takers[kind], record) if leveled else all_takers[kind]
-                if takers is None:
+                if leveled and not _is_asked_for(all_takers[kind], record):
                     continue
                 try:
-                    data = kind.decode(record)
+                    event = Event(node, positions[index], arrived, record, kind.decode(record), source)
                 except BaseException as error:  # noqa: BLE001  # a decoder may be anybody's; its fault is the line's
                     if not isinstance(error, Exception):
                         escaped.append(error)
@@ -177,14 +176,9 @@ class Plan:
                     bad = Undecodable(node, positions[index], arrived, record, kind.name, reason, source)
                     failed.append((kind, bad))
                     continue
-                event = Event(node, positions[index], arrived, record, data, source)
-                if kind.writer is not None or leveled:
-                    for taker in takers if kind.writer is None else _asking_for(takers, event):
-                        shares.setdefault(taker, []).append(event)
-                    continue
                 adding = into.get(kind)
-                if adding is None:  # to the same ones each time
-                    adding = into[kind] = [shares.setdefault(taker, []).append for taker in takers]
+                if adding is None:
+                    adding = into[kind] = _adding(all_takers[kind], kind, shares, leveled=leveled)
                 for add in adding:
                     add(event)
         return count
@@ -205,17 +199,30 @@ def _in_line_order(shares: Shares) -> Iterable[tuple[Subscription, list[Any]]]:
     ]
 
 
-def _at_level(takers: list[Subscription], record: Record) -> list[Subscription] | None:
-    """Return those who want a record of this level; None where nobody does, so that nothing is decoded."""
-    if not takers:
-        return takers
-    severity = record.severity
-    return [each for each in takers if each.interest.level is None or severity >= each.interest.level] or None
+def _adding(
+    takers: list[Subscription], kind: EventType[Any], shares: Shares, *, leveled: bool
+) -> list[Callable[[Event[Any]], None]]:
+    """Return what to call with each event of a type, for those who want it to have it among their shares."""
+    if kind.writer is None and not leveled:
+        return [shares.setdefault(taker, []).append for taker in takers]
+
+    def add(event: Event[Any]) -> None:
+        for taker in takers:
+            named = None if kind.writer is None else taker.interest.named  # whom an event of Lucy's own is about
+            if _is_at_level(taker, event.record) and (named is None or is_of(event, named)):
+                shares.setdefault(taker, []).append(event)
+
+    return [add]
 
 
-def _asking_for(takers: list[Subscription], event: Event[Any]) -> list[Subscription]:
-    """Return those who mean an event of Lucy's own, by the nodes that it is about."""
-    return [each for each in takers if each.interest.named is None or is_of(event, each.interest.named)]
+def _is_asked_for(takers: list[Subscription], record: Record) -> bool:
+    """Tell whether somebody wants an event of this level; what nobody wants isn't decoded, but for its failures."""
+    return not takers or any(_is_at_level(taker, record) for taker in takers)
+
+
+def _is_at_level(taker: Subscription, record: Record) -> bool:
+    level = taker.interest.level
+    return level is None or record.severity >= level
 
 
 def _record_events(batch: Batch, interest: Interest) -> list[Event[Record]]:
