@@ -44,7 +44,9 @@ class Audit:
         """What was searched and not yet read."""
 
     async def run(self) -> None:
-        """Make what was `judged` exact for all lines that are delivered now. Cancelled, it changes nothing.
+        """Make what was `judged` exact for all lines that are delivered now.
+
+        Cancelled, it makes nothing exact; but of the searches whose lines it has read, it says what they have missed.
 
         Raises:
             RecordingError: the recording lacks lines, or can't be read.
@@ -56,9 +58,13 @@ class Audit:
             unread = {node for node, account in nodes.items() if account.unread}
             self._take_stretches()
             checks = {key: Check(self._stretches.get(key, []), self._delivery.formats.of(key)) for key in unread}
-            found = await self._read(checks, stop) if unread else {}
-            self._stretches.clear()
-            self._tell(checks)
+            try:
+                found = await self._read(checks, stop) if unread else {}
+                for check in checks.values():
+                    check.close()
+            finally:
+                self._stretches = {key: check.left for key, check in checks.items()}
+                self._tell(checks)
             for node, judged in found.items():
                 nodes[node].judged = nodes[node].judged.since(said[node], then=judged)
             self._counted = {**said, **found}
@@ -77,7 +83,6 @@ class Audit:
     def _tell(self, checks: Mapping[str, Check]) -> None:
         """Have the ledger hold what searches have missed, or made up."""
         for key, check in checks.items():
-            check.close()
             for position, events, count in check.missed:
                 reason = (
                     f"a search by {searching.chosen().name} found {events:,} events where reading every line finds "
@@ -100,8 +105,9 @@ class Audit:
                 position = row.position + row.lines
                 check = checks.get(row.node)
                 if check is not None:
-                    batch = check.log_format.read_block(self._recording.block(row))
+                    block = self._recording.block(row)
+                    batch = check.log_format.read_block(block)
                     counted[row.node].add(len(batch.records), batch.malformed, batch.unleveled, batch.found)
-                    check.take(row, batch)
+                    check.take(row, block, batch)
                     walk.spend(row.bytes)
         return counted

@@ -9,6 +9,10 @@ from lucy_core.delivery.interests.matching import Matcher
 from lucy_core.formats.contract import Batch, Format
 from lucy_core.recording.rows import Row
 from lucy_core.records.event import EventType
+from lucy_core.records.record import Block
+
+STRETCH_BYTES = 1 << 26
+"""How much of a log is judged at once. An audit whose time is up has judged all that it had read to their ends."""
 
 
 class Stretch(msgspec.Struct):
@@ -27,7 +31,7 @@ class Stretch(msgspec.Struct):
 
 @final
 class Searched:
-    """The stretches since the last audit, by source. They grow with how often subscriptions come and go."""
+    """The stretches since the last audit, by source. They grow with the log, and where subscriptions come and go."""
 
     def __init__(self) -> None:
         self._stretches: dict[str, list[Stretch]] = {}
@@ -36,7 +40,7 @@ class Searched:
         """Take note of what was found in a row's block."""
         stretches = self._stretches.setdefault(row.node, [])
         last = stretches[-1] if stretches else None
-        if last is None or last.stop != row.offset or not matcher.is_of(last.kinds, last.log_format):
+        if last is None or not _goes_on(last, row, matcher):
             last = Stretch(row.position, row.offset, row.offset, matcher.log_format, matcher.kinds)
             stretches.append(last)
         last.stop = row.offset + row.bytes
@@ -48,6 +52,11 @@ class Searched:
         return taken
 
 
+def _goes_on(stretch: Stretch, row: Row, matcher: Matcher) -> bool:
+    is_next = stretch.stop == row.offset and stretch.stop - stretch.start < STRETCH_BYTES
+    return is_next and matcher.is_of(stretch.kinds, stretch.log_format)
+
+
 @final
 class Check:
     """Counts again what a source's stretches have, by reading every line, and by no search that may be at fault."""
@@ -55,14 +64,18 @@ class Check:
     def __init__(self, stretches: list[Stretch], log_format: Format) -> None:
         self.log_format = log_format
         """In which the lines are to be read, whatever is chosen meanwhile."""
-        # What was read in another format may have meant something else.
-        self._left = [each for each in stretches if each.log_format is log_format][::-1]
+        self._left = stretches[::-1]
         self._matcher: Matcher | None = None
         self._count = 0
         self.missed: list[tuple[int, int, int]] = []
         """Where a search was wrong: the position, how many events it found, and how many there are."""
 
-    def take(self, row: Row, batch: Batch) -> None:
+    @property
+    def left(self) -> list[Stretch]:
+        """The stretches that aren't judged."""
+        return self._left[::-1]
+
+    def take(self, row: Row, block: Block, batch: Batch) -> None:
         """Count what a row's block has, all of which was read. Rows come in their order."""
         while self._left and self._left[-1].stop <= row.offset:
             self.close()
@@ -70,6 +83,8 @@ class Check:
             stretch = self._left[-1]
             if self._matcher is None:
                 self._matcher = Matcher(stretch.kinds, stretch.log_format, by=searching.BYTES)
+            if stretch.log_format is not self.log_format:  # it was chosen later
+                batch = stretch.log_format.read_block(block)
             self._count += self._matcher.count(batch)
 
     def close(self) -> None:

@@ -68,7 +68,9 @@ class EnvelopeRecord(Record, frozen=True, gc=False, kw_only=True):
     def time(self) -> datetime | None:
         return read_time(self.timestamp)
 
-    payload = property(attrgetter("metadata"))  # read for each event: no step of the interpreter's
+    @property
+    def payload(self) -> msgspec.Raw:
+        return self.metadata
 
     @property
     def fields(self) -> Mapping[str, Any]:

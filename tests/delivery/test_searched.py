@@ -1,5 +1,6 @@
 """A search that misses an event, or makes one up, doesn't stay silent: the audit holds it against the run."""
 
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -14,9 +15,13 @@ import pytest
 import lucy_core as lucy
 from lucy_core.capturing import searching
 from lucy_core.capturing.searching import BYTES, Search
+from lucy_core.delivery import audit, searched
 from lucy_core.delivery.interests.interest import Interest
 from lucy_core.delivery.pipeline import Pipeline
+from lucy_core.recording.recording import Recording
+from lucy_core.recording.rows import Row
 from lucy_core.records.event import event_type
+from lucy_core.records.record import Block
 
 pytestmark = pytest.mark.anyio
 
@@ -148,3 +153,55 @@ async def test_a_format_that_is_chosen_amid_an_audit_is_held_against_nobody(tmp_
                 await anyio.lowlevel.checkpoint()
             pipeline.read_as("a", "klog")
         assert pipeline.ledger.gaps == []
+
+
+@pytest.mark.parametrize("last", (2, 5, 11))
+async def test_an_audit_whose_time_is_up_has_judged_what_it_had_read(
+    faulty: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, last: int
+) -> None:
+    monkeypatch.setattr(searched, "STRETCH_BYTES", 1)
+    monkeypatch.setattr(audit, "TURN_BYTES", 1)
+    blocks = 12
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        fifo = await pipeline.open_fifo("a")
+        pipeline.read_as("a", "envelope")
+        pipeline.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
+        writer = os.open(fifo, os.O_WRONLY)
+        for _ in range(blocks):
+            os.write(writer, b"".join(NOTHING + LINES[0] for _ in range(9)))
+            await pipeline.reach(await pipeline.drain("a"))
+        os.close(writer)
+        with anyio.CancelScope() as scope, monkeypatch.context() as patched:
+            read, rows = Recording.block, itertools.count(1)
+
+            def block(recording: Recording, row: Row) -> Block:
+                if next(rows) == last:
+                    scope.cancel()
+                return read(recording, row)
+
+            patched.setattr(Recording, "block", block)
+            await pipeline.audit()
+        judged = [gap.position for gap in pipeline.ledger.gaps]
+        assert len(judged) == last - 1
+        assert pipeline.ledger.of("a").unread > 0
+        await pipeline.audit()
+        found = [gap.position for gap in pipeline.ledger.gaps]
+        assert len(found) == blocks
+        assert sorted(set(found)) == found
+        assert found[: len(judged)] == judged
+        assert pipeline.ledger.of("a").unread == 0
+
+
+async def test_what_was_searched_in_an_earlier_format_is_judged_in_that(faulty: None, tmp_path: Path) -> None:
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        fifo = await pipeline.open_fifo("a")
+        pipeline.read_as("a", "envelope")
+        pipeline.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
+        writer = os.open(fifo, os.O_WRONLY)
+        os.write(writer, b"".join(NOTHING + LINES[0] for _ in range(9)))
+        await pipeline.reach(await pipeline.drain("a"))
+        pipeline.read_as("a", "klog")
+        os.write(writer, NOTHING)
+        os.close(writer)
+        await pipeline.reach(await pipeline.drain("a"))
+    assert len(pipeline.ledger.gaps) == 1

@@ -102,8 +102,8 @@ class Matcher:
                 yield index, whole, kinds
 
     def _found_by_id(self, batch: Batch) -> list[tuple[int, Record, Kinds]]:
-        wanted, at = self._by_id.get, batch.at
-        found = [(index, at(index), kinds) for index, record in enumerate(batch.records) if (kinds := wanted(record.id))]
+        by_id, at, records = self._by_id.get, batch.at, batch.records
+        found = [(index, at(index), kinds) for index, record in enumerate(records) if (kinds := by_id(record.id))]
         if found and self._has_any(batch.bytes_read, _ESCAPED):
             return [(index, record, self._kinds(record, [], [], hides=True)) for index, record, _ in found]
         return found
