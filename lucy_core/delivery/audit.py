@@ -10,19 +10,22 @@ as a gap, so that nothing that was decided without it passes for conclusive.
 
 import contextlib
 import copy
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import final
 
 import anyio
 
 from lucy_core.capturing import searching
 from lucy_core.delivery.delivery import Delivery
-from lucy_core.delivery.searched import Check, Stretch
+from lucy_core.delivery.searched import Check, Ground
 from lucy_core.errors import RecordingError
+from lucy_core.formats.contract import Batch, Format
 from lucy_core.recording.account import Judged
 from lucy_core.recording.ledger import gap_of
 from lucy_core.recording.recording import Recording
 from lucy_core.recording.walk import Walk
+from lucy_core.records.record import Block
 
 TURN_BYTES = 1 << 18
 """What is decoded in one turn of the loop."""
@@ -40,8 +43,8 @@ class Audit:
         self._lock = anyio.Lock()
         self._position = 0
         self._counted: dict[str, Judged] = {}
-        self._stretches: dict[str, list[Stretch]] = {}
-        """What was searched and not yet read."""
+        self._grounds: list[Ground] = []
+        """What was searched and isn't judged."""
 
     async def run(self) -> None:
         """Make what was `judged` exact for all lines that are delivered now.
@@ -56,14 +59,15 @@ class Audit:
             # What the ledger says at this place; by the time the recording is read it will have gone on.
             said = {node: copy.deepcopy(account.judged) for node, account in nodes.items()}
             unread = {node for node, account in nodes.items() if account.unread}
-            self._take_stretches()
-            checks = {key: Check(self._stretches.get(key, []), self._delivery.formats.of(key)) for key in unread}
+            if self._delivery.searched is not None:
+                self._grounds += self._delivery.searched.take()
+            checks = [Check(ground) for ground in self._grounds]
             try:
-                found = await self._read(checks, stop) if unread else {}
-                for check in checks.values():
+                found = await self._read(unread, checks, stop)
+                for check in checks:
                     check.close()
             finally:
-                self._stretches = {key: check.left for key, check in checks.items()}
+                self._grounds = [ground for ground in self._grounds if ground.stretches]
                 self._tell(checks)
             for node, judged in found.items():
                 nodes[node].judged = nodes[node].judged.since(said[node], then=judged)
@@ -75,26 +79,26 @@ class Audit:
         with anyio.move_on_after(FINISH_SECONDS), contextlib.suppress(RecordingError):
             await self.run()
 
-    def _take_stretches(self) -> None:
-        if self._delivery.searched is not None:
-            for key, stretches in self._delivery.searched.take().items():
-                self._stretches.setdefault(key, []).extend(stretches)
-
-    def _tell(self, checks: Mapping[str, Check]) -> None:
+    def _tell(self, checks: Iterable[Check]) -> None:
         """Have the ledger hold what searches have missed, or made up."""
-        for key, check in checks.items():
+        for check in checks:
             for position, events, count in check.missed:
                 reason = (
                     f"a search by {searching.chosen().name} found {events:,} events where reading every line finds "
                     f"{count:,}: run it with {searching.VARIABLE}={searching.BYTES.name}, and report it as Lucy's fault"
                 )
-                self._delivery.ledger.miss(gap_of(position, key, reason))
+                self._delivery.ledger.miss(gap_of(position, check.ground.key, reason))
 
-    async def _read(self, checks: Mapping[str, Check], stop: int) -> dict[str, Judged]:
-        """Count what the lines of some sources before `stop` are."""
-        counted = {node: copy.deepcopy(self._counted.get(node, Judged())) for node in checks}
-        walk = Walk(self._recording, self._position, turn_bytes=TURN_BYTES)
-        position = self._position
+    async def _read(self, unread: Iterable[str], checks: Iterable[Check], stop: int) -> dict[str, Judged]:
+        """Count what the lines of some sources before `stop` are, and what was searched."""
+        counted = {node: copy.deepcopy(self._counted.get(node, Judged())) for node in unread}
+        formats = {node: self._delivery.formats.of(node) for node in unread}  # whatever is chosen meanwhile
+        by_source: dict[str, list[Check]] = defaultdict(list)
+        position = self._position if counted else stop
+        for check in checks:
+            by_source[check.ground.key].append(check)
+            position = min(position, check.ground.stretches[0].position)
+        walk = Walk(self._recording, position, turn_bytes=TURN_BYTES)
         while position < stop:
             if not await walk.turn():
                 reason = f"ends at position {position}, {stop} were captured: the rest was live only"
@@ -103,11 +107,24 @@ class Audit:
                 if row.position >= stop:
                     break
                 position = row.position + row.lines
-                check = checks.get(row.node)
-                if check is not None:
-                    block = self._recording.block(row)
-                    batch = check.log_format.read_block(block)
+                asking = [check for check in by_source.get(row.node, ()) if check.asks_for(row)]
+                counts = row.node in counted and row.position >= self._position
+                if not (asking or counts):
+                    continue
+                block = self._recording.block(row)
+                batches: dict[int, Batch] = {}
+                if counts:
+                    batch = _read_once(block, formats[row.node], batches)
                     counted[row.node].add(len(batch.records), batch.malformed, batch.unleveled, batch.found)
-                    check.take(row, block, batch)
-                    walk.spend(row.bytes)
+                for check in asking:
+                    check.take(_read_once(block, check.ground.log_format, batches))
+                walk.spend(row.bytes * len(batches))
         return counted
+
+
+def _read_once(block: Block, log_format: Format, batches: dict[int, Batch]) -> Batch:
+    """Read a block, unless it was read in this format."""
+    batch = batches.get(id(log_format))
+    if batch is None:
+        batch = batches[id(log_format)] = log_format.read_block(block)
+    return batch

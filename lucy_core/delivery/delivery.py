@@ -232,7 +232,9 @@ class Delivery(Live):
                 plan = hub.plan(row.node)
                 if plan.subscriptions:
                     batch = plan.read(recording.window(row))
-                    self._give(plan.deal(batch), batch.block)
+                    dealt = plan.deal(batch)
+                    self._note_search(plan, row, dealt.events)
+                    self._give(dealt, batch.block)
                     walk.spend(row.bytes)
                 group.has_read(after)
                 if not group.members:
@@ -328,6 +330,7 @@ class Delivery(Live):
                 plan = hub.plan(row.node)
                 if plan.subscriptions:
                     dealt = plan.deal(plan.read(recording.window(row)))
+                    self._note_search(plan, row, dealt.events)
                     for error in dealt.escaped:
                         self.run_end.escape(error)
                     for taker, share in dealt.shares:

@@ -74,12 +74,15 @@ class Live:
         """Deliver the block of a row, reading it only if somebody wants a line of it; return how much was read."""
         if plan.subscriptions:
             events = self._take(plan, plan.read(read(row)))
-            if self.searched is not None and plan.searches:
-                self.searched.add(row, plan.matcher, events)
+            self._note_search(plan, row, events)
             return row.bytes
         self.delivered = row.position + row.lines
         self._arrived(self.ledger.nodes[row.node], row.arrived_ns)
         return 0
+
+    def _note_search(self, plan: Plan, row: Row, events: int) -> None:
+        if self.searched is not None and plan.searches:
+            self.searched.add(row, plan.matcher, events)
 
     def deliver_whole(self, block: Block) -> None:
         """Decode all of a block that nobody can read again, and deliver it."""

@@ -205,3 +205,30 @@ async def test_what_was_searched_in_an_earlier_format_is_judged_in_that(faulty: 
         os.close(writer)
         await pipeline.reach(await pipeline.drain("a"))
     assert len(pipeline.ledger.gaps) == 1
+
+
+@pytest.mark.parametrize("audited_before", (False, True))
+async def test_what_a_search_misses_of_the_past_is_a_gap_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, audited_before: bool
+) -> None:
+    interest = Interest(event_types=[event_type(One)])
+    found: list[Any] = []
+    async with Pipeline.record(tmp_path / "run") as pipeline:
+        fifo = await pipeline.open_fifo("a")
+        pipeline.read_as("a", "envelope")
+        writer = os.open(fifo, os.O_WRONLY)
+        middle = 0
+        for turn in range(6):
+            middle = pipeline.delivered if turn == 3 else middle
+            os.write(writer, b"".join(NOTHING + LINES[0] for _ in range(9)))
+            await pipeline.reach(await pipeline.drain("a"))
+        os.close(writer)
+        if audited_before:
+            await pipeline.audit()
+        monkeypatch.setattr(searching, "_own", [Search("faulty", misses_every_third, BYTES.count, most=24)])
+        for start in (middle, 0, middle):  # what is searched again is judged once
+            await pipeline.read_all_back({interest: found.extend}, start, pipeline.delivered)
+        pipeline.subscribe(interest, found.extend, lambda _: None, since=0)
+        await pipeline.audit()
+        assert [(gap.position, gap.node) for gap in pipeline.ledger.gaps] == [(0, "a"), (middle, "a")]
+    assert len(found) < 6 * 9 * 3
