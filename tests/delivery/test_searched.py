@@ -208,8 +208,9 @@ async def test_what_was_searched_in_an_earlier_format_is_judged_in_that(faulty: 
 
 
 @pytest.mark.parametrize("audited_before", (False, True))
+@pytest.mark.parametrize("subscribed", (False, True))
 async def test_what_a_search_misses_of_the_past_is_a_gap_too(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, audited_before: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, audited_before: bool, subscribed: bool
 ) -> None:
     interest = Interest(event_types=[event_type(One)])
     found: list[Any] = []
@@ -227,8 +228,11 @@ async def test_what_a_search_misses_of_the_past_is_a_gap_too(
             await pipeline.audit()
         monkeypatch.setattr(searching, "_own", [Search("faulty", misses_every_third, BYTES.count, most=24)])
         for start in (middle, 0, middle):  # what is searched again is judged once
-            await pipeline.read_all_back({interest: found.extend}, start, pipeline.delivered)
-        pipeline.subscribe(interest, found.extend, lambda _: None, since=0)
+            if subscribed:
+                pipeline.subscribe(interest, found.extend, lambda _: None, since=start)
+                await pipeline.reach(pipeline.delivered)
+            else:
+                await pipeline.read_all_back({interest: found.extend}, start, pipeline.delivered)
         await pipeline.audit()
-        assert [(gap.position, gap.node) for gap in pipeline.ledger.gaps] == [(0, "a"), (middle, "a")]
-    assert len(found) < 6 * 9 * 3
+    assert [(gap.position, gap.node) for gap in pipeline.ledger.gaps] == [(0, "a"), (middle, "a")]
+    assert len(found) < (3 + 6 + 3) * 9
