@@ -217,10 +217,10 @@ class Drain:
         if framer.long is not None or framer.exceeds(chunk, LINE_BYTES):
             chunk = self._take_long(framer, key, bytes(chunk))
         pieces = framer.feed(chunk)
-        if pieces and reading.split is None:
-            self._sink.put(key, pieces, count_lines(chunk))
-        elif reading.split is not None and pieces:
+        if reading.split is not None:
             self._deal_out(reading.split.feed(b"".join(pieces)))
+        elif pieces:
+            self._sink.put(key, pieces, count_lines(chunk))
 
     def _fail(self, reading: Reading, error: OSError) -> int:
         """Have a source rest or end, whichever its failure means; return 1 where it has ended."""

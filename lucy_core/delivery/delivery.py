@@ -233,7 +233,7 @@ class Delivery(Live):
                 if plan.subscriptions:
                     batch = plan.read(recording.window(row))
                     dealt = plan.deal(batch)
-                    self._note_search(plan, row, dealt.events)
+                    self._note_search(plan, row, batch, dealt.events)
                     self._give(dealt, batch.block)
                     walk.spend(row.bytes)
                 group.has_read(after)
@@ -329,8 +329,9 @@ class Delivery(Live):
                     break
                 plan = hub.plan(row.node)
                 if plan.subscriptions:
-                    dealt = plan.deal(plan.read(recording.window(row)))
-                    self._note_search(plan, row, dealt.events)
+                    batch = plan.read(recording.window(row))
+                    dealt = plan.deal(batch)
+                    self._note_search(plan, row, batch, dealt.events)
                     for error in dealt.escaped:
                         self.run_end.escape(error)
                     for taker, share in dealt.shares:

@@ -73,16 +73,17 @@ class Live:
     def _deliver(self, plan: Plan, row: Row, read: Callable[[Row], Window]) -> int:
         """Deliver the block of a row, reading it only if somebody wants a line of it; return how much was read."""
         if plan.subscriptions:
-            events = self._take(plan, plan.read(read(row)))
-            self._note_search(plan, row, events)
+            batch = plan.read(read(row))
+            self._note_search(plan, row, batch, self._take(plan, batch))
             return row.bytes
         self.delivered = row.position + row.lines
         self._arrived(self.ledger.nodes[row.node], row.arrived_ns)
         return 0
 
-    def _note_search(self, plan: Plan, row: Row, events: int) -> None:
+    def _note_search(self, plan: Plan, row: Row, batch: Batch, events: int) -> None:
         if self.searched is not None and plan.searches:
-            self.searched.add(row, plan.matcher, events)
+            is_whole = len(batch.records) + len(batch.malformed) == row.lines
+            self.searched.add(row, plan.matcher, events, is_whole=is_whole)
 
     def deliver_whole(self, block: Block) -> None:
         """Decode all of a block that nobody can read again, and deliver it."""

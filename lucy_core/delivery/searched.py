@@ -47,8 +47,8 @@ class Ground:
         self.stretches: list[Stretch] = []
         """In the log's order, none over another."""
 
-    def add(self, row: Row, events: int) -> None:
-        """Take note of what was found in a row's block, unless it is known."""
+    def add(self, row: Row, events: int, *, is_whole: bool) -> None:
+        """Take note of what was found in a row's block, unless it is known, or all of it was read and nobody asks."""
         start, stop = row.offset, row.offset + row.bytes
         at = bisect.bisect_right(self.stretches, start, key=_start_of)
         if at:
@@ -59,7 +59,8 @@ class Ground:
                 before.stop = stop
                 before.events += events
                 return
-        self.stretches.insert(at, Stretch(row.position, start, stop, events))
+        if not is_whole:
+            self.stretches.insert(at, Stretch(row.position, start, stop, events))
 
 
 @final
@@ -69,17 +70,17 @@ class Searched:
     def __init__(self) -> None:
         self._grounds: dict[tuple[str, tuple[EventType[Any], ...], int], Ground] = {}
 
-    def add(self, row: Row, matcher: Matcher, events: int) -> None:
-        """Take note of what was found in a row's block."""
+    def add(self, row: Row, matcher: Matcher, events: int, *, is_whole: bool) -> None:
+        """Take note of what was found in a row's block, and whether all of its lines were read."""
         place = row.node, matcher.kinds, id(matcher.log_format)
         ground = self._grounds.get(place)
         if ground is None:
             ground = self._grounds[place] = Ground(row.node, matcher)
-        ground.add(row, events)
+        ground.add(row, events, is_whole=is_whole)
 
     def take(self) -> list[Ground]:
         """Hand over what was found, and begin anew."""
-        taken, self._grounds = list(self._grounds.values()), {}
+        taken, self._grounds = [ground for ground in self._grounds.values() if ground.stretches], {}
         return taken
 
 

@@ -83,6 +83,7 @@ class Batch:
             for record, line in zip(self.records, self._lines or self.source.split(b"\n"), strict=False):
                 _set_field(record, "raw", line)
             self._lacks_raw = False
+            self.at = self.records.__getitem__
         return self.records
 
     def placed(self, block: Block, positions: Sequence[int], lines: list[bytes]) -> "Batch":

@@ -1,9 +1,9 @@
 """A search that misses an event, or makes one up, doesn't stay silent: the audit holds it against the run."""
 
 import itertools
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 import pytest
+from captures import until, write
 
 import lucy_core as lucy
 from lucy_core.capturing import searching
@@ -48,6 +49,7 @@ LINES = (
     b'{"message":"m","metadata":{"kind":"third"}}\n',
 )
 NOTHING = b'{"message":"nothing"}\n' * 40
+SOME = (NOTHING + LINES[0]) * 9
 
 
 def misses_every_third(data: bytes | bytearray, text: bytes, start: int, stop: int) -> int:
@@ -70,26 +72,37 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searching, "_own", [Search("faulty", misses_every_third, BYTES.count, most=24)])
 
 
-async def run(place: Path, wanted: tuple[type[Any], ...] = KINDS) -> tuple[Pipeline, list[Any]]:
-    """Log every kind of line in blocks of different shifts, while subscriptions come and go."""
-    found: list[Any] = []
+@asynccontextmanager
+async def logging(place: Path, *kinds: type[Any]) -> AsyncIterator[tuple[Pipeline, Callable[[bytes], Awaitable[None]]]]:
+    """Record a node whose lines of some kinds somebody wants; it logs a block at a time, which is delivered then."""
     async with Pipeline.record(place) as pipeline:
         fifo = await pipeline.open_fifo("a")
         pipeline.read_as("a", "envelope")
-        writer = os.open(fifo, os.O_WRONLY)
+        for kind in kinds:
+            pipeline.subscribe(Interest(event_types=[event_type(kind)]), lambda _: None, lambda _: None)
+
+        async def log(block: bytes) -> None:
+            await write(fifo, block)
+            await until(pipeline, "a")
+
+        yield pipeline, log
+
+
+async def run(place: Path, wanted: tuple[type[Any], ...] = KINDS) -> tuple[Pipeline, list[Any]]:
+    """Log every kind of line in blocks of different shifts, while subscriptions come and go."""
+    found: list[Any] = []
+    async with logging(place) as (pipeline, log):
         handles = []
         for turn in range(12):
             if turn % 4 == 0:
                 for kind in wanted[: 1 + turn // 4]:
                     interest = Interest(event_types=[event_type(kind)])
                     handles.append(pipeline.subscribe(interest, found.extend, lambda _: None))
-            os.write(writer, b'{"message":"%s"}\n' % (b"x" * turn) + b"".join(NOTHING + line for line in LINES))
-            await pipeline.reach(await pipeline.drain("a"))
+            await log(b'{"message":"%s"}\n' % (b"x" * turn) + b"".join(NOTHING + line for line in LINES))
             if turn % 5 == 4:
                 handles.pop(0).cancel()
             if turn == 6:
                 await pipeline.audit()
-        os.close(writer)
     return pipeline, found
 
 
@@ -118,14 +131,8 @@ async def test_what_a_search_misses_is_a_gap_where_it_was_missed(
 
 
 async def test_an_audit_that_was_cancelled_leaves_the_searches_to_the_next_one(faulty: None, tmp_path: Path) -> None:
-    async with Pipeline.record(tmp_path / "run") as pipeline:
-        fifo = await pipeline.open_fifo("a")
-        pipeline.read_as("a", "envelope")
-        pipeline.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
-        writer = os.open(fifo, os.O_WRONLY)
-        os.write(writer, b"".join(NOTHING + LINES[0] for _ in range(9)))
-        os.close(writer)
-        await pipeline.reach(await pipeline.drain("a"))
+    async with logging(tmp_path / "run", One) as (pipeline, log):
+        await log(SOME)
         with anyio.CancelScope() as scope:
             scope.cancel()
             await pipeline.audit()
@@ -138,15 +145,9 @@ async def test_an_audit_that_was_cancelled_leaves_the_searches_to_the_next_one(f
 
 @pytest.mark.parametrize("steps", range(6))
 async def test_a_format_that_is_chosen_amid_an_audit_is_held_against_nobody(tmp_path: Path, steps: int) -> None:
-    async with Pipeline.record(tmp_path / "run") as pipeline:
-        fifo = await pipeline.open_fifo("a")
-        pipeline.read_as("a", "envelope")
-        pipeline.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
-        writer = os.open(fifo, os.O_WRONLY)
+    async with logging(tmp_path / "run", One) as (pipeline, log):
         for _ in range(5):  # more than is read in one turn
-            os.write(writer, NOTHING * 100 + LINES[0])
-            await pipeline.reach(await pipeline.drain("a"))
-        os.close(writer)
+            await log(NOTHING * 100 + LINES[0])
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pipeline.audit)
             for _ in range(steps):
@@ -162,15 +163,9 @@ async def test_an_audit_whose_time_is_up_has_judged_what_it_had_read(
     monkeypatch.setattr(searched, "STRETCH_BYTES", 1)
     monkeypatch.setattr(audit, "TURN_BYTES", 1)
     blocks = 12
-    async with Pipeline.record(tmp_path / "run") as pipeline:
-        fifo = await pipeline.open_fifo("a")
-        pipeline.read_as("a", "envelope")
-        pipeline.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
-        writer = os.open(fifo, os.O_WRONLY)
+    async with logging(tmp_path / "run", One) as (pipeline, log):
         for _ in range(blocks):
-            os.write(writer, b"".join(NOTHING + LINES[0] for _ in range(9)))
-            await pipeline.reach(await pipeline.drain("a"))
-        os.close(writer)
+            await log(SOME)
         with anyio.CancelScope() as scope, monkeypatch.context() as patched:
             read, rows = Recording.block, itertools.count(1)
 
@@ -193,17 +188,10 @@ async def test_an_audit_whose_time_is_up_has_judged_what_it_had_read(
 
 
 async def test_what_was_searched_in_an_earlier_format_is_judged_in_that(faulty: None, tmp_path: Path) -> None:
-    async with Pipeline.record(tmp_path / "run") as pipeline:
-        fifo = await pipeline.open_fifo("a")
-        pipeline.read_as("a", "envelope")
-        pipeline.subscribe(Interest(event_types=[event_type(One)]), lambda _: None, lambda _: None)
-        writer = os.open(fifo, os.O_WRONLY)
-        os.write(writer, b"".join(NOTHING + LINES[0] for _ in range(9)))
-        await pipeline.reach(await pipeline.drain("a"))
+    async with logging(tmp_path / "run", One) as (pipeline, log):
+        await log(SOME)
         pipeline.read_as("a", "klog")
-        os.write(writer, NOTHING)
-        os.close(writer)
-        await pipeline.reach(await pipeline.drain("a"))
+        await log(NOTHING)
     assert len(pipeline.ledger.gaps) == 1
 
 
@@ -214,16 +202,11 @@ async def test_what_a_search_misses_of_the_past_is_a_gap_too(
 ) -> None:
     interest = Interest(event_types=[event_type(One)])
     found: list[Any] = []
-    async with Pipeline.record(tmp_path / "run") as pipeline:
-        fifo = await pipeline.open_fifo("a")
-        pipeline.read_as("a", "envelope")
-        writer = os.open(fifo, os.O_WRONLY)
+    async with logging(tmp_path / "run") as (pipeline, log):
         middle = 0
         for turn in range(6):
             middle = pipeline.delivered if turn == 3 else middle
-            os.write(writer, b"".join(NOTHING + LINES[0] for _ in range(9)))
-            await pipeline.reach(await pipeline.drain("a"))
-        os.close(writer)
+            await log(SOME)
         if audited_before:
             await pipeline.audit()
         monkeypatch.setattr(searching, "_own", [Search("faulty", misses_every_third, BYTES.count, most=24)])
@@ -236,3 +219,16 @@ async def test_what_a_search_misses_of_the_past_is_a_gap_too(
         await pipeline.audit()
     assert [(gap.position, gap.node) for gap in pipeline.ledger.gaps] == [(0, "a"), (middle, "a")]
     assert len(found) < (3 + 6 + 3) * 9
+
+
+async def test_lines_that_were_all_read_are_not_read_again_for_a_search(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def block(_: Recording, row: Row) -> Block:
+        raise AssertionError(row)
+
+    async with logging(tmp_path / "run", One) as (pipeline, log):
+        await log(LINES[0] * 100)
+        assert pipeline.ledger.of("a").unread == 0
+        monkeypatch.setattr(Recording, "block", block)
+        await pipeline.audit()

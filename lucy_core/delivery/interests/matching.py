@@ -116,10 +116,6 @@ class Matcher:
         find = self._by.find
         return any(find(data, text, 0, len(data)) >= 0 for text in texts)
 
-    def is_of(self, kinds: tuple[EventType[Any], ...], log_format: Format) -> bool:
-        """Tell whether it finds these types in this format."""
-        return self.log_format is log_format and self.kinds == kinds
-
     def count(self, batch: Batch) -> int:
         """Count how often a record of a batch is of one of the types."""
         return sum(len(kinds) for _, _, kinds in self.found(batch))
