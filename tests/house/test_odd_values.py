@@ -12,7 +12,6 @@ from odd_values import Target, faults_of, methods_of
 
 import lucy_core as lucy
 from lucy_core import mina
-from lucy_core.engine import Engine
 from lucy_core.errors import EventDefinitionError
 from lucy_core.executive.plugin.marker import wanted
 from lucy_core.judging.judgement import Judgement
@@ -28,15 +27,6 @@ LONG = 1e5
 @lucy.event(ids="test.odd_values.tick")
 class Tick(msgspec.Struct, frozen=True):
     n: int
-
-
-class Nowhere(Engine):
-    """An engine that gets as far as the first thing that it would do."""
-
-    name = "nowhere"
-
-    def plan(self, *_: object) -> Any:
-        raise lucy.TopologyError("not here")
 
 
 NODE = lucy.NodeSpec(name="a", role="any", command=("sleep", "100"), ports=("p",))
@@ -128,7 +118,6 @@ LIKELY: Mapping[str, Any] = {
     "way": "a way",
     "NetworkSpec.nodes": (NODE,),
     "Network.check.condition": True,
-    "deploy.engine": Nowhere(),
     "Node.asking.command": "a question",
     "Pipeline.read_whole.path": "/dev/null",
     "Network.add.spec": lucy.NodeSpec(name="new", role="any", command=("sleep", "100")),
@@ -166,6 +155,8 @@ INTERNAL = {
     "Node": ("destroyed", "exited", "leaving", "remove", "settle", "was_paused", "was_resumed"),
 }
 """What only other rooms of Lucy's call."""
+REALLY = frozenset({"deploy"})
+"""What makes real processes, which virtual time doesn't wait for."""
 
 
 @pytest.fixture
@@ -198,7 +189,12 @@ def public_calls() -> list[Target]:
             member = getattr(module, name)
             is_made_by_lucy = isinstance(member, type) and issubclass(member, (BaseException, Enum))
             is_event = isinstance(member, type) and module is mina and is_declared(member)
-            if callable(member) and name not in MADE_BY_LUCY | CONTRACTS and not is_made_by_lucy and not is_event:
+            if (
+                callable(member)
+                and name not in MADE_BY_LUCY | CONTRACTS | REALLY
+                and not is_made_by_lucy
+                and not is_event
+            ):
                 found.append(Target(name, member, dict(LIKELY)))
     return found
 
@@ -277,6 +273,12 @@ async def test_what_is_public_in_other_rooms_says_what_is_wrong_with_what_it_is_
 REAL = pytest.mark.parametrize("anyio_backend", ("asyncio",))
 PATIENCE = 20.0
 """Seconds after which a call on a real process never ends."""
+
+
+@REAL
+@pytest.mark.anyio
+async def test_a_deployment_says_what_is_wrong_with_what_it_is_given(anyio_backend: object) -> None:
+    assert await faults_of(Target("deploy", lucy.deploy, dict(LIKELY)), PATIENCE) == []
 
 
 @REAL

@@ -151,7 +151,8 @@ async def test_a_filter_leaves_lines_out_of_each_stream(python: str, tmp_path: P
 
         assert daemon.bp.unread() == b"kept\n"
         assert daemon.complained() == b"half error"
-        assert [event.lines for event in daemon.bp.heard("filtered")] == [2]
+        # Said at the end, and once a second before it: a line of one stream may be told of before the other's.
+        assert sum(event.lines for event in daemon.bp.heard("filtered")) == 2
 
 
 async def test_on_a_shared_pipe_the_lines_of_each_stream_are_tagged_and_numbered_over_restarts(
